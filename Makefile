@@ -1,0 +1,103 @@
+# vmm: a native hypervisor and its VM manager.
+#
+# Two commands matter to a newcomer: `make run' and `make test'.  Both
+# install what they need first (`make setup').  `make help' lists the rest.
+
+PREFIX		?= /usr/local
+SYSCONFDIR	?= /etc
+B		?= build
+
+CC		= gcc
+CSTD		= -std=gnu11
+WARN		= -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+		  -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
+		  -Wundef -Wvla -Wformat=2 -Wno-unused-parameter
+HARDEN		= -fstack-protector-strong -fstack-clash-protection \
+		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
+OPT		?= -O2 -g
+PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
+		  liburing libcap-ng
+CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
+		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
+LDFLAGS		+= -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread \
+		  $(EXTRA_LDFLAGS)
+LIBS		= $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CTL_LIBS	= $(LIBS) -ljansson
+
+lib_SRC		= $(wildcard lib/*.c)
+vmd_SRC		= $(wildcard vmd/*.c)
+ctl_SRC		= $(wildcard vmctl/*.c)
+lib_OBJ		= $(lib_SRC:%.c=$(B)/%.o)
+vmd_OBJ		= $(vmd_SRC:%.c=$(B)/%.o) $(patsubst %.y,$(B)/%.o,$(wildcard vmd/*.y))
+ctl_OBJ		= $(ctl_SRC:%.c=$(B)/%.o)
+# Every program has one main.c; the rest is an archive, so that unit tests
+# link it too.
+vmd_MAIN	= $(B)/vmd/main.o
+ctl_MAIN	= $(B)/vmctl/main.o
+
+test_SRC	= $(wildcard regress/lib/test_*.c regress/vmd/test_*.c \
+		    regress/vmctl/test_*.c)
+test_BIN	= $(test_SRC:%.c=$(B)/%)
+
+.PHONY: help all setup check unit config lint lab lab-shell test run bench \
+	install clean
+.SECONDARY:
+
+help:
+	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+
+#: all        build vmd and vmctl
+all: $(B)/vmd/vmd $(B)/vmctl/vmctl
+
+$(B)/lib/libvmm.a: $(lib_OBJ)
+$(B)/vmd/libvmd.a: $(filter-out $(vmd_MAIN),$(vmd_OBJ))
+$(B)/vmctl/libvmctl.a: $(filter-out $(ctl_MAIN),$(ctl_OBJ))
+$(B)/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(B)/vmd/vmd: $(vmd_MAIN) $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/vmctl/vmctl: $(ctl_MAIN) $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -I$(<D) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/vmd/%.c: vmd/%.y
+	@mkdir -p $(@D)
+	$(Q)bison -Wall -Werror -d -o $@ $<
+$(B)/vmd/%.o: $(B)/vmd/%.c
+	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/regress/lib/%: regress/lib/%.c $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+	    $(filter %.a,$^) -lcmocka $(LIBS)
+$(B)/regress/vmd/%: regress/vmd/%.c $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
+	    -o $@ $< $(filter %.a,$^) -lcmocka $(LIBS)
+$(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
+	    -o $@ $< $(filter %.a,$^) -lcmocka $(CTL_LIBS)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+#: check      fast tests on this host: unit, configuration, lint (< 2 min)
+check: all unit config lint
+
+unit: $(test_BIN)
+	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 60 $$t; done
+
+config: all
+	@if [ -x regress/vmd/config/run ]; then regress/vmd/config/run $(B)/vmd/vmd; fi
+
+lint:
+	@if [ -x regress/lint/run ]; then regress/lint/run; fi
+
+clean:
+	rm -rf $(B)

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LIB_CTL_H
+#define LIB_CTL_H
+
+/*
+ * The control protocol: vmctl <-> control <-> parent, imsg on a UNIX stream
+ * socket (default CTL_SOCKET).  One row per message; the enum, the names and
+ * the rights come from these rows.  Fields are listed in wire order: integers in
+ * network order (ibuf_add_nXX), str = u16 length (network order) + bytes
+ * without NUL (ctl_put_str), conf = vmconf_put().
+ *
+ * Rights: ANY  whoever may connect       OWNER  root, the VM's owner (uid or
+ *         ROOT uid 0 only                       group) or who started it
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ibuf;
+
+#define CTL_SOCKET     "/run/vmd.sock"
+#define CTL_VERSION    1
+
+enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
+
+/* Requests: X(name, right, carries a descriptor, fields) */
+#define CTL_REQUESTS(X)                                                        \
+	X(LIST, CTL_ANY, 0, "")                                                \
+	X(START, CTL_OWNER, 0, "u32 id, str name")                             \
+	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC")     \
+	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC")     \
+	X(START_ADHOC, CTL_ROOT, 0, "conf")                                    \
+	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")                   \
+	X(WAIT, CTL_ANY, 0, "u32 id, str name")                                \
+	X(LOG, CTL_ROOT, 0, "u32 verbose")                                     \
+	X(RELOAD, CTL_ROOT, 0, "")
+
+/* Answers.  A request ends with exactly one OK or FAIL. */
+#define CTL_ANSWERS(X)                                                         \
+	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)")      \
+	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")       \
+	X(VM, "one VM of a LIST, see ctl_vm_put()")                            \
+	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")
+
+enum ctl_type {
+	CTL_NONE = 100,
+#define X(n, r, fd, fields) CTL_##n,
+	CTL_REQUESTS(X)
+#undef X
+#define X(n, fields) CTL_##n,
+	    CTL_ANSWERS(X)
+#undef X
+};
+
+/* Codes beside errno that vmctl has texts for (OPENBSD.md A.3). */
+enum { CTL_E_FIRMWARE = 1001, CTL_E_DISK = 1002, CTL_E_NOTRUNNING = 1004 };
+
+enum ctl_state {
+	CTL_ST_STOPPED,
+	CTL_ST_WAITING, /* delayed by the staggered start */
+	CTL_ST_RUNNING,
+	CTL_ST_STOPPING, /* graceful shutdown in progress */
+	CTL_ST_PAUSED,
+};
+
+struct ctl_vm {
+	uint32_t id;
+	char name[64];
+	uint32_t state; /* enum ctl_state */
+	uint32_t pid; /* 0 = not running */
+	uint32_t cpus;
+	uint64_t maxmem; /* bytes */
+	uint64_t curmem; /* bytes resident, 0 = not running */
+	char tty[32]; /* "/dev/pts/3" or "" */
+	uint32_t uid, gid; /* owner, VM_NOGID when no group */
+	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
+};
+
+int ctl_vm_put(struct ibuf *, const struct ctl_vm *);
+int ctl_vm_get(struct ibuf *, struct ctl_vm *); /* 0 or -EBADMSG */
+/* str fields: at most len - 1 bytes, no NUL inside; 0 or -EBADMSG. */
+int ctl_put_str(struct ibuf *, const char *);
+int ctl_get_str(struct ibuf *, char *, size_t len);
+
+#endif

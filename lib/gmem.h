@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LIB_GMEM_H
+#define LIB_GMEM_H
+
+/*
+ * Guest physical memory: one sealed memfd (F_SEAL_SHRINK|GROW|SEAL), mapped
+ * by the vm process and by each device process, in at most GMEM_REGIONS
+ * regions.  gmem_range() is the only function that yields a pointer into it.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct gpa {
+	uint64_t v;
+}; /* guest physical address */
+
+#define GMEM_REGIONS   4
+#define GMEM_PCI_HOLE  0xc0000000ULL /* 3 GiB: RAM stops here ... */
+#define GMEM_HIGH_BASE 0x100000000ULL /* ... and goes on here */
+
+struct gmem_region {
+	uint64_t gpa; /* page aligned */
+	uint64_t len; /* bytes, page aligned */
+	uint64_t off; /* in the memfd */
+	uint8_t *host; /* where this process mapped it */
+};
+
+struct gmem {
+	int fd; /* owned; -1 when closed */
+	unsigned nregions;
+	struct gmem_region region[GMEM_REGIONS]; /* ascending, disjoint */
+	uint64_t size; /* bytes of RAM */
+};
+
+/* Make the memfd and map it; size a multiple of 4096.  0 or -errno. */
+int gmem_create(struct gmem *, uint64_t size);
+/* Map a memfd received from the vm process: the layout follows from size,
+ * and the file must be that large and sealed.  Takes fd.  0 or -errno. */
+int gmem_attach(struct gmem *, int fd, uint64_t size);
+void gmem_destroy(struct gmem *);
+
+/* NULL unless [gpa, gpa + len) lies in one region. len 0 is NULL. */
+void *gmem_range(const struct gmem *, struct gpa, size_t len);
+/* The longest run from gpa, at most len bytes; 0 when gpa is no RAM. */
+size_t gmem_run(const struct gmem *, struct gpa, size_t len);
+/* Copies; -EFAULT when any byte is outside RAM (nothing copied then). */
+int gmem_read(const struct gmem *, struct gpa, void *, size_t);
+int gmem_write(const struct gmem *, struct gpa, const void *, size_t);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LIB_SANDBOX_H
+#define LIB_SANDBOX_H
+
+/*
+ * How a process gives up what it does not need.  Two steps, because threads
+ * have to be made between them:
+ *
+ *   sandbox_confine()  single-threaded: limits, mount namespace emptied,
+ *                      chroot, ids, capabilities, no_new_privs, landlock,
+ *                      no core dumps, not dumpable
+ *   sandbox_seal()     any number of threads: seccomp filter by promises on
+ *                      all of them (TSYNC), default action: kill, logged
+ *
+ * Both are fatal() on failure: a process that cannot be confined must not
+ * run.  Nothing a guest or client controls is read before the seal.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct sandbox {
+	const char *user; /* "_vmd"; its uid, gid, no supplementary groups */
+	uid_t uid; /* when user is NULL (a uid range per VM) */
+	gid_t gid;
+	const char *root; /* an empty directory that nobody can write */
+	uint64_t keepcaps; /* bit (1 << CAP_...) of those kept; 0 */
+	unsigned nofile; /* RLIMIT_NOFILE */
+	unsigned nproc; /* RLIMIT_NPROC: threads of that uid; 0 = as is */
+	uint64_t memlock; /* RLIMIT_MEMLOCK, bytes */
+};
+
+void sandbox_confine(const struct sandbox *);
+
+/*
+ * One ioctl(2) that stays possible: request on descriptor fd, or on any of
+ * the descriptors [fd, fd + nfds) when nfds > 1 (nfds a power of two and fd
+ * a multiple of it).
+ */
+struct sandbox_ioctl {
+	unsigned long request;
+	int fd;
+	unsigned nfds;
+};
+
+/*
+ * promises: blank-separated names, each with one reason in a comment at the
+ * call.
+ *   stdio     read, write and their vectors on open descriptors; poll, epoll,
+ *             futex, clocks, timerfd, eventfd use, madvise/munmap/anonymous
+ *             non-executable mmap, exit, signal return, close
+ *   recvfd    recvmsg;  sendfd  sendmsg
+ *   unix      accept4, getsockopt, getpeername on listening UNIX sockets
+ *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, ftruncate never
+ *   uring     io_uring_enter only
+ *   vmm       the ioctls listed, on the descriptors listed
+ *   tty       TCGETS/TCSETS/TIOC* listed as ioctls too
+ */
+void sandbox_seal(
+    const char *promises, const struct sandbox_ioctl *, size_t nioctls);
+
+/* Guest memory stays out of core dumps and is not inherited. */
+int sandbox_hide(void *, size_t);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LIB_VMCONF_H
+#define LIB_VMCONF_H
+
+/*
+ * What a VM is: the product of the vm.conf parser and of vmctl's flags, the
+ * content of a start request, the configuration of a vm process.  It crosses
+ * channels by vmconf_put()/vmconf_get() only, field by field.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <limits.h>
+#include <sys/types.h>
+
+struct ibuf;
+
+#define VM_NAME_MAX	63 /* bytes without the NUL */
+#define VM_DISKS_MAX	4
+#define VM_CPUS_MAX	64
+#define VM_CMDLINE_MAX	2047
+#define VM_MEMORY_MIN	(16ULL << 20)
+#define VM_MEMORY_DFLT	(512ULL << 20)
+#define VM_NOGID	((gid_t)-1)
+
+enum vm_diskfmt { VM_DISK_RAW = 0 };
+
+struct vm_diskconf {
+	char path[PATH_MAX];
+	enum vm_diskfmt format;
+	bool readonly;
+};
+
+enum vm_flag {
+	VM_F_DISABLED = 1 << 0, /* not started with the daemon */
+	VM_F_ADHOC = 1 << 1, /* made by vmctl start; forgotten at its end */
+};
+
+struct vmconf {
+	char name[VM_NAME_MAX + 1];
+	uint32_t flags; /* enum vm_flag */
+	uint64_t memory; /* bytes, a whole number of MiB */
+	uint32_t cpus; /* 1..VM_CPUS_MAX */
+	uid_t uid; /* owner */
+	gid_t gid; /* owner group or VM_NOGID */
+	char kernel[PATH_MAX]; /* "" = none */
+	char initrd[PATH_MAX];
+	char cmdline[VM_CMDLINE_MAX + 1];
+	uint32_t ndisks;
+	struct vm_diskconf disk[VM_DISKS_MAX];
+};
+
+void vmconf_init(struct vmconf *);
+/* Letters, digits, '.', '-', '_'; not beginning with '.', '-' or '_'. */
+bool vmconf_name_ok(const char *);
+/* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */
+int vmconf_size(const char *, uint64_t *bytes);
+
+int vmconf_put(struct ibuf *, const struct vmconf *);
+/* Checks every field's own limits; 0 or -EBADMSG. */
+int vmconf_get(struct ibuf *, struct vmconf *);
+
+#endif

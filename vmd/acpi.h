@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_ACPI_H
+#define VMD_ACPI_H
+
+/*
+ * ACPI: the PM1 block, PM timer and reset register (acpi_pm.c), and the
+ * tables (acpi_tables.c): RSDP, XSDT, FADT, FACS, MADT, DSDT (own AML: S5,
+ * power button, PCI root with _PRT and _CRS, COM1, RTC).
+ */
+#include "devenv.h"
+#include "gmem.h"
+
+#define ACPI_PM_BASE	0xb000 /* PM1a event 0-3, control 4-5, timer 8-11 */
+#define ACPI_PM_LEN	0x10
+#define ACPI_PM_HZ	3579545
+#define ACPI_SCI	9
+#define ACPI_RESET_PORT 0xcf9
+#define ACPI_TABLES_GPA 0x000e0000 /* RSDP first, up to 1 MiB */
+#define ACPI_TABLES_LEN 0x00020000
+
+struct acpi_pm {
+	uint16_t pm1_status, pm1_enable, pm1_control;
+	struct line sci; /* level */
+	void (*poweroff)(void *arg); /* S5 was entered */
+	void (*button_read)(void *arg); /* the guest cleared PWRBTN_STS */
+	void *arg;
+	struct devenv env;
+};
+
+void acpi_pm_init(struct acpi_pm *, struct line sci, struct devenv,
+    void (*poweroff)(void *), void (*button_read)(void *), void *arg);
+uint64_t acpi_pm_read(struct acpi_pm *, uint64_t off, unsigned size);
+void acpi_pm_write(struct acpi_pm *, uint64_t off, unsigned size, uint64_t);
+void acpi_pm_power_button(struct acpi_pm *);
+
+struct acpi_conf {
+	unsigned cpus;
+	uint32_t pci_mmio_base, pci_mmio_len; /* 32-bit window of the root */
+	uint16_t pci_io_base, pci_io_len;
+};
+/* Writes the tables into guest memory; *rsdp is where they start.
+ * 0, -EFAULT or -ENOSPC. */
+int acpi_tables(const struct gmem *, const struct acpi_conf *, struct gpa *rsdp);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_MSG_H
+#define VMD_MSG_H
+
+/*
+ * Messages between vmd's own processes, one table per channel.  Fields in
+ * wire order: uNN = ibuf_add_nNN (network order), str = ctl_put_str(),
+ * conf = vmconf_put().  "(fd)" = carries one descriptor.
+ *
+ * Set-up of a VM (all before anybody is sealed):
+ *   parent  spawns vm/NAME and one NAME/vioblkN per disk
+ *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
+ *   parent -> vioblk   BLK_CONF, BLK_FD (image), BLK_FD (device channel)
+ *   vioblk -> vm       DEV_HELLO    (over the device channel)
+ *   vm -> vioblk       DEV_MEM, DEV_QUEUEFD x 2 per queue, DEV_SEAL
+ *   vioblk -> vm       DEV_SEALED   (its sandbox_seal() is done)
+ *   vm -> parent       VM_READY     (sealed; vCPUs run)
+ */
+
+/* parent -> vm */
+#define VM_REQUESTS(X)                                                         \
+	X(VM_CONF, 0, "u32 vm id, conf")                                       \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")                      \
+	X(VM_GO, 0, "")                                                        \
+	X(VM_SHUTDOWN, 0, "press the power button")                            \
+	X(VM_VERBOSE, 0, "u32 verbose")
+/* vm -> parent */
+#define VM_REPORTS(X)                                                          \
+	X(VM_READY, "")                                                        \
+	X(VM_ERROR, "u32 errno, str one clear line: start failed")             \
+	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit")            \
+	X(VM_DEVSTATE, "u32 disk index, str problem: device needs reset")      \
+	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
+
+enum vm_fdkind {
+	VM_FD_HYPERVISOR, /* /dev/vmm or /dev/kvm, open read-write */
+	VM_FD_KERNEL,
+	VM_FD_INITRD,
+	VM_FD_CONSOLE, /* pty master */
+	VM_FD_DISK, /* device channel to vioblk[index] */
+};
+
+enum vm_end {
+	VM_END_POWEROFF, /* ACPI S5 */
+	VM_END_RESET, /* 0xCF9, i8042, reset register: start again */
+	VM_END_TRIPLE, /* triple fault: like a reset */
+	VM_END_ERROR, /* hypervisor error, detail says what */
+};
+
+/* parent -> vioblk */
+#define BLK_REQUESTS(X)                                                        \
+	X(BLK_CONF, 0, "u32 index, u32 format, u32 readonly, u32 vcpus, str serial") \
+	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
+/* vioblk -> parent */
+#define BLK_REPORTS(X)                                                         \
+	X(BLK_READY, "")                                                       \
+	X(BLK_ERROR, "u32 errno, str one clear line")
+
+enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
+
+/*
+ * vm <-> device process.  The vm process owns the virtio-pci transport; the
+ * device process owns the queues.  Each queue has two eventfds, fixed for
+ * the life of the process: kick (driver -> device, an ioeventfd) and call
+ * (device -> driver; the vm process binds it as irqfd, or watches it itself
+ * for INTx and masked vectors).
+ */
+#define DEV_REQUESTS(X)                                                        \
+	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                        \
+	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")            \
+	X(DEV_SEAL, 0, "no more descriptors")                                  \
+	X(DEV_START, 0, "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
+	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
+#define DEV_REPORTS(X)                                                         \
+	X(DEV_HELLO, "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
+	X(DEV_SEALED, "")                                                      \
+	X(DEV_RESET_DONE, "")                                                  \
+	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
+
+enum vmd_msg {
+	VMD_MSG_BASE = 1000,
+#define X(n, ...) n,
+	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
+	    DEV_REQUESTS(X) DEV_REPORTS(X)
+#undef X
+};
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_PCI_H
+#define VMD_PCI_H
+
+/*
+ * PCI bus 0: configuration mechanism 1 (ports 0xcf8-0xcff), type 0 headers,
+ * BARs that the guest may size, move and switch off, INTx, capability list.
+ * Slot 0 is the host bridge, slot 1 the ISA bridge (PIIX3, PIRQ routing
+ * registers 0x60-63), devices from slot 2.  Caller holds the machine lock.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include "bus.h"
+#include "devenv.h"
+
+#define PCI_SLOTS     32
+#define PCI_BARS      6
+#define PCI_IO_BASE   0xc000 /* I/O BARs are placed here ... */
+#define PCI_IO_LEN    0x2000
+#define PCI_MMIO_BASE 0xd0000000 /* ... memory BARs here */
+#define PCI_MMIO_LEN  0x10000000
+
+struct pci;
+struct pci_dev;
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32 };
+
+struct pci_dev_ops {
+	/* Device-specific configuration space, after the standard header
+	 * (offsets from 0x40); NULL: plain read/write-mask bytes. */
+	void (*cfg_written)(struct pci_dev *, unsigned off, unsigned size);
+	uint32_t (*cfg_read)(struct pci_dev *, unsigned off, unsigned size);
+	/* A BAR was mapped at base or unmapped (decode off, moved). */
+	void (*bar_mapped)(struct pci_dev *, unsigned bar, uint64_t base);
+	void (*bar_unmapped)(struct pci_dev *, unsigned bar, uint64_t base);
+	/* Command register changed (bus master, INTx disable). */
+	void (*command)(struct pci_dev *, uint16_t);
+};
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	uint32_t len; /* power of two */
+	const struct bus_ops *ops;
+	bool mapped;
+	uint64_t base; /* where, when mapped */
+};
+
+struct pci_dev {
+	struct pci *pci;
+	unsigned slot;
+	const char *name; /* "vioblk0" */
+	uint8_t cfg[256];
+	uint8_t wmask[256]; /* bits the guest may write */
+	uint8_t w1c[256]; /* bits a written one clears */
+	unsigned cap_end; /* allocation of the capability list */
+	struct pci_bar bar[PCI_BARS];
+	bool intx; /* line asserted */
+	const struct pci_dev_ops *ops;
+	void *arg;
+};
+
+struct pci {
+	uint32_t address; /* 0xcf8 */
+	struct pci_dev *dev[PCI_SLOTS];
+	struct bus *pio, *mmio;
+	uint32_t next_io, next_mmio;
+	struct line gsi[4]; /* INTA..D of the root, n = swizzled pin */
+	struct pci_dev host, isa;
+};
+
+void pci_init(struct pci *, struct bus *pio, struct bus *mmio,
+    void (*set_gsi)(void *, unsigned gsi, bool), void *arg);
+/* Next free slot; class = base << 16 | sub << 8 | prog-if. 0 or -ENOSPC. */
+int pci_add(struct pci *, struct pci_dev *, const char *name, uint16_t vendor,
+    uint16_t device, uint32_t class, uint8_t rev, uint16_t subvendor,
+    uint16_t subdevice, const struct pci_dev_ops *, void *arg);
+/* Before the guest runs: a BAR, placed and decoded as firmware would. */
+int pci_add_bar(struct pci_dev *, unsigned bar, enum pci_bar_kind,
+    uint32_t len, const struct bus_ops *);
+/* Offset of a new capability of len bytes (header included), or -ENOSPC. */
+int pci_add_cap(struct pci_dev *, uint8_t id, uint8_t len);
+void pci_intx(struct pci_dev *, bool level);
+/* The GSI that INTA of slot is wired to: 16 + (slot + pin) % 4 with IOAPIC. */
+unsigned pci_gsi(unsigned slot, unsigned pin);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_ROLE_H
+#define VMD_ROLE_H
+
+/*
+ * The processes of vmd.  main.c looks the role up by the name the spawner
+ * passed and calls it; each finds its parent's channel at SPAWN_FD, sets
+ * itself up, seals itself and loops.  The return value is the exit status.
+ */
+int parent_main(int argc, char **argv);
+int control_main(void);
+int vm_main(void);
+int vioblk_main(void);
+int probe_main(void);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VIRTIO_PCI_H
+#define VMD_VIRTIO_PCI_H
+
+/*
+ * The virtio 1.2 PCI transport ("Virtio Over PCI Bus"): capabilities, common,
+ * ISR, device and notify structures, MSI-X.  It owns status, features and
+ * ring addresses; it never touches a ring.  A device model behind it is a
+ * struct virtio_ops: viornd in this process, vioblk by a channel.
+ *
+ * Notify lives in an I/O BAR (a port ioeventfd needs no instruction decode),
+ * the rest in a memory BAR.
+ *
+ * Invariants
+ *  1. Queue registers are writable only while the queue is disabled and
+ *     DRIVER_OK is not set; later writes are ignored.
+ *  2. Status only moves forward as the specification allows; a bad step is
+ *     refused (FEATURES_OK stays clear) or ignored.
+ *  3. Reset completes (status reads 0) only after the device let go of
+ *     guest memory.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include "pci.h"
+#include "gmem.h"
+
+struct vmm;
+struct event_base;
+
+#define VIRTIO_QUEUES_MAX 16
+
+struct virtio_ring {
+	uint16_t size; /* 0: queue not enabled */
+	struct gpa desc, avail, used;
+};
+
+struct virtio_dev;
+
+struct virtio_ops {
+	/* DRIVER_OK: rings as programmed. */
+	void (*start)(struct virtio_dev *, uint64_t features,
+	    const struct virtio_ring *, unsigned nqueues);
+	/* Stop; call virtio_reset_done() now or later. */
+	void (*reset)(struct virtio_dev *);
+	/* A kick that did not come by ioeventfd (optional). */
+	void (*kick)(struct virtio_dev *, unsigned queue);
+};
+
+struct virtio_dev; /* opaque; virtio_pci.c */
+
+struct virtio_conf {
+	const char *name; /* "vioblk0" */
+	uint16_t type; /* virtio device id: 2 block, 4 entropy */
+	uint32_t class;
+	uint64_t features; /* offered, VERSION_1 added by the transport */
+	unsigned nqueues;
+	uint16_t queue_size; /* maximum, power of two */
+	const uint8_t *config;
+	unsigned config_len;
+	const struct virtio_ops *ops;
+	void *arg;
+};
+
+/* vmm for ioeventfd/irqfd/routes, base for watching call eventfds. */
+struct virtio_dev *virtio_pci_new(struct pci *, struct vmm *,
+    struct event_base *, const struct virtio_conf *);
+void virtio_pci_free(struct virtio_dev *);
+void *virtio_arg(struct virtio_dev *);
+/* Descriptors of a queue, owned by the transport; dup them to pass on. */
+int virtio_kick_fd(struct virtio_dev *, unsigned queue);
+int virtio_call_fd(struct virtio_dev *, unsigned queue);
+void virtio_reset_done(struct virtio_dev *);
+/* Sets DEVICE_NEEDS_RESET and raises a configuration interrupt. */
+void virtio_needs_reset(struct virtio_dev *, const char *why);
+/* After the device answered and before the guest runs. */
+bool virtio_running(const struct virtio_dev *);
+
+#endif
