@@ -104,6 +104,7 @@ bool ibuf_fd_avail(const struct ibuf *);
 #define MAX_IMSGSIZE	 16384 /* default limit, header included */
 #define IMSG_QUEUE_DFLT	 (1024 * 1024) /* default limit of unsent bytes */
 #define IMSG_QUEUE_FDS	 512 /* limit of unsent descriptors */
+#define IMSG_READ_FDS	 4 /* limit of received, unclaimed descriptors */
 
 /* On the wire, host byte order (both ends are this machine). */
 struct imsg_hdr {
@@ -127,7 +128,6 @@ struct imsgbuf {
 	pid_t pid;
 	uint32_t maxsize;
 	bool fdpass;
-	bool eof;
 	/* sending */
 	struct ibufqueue queue;
 	uint32_t nqueued; /* messages */
@@ -138,7 +138,7 @@ struct imsgbuf {
 	uint8_t *rbuf; /* maxsize bytes */
 	size_t rpos, rlen; /* unparsed: [rpos, rlen) */
 	unsigned nrfds; /* received, not yet claimed */
-	int rfd[4];
+	int rfd[IMSG_READ_FDS];
 };
 
 /*
