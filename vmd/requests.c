@@ -293,7 +293,8 @@ on_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return refuse_unknown(p, id, &t);
 	if (start_vm(p, c, vm, NULL, &f) == 0)
 		return 0;
-	log_warnx("%s: not started: %s", vm->conf.name, f.text);
+	if (f.code != EALREADY)
+		log_warnx("%s: not started: %s", vm->conf.name, f.text);
 	return refuse(p, id, &f);
 }
 

@@ -1,0 +1,890 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The whole daemon but its guests: a real parent and a real, sealed control
+ * process; vm, vioblk and probe are fakes (fake.h).  Clients of every kind,
+ * the hostile ones included, talk to the control socket.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "fake.inc"
+
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+
+#include "parent.h"
+#include "spawn.h"
+
+#define ALICE	 4001 /* owns "hers" */
+#define BOB	 4002 /* in group OPS, which owns "theirs" */
+#define EVE	 4003 /* may use the socket, owns nothing */
+#define OPS	 4100
+#define USERS	 4200 /* the socket's group */
+#define WAIT_MS	 5000
+#define QUIET_MS 300
+
+static char dir[] = "/tmp/test_parent.XXXXXX";
+static char sock[64], conffile[64], kernel[64];
+static pid_t vmd;
+
+/* A client and what it was told last. */
+struct session {
+	struct chan *chan;
+	unsigned nvms, nended, nok, nfail;
+	struct ctl_vm vms[16];
+	uint32_t id, code;
+	char text[1024];
+};
+
+static int
+got_ok(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+
+	s->nok++;
+	if (ibuf_get_n32(body, &s->id) == -1)
+		return -EBADMSG;
+	return ctl_get_str(body, s->text, sizeof(s->text));
+}
+
+static int
+got_fail(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+
+	s->nfail++;
+	if (ibuf_get_n32(body, &s->code) == -1)
+		return -EBADMSG;
+	return ctl_get_str(body, s->text, sizeof(s->text));
+}
+
+static int
+got_vm(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+
+	return ctl_vm_get(body, &s->vms[s->nvms++ % 16]);
+}
+
+static int
+got_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+	struct ctl_target t;
+
+	s->nended++;
+	return ctl_target_get(body, &t);
+}
+
+static const struct chan_row rows[] = {
+	{ CTL_OK, "CTL_OK", CHAN_NOFD, got_ok },
+	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, got_fail },
+	{ CTL_VM, "CTL_VM", CHAN_NOFD, got_vm },
+	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, got_ended },
+};
+static const struct chan_ops ops = { rows, 4, fake_closed };
+
+static int
+try_connect(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_not_equal(fd, -1);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", sock);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+static int
+raw_connect(void)
+{
+	int fd, i;
+
+	for (i = 0; i < WAIT_MS / 10; i++) {
+		if ((fd = try_connect()) >= 0)
+			return fd;
+		usleep(10000);
+	}
+	fail_msg("cannot connect: %s", strerror(-fd));
+	return -1;
+}
+
+static void
+hello(struct session *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->chan = chan_new(NULL, raw_connect(), &ops, s);
+	assert_non_null(s->chan);
+}
+
+static void
+bye(struct session *s)
+{
+	chan_free(s->chan);
+}
+
+static void
+post(struct session *s, uint32_t type, int fd, struct ibuf *body)
+{
+	assert_int_equal(chan_send(s->chan, type, 0, fd, body), 0);
+	assert_int_equal(chan_flush(s->chan, WAIT_MS), 0);
+}
+
+static struct ibuf *
+target(const char *name, int force)
+{
+	struct ctl_target t = { 0, "" };
+	struct ibuf *body = chan_body();
+
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	ctl_target_put(body, &t);
+	if (force >= 0)
+		ibuf_add_n32(body, (uint32_t)force);
+	return body;
+}
+
+/* Until the next OK (0) or FAIL (its code). */
+static int
+answer(struct session *s)
+{
+	unsigned before = s->nok + s->nfail, nfail = s->nfail;
+	int error;
+
+	while (s->nok + s->nfail == before) {
+		error = chan_recv(s->chan, WAIT_MS);
+		if (error != 0)
+			fail_msg("no answer: %s", strerror(-error));
+	}
+	return s->nfail == nfail ? 0 : (int)s->code;
+}
+
+static int
+ask(struct session *s, uint32_t type, struct ibuf *body)
+{
+	post(s, type, -1, body);
+	return answer(s);
+}
+
+/* One request in a session of its own. */
+static int
+once(uint32_t type, struct ibuf *body)
+{
+	struct session s;
+	int code;
+
+	hello(&s);
+	code = ask(&s, type, body);
+	bye(&s);
+	return code;
+}
+
+/* The state of a VM now; -1: there is no such VM. */
+static int
+state_of(const char *name)
+{
+	struct session s;
+	int state = -1;
+	unsigned i;
+
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
+	for (i = 0; i < s.nvms; i++) {
+		if (strcmp(s.vms[i].name, name) == 0)
+			state = (int)s.vms[i].state;
+	}
+	bye(&s);
+	return state;
+}
+
+/* It gets there in time. */
+static void
+becomes(const char *name, int want)
+{
+	int i;
+
+	for (i = 0; i < WAIT_MS / 10 && state_of(name) != want; i++)
+		usleep(10000);
+	assert_int_equal(state_of(name), want);
+}
+
+/* The daemon. */
+
+static void
+write_conf(const char *more)
+{
+	FILE *f = fopen(conffile, "we");
+
+	assert_non_null(f);
+	fprintf(f,
+	    "socket owner :%d\n"
+	    "hypervisor \"/dev/null\"\n"
+	    "k = \"%s\"\n"
+	    "vm hers {\n\tboot $k\n\tmemory 64M\n\towner %d\n\tdisable\n}\n"
+	    "vm theirs {\n\tboot $k\n\tmemory 64M\n\towner \":%d\"\n"
+	    "\tdisable\n}\n"
+	    "vm silent {\n\tboot $k\n\tmemory 64M\n\tcmdline silent\n"
+	    "\tdisable\n}\n"
+	    "vm twice {\n\tboot $k\n\tmemory 64M\n\tdisable\n}\n"
+	    "%s",
+	    USERS, kernel, ALICE, OPS, more);
+	fclose(f);
+}
+
+static int
+start_vmd(void)
+{
+	struct options o = { .file = conffile,
+		.file_given = true,
+		.socket = sock,
+		.foreground = true,
+		.verbose = 0 };
+
+	TAILQ_INIT(&o.macros);
+	vmd = fork();
+	if (vmd == 0) {
+		/* Not longer than the test, however that ends. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(parent_run(&o));
+	}
+	return vmd > 0 ? 0 : -1;
+}
+
+static bool
+can_run(void)
+{
+	return geteuid() == 0 && getpwnam("_vmd") != NULL;
+}
+
+static int
+setup(void **state)
+{
+	int fd;
+
+	if (!can_run())
+		return 0;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chmod(dir, 0755), 0);
+	snprintf(sock, sizeof(sock), "%s/sock", dir);
+	snprintf(conffile, sizeof(conffile), "%s/conf", dir);
+	snprintf(kernel, sizeof(kernel), "%s/kernel", dir);
+	fd = open(kernel, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	write_conf("");
+	assert_int_equal(spawn_init("test_parent"), 0);
+	return start_vmd();
+}
+
+/* Nobody of vmd's family is left: its socket, its children. */
+static int
+teardown(void **state)
+{
+	int status = -1;
+
+	if (!can_run())
+		return 0;
+	kill(vmd, SIGTERM);
+	assert_int_equal(waitpid(vmd, &status, 0), vmd);
+	assert_int_equal(status, 0);
+	assert_int_equal(access(sock, F_OK), -1);
+	unlink(conffile);
+	unlink(kernel);
+	return rmdir(dir);
+}
+
+static int
+each(void **state)
+{
+	if (can_run())
+		assert_int_equal(waitpid(vmd, NULL, WNOHANG), 0);
+	return 0;
+}
+
+#define NEED_VMD()      \
+	if (!can_run()) \
+	skip()
+
+static void
+test_list(void **state)
+{
+	struct session s;
+
+	NEED_VMD();
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
+	assert_int_equal(s.nvms, 4);
+	assert_string_equal(s.vms[0].name, "hers");
+	assert_int_equal(s.vms[0].id, 1);
+	assert_int_equal(s.vms[0].uid, ALICE);
+	assert_int_equal(s.vms[1].gid, OPS);
+	assert_int_equal(s.vms[0].state, CTL_ST_STOPPED);
+	assert_int_equal(s.vms[0].maxmem, 64 << 20);
+	bye(&s);
+}
+
+static void
+test_start_wait_stop(void **state)
+{
+	struct session s, w;
+
+	NEED_VMD();
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_START, target("twice", -1)), 0);
+	assert_int_equal(s.id, 4);
+	assert_memory_equal(s.text, "/dev/pts/", 9);
+	assert_int_equal(state_of("twice"), CTL_ST_RUNNING);
+	assert_int_equal(ask(&s, CTL_START, target("twice", -1)), EALREADY);
+	hello(&w);
+	post(&w, CTL_WAIT, -1, target("twice", -1));
+	assert_int_equal(chan_recv(w.chan, QUIET_MS), -ETIMEDOUT);
+	assert_int_equal(ask(&s, CTL_STOP, target("twice", 0)), 0);
+	assert_int_equal(answer(&w), 0);
+	assert_int_equal(w.nended, 1);
+	assert_int_equal(w.id, 4);
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+	assert_int_equal(
+	    ask(&s, CTL_STOP, target("twice", 0)), CTL_E_NOTRUNNING);
+	assert_int_equal(
+	    ask(&s, CTL_WAIT, target("twice", -1)), CTL_E_NOTRUNNING);
+	assert_int_equal(ask(&s, CTL_STOP, target("nobody", 0)), ENOENT);
+	assert_int_equal(ask(&s, CTL_WAIT, target("nobody", -1)), ENOENT);
+	assert_int_equal(ask(&s, CTL_START, target("nobody", -1)), ENOENT);
+	bye(&w);
+	bye(&s);
+}
+
+/* Somebody who starts a VM and goes away, and the parent's other clients. */
+static void
+test_start_does_not_block(void **state)
+{
+	struct session s;
+
+	NEED_VMD();
+	hello(&s);
+	post(&s, CTL_START, -1, target("silent", -1));
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+	bye(&s);
+	assert_int_equal(state_of("silent"), CTL_ST_RUNNING);
+	assert_int_equal(once(CTL_STOP, target("silent", 1)), 0);
+	becomes("silent", CTL_ST_STOPPED);
+}
+
+static struct ibuf *
+adhoc(const char *name, const char *how)
+{
+	struct ibuf *body = chan_body();
+	struct vmconf c;
+
+	vmconf_init(&c);
+	snprintf(c.name, sizeof(c.name), "%s", name);
+	snprintf(c.cmdline, sizeof(c.cmdline), "%s", how);
+	c.memory = 64 << 20;
+	vmconf_put(body, &c);
+	return body;
+}
+
+static void
+test_adhoc(void **state)
+{
+	struct session s;
+
+	NEED_VMD();
+	hello(&s);
+	assert_int_equal(
+	    ask(&s, CTL_START_ADHOC, adhoc("new", "")), CTL_E_FIRMWARE);
+	assert_int_equal(state_of("new"), -1);
+	post(&s, CTL_START_KERNEL, open(kernel, O_RDONLY), NULL);
+	assert_int_equal(ask(&s, CTL_START_ADHOC, adhoc("new", "")), 0);
+	assert_int_equal(state_of("new"), CTL_ST_RUNNING);
+	post(&s, CTL_START_KERNEL, open(kernel, O_RDONLY), NULL);
+	assert_int_equal(ask(&s, CTL_START_ADHOC, adhoc("new", "")), EEXIST);
+	assert_int_equal(ask(&s, CTL_STOP, target("new", 1)), 0);
+	becomes("new", -1);
+	post(&s, CTL_START_KERNEL, open("/dev/null", O_RDONLY), NULL);
+	assert_int_equal(ask(&s, CTL_START_ADHOC, adhoc("new", "")), EINVAL);
+	post(&s, CTL_START_KERNEL, open(kernel, O_RDONLY), NULL);
+	assert_int_equal(
+	    ask(&s, CTL_START_ADHOC, adhoc("new", "error")), ENOEXEC);
+	assert_string_equal(s.text, "kernel: not a kernel");
+	assert_int_equal(state_of("new"), -1);
+	bye(&s);
+}
+
+/* As somebody else, in a process of its own. */
+static void
+as_user(uid_t uid, gid_t group, void (*test)(void))
+{
+	gid_t groups[2] = { USERS, group };
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setgroups(2, groups) == -1 ||
+		    setresgid(uid, uid, uid) == -1 ||
+		    setresuid(uid, uid, uid) == -1)
+			_exit(99);
+		test();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+#define WANT(type, body, want)          \
+	if (once(type, body) != (want)) \
+	_exit(__LINE__ % 90 + 1)
+
+static void
+root_only(void)
+{
+	struct ibuf *n = chan_body();
+
+	ibuf_add_n32(n, 1);
+	WANT(CTL_LOG, n, EPERM);
+	WANT(CTL_RELOAD, NULL, EPERM);
+	WANT(CTL_START_ADHOC, adhoc("new", ""), EPERM);
+	WANT(CTL_START, target("twice", -1), EPERM);
+	WANT(CTL_START, target("nobody", -1), EPERM);
+	WANT(CTL_STOP, target("nobody", 0), ENOENT);
+	WANT(CTL_LIST, NULL, 0);
+}
+
+static void
+owner_of(const char *name)
+{
+	root_only();
+	WANT(CTL_START, target(name, -1), 0);
+	WANT(CTL_STOP, target(name, 1), 0);
+	usleep(QUIET_MS * 1000);
+	WANT(CTL_STOP, target(name, 1), CTL_E_NOTRUNNING);
+}
+
+static void
+as_alice(void)
+{
+	owner_of("hers");
+	WANT(CTL_START, target("theirs", -1), EPERM);
+	WANT(CTL_STOP, target("theirs", 0), EPERM);
+}
+
+static void
+as_bob(void)
+{
+	owner_of("theirs");
+	WANT(CTL_START, target("hers", -1), EPERM);
+	WANT(CTL_STOP, target("hers", 1), EPERM);
+}
+
+static void
+as_eve(void)
+{
+	root_only();
+	WANT(CTL_START, target("hers", -1), EPERM);
+	WANT(CTL_STOP, target("theirs", 1), EPERM);
+	WANT(CTL_WAIT, target("theirs", -1), CTL_E_NOTRUNNING);
+}
+
+static void
+as_mallory(void)
+{
+	int fd;
+
+	if (setgroups(0, NULL) == 0)
+		_exit(1); /* no right to do that */
+	fd = try_connect();
+	if (fd != -EACCES)
+		_exit(2);
+}
+
+static void
+test_rights(void **state)
+{
+	NEED_VMD();
+	assert_int_equal(state_of("hers"), CTL_ST_STOPPED);
+	as_user(ALICE, ALICE, as_alice);
+	as_user(BOB, OPS, as_bob);
+	as_user(EVE, EVE, as_eve);
+	/* Not even the socket's group. */
+	assert_int_equal(chmod(sock, 0600), 0);
+	as_user(EVE, EVE, as_mallory);
+	assert_int_equal(chmod(sock, 0660), 0);
+}
+
+/* Hostile clients: each is dropped, and nobody else notices. */
+
+static void
+send_raw(int fd, const void *data, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = send(fd, data, len, MSG_NOSIGNAL);
+		if (n > 0) {
+			data = (const char *)data + n;
+			len -= (size_t)n;
+		}
+	} while (n > 0 && len > 0);
+}
+
+static void
+is_dropped(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char buf[256];
+
+	while (poll(&p, 1, WAIT_MS) == 1) {
+		if (read(fd, buf, sizeof(buf)) <= 0) {
+			close(fd);
+			return;
+		}
+	}
+	fail_msg("a hostile client was not dropped");
+}
+
+static void
+test_garbage(void **state)
+{
+	static const struct {
+		const char *what;
+		struct imsg_hdr hdr;
+		size_t len; /* of zeroes that follow */
+	} bad[] = {
+		{ "no such type", { 9999, 16, 0, 0 }, 0 },
+		{ "an answer", { CTL_OK, 16, 0, 0 }, 0 },
+		{ "length 0", { CTL_LIST, 0, 0, 0 }, 0 },
+		{ "length 15", { CTL_LIST, 15, 0, 0 }, 0 },
+		{ "huge", { CTL_LIST, 0x7fffffff, 0, 0 }, 0 },
+		{ "bytes left over", { CTL_LIST, 17, 0, 0 }, 1 },
+		{ "fields missing", { CTL_START, 16, 0, 0 }, 0 },
+		{ "half a field", { CTL_START, 18, 0, 0 }, 2 },
+		{ "more than a target", { CTL_WAIT, 26, 0, 0 }, 10 },
+		{ "not a configuration", { CTL_START_ADHOC, 116, 0, 0 }, 100 },
+		{ "kernel without a file", { CTL_START_KERNEL, 16, 0, 0 }, 0 },
+		{ "a file announced", { CTL_LIST, 16 | 1u << 31, 0, 0 }, 0 },
+	};
+	char zero[128] = { 0 }, noise[8192];
+	size_t i, j;
+	int fd;
+
+	NEED_VMD();
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		print_message("%s\n", bad[i].what);
+		fd = raw_connect();
+		send_raw(fd, &bad[i].hdr, sizeof(bad[i].hdr));
+		send_raw(fd, zero, bad[i].len);
+		is_dropped(fd);
+	}
+	for (i = 0; i < 20; i++) {
+		fd = raw_connect();
+		srandom((unsigned)i);
+		for (j = 0; j < sizeof(noise); j++)
+			noise[j] = (char)random();
+		send_raw(fd, noise, sizeof(noise));
+		is_dropped(fd);
+	}
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+}
+
+/* Descriptors where none belong, many at once. */
+static void
+test_fd_flood(void **state)
+{
+	char data[64] = { 0 };
+	union {
+		char buf[CMSG_SPACE(64 * sizeof(int))];
+		struct cmsghdr align;
+	} u;
+	struct iovec iov = { data, sizeof(data) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+	int fd, i, k;
+
+	NEED_VMD();
+	for (k = 0; k < 50; k++) {
+		fd = raw_connect();
+		memset(&u, 0, sizeof(u));
+		m.msg_control = u.buf;
+		m.msg_controllen = sizeof(u.buf);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(64 * sizeof(int));
+		for (i = 0; i < 64; i++)
+			memcpy(CMSG_DATA(c) + (size_t)i * sizeof(int), &fd,
+			    sizeof(int));
+		if (sendmsg(fd, &m, MSG_NOSIGNAL) == -1)
+			assert_int_equal(errno, EPIPE);
+		is_dropped(fd);
+	}
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+}
+
+/* Requests without waiting for answers: bounded. */
+static void
+test_request_flood(void **state)
+{
+	struct session s;
+	unsigned i;
+
+	NEED_VMD();
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_START, target("twice", -1)), 0);
+	for (i = 0; i < CTL_PENDING_MAX + 1; i++)
+		post(&s, CTL_WAIT, -1, target("twice", -1));
+	assert_int_equal(chan_recv(s.chan, WAIT_MS), -EPIPE);
+	bye(&s);
+	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
+	becomes("twice", CTL_ST_STOPPED);
+}
+
+/* Somebody who asks and never reads. */
+static void
+test_deaf_client(void **state)
+{
+	struct imsg_hdr hdr = { CTL_LIST, sizeof(hdr), 0, 0 };
+	struct session s;
+	int fd, i;
+
+	NEED_VMD();
+	fd = raw_connect();
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	for (i = 0; i < 20000; i++) {
+		if (send(fd, &hdr, sizeof(hdr), MSG_NOSIGNAL) == -1)
+			break;
+	}
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
+	bye(&s);
+	close(fd);
+}
+
+static int
+connect_as_eve(void)
+{
+	int fd = try_connect();
+
+	return fd;
+}
+
+static void
+many_of_eve(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	unsigned open_ones = 0;
+	int fds[200], i;
+
+	for (i = 0; i < 200; i++) {
+		while ((fds[i] = connect_as_eve()) == -EAGAIN)
+			usleep(1000);
+		if (fds[i] < 0)
+			_exit(1);
+	}
+	usleep(QUIET_MS * 1000);
+	for (i = 0; i < 200; i++) {
+		p.fd = fds[i];
+		if (poll(&p, 1, 0) == 0)
+			open_ones++;
+	}
+	if (open_ones != CLIENTS_MAX_UID)
+		_exit(2);
+	/* Root is served all the same: the other end of the pipe. */
+	if (write(STDOUT_FILENO, "", 0) == -1)
+		_exit(3);
+}
+
+static void
+test_many_clients(void **state)
+{
+	int fds[200], i;
+
+	NEED_VMD();
+	as_user(EVE, EVE, many_of_eve);
+	for (i = 0; i < 200; i++)
+		fds[i] = raw_connect();
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+	for (i = 0; i < 200; i++)
+		close(fds[i]);
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+}
+
+static void
+half_open(void)
+{
+	char half[8] = { 0 };
+	int fd = try_connect();
+
+	if (fd < 0)
+		_exit(1);
+	send_raw(fd, half, sizeof(half));
+	shutdown(fd, SHUT_WR);
+	is_dropped(fd);
+}
+
+static void
+test_half_open(void **state)
+{
+	NEED_VMD();
+	half_open();
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+}
+
+/* A new file: running VMs stay as they are, the others are replaced. */
+static void
+test_reload(void **state)
+{
+	struct session s;
+
+	NEED_VMD();
+	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
+	write_conf("vm more {\n\tboot $k\n\tmemory 64M\n}\n");
+	assert_int_equal(once(CTL_RELOAD, NULL), 0);
+	becomes("more", CTL_ST_RUNNING);
+	assert_int_equal(state_of("twice"), CTL_ST_RUNNING);
+	write_conf("bogus\n");
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_RELOAD, NULL), EINVAL);
+	assert_non_null(strstr(s.text, "syntax error"));
+	assert_non_null(strstr(s.text, conffile));
+	bye(&s);
+	assert_int_equal(state_of("more"), CTL_ST_RUNNING);
+	assert_int_equal(once(CTL_STOP, target("more", 1)), 0);
+	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
+	becomes("more", CTL_ST_STOPPED);
+	becomes("twice", CTL_ST_STOPPED);
+	write_conf("");
+	kill(vmd, SIGHUP);
+	becomes("more", -1);
+	/* The id is for ever. */
+	write_conf("vm more {\n\tboot $k\n\tmemory 64M\n\tdisable\n}\n");
+	assert_int_equal(once(CTL_RELOAD, NULL), 0);
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
+	assert_string_equal(s.vms[4].name, "more");
+	assert_int_equal(s.vms[4].id, 6); /* "new" was 5 */
+	bye(&s);
+	write_conf("");
+	assert_int_equal(once(CTL_RELOAD, NULL), 0);
+}
+
+static pid_t
+control_pid(void)
+{
+	char path[64], line[128] = "";
+	pid_t pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)vmd,
+	    (int)vmd);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	if (fgets(line, sizeof(line), f) != NULL)
+		pid = atoi(line);
+	fclose(f);
+	return pid;
+}
+
+static void
+test_control_is_sealed(void **state)
+{
+	char path[64], line[256];
+	unsigned seen = 0;
+	FILE *f;
+
+	NEED_VMD();
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)control_pid());
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (strcmp(line, "NoNewPrivs:\t1\n") == 0 ||
+		    strcmp(line, "Seccomp:\t2\n") == 0 ||
+		    strcmp(line, "CapBnd:\t0000000000000000\n") == 0 ||
+		    strcmp(line, "CapPrm:\t0000000000000000\n") == 0)
+			seen++;
+	}
+	fclose(f);
+	assert_int_equal(seen, 4);
+}
+
+/* Control can be replaced; VMs do not notice. */
+static void
+test_control_killed(void **state)
+{
+	pid_t old;
+
+	NEED_VMD();
+	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
+	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
+	usleep(QUIET_MS * 1000);
+	old = control_pid();
+	assert_true(old > 1);
+	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
+	kill(old, SIGKILL);
+	usleep(2 * QUIET_MS * 1000);
+	assert_int_equal(state_of("twice"), CTL_ST_RUNNING);
+	assert_int_equal(once(CTL_STOP, target("twice", 0)), 0);
+	becomes("twice", CTL_ST_STOPPED);
+}
+
+static void
+test_second_vmd(void **state)
+{
+	int status = 0;
+	pid_t first = vmd;
+
+	NEED_VMD();
+	assert_int_equal(start_vmd(), 0);
+	assert_int_equal(waitpid(vmd, &status, 0), vmd);
+	vmd = first;
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	assert_int_equal(state_of("twice"), CTL_ST_STOPPED);
+}
+
+/* At the very end: a VM runs when vmd is told to end. */
+static void
+test_end_with_running_vm(void **state)
+{
+	NEED_VMD();
+	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
+}
+
+int
+main(int argc, char **argv)
+{
+#define T(f) cmocka_unit_test_setup(f, each)
+	const struct CMUnitTest tests[] = {
+		T(test_list),
+		T(test_start_wait_stop),
+		T(test_start_does_not_block),
+		T(test_adhoc),
+		T(test_rights),
+		T(test_garbage),
+		T(test_fd_flood),
+		T(test_request_flood),
+		T(test_deaf_client),
+		T(test_many_clients),
+		T(test_half_open),
+		T(test_reload),
+		T(test_control_is_sealed),
+		T(test_control_killed),
+		T(test_second_vmd),
+		T(test_end_with_running_vm),
+	};
+
+	fake_role(argc, argv);
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
