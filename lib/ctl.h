@@ -18,28 +18,28 @@
 
 struct ibuf;
 
-#define CTL_SOCKET     "/run/vmd.sock"
-#define CTL_VERSION    1
+#define CTL_SOCKET  "/run/vmd.sock"
+#define CTL_VERSION 1
 
 enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 
 /* Requests: X(name, right, carries a descriptor, fields) */
-#define CTL_REQUESTS(X)                                                        \
-	X(LIST, CTL_ANY, 0, "")                                                \
-	X(START, CTL_OWNER, 0, "u32 id, str name")                             \
-	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC")     \
-	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC")     \
-	X(START_ADHOC, CTL_ROOT, 0, "conf")                                    \
-	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")                   \
-	X(WAIT, CTL_ANY, 0, "u32 id, str name")                                \
-	X(LOG, CTL_ROOT, 0, "u32 verbose")                                     \
+#define CTL_REQUESTS(X)                                                    \
+	X(LIST, CTL_ANY, 0, "")                                            \
+	X(START, CTL_OWNER, 0, "u32 id, str name")                         \
+	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
+	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
+	X(START_ADHOC, CTL_ROOT, 0, "conf")                                \
+	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
+	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
+	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
 	X(RELOAD, CTL_ROOT, 0, "")
 
 /* Answers.  A request ends with exactly one OK or FAIL. */
-#define CTL_ANSWERS(X)                                                         \
-	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)")      \
-	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")       \
-	X(VM, "one VM of a LIST, see ctl_vm_put()")                            \
+#define CTL_ANSWERS(X)                                                    \
+	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)") \
+	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")  \
+	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")
 
 enum ctl_type {
