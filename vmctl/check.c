@@ -21,8 +21,8 @@ check_path(const char *self, char *out, size_t len)
 	int n;
 
 	if (slash != NULL) {
-		n = snprintf(out, len, "%.*s/../sbin/vmd", (int)(slash - self),
-		    self);
+		n = snprintf(
+		    out, len, "%.*s/../sbin/vmd", (int)(slash - self), self);
 		if (n > 0 && (size_t)n < len && access(out, X_OK) == 0)
 			return 0;
 	}

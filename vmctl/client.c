@@ -32,8 +32,6 @@ struct client {
 	struct chan *chan;
 	struct client_answer answer;
 	bool answered; /* answer is new */
-	bool closed;
-	char why[256]; /* "" = orderly end of file */
 };
 
 static int
@@ -92,16 +90,6 @@ handle_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return take(c, CLIENT_ENDED);
 }
 
-static void
-handle_closed(void *arg, const char *why)
-{
-	struct client *c = arg;
-
-	c->closed = true;
-	snprintf(c->why, sizeof(c->why), "%s", why);
-	text_clean(c->why);
-}
-
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, handle_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, handle_fail },
@@ -110,7 +98,7 @@ static const struct chan_row rows[] = {
 };
 
 static const struct chan_ops ops = {
-	rows, sizeof(rows) / sizeof(rows[0]), handle_closed
+	rows, sizeof(rows) / sizeof(rows[0]), NULL /* no event loop here */
 };
 
 /* A connected socket or -errno. */
@@ -185,7 +173,7 @@ client_send(struct client *c, enum ctl_type type, int fd, struct ibuf *body)
 	 * A vmd that hung up may have said why before: client_next() finds
 	 * that answer, or reports the closed connection.
 	 */
-	if (error == -EPIPE || error == -ECONNRESET)
+	if (error == -EPIPE)
 		return 0;
 	if (error == -ETIMEDOUT)
 		log_warnx("vmd does not answer");
@@ -212,22 +200,23 @@ client_send_target(struct client *c, enum ctl_type type,
 	return client_send(c, type, -1, body);
 }
 
-static int
-lost(struct client *c, int error)
+static void
+say_lost(const struct client *c, int error)
 {
+	const char *why = chan_why(c->chan);
+
 	if (error == -ETIMEDOUT)
 		log_warnx("vmd does not answer");
-	else if (c->closed && c->why[0] != '\0')
-		log_warnx("vmd's answer is not understood: %s "
-			  "(this vmctl speaks protocol version %d)",
-		    c->why, CTL_VERSION);
-	else if (c->closed || error == -EPIPE || error == -ECONNRESET)
+	else if (why != NULL && *why != '\0')
+		log_warnx("answer of vmd not understood: %s "
+			  "(protocol version %d)",
+		    why, CTL_VERSION);
+	else if (why != NULL || error == -EPIPE)
 		log_warnx("vmd closed the connection");
 	else {
 		errno = -error;
 		log_warn("answer of vmd");
 	}
-	return error;
 }
 
 int
@@ -239,8 +228,10 @@ client_next(struct client *c, struct client_answer *out, int timeout_ms)
 	error = chan_recv(c->chan, timeout_ms);
 	if (error == 0 && !c->answered)
 		error = -EPIPE;
-	if (error != 0)
-		return lost(c, error);
+	if (error != 0) {
+		say_lost(c, error);
+		return error;
+	}
 	*out = c->answer;
 	return 0;
 }

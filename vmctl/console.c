@@ -200,10 +200,10 @@ prepare(const struct session *s, struct pollfd p[P_COUNT])
 	if (!s->line_gone && s->typed.len > 0)
 		line |= POLLOUT;
 	/* Every byte typed may become two; a message needs room as well. */
-	p[P_IN].fd = s->input &&
-		sizeof(s->typed.data) - s->typed.len >= 256 * ESCAPE_OUT ?
-	    STDIN_FILENO :
-	    -1;
+	p[P_IN].fd =
+	    s->input && sizeof(s->typed.data) - s->typed.len >= 256 * ESCAPE_OUT
+	    ? STDIN_FILENO
+	    : -1;
 	p[P_IN].events = POLLIN;
 	p[P_OUT].fd = STDOUT_FILENO;
 	p[P_OUT].events = s->shown.len > 0 ? POLLOUT : 0;
@@ -226,8 +226,8 @@ serve(struct session *s, const struct pollfd p[P_COUNT])
 		return;
 	}
 	if (p[P_OUT].revents != 0) {
-		error = s->shown.len > 0 ? drain(&s->shown, STDOUT_FILENO) :
-					   -EPIPE;
+		error =
+		    s->shown.len > 0 ? drain(&s->shown, STDOUT_FILENO) : -EPIPE;
 		if (error != 0) {
 			broken(s, error);
 			return;
@@ -307,8 +307,8 @@ farewell(const struct session *s, const char *name, const char *tty)
 
 	switch (s->phase) {
 	case HUNG_UP:
-		fprintf(stderr, "%s[console closed: vm %s ended]\n", lead,
-		    name);
+		fprintf(
+		    stderr, "%s[console closed: vm %s ended]\n", lead, name);
 		return CMD_OK;
 	case INTERRUPTED:
 		fprintf(stderr, "%s[interrupted]\n", lead);

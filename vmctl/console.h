@@ -10,7 +10,6 @@
  * Attach standard input (unless input is false) and output to a VM's console
  * until the user leaves or the VM ends.  name is for messages.
  */
-enum cmd_result
-console_attach(const char *name, const char *tty, bool input);
+enum cmd_result console_attach(const char *name, const char *tty, bool input);
 
 #endif

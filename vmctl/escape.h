@@ -23,7 +23,7 @@ enum escape_action {
 #define ESCAPE_OUT 2 /* at most so many bytes for one that was typed */
 
 void escape_init(struct escape *);
-enum escape_action escape_byte(
-    struct escape *, uint8_t c, uint8_t out[ESCAPE_OUT], size_t *nout);
+enum escape_action
+escape_byte(struct escape *, uint8_t c, uint8_t out[ESCAPE_OUT], size_t *nout);
 
 #endif

@@ -17,7 +17,7 @@
 #include "parse.h"
 #include "text.h"
 
-#define MEBIBYTE (1ULL << 20)
+#define MEBIBYTE ((uint64_t)1 << 20)
 
 /* Decimal digits only: no sign, blank or prefix as strtoul(3) has them. */
 static int
@@ -88,8 +88,8 @@ parse_memory(const char *word, uint64_t *out)
 		error = -ERANGE;
 	if (error == -ERANGE) {
 		text_scaled(VM_MEMORY_MAX, scaled);
-		log_warnx("memory size too large (limit is %s): %s", scaled,
-		    word);
+		log_warnx(
+		    "memory size too large (limit is %s): %s", scaled, word);
 		return error;
 	}
 	if (error != 0) {
@@ -99,12 +99,12 @@ parse_memory(const char *word, uint64_t *out)
 	rounded = bytes - bytes % MEBIBYTE;
 	if (rounded < VM_MEMORY_MIN) {
 		log_warnx("memory size must be at least %" PRIu64 "MB: %s",
-		    (uint64_t)(VM_MEMORY_MIN / MEBIBYTE), word);
+		    (uint64_t)VM_MEMORY_MIN / MEBIBYTE, word);
 		return -ERANGE;
 	}
 	if (rounded != bytes)
-		log_warnx("memory size rounded to %" PRIu64 "M",
-		    rounded / MEBIBYTE);
+		log_warnx(
+		    "memory size rounded to %" PRIu64 "M", rounded / MEBIBYTE);
 	*out = rounded;
 	return 0;
 }
@@ -119,8 +119,8 @@ parse_cpus(const char *word, uint32_t *out)
 	if (error == 0 && (n < 1 || n > VM_CPUS_MAX))
 		error = -ERANGE;
 	if (error != 0) {
-		log_warnx("invalid number of cpus (1 to %d): %s", VM_CPUS_MAX,
-		    word);
+		log_warnx(
+		    "invalid number of cpus (1 to %d): %s", VM_CPUS_MAX, word);
 		return error;
 	}
 	*out = (uint32_t)n;
@@ -150,8 +150,8 @@ parse_path(const char *word, char *out, size_t len)
 	if (cwd == NULL)
 		n = snprintf(out, len, "%s", word);
 	else
-		n = snprintf(out, len, "%s/%s", strcmp(cwd, "/") ? cwd : "",
-		    word);
+		n = snprintf(
+		    out, len, "%s/%s", strcmp(cwd, "/") ? cwd : "", word);
 	if (n < 0 || (size_t)n >= len) {
 		log_warnx("path too long: %s", word);
 		error = -ENAMETOOLONG;
@@ -167,8 +167,8 @@ parse_disk(const char *word, struct vmconf *conf)
 	int error;
 
 	if (conf->ndisks >= VM_DISKS_MAX) {
-		log_warnx("too many disks (limit is %d): %s", VM_DISKS_MAX,
-		    word);
+		log_warnx(
+		    "too many disks (limit is %d): %s", VM_DISKS_MAX, word);
 		return -ERANGE;
 	}
 	if (strncmp(word, "raw:", 4) == 0)
@@ -187,8 +187,8 @@ parse_disk(const char *word, struct vmconf *conf)
 }
 
 int
-parse_keyword(const char *word, const char *const *names, size_t n,
-    bool ignore_case)
+parse_keyword(
+    const char *word, const char *const *names, size_t n, bool ignore_case)
 {
 	int (*compare)(const char *, const char *, size_t);
 	size_t i, len = strlen(word);

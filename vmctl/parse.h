@@ -33,7 +33,7 @@ int parse_path(const char *, char *out, size_t len);
  * The index of the one name that word is, or is the beginning of; -ENOENT
  * when there is none, -EEXIST when it begins several.  Silent.
  */
-int parse_keyword(const char *word, const char *const *names, size_t n,
-    bool ignore_case);
+int parse_keyword(
+    const char *word, const char *const *names, size_t n, bool ignore_case);
 
 #endif

@@ -69,8 +69,8 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 
 /* What the options say, checked as far as it can be checked from here. */
 static int
-describe(const struct start_opts *o, const struct target *t,
-    struct vmconf *conf)
+describe(
+    const struct start_opts *o, const struct target *t, struct vmconf *conf)
 {
 	if (t->id != 0) {
 		log_warnx("invalid vm name: %" PRIu32
@@ -95,9 +95,9 @@ describe(const struct start_opts *o, const struct target *t,
 	if ((o->memory != NULL && parse_memory(o->memory, &conf->memory)) ||
 	    (o->cpus != NULL && parse_cpus(o->cpus, &conf->cpus)) ||
 	    (o->kernel != NULL &&
-	        parse_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
+		parse_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
 	    (o->initrd != NULL &&
-	        parse_path(o->initrd, conf->initrd, sizeof(conf->initrd))))
+		parse_path(o->initrd, conf->initrd, sizeof(conf->initrd))))
 		return -EINVAL;
 	if (o->cmdline != NULL)
 		memcpy(conf->cmdline, o->cmdline, strlen(o->cmdline) + 1);
@@ -165,18 +165,16 @@ fd_take(int *fd)
 }
 
 static int
-send_adhoc(struct client *c, const struct vmconf *conf, int *kernel,
-    int *initrd)
+send_adhoc(
+    struct client *c, const struct vmconf *conf, int *kernel, int *initrd)
 {
 	struct ibuf *body;
 	int error = 0;
 
 	if (*kernel >= 0)
-		error =
-		    client_send(c, CTL_START_KERNEL, fd_take(kernel), NULL);
+		error = client_send(c, CTL_START_KERNEL, fd_take(kernel), NULL);
 	if (error == 0 && *initrd >= 0)
-		error =
-		    client_send(c, CTL_START_INITRD, fd_take(initrd), NULL);
+		error = client_send(c, CTL_START_INITRD, fd_take(initrd), NULL);
 	if (error != 0)
 		return error;
 	body = chan_body();

@@ -69,12 +69,14 @@ status_owner(const struct ctl_vm *vm, const char *user, const char *group,
 		snprintf(gid, sizeof(gid), "%" PRIu32, vm->gid);
 		group = gid;
 	}
-	/* root may always; what tells something is the group. */
-	if (vm->gid == VM_NOGID)
-		snprintf(out, STATUS_OWNER_MAX + 1, "%s", user);
-	else
-		snprintf(out, STATUS_OWNER_MAX + 1, "%s:%s",
-		    vm->uid == 0 ? "" : user, group);
+	/* root may always: a group says more than that. */
+	*out = '\0';
+	if (vm->uid != 0 || vm->gid == VM_NOGID)
+		strlcat(out, user, STATUS_OWNER_MAX + 1);
+	if (vm->gid != VM_NOGID) {
+		strlcat(out, ":", STATUS_OWNER_MAX + 1);
+		strlcat(out, group, STATUS_OWNER_MAX + 1);
+	}
 }
 
 void
@@ -175,7 +177,7 @@ status_json(FILE *fp, const struct ctl_vm *vms, size_t n)
 		error = -ENOMEM;
 	if (error == 0 &&
 	    (json_dumpf(array, fp, JSON_INDENT(2)) != 0 ||
-	        fputc('\n', fp) == EOF))
+		fputc('\n', fp) == EOF))
 		error = -EIO;
 	json_decref(array);
 	return error;
@@ -209,8 +211,8 @@ print_table(const struct ctl_vm *vms, size_t n)
 
 /* Keep what was asked for, in order; the number kept. */
 static size_t
-select_vms(struct ctl_vm *vms, size_t n, const struct target *target,
-    bool running)
+select_vms(
+    struct ctl_vm *vms, size_t n, const struct target *target, bool running)
 {
 	size_t i, kept = 0;
 

@@ -29,7 +29,7 @@ gone(const struct client_answer *a)
 {
 	return a->kind == CLIENT_FAIL &&
 	    (a->code == ENOENT || a->code == ESRCH ||
-	        a->code == CTL_E_NOTRUNNING);
+		a->code == CTL_E_NOTRUNNING);
 }
 
 /* Finish the line that was begun on stderr, for a refused request. */
@@ -144,8 +144,8 @@ stop_one(const struct cmd_env *env, const struct target *target,
 		end = END_DONE;
 	else if (end == END_DONE && !flags->wait) {
 		fprintf(stderr, "%s vm %" PRIu32 "\n",
-		    flags->force ? "forced to terminate" :
-				   "requested to shutdown",
+		    flags->force ? "forced to terminate"
+				 : "requested to shutdown",
 		    id);
 		return CMD_OK;
 	}

@@ -90,8 +90,8 @@ term_open_line(const char *path)
 
 	if (!is_pts(path))
 		return -ENOTTY;
-	fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC |
-	        O_NOFOLLOW);
+	fd =
+	    open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1)
 		return -errno;
 	if ((error = prepare_line(fd)) != 0) {
