@@ -38,6 +38,27 @@ ctl_get_str(struct ibuf *buf, char *s, size_t len)
 }
 
 int
+ctl_target_put(struct ibuf *buf, const struct ctl_target *t)
+{
+	if (ibuf_add_n32(buf, t->id) == -1)
+		return -errno;
+	return ctl_put_str(buf, t->name);
+}
+
+int
+ctl_target_get(struct ibuf *buf, struct ctl_target *out)
+{
+	struct ctl_target t;
+
+	memset(&t, 0, sizeof(t));
+	if (ibuf_get_n32(buf, &t.id) == -1 ||
+	    ctl_get_str(buf, t.name, sizeof(t.name)) != 0)
+		return -EBADMSG;
+	*out = t;
+	return 0;
+}
+
+int
 ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 {
 	int error;

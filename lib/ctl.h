@@ -11,6 +11,14 @@
  *
  * Rights: ANY  whoever may connect       OWNER  root, the VM's owner (uid or
  *         ROOT uid 0 only                       group) or who started it
+ *
+ * A VM is named by id when that is not 0, else by name.  START_KERNEL and
+ * START_INITRD have no answer of their own, START_ADHOC answers for them.
+ * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
+ * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
+ * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
+ * does ENOENT for an ad-hoc VM).  A client may have CTL_PENDING_MAX requests
+ * without an answer; answers come in any order.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -18,8 +26,9 @@
 
 struct ibuf;
 
-#define CTL_SOCKET  "/run/vmd.sock"
-#define CTL_VERSION 1
+#define CTL_SOCKET	"/run/vmd.sock"
+#define CTL_VERSION	1
+#define CTL_PENDING_MAX 16
 
 enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 
@@ -76,6 +85,14 @@ struct ctl_vm {
 	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
 };
 
+/* "u32 id, str name" */
+struct ctl_target {
+	uint32_t id;
+	char name[64];
+};
+
+int ctl_target_put(struct ibuf *, const struct ctl_target *);
+int ctl_target_get(struct ibuf *, struct ctl_target *); /* 0 or -EBADMSG */
 int ctl_vm_put(struct ibuf *, const struct ctl_vm *);
 int ctl_vm_get(struct ibuf *, struct ctl_vm *); /* 0 or -EBADMSG */
 /* str fields: at most len - 1 bytes, no NUL inside; 0 or -EBADMSG. */
