@@ -193,7 +193,7 @@ say_failed(const struct client_answer *a)
 	const char *text = NULL;
 
 	if (a->kind == CLIENT_FAIL && a->code == CTL_E_FIRMWARE)
-		text = "vmm bios firmware file not found.";
+		text = "vmm bios firmware file not found";
 	else if (a->kind == CLIENT_FAIL && a->code == CTL_E_DISK)
 		text = "could not open disk image(s)";
 	if (text == NULL)
