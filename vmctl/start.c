@@ -199,7 +199,7 @@ say_failed(const struct client_answer *a)
 	if (text == NULL)
 		log_warnx("start vm command failed: %s", client_reason(a));
 	else if (a->text[0] == '\0')
-		log_warnx("%s", text);
+		log_warnx("%s%s", text, a->code == CTL_E_FIRMWARE ? "." : "");
 	else
 		log_warnx("%s: %s", text, a->text);
 }

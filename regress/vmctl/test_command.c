@@ -61,17 +61,16 @@ test_stop(void **state)
 		    "stopping vm web: requested to shutdown vm 3\n", 0, NULL },
 		{ { "stop", "-f", "3" }, "ok:3:", "STOP 3  1\n",
 		    "stopping vm 3: forced to terminate vm 3\n", 0, NULL },
-		{ { "stop", "-fw", "web" }, "ok:3: | ended:3:web ok:0:",
-		    "STOP 0 web 1\nWAIT 3 \n",
+		{ { "stop", "-fw", "web" },
+		    "ok:3: | ended:3:web ok:0:", "STOP 0 web 1\nWAIT 3 \n",
 		    "stopping vm web: terminated vm 3\n", 0, NULL },
-		{ { "stop", "-w", "web" }, "ok:3: | fail:1004:",
-		    "STOP 0 web 0\nWAIT 3 \n",
+		{ { "stop", "-w", "web" },
+		    "ok:3: | fail:1004:", "STOP 0 web 0\nWAIT 3 \n",
 		    "stopping vm web: terminated vm 3\n", 0, NULL },
 		{ { "stop", "-w", "web" }, "fail:114: | ended:3:web",
 		    "STOP 0 web 0\nWAIT 0 web\n",
 		    "stopping vm web: terminated vm 3\n", 0, NULL },
-		{ { "stop", "-w", "web" }, "ok:3: |",
-		    "STOP 0 web 0\nWAIT 3 \n",
+		{ { "stop", "-w", "web" }, "ok:3: |", "STOP 0 web 0\nWAIT 3 \n",
 		    "stopping vm web: vmctl: vmd closed the connection\n", 1,
 		    NULL },
 		{ { "stop", "web" }, "fail:114:", "STOP 0 web 0\n",
@@ -80,9 +79,8 @@ test_stop(void **state)
 		{ { "stop", "web" }, "fail:1004:", "STOP 0 web 0\n",
 		    "stopping vm web: cannot stop vm that is not running\n", 1,
 		    NULL },
-		{ { "stop", "nix" }, "fail:2:web:_no_such_vm",
-		    "STOP 0 nix 0\n", "stopping vm nix: vm not found\n", 1,
-		    NULL },
+		{ { "stop", "nix" }, "fail:2:web:_no_such_vm", "STOP 0 nix 0\n",
+		    "stopping vm nix: vm not found\n", 1, NULL },
 		{ { "stop", "web" }, "fail:1:", "STOP 0 web 0\n",
 		    "stopping vm web: failed: Operation not permitted\n", 1,
 		    NULL },
@@ -130,8 +128,8 @@ test_wait(void **state)
 		{ { "wait", "web" }, "fail:1004:", "WAIT 0 web\n",
 		    "waiting for vm web: vm is not running\n", 1, NULL },
 		{ { "wait", "web" }, "", "WAIT 0 web\n",
-		    "waiting for vm web: vmctl: vmd closed the connection\n",
-		    1, NULL },
+		    "waiting for vm web: vmctl: vmd closed the connection\n", 1,
+		    NULL },
 	};
 
 	check_rows(*state, rows, NROWS(rows));
@@ -160,13 +158,13 @@ test_daemon(void **state)
 	check_rows(*state, rows, NROWS(rows));
 }
 
-#define HEADER                                                        \
+#define HEADER                                                            \
 	"   ID   PID VCPUS  MAXMEM  CURMEM     TTY        OWNER    STATE" \
 	" NAME\n"
-#define ROW_WEB                                                       \
+#define ROW_WEB                                                           \
 	"    1    99     1    512M    128M   pts/7         root  running" \
 	" web\n"
-#define ROW_B                                                         \
+#define ROW_B                                                             \
 	"    2     -     1    512M       -       -         root  stopped" \
 	" b\n"
 
@@ -188,9 +186,9 @@ test_status(void **state)
 		    "vmctl: vm not found: 3\n", 1, "[]\n" },
 		{ { "status", "-j" }, "ok:0:", "LIST\n", "", 0, "[]\n" },
 		{ { "status" }, "ok:0:", "LIST\n", "", 0, HEADER },
-		{ { "status" }, "vm:1:web:99:/dev/pts/7:vioblk0_broke ok:0:",
-		    "LIST\n", "vmctl: web: vioblk0_broke\n", 0,
-		    HEADER ROW_WEB },
+		{ { "status" },
+		    "vm:1:web:99:/dev/pts/7:vioblk0_broke ok:0:", "LIST\n",
+		    "vmctl: web: vioblk0_broke\n", 0, HEADER ROW_WEB },
 		{ { "status" }, "vmctlchars ok:0:", "LIST\n",
 		    "vmctl: a?[2Jb: ???\n", 0,
 		    HEADER "    1     1     0      0B      0B      ??"
@@ -217,8 +215,8 @@ test_status_json(void **state)
 	j = json_loads(f->out, JSON_REJECT_DUPLICATES, &error);
 	assert_non_null(j);
 	assert_int_equal(json_array_size(j), 2);
-	assert_string_equal(json_string_value(json_object_get(
-				json_array_get(j, 0), "name")),
+	assert_string_equal(
+	    json_string_value(json_object_get(json_array_get(j, 0), "name")),
 	    "a?[2Jb");
 	json_decref(j);
 
@@ -258,8 +256,8 @@ test_broken_answers(void **state)
 		fake_run(f, args, rows[i].script);
 		assert_memory_equal(
 		    f->err, rows[i].reason, strlen(rows[i].reason));
-		assert_ptr_equal(strchr(f->err, '\n'),
-		    f->err + strlen(f->err) - 1);
+		assert_ptr_equal(
+		    strchr(f->err, '\n'), f->err + strlen(f->err) - 1);
 		assert_string_equal(f->out, "");
 		assert_int_equal(f->status, 1);
 	}
@@ -349,8 +347,7 @@ test_usage(void **state)
 		{ { "log" }, "usage: vmctl " },
 		{ { "log", "loud" }, "vmctl: unknown argument: loud\nusage: " },
 		{ { "log", "brief", "x" }, "usage: vmctl " },
-		{ { "reload", "x" },
-		    "usage: vmctl [-v] [-s socket] reload\n" },
+		{ { "reload", "x" }, "usage: vmctl [-v] [-s socket] reload\n" },
 		{ { "check", "x" }, "usage: vmctl " },
 		{ { "check", "-k" }, "vmctl: missing argument of -k\nusage: " },
 		{ { "check", "-k", "a", "-k", "b" },
@@ -483,8 +480,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_output_error, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    test_check, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "--vmctl") == 0) {
