@@ -192,7 +192,7 @@ lex_include(struct lex *lex, const char *path)
 {
 	struct filename *n;
 	char *full = NULL, *buf = NULL;
-	size_t len, plen;
+	size_t len = 0, plen;
 	int error;
 
 	if (lex->depth >= LEX_DEPTH_MAX || lex->nfiles >= LEX_FILES_MAX)

@@ -200,9 +200,7 @@ join(char *a, char *b)
 static void
 yyerror(YYLTYPE *loc, struct parse *p, const char *text)
 {
-	if (p->reported)
-		p->errors++;
-	else
+	if (!p->reported)
 		stmt_error(p, *loc, "%s", text);
 	p->reported = false;
 }
