@@ -66,7 +66,7 @@ routes_update(struct virtio_irq *irq)
 		static struct log_rate rate = LOG_RATE(3, 60);
 
 		log_limited(&rate, "%s: interrupt routes: %s", irq->name,
-		    strerror(-error));
+		    strerrordesc_np(-error));
 	}
 	for (unsigned v = 0; v < irq->msix.n; v++)
 		if ((changed & (1U << v)) != 0) {
@@ -138,7 +138,7 @@ bind_fd(struct virtio_irq_queue *q)
 		static struct log_rate rate = LOG_RATE(3, 60);
 
 		log_limited(
-		    &rate, "%s: irqfd: %s", irq->name, strerror(-error));
+		    &rate, "%s: irqfd: %s", irq->name, strerrordesc_np(-error));
 	}
 	return error;
 }

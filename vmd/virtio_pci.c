@@ -99,7 +99,7 @@ kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port)
 	if (error != 0) {
 		/* Kicks by port writes are slow but work. */
 		log_limited(
-		    &rate, "%s: ioeventfd: %s", dev->name, strerror(-error));
+		    &rate, "%s: ioeventfd: %s", dev->name, strerrordesc_np(-error));
 		return;
 	}
 	k->bound = true;
