@@ -81,6 +81,17 @@ unlock(struct virtio_chan *vc)
 	vc->conf.host->ops->unlock(vc->conf.host);
 }
 
+static enum state
+state(struct virtio_chan *vc)
+{
+	enum state now;
+
+	lock(vc);
+	now = vc->state;
+	unlock(vc);
+	return now;
+}
+
 /* A peer's text is bytes until it is cleaned: one line of ASCII, bounded. */
 static void
 clean(char *to, size_t len, const char *from)
@@ -129,7 +140,7 @@ on_hello(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct virtio_chan *vc = arg;
 	int error;
 
-	if (vc->state != HELLO)
+	if (state(vc) != HELLO)
 		return -EPROTO;
 	if (ibuf_get_n64(body, &vc->features) == -1 ||
 	    ibuf_get_n32(body, &vc->nqueues) == -1 ||
@@ -151,7 +162,7 @@ on_sealed(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct virtio_chan *vc = arg;
 
 	/* Not before it was told to: dev is made after DEV_HELLO. */
-	if (vc->state != SEALING || vc->dev == NULL)
+	if (state(vc) != SEALING || vc->dev == NULL)
 		return -EPROTO;
 	vc->state = IDLE;
 	return 0;
@@ -186,7 +197,7 @@ on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_get_str(body, text, sizeof(text)) != 0)
 		return -EBADMSG;
 	clean(why, sizeof(why), text);
-	if (vc->state == HELLO || vc->state == SEALING)
+	if (state(vc) == HELLO || state(vc) == SEALING)
 		return refuse(vc, -ECANCELED, "%s", why);
 	lock(vc);
 	/* Once per start: a device that repeats itself is not heard. */
