@@ -42,8 +42,8 @@ struct chan_ops {
 
 /* Takes fd (made non-blocking).  base may be NULL: then only the blocking
  * calls work until chan_attach().  NULL with errno on failure. */
-struct chan *chan_new(
-    struct event_base *base, int fd, const struct chan_ops *, void *arg);
+struct chan *
+chan_new(struct event_base *base, int fd, const struct chan_ops *, void *arg);
 int chan_attach(struct chan *, struct event_base *);
 /* May be called from inside a handler or closed(). */
 void chan_free(struct chan *);
@@ -60,8 +60,8 @@ struct ibuf *chan_body(void);
  * Queue a message.  body may be NULL (empty) and is consumed; fd (-1: none)
  * is consumed as well, whatever the result.  0 or -errno; never blocks.
  */
-int chan_send(
-    struct chan *, uint32_t type, uint32_t id, int fd, struct ibuf *body);
+int
+chan_send(struct chan *, uint32_t type, uint32_t id, int fd, struct ibuf *body);
 /* Bytes queued and not yet written. */
 size_t chan_queued(const struct chan *);
 /* Blocking, with a time limit in ms (-1: none): write all that is queued. */
