@@ -6,7 +6,7 @@
  *  1. rpos <= wpos <= size; size <= max, except in a view, where max is 0.
  *  2. A view owns neither its bytes nor a descriptor (fd is -1).
  *  3. A getter that fails consumes nothing; a setter or adder that fails
- *     changes nothing.
+ *     changes nothing, but an adder leaves failed set.
  */
 #include <endian.h>
 #include <errno.h>
@@ -21,6 +21,14 @@ fail(int error)
 {
 	errno = error;
 	return -1;
+}
+
+/* An adder failed. */
+static int
+spoil(struct ibuf *b, int error)
+{
+	b->failed = true;
+	return fail(error);
 }
 
 struct ibuf *
@@ -93,7 +101,7 @@ grow(struct ibuf *b, size_t len)
 	uint8_t *nb;
 
 	if (b->max == 0 || len > b->max - b->wpos)
-		return fail(ERANGE);
+		return spoil(b, ERANGE);
 	need = b->wpos + len;
 	if (need <= b->size)
 		return 0;
@@ -105,7 +113,7 @@ grow(struct ibuf *b, size_t len)
 	/* Not realloc(3): the old bytes are wiped, see ibuf_free(). */
 	nb = malloc(size);
 	if (nb == NULL)
-		return -1;
+		return spoil(b, ENOMEM);
 	if (b->wpos > 0) {
 		memcpy(nb, b->buf, b->wpos);
 		explicit_bzero(b->buf, b->wpos);
@@ -166,7 +174,7 @@ ibuf_add_strbuf(struct ibuf *b, const char *str, size_t len)
 	char *p;
 
 	if (n == len)
-		return fail(EOVERFLOW);
+		return spoil(b, EOVERFLOW);
 	p = ibuf_reserve(b, len);
 	if (p == NULL)
 		return -1;
@@ -180,7 +188,7 @@ ibuf_add_n8(struct ibuf *b, uint64_t value)
 	uint8_t v = (uint8_t)value;
 
 	if (value > UINT8_MAX)
-		return fail(EINVAL);
+		return spoil(b, EINVAL);
 	return ibuf_add(b, &v, sizeof(v));
 }
 
@@ -190,7 +198,7 @@ ibuf_add_n16(struct ibuf *b, uint64_t value)
 	uint16_t v = htobe16((uint16_t)value);
 
 	if (value > UINT16_MAX)
-		return fail(EINVAL);
+		return spoil(b, EINVAL);
 	return ibuf_add(b, &v, sizeof(v));
 }
 
@@ -200,7 +208,7 @@ ibuf_add_n32(struct ibuf *b, uint64_t value)
 	uint32_t v = htobe32((uint32_t)value);
 
 	if (value > UINT32_MAX)
-		return fail(EINVAL);
+		return spoil(b, EINVAL);
 	return ibuf_add(b, &v, sizeof(v));
 }
 
@@ -217,7 +225,7 @@ ibuf_add_h16(struct ibuf *b, uint64_t value)
 	uint16_t v = (uint16_t)value;
 
 	if (value > UINT16_MAX)
-		return fail(EINVAL);
+		return spoil(b, EINVAL);
 	return ibuf_add(b, &v, sizeof(v));
 }
 
@@ -227,7 +235,7 @@ ibuf_add_h32(struct ibuf *b, uint64_t value)
 	uint32_t v = (uint32_t)value;
 
 	if (value > UINT32_MAX)
-		return fail(EINVAL);
+		return spoil(b, EINVAL);
 	return ibuf_add(b, &v, sizeof(v));
 }
 

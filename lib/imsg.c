@@ -470,7 +470,9 @@ imsg_close(struct imsgbuf *b, struct ibuf *msg)
 	bool fd = ibuf_fd_avail(msg);
 	int error = 0;
 
-	if (fd && !b->fdpass)
+	if (msg->failed)
+		error = EMSGSIZE;
+	else if (fd && !b->fdpass)
 		error = EINVAL;
 	else if (len > b->maxsize)
 		error = ERANGE;
@@ -530,6 +532,7 @@ imsg_compose_ibuf(
 		return -1;
 	}
 	ibuf_add_ibuf(msg, body);
+	msg->failed |= body->failed;
 	ibuf_fd_set(msg, ibuf_fd_get(body));
 	ibuf_free(body);
 	return imsg_close(b, msg) == -1 ? -1 : 1;

@@ -32,6 +32,7 @@ struct ibuf {
 	size_t wpos; /* bytes filled */
 	size_t rpos; /* bytes consumed */
 	int fd; /* owned; -1 when none */
+	bool failed; /* an adder failed: not to be sent */
 };
 
 /* len bytes are reserved; the buffer grows up to max.  NULL with errno. */
@@ -43,7 +44,11 @@ void ibuf_free(struct ibuf *);
 void ibuf_from_buffer(struct ibuf *, void *, size_t);
 void ibuf_from_ibuf(struct ibuf *, const struct ibuf *);
 
-/* Writing.  ERANGE: no room below max; EINVAL: value does not fit. */
+/*
+ * Writing.  ERANGE: no room below max; EINVAL: value does not fit.  A buffer
+ * that an adder failed on is refused by imsg_close() and chan_send(), so the
+ * results need not be checked one by one.
+ */
 int ibuf_add(struct ibuf *, const void *, size_t);
 int ibuf_add_ibuf(struct ibuf *, const struct ibuf *);
 int ibuf_add_zero(struct ibuf *, size_t);
@@ -207,7 +212,8 @@ int imsg_compose_ibuf(
 struct ibuf *
 imsg_create(struct imsgbuf *, uint32_t type, uint32_t id, pid_t pid, size_t);
 int imsg_add(struct ibuf *, const void *, size_t);
-/* Queues; takes the buffer in every case. 0 or -1. */
+/* Queues; takes the buffer in every case. 0 or -1.  EMSGSIZE: an adder had
+ * failed on it. */
 int imsg_close(struct imsgbuf *, struct ibuf *);
 
 #endif
