@@ -85,14 +85,14 @@ vcpu_set_up(struct vmm *vmm)
 
 	if ((c = malloc(sizeof(*c))) == NULL)
 		return -ENOMEM;
-	r = cpuid_build(c, vmm_cpuid(vmm), vmm_ncpus(vmm),
-	    vmm_tsc_deadline(vmm));
+	r = cpuid_build(
+	    c, vmm_cpuid(vmm), vmm_ncpus(vmm), vmm_tsc_deadline(vmm));
 	for (i = 0; r == 0 && i < vmm_ncpus(vmm); i++) {
 		cpuid_for(c, i);
 		r = vmm_vcpu_set_cpuid(vmm, i, &c->head);
 		if (r == 0)
-			r = vmm_vcpu_set_msrs(vmm, i, msrs,
-			    sizeof(msrs) / sizeof(msrs[0]));
+			r = vmm_vcpu_set_msrs(
+			    vmm, i, msrs, sizeof(msrs) / sizeof(msrs[0]));
 	}
 	free(c);
 	return r;
@@ -102,7 +102,7 @@ vcpu_set_up(struct vmm *vmm)
 static struct kvm_segment
 flat(uint16_t selector, uint8_t type, bool lm)
 {
-	return (struct kvm_segment) {
+	return (struct kvm_segment){
 		.limit = 0xffffffff,
 		.selector = selector,
 		.type = type,
@@ -126,7 +126,7 @@ write_gdt(const struct gmem *mem, bool lm)
 		0x00008b0000000067ULL | LOAD_TSS_GPA << 16,
 	};
 
-	return gmem_write(mem, (struct gpa) { LOAD_GDT_GPA }, gdt, sizeof(gdt));
+	return gmem_write(mem, (struct gpa){ LOAD_GDT_GPA }, gdt, sizeof(gdt));
 }
 
 int
@@ -147,7 +147,7 @@ vcpu_boot(struct vmm *vmm, const struct gmem *mem, const struct load_out *o)
 		return r;
 	s.cs = flat(LOAD_CS, 11, lm);
 	s.ds = s.es = s.fs = s.gs = s.ss = flat(LOAD_DS, 3, false);
-	s.tr = (struct kvm_segment) {
+	s.tr = (struct kvm_segment){
 		.base = LOAD_TSS_GPA,
 		.limit = 0x67,
 		.selector = LOAD_TR,
@@ -253,9 +253,9 @@ serve_exit(struct vcpu *v)
 		return;
 	case KVM_EXIT_INTERNAL_ERROR:
 		end_error(v,
-		    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
-			"instruction not emulated, error" :
-			"hypervisor internal error",
+		    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+			? "instruction not emulated, error"
+			: "hypervisor internal error",
 		    run->internal.suberror);
 		return;
 	default:
@@ -353,8 +353,8 @@ make_threads(struct vcpus *all)
 	pthread_attr_init(&attr);
 	r = pthread_attr_setstacksize(&attr, STACK_SIZE);
 	for (i = 0; r == 0 && i < all->n; i++) {
-		r = pthread_create(&all->v[i].thread, &attr, vcpu_thread,
-		    &all->v[i]);
+		r = pthread_create(
+		    &all->v[i].thread, &attr, vcpu_thread, &all->v[i]);
 		all->v[i].made = r == 0;
 	}
 	pthread_attr_destroy(&attr);
@@ -406,8 +406,15 @@ vcpu_go(struct vcpus *all)
 void
 vcpu_kick(struct vcpus *all, unsigned cpu)
 {
-	if (cpu < all->n && all->v[cpu].made)
+	if (cpu < all->n && all->v[cpu].made &&
+	    !pthread_equal(all->v[cpu].thread, pthread_self()))
 		pthread_kill(all->v[cpu].thread, KICK_SIGNAL);
+}
+
+void
+vcpu_quit(struct vcpus *all)
+{
+	atomic_store(&all->stop, true);
 }
 
 void

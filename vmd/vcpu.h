@@ -28,6 +28,8 @@ int vcpu_create(struct vcpus **, struct vmm *, struct machine *,
 void vcpu_go(struct vcpus *);
 /* Any thread: makes the vCPU look at the machine again before it goes on. */
 void vcpu_kick(struct vcpus *, unsigned cpu);
+/* Any thread: no vCPU enters the guest any more once its exit is served. */
+void vcpu_quit(struct vcpus *);
 /* All threads have ended when this returns; parked ones too. */
 void vcpu_stop(struct vcpus *);
 void vcpu_free(struct vcpus *);
