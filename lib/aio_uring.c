@@ -273,15 +273,18 @@ uring_wait(struct aio *a, bool wait)
 {
 	struct uring *u = uring(a);
 	bool ready = io_uring_cq_ready(&u->ring) > 0;
-	int n = 0;
+	int n;
 
 	if (wait && !ready)
 		n = io_uring_submit_and_wait(&u->ring, 1);
-	else if (io_uring_sq_ready(&u->ring) > 0 || task_work_pending(u))
-		n = io_uring_submit_and_get_events(&u->ring);
+	else if (wait && io_uring_sq_ready(&u->ring) > 0)
+		n = io_uring_submit(&u->ring);
+	else if (!ready && task_work_pending(u))
+		n = io_uring_get_events(&u->ring);
 	else
 		return reap(u);
-	a->signalled = false;
+	if (wait)
+		a->signalled = false;
 	a->syscalls++;
 	if (n < 0 && !transient(n))
 		return n;
