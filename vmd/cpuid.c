@@ -12,12 +12,15 @@
  */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cpuid.h"
 
 #define ANY  UINT32_MAX
 #define B(n) (1U << (n))
 #define ALL  UINT32_MAX
+
+#define ENTRIES 128
 
 #define HV_BASE 0x40000000U
 #define EXT	0x80000000U
@@ -97,13 +100,13 @@ find_row(uint32_t leaf, uint32_t index)
 }
 
 static struct kvm_cpuid_entry2 *
-find(struct cpuid *c, uint32_t leaf, uint32_t index)
+find(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t index)
 {
 	struct kvm_cpuid_entry2 *e;
 	uint32_t i;
 
-	for (i = 0; i < c->head.nent; i++) {
-		e = &c->entry[i];
+	for (i = 0; i < c->nent; i++) {
+		e = &c->entries[i];
 		if (e->function == leaf && e->index == index)
 			return e;
 	}
@@ -111,15 +114,15 @@ find(struct cpuid *c, uint32_t leaf, uint32_t index)
 }
 
 static struct kvm_cpuid_entry2 *
-add(struct cpuid *c, uint32_t leaf, uint32_t index, uint32_t flags)
+add(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t index, uint32_t flags)
 {
 	struct kvm_cpuid_entry2 *e;
 
 	if ((e = find(c, leaf, index)) != NULL)
 		return e;
-	if (c->head.nent == CPUID_ENTRIES)
+	if (c->nent == ENTRIES)
 		return NULL;
-	e = &c->entry[c->head.nent++];
+	e = &c->entries[c->nent++];
 	memset(e, 0, sizeof(*e));
 	e->function = leaf;
 	e->index = index;
@@ -139,7 +142,7 @@ core_bits(unsigned ncpus)
 }
 
 static int
-copy_allowed(struct cpuid *c, const struct kvm_cpuid2 *supported)
+copy_allowed(struct kvm_cpuid2 *c, const struct kvm_cpuid2 *supported)
 {
 	const struct kvm_cpuid_entry2 *s;
 	struct kvm_cpuid_entry2 *e;
@@ -162,7 +165,7 @@ copy_allowed(struct cpuid *c, const struct kvm_cpuid2 *supported)
 
 /* "x2APIC, TSC-deadline and the hypervisor bit": set by the user of KVM. */
 static void
-fix_features(struct cpuid *c, unsigned ncpus, bool tsc_deadline)
+fix_features(struct kvm_cpuid2 *c, unsigned ncpus, bool tsc_deadline)
 {
 	struct kvm_cpuid_entry2 *e;
 
@@ -181,13 +184,13 @@ fix_features(struct cpuid *c, unsigned ncpus, bool tsc_deadline)
 
 /* Caches below the last level are a core's own; the last is shared by all. */
 static void
-fix_caches(struct cpuid *c, uint32_t leaf, unsigned ncpus, bool intel)
+fix_caches(struct kvm_cpuid2 *c, uint32_t leaf, unsigned ncpus, bool intel)
 {
 	struct kvm_cpuid_entry2 *e;
 	uint32_t i, level, sharing;
 
-	for (i = 0; i < c->head.nent; i++) {
-		e = &c->entry[i];
+	for (i = 0; i < c->nent; i++) {
+		e = &c->entries[i];
 		if (e->function != leaf || (e->eax & 0x1f) == 0)
 			continue;
 		level = e->eax >> 5 & 7;
@@ -203,7 +206,7 @@ fix_caches(struct cpuid *c, uint32_t leaf, unsigned ncpus, bool intel)
 
 /* "Extended Topology Enumeration Leaf"; 64 cores fit without leaf 0x1f. */
 static int
-fix_topology(struct cpuid *c, unsigned ncpus)
+fix_topology(struct kvm_cpuid2 *c, unsigned ncpus)
 {
 	struct kvm_cpuid_entry2 *e;
 	uint32_t i, max;
@@ -231,7 +234,7 @@ fix_topology(struct cpuid *c, unsigned ncpus)
 }
 
 static bool
-is_amd(struct cpuid *c)
+is_amd(struct kvm_cpuid2 *c)
 {
 	struct kvm_cpuid_entry2 *e;
 
@@ -241,7 +244,7 @@ is_amd(struct cpuid *c)
 }
 
 static void
-fix_amd(struct cpuid *c, unsigned ncpus)
+fix_amd(struct kvm_cpuid2 *c, unsigned ncpus)
 {
 	struct kvm_cpuid_entry2 *e;
 
@@ -254,18 +257,21 @@ fix_amd(struct cpuid *c, unsigned ncpus)
 		e->ecx = core_bits(ncpus) << 12 | (ncpus - 1);
 }
 
-int
-cpuid_build(struct cpuid *c, const struct kvm_cpuid2 *supported, unsigned ncpus,
-    bool tsc_deadline)
+struct kvm_cpuid2 *
+cpuid_build(
+    const struct kvm_cpuid2 *supported, unsigned ncpus, bool tsc_deadline)
 {
 	struct kvm_cpuid_entry2 *e;
-	int r;
+	struct kvm_cpuid2 *c;
 
-	memset(c, 0, sizeof(*c));
-	if ((r = copy_allowed(c, supported)) < 0)
-		return r;
-	if ((r = fix_topology(c, ncpus)) < 0)
-		return r;
+	c = calloc(1, sizeof(*c) + ENTRIES * sizeof(c->entries[0]));
+	if (c == NULL)
+		return NULL;
+	if (copy_allowed(c, supported) < 0 || fix_topology(c, ncpus) < 0) {
+		free(c);
+		errno = E2BIG;
+		return NULL;
+	}
 	fix_features(c, ncpus, tsc_deadline);
 	fix_caches(c, 0x4, ncpus, true);
 	fix_caches(c, EXT + 0x1d, ncpus, false);
@@ -275,17 +281,17 @@ cpuid_build(struct cpuid *c, const struct kvm_cpuid2 *supported, unsigned ncpus,
 		e->eax = HV_BASE + 1;
 	if ((e = find(c, EXT, 0)) != NULL && e->eax > EXT + 0x21)
 		e->eax = EXT + 0x21;
-	return 0;
+	return c;
 }
 
 void
-cpuid_for(struct cpuid *c, unsigned cpu)
+cpuid_for(struct kvm_cpuid2 *c, unsigned cpu)
 {
 	struct kvm_cpuid_entry2 *e;
 	uint32_t i;
 
-	for (i = 0; i < c->head.nent; i++) {
-		e = &c->entry[i];
+	for (i = 0; i < c->nent; i++) {
+		e = &c->entries[i];
 		switch (e->function) {
 		case 0x1:
 			e->ebx = (e->ebx & 0x00ffffff) | cpu << 24;
@@ -302,4 +308,21 @@ cpuid_for(struct cpuid *c, unsigned cpu)
 			break;
 		}
 	}
+}
+
+bool
+cpuid_host(uint32_t leaf, struct cpuid_regs *r)
+{
+	uint32_t max, b, c, d;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(max), "=b"(b), "=c"(c), "=d"(d)
+			 : "a"(leaf & EXT), "c"(0));
+	if (leaf > max)
+		return false;
+	__asm__ volatile(
+	    "cpuid"
+	    : "=a"(r->eax), "=b"(r->ebx), "=c"(r->ecx), "=d"(r->edx)
+	    : "a"(leaf), "c"(0));
+	return true;
 }

@@ -12,17 +12,16 @@
 #include <stdint.h>
 #include <linux/kvm.h>
 
-#define CPUID_ENTRIES 128
-
-struct cpuid {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
-};
-
-/* The part all vCPUs share.  0, or -E2BIG. */
-int cpuid_build(struct cpuid *, const struct kvm_cpuid2 *supported,
-    unsigned ncpus, bool tsc_deadline);
+/* The part all vCPUs share, to be freed by the caller; NULL with errno. */
+struct kvm_cpuid2 *cpuid_build(
+    const struct kvm_cpuid2 *supported, unsigned ncpus, bool tsc_deadline);
 /* Turns it into that of vCPU cpu; may be called again for the next one. */
-void cpuid_for(struct cpuid *, unsigned cpu);
+void cpuid_for(struct kvm_cpuid2 *, unsigned cpu);
+
+/* This processor's own answer; false when there is no such leaf. */
+struct cpuid_regs {
+	uint32_t eax, ebx, ecx, edx;
+};
+bool cpuid_host(uint32_t leaf, struct cpuid_regs *);
 
 #endif

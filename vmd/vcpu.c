@@ -79,17 +79,16 @@ vcpu_set_up(struct vmm *vmm)
 	static const struct vmm_msr msrs[] = {
 		{ MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITEBACK },
 	};
-	struct cpuid *c;
+	struct kvm_cpuid2 *c;
 	unsigned i;
-	int r;
+	int r = 0;
 
-	if ((c = malloc(sizeof(*c))) == NULL)
-		return -ENOMEM;
-	r = cpuid_build(
-	    c, vmm_cpuid(vmm), vmm_ncpus(vmm), vmm_tsc_deadline(vmm));
+	c = cpuid_build(vmm_cpuid(vmm), vmm_ncpus(vmm), vmm_tsc_deadline(vmm));
+	if (c == NULL)
+		return -errno;
 	for (i = 0; r == 0 && i < vmm_ncpus(vmm); i++) {
 		cpuid_for(c, i);
-		r = vmm_vcpu_set_cpuid(vmm, i, &c->head);
+		r = vmm_vcpu_set_cpuid(vmm, i, c);
 		if (r == 0)
 			r = vmm_vcpu_set_msrs(
 			    vmm, i, msrs, sizeof(msrs) / sizeof(msrs[0]));

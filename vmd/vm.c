@@ -38,12 +38,12 @@
 #include "virtio_chan.h"
 #include "vmm.h"
 
-#define SETUP_MS  30000 /* the parent sends all of it at once */
-#define FLUSH_MS  1000
-#define SEAL_MAX  32
-#define MIB	  (1ULL << 20)
-#define NOFILE	  1024 /* vCPUs from 128 on, two per queue of each disk */
-#define WHY_MAX	  256
+#define SETUP_MS   30000 /* the parent sends all of it at once */
+#define FLUSH_MS   1000
+#define SEAL_MAX   32
+#define MIB	   (1ULL << 20)
+#define NOFILE	   1024 /* vCPUs from 128 on, two per queue of each disk */
+#define WHY_MAX	   256
 #define CLASS_SCSI 0x010000 /* mass storage, as virtio-blk functions say */
 #define TYPE_BLOCK 2 /* virtio 1.2, "Device Types" */
 
@@ -295,8 +295,7 @@ check_conf(struct vm *vm)
 		if (vm->disk[i].fd == -1)
 			return fail(vm, -EINVAL, "disk %u: no device", i);
 	}
-	if (sysinfo(&si) == 0 &&
-	    vm->conf.memory / si.mem_unit > si.totalram)
+	if (sysinfo(&si) == 0 && vm->conf.memory / si.mem_unit > si.totalram)
 		return fail(vm, -ENOMEM,
 		    "memory: %llu MiB is more than the host's %llu MiB",
 		    (unsigned long long)(vm->conf.memory / MIB),
@@ -361,8 +360,8 @@ make_vmm(struct vm *vm)
 	if (e < 0)
 		return fail(vm, e, "%s: %s", why, strerror(-e));
 	if ((e = vcpu_set_up(vm->vmm)) < 0)
-		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
-		    strerror(-e));
+		return fail(
+		    vm, e, "vCPUs refused by the hypervisor: %s", strerror(-e));
 	return make_memory(vm);
 }
 
@@ -401,7 +400,7 @@ make_disks(struct vm *vm)
 		struct virtio_chan_conf c;
 
 		d = &vm->disk[i];
-		c = (struct virtio_chan_conf) {
+		c = (struct virtio_chan_conf){
 			.pci = machine_pci(vm->machine),
 			.host = machine_virtio(vm->machine),
 			.mem = &vm->mem,
@@ -428,8 +427,7 @@ make_threads(struct vm *vm)
 	vm->end_event = event_new(vm->base, -1, EV_PERSIST, on_end, vm);
 	if (vm->end_event == NULL)
 		return fail(vm, -ENOMEM, "event: %s", strerror(ENOMEM));
-	e = vcpu_create(
-	    &vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
+	e = vcpu_create(&vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
 	if (e < 0)
 		return fail(vm, e, "vCPU threads: %s", strerror(-e));
 	return 0;
@@ -505,8 +503,8 @@ init(struct vm *vm)
 		vm->disk[i].vm = vm;
 		vm->disk[i].index = i;
 		vm->disk[i].fd = -1;
-		snprintf(vm->disk[i].name, sizeof(vm->disk[i].name),
-		    "vioblk%u", i);
+		snprintf(
+		    vm->disk[i].name, sizeof(vm->disk[i].name), "vioblk%u", i);
 	}
 }
 

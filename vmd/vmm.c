@@ -368,9 +368,10 @@ vmm_route_clear(struct vmm *v, unsigned gsi)
 int
 vmm_route_commit(struct vmm *v)
 {
-	struct {
+	union {
 		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry[VMM_GSI_MAX];
+		uint8_t room[sizeof(struct kvm_irq_routing) +
+		    VMM_GSI_MAX * sizeof(struct kvm_irq_routing_entry)];
 	} t;
 	struct kvm_irq_routing_entry *e;
 	unsigned i, n;
@@ -381,7 +382,7 @@ vmm_route_commit(struct vmm *v)
 	for (i = n = 0; i < VMM_GSI_MAX; i++) {
 		if (!v->gsi[i].used)
 			continue;
-		e = &t.entry[n++];
+		e = &t.head.entries[n++];
 		memset(e, 0, sizeof(*e));
 		e->gsi = i;
 		e->type = KVM_IRQ_ROUTING_MSI;
@@ -446,9 +447,10 @@ int
 vmm_vcpu_set_msrs(
     struct vmm *v, unsigned cpu, const struct vmm_msr *msr, size_t n)
 {
-	struct {
+	union {
 		struct kvm_msrs head;
-		struct kvm_msr_entry entry[MSRS_MAX];
+		uint8_t room[sizeof(struct kvm_msrs) +
+		    MSRS_MAX * sizeof(struct kvm_msr_entry)];
 	} t;
 	size_t i;
 	int r;
@@ -458,8 +460,8 @@ vmm_vcpu_set_msrs(
 	memset(&t, 0, sizeof(t));
 	t.head.nmsrs = (uint32_t)n;
 	for (i = 0; i < n; i++) {
-		t.entry[i].index = msr[i].index;
-		t.entry[i].data = msr[i].value;
+		t.head.entries[i].index = msr[i].index;
+		t.head.entries[i].data = msr[i].value;
 	}
 	/* The result is how many were set before one was refused. */
 	r = call(v->vcpu_base + (int)cpu, KVM_SET_MSRS, &t);
