@@ -35,7 +35,8 @@ file_size(const struct load *l, int fd, const char *what, uint64_t *size)
 	struct stat st;
 
 	if (fstat(fd, &st) == -1)
-		return load_fail(l, -errno, "%s: %s", what, strerror(errno));
+		return load_fail(
+		    l, -errno, "%s: %s", what, strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode))
 		return load_fail(l, -EINVAL, "%s: not a regular file", what);
 	if (st.st_size <= 0)
@@ -88,7 +89,7 @@ load_copy(const struct load *l, int fd, uint64_t off, uint64_t len,
 			continue;
 		if (n == -1)
 			return load_fail(
-			    l, -errno, "%s: %s", what, strerror(errno));
+			    l, -errno, "%s: %s", what, strerrordesc_np(errno));
 		if (n == 0)
 			return load_fail(l, -ENODATA, "%s: truncated", what);
 		off += (uint64_t)n;

@@ -205,7 +205,7 @@ ioapic_msi(void *arg, uint64_t addr, uint32_t data)
 
 	if ((r = vmm_signal_msi(m->conf.vmm, addr, data)) < 0)
 		log_limited(&rate, "ioapic: interrupt %#x not delivered: %s",
-		    data, strerror(-r));
+		    data, strerrordesc_np(-r));
 }
 
 static void
@@ -221,7 +221,7 @@ ioapic_route(void *arg, unsigned pin, uint64_t addr, uint32_t data, bool masked)
 		vmm_route_set(m->conf.vmm, pin, addr, data);
 	if ((r = vmm_route_commit(m->conf.vmm)) < 0)
 		log_limited(&rate, "ioapic: route of pin %u refused: %s", pin,
-		    strerror(-r));
+		    strerrordesc_np(-r));
 }
 
 bool

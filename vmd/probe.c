@@ -254,14 +254,14 @@ probe_prepare(
 	if (vmm_query(devfd, &info) == 0)
 		say_limits(rep, &info);
 	if ((r = vmm_create(&p->vmm, devfd, 1, &why)) < 0) {
-		unfit(rep, "%s (%s)", why, strerror(-r));
+		unfit(rep, "%s (%s)", why, strerrordesc_np(-r));
 		close(devfd);
 		probe_free(p);
 		return;
 	}
 	say_features(rep, p->vmm);
 	if ((r = make_guest(p)) < 0) {
-		unfit(rep, "a guest cannot be set up: %s", strerror(-r));
+		unfit(rep, "a guest cannot be set up: %s", strerrordesc_np(-r));
 		probe_free(p);
 		return;
 	}
@@ -288,6 +288,23 @@ match(const struct kvm_run *run, unsigned at)
 	if (run->io.port != script[at].port || value != script[at].value)
 		return -1;
 	return (int)at + 1;
+}
+
+static const char *
+exit_words(uint32_t reason)
+{
+	switch (reason) {
+	case KVM_EXIT_SHUTDOWN:
+		return "triple fault";
+	case KVM_EXIT_INTERNAL_ERROR:
+		return "instruction not emulated";
+	case KVM_EXIT_FAIL_ENTRY:
+		return "state refused";
+	case KVM_EXIT_HLT:
+		return "stopped";
+	default:
+		return "unexpected";
+	}
 }
 
 static const char *
@@ -321,13 +338,14 @@ probe_execute(struct probe *p, struct probe_report *rep)
 			continue;
 		if (r < 0) {
 			unfit(rep, "a guest cannot run %s: %s", place_of(at),
-			    strerror(-r));
+			    strerrordesc_np(-r));
 			return;
 		}
 		if (run->exit_reason == KVM_EXIT_INTR)
 			continue;
 		if (run->exit_reason != KVM_EXIT_IO) {
-			unfit(rep, "a guest fails %s (exit %u)", place_of(at),
+			unfit(rep, "a guest fails %s: %s, exit %u",
+			    place_of(at), exit_words(run->exit_reason),
 			    run->exit_reason);
 			return;
 		}
@@ -361,7 +379,7 @@ probe_run(int devfd, const char *path, struct probe_report *rep)
 	if (p == NULL)
 		return -ENODEV;
 	if ((r = start_alarm(vmm_vcpu_state(p->vmm, 0))) < 0)
-		unfit(rep, "no timer: %s", strerror(-r));
+		unfit(rep, "no timer: %s", strerrordesc_np(-r));
 	else
 		probe_execute(p, rep);
 	stop_alarm();

@@ -310,7 +310,7 @@ receive(struct vm *vm)
 
 	while (!vm->go) {
 		if ((r = chan_recv(vm->parent, SETUP_MS)) < 0) {
-			log_warnx("set-up: %s", strerror(-r));
+			log_warnx("set-up: %s", strerrordesc_np(-r));
 			return 1;
 		}
 	}
@@ -337,16 +337,16 @@ make_memory(struct vm *vm)
 	int e;
 
 	if ((e = gmem_create(&vm->mem, vm->conf.memory)) < 0)
-		return fail(vm, e, "memory: %s", strerror(-e));
+		return fail(vm, e, "memory: %s", strerrordesc_np(-e));
 	for (i = 0; i < vm->mem.nregions; i++) {
 		r = &vm->mem.region[i];
 		if ((e = sandbox_hide(r->host, r->len)) < 0)
-			return fail(vm, e, "memory: %s", strerror(-e));
+			return fail(vm, e, "memory: %s", strerrordesc_np(-e));
 		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
 	}
 	if ((e = vmm_set_memory(vm->vmm, &vm->mem)) < 0)
 		return fail(vm, e, "memory: refused by the hypervisor: %s",
-		    strerror(-e));
+		    strerrordesc_np(-e));
 	return 0;
 }
 
@@ -358,10 +358,10 @@ make_vmm(struct vm *vm)
 
 	e = vmm_create(&vm->vmm, fd_take(&vm->hypervisor), vm->conf.cpus, &why);
 	if (e < 0)
-		return fail(vm, e, "%s: %s", why, strerror(-e));
+		return fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
 	if ((e = vcpu_set_up(vm->vmm)) < 0)
-		return fail(
-		    vm, e, "vCPUs refused by the hypervisor: %s", strerror(-e));
+		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
+		    strerrordesc_np(-e));
 	return make_memory(vm);
 }
 
@@ -380,11 +380,11 @@ make_machine(struct vm *vm)
 	int e;
 
 	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
-		return fail(vm, e, "machine: %s", strerror(-e));
+		return fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	vm->rnd = viornd_new(machine_pci(vm->machine),
 	    machine_virtio(vm->machine), &vm->mem, "viornd");
 	if (vm->rnd == NULL)
-		return fail(vm, -errno, "viornd: %s", strerror(errno));
+		return fail(vm, -errno, "viornd: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -426,10 +426,10 @@ make_threads(struct vm *vm)
 
 	vm->end_event = event_new(vm->base, -1, EV_PERSIST, on_end, vm);
 	if (vm->end_event == NULL)
-		return fail(vm, -ENOMEM, "event: %s", strerror(ENOMEM));
+		return fail(vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
 	e = vcpu_create(&vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
 	if (e < 0)
-		return fail(vm, e, "vCPU threads: %s", strerror(-e));
+		return fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -441,7 +441,7 @@ seal(struct vm *vm)
 	int e;
 
 	if ((e = chan_attach(vm->parent, vm->base)) < 0)
-		return fail(vm, e, "channel: %s", strerror(-e));
+		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
 	chan_forbid_fds(vm->parent);
 	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
 	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
@@ -471,7 +471,7 @@ boot(struct vm *vm)
 	if (vm->initrd != -1)
 		close(fd_take(&vm->initrd));
 	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
-		return fail(vm, e, "boot processor: %s", strerror(-e));
+		return fail(vm, e, "boot processor: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -482,7 +482,8 @@ build(struct vm *vm)
 
 	evthread_use_pthreads();
 	if ((vm->base = event_base_new()) == NULL)
-		return fail(vm, -ENOMEM, "event loop: %s", strerror(ENOMEM));
+		return fail(
+		    vm, -ENOMEM, "event loop: %s", strerrordesc_np(ENOMEM));
 	if ((status = make_vmm(vm)) != 0 || (status = make_machine(vm)) != 0 ||
 	    (status = make_disks(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
