@@ -50,7 +50,9 @@ struct vioblk_stats {
 /* Takes image.  0, or -errno with *why a static text. */
 int vioblk_new(
     struct vioblk **, const struct vioblk_conf *, int image, const char **why);
-/* Ends the threads after what is in flight.  NULL is fine. */
+/* Ends the threads after what is in flight; for good. */
+void vioblk_stop(struct vioblk *);
+/* Stops as well.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 
 /* What the driver sees. */

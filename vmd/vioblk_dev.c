@@ -132,12 +132,22 @@ free_it:
 }
 
 void
+vioblk_stop(struct vioblk *v)
+{
+	unsigned i;
+
+	for (i = 0; i < v->nqueues; i++)
+		vioblk_queue_stop(&v->queue[i]);
+}
+
+void
 vioblk_free(struct vioblk *v)
 {
 	unsigned i;
 
 	if (v == NULL)
 		return;
+	vioblk_stop(v);
 	for (i = 0; i < v->nqueues; i++)
 		vioblk_queue_free(&v->queue[i]);
 	free(v->queue);

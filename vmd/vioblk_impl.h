@@ -105,6 +105,7 @@ static_assert(
 /* vioblk_queue.c */
 int vioblk_queue_init(struct vioblk_queue *, struct vioblk *, unsigned index);
 int vioblk_queue_thread(struct vioblk_queue *);
+void vioblk_queue_stop(struct vioblk_queue *);
 void vioblk_queue_free(struct vioblk_queue *);
 void vioblk_queue_want(struct vioblk_queue *, enum vioblk_qstate);
 /* Did the thread do what was wanted last? */

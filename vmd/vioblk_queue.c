@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "thread.h"
 #include "vioblk_impl.h"
 
@@ -242,25 +243,24 @@ vioblk_queue_thread(struct vioblk_queue *q)
 	return error;
 }
 
-static void
-close_fd(int *fd)
+void
+vioblk_queue_stop(struct vioblk_queue *q)
 {
-	if (*fd != -1)
-		close(*fd);
-	*fd = -1;
+	if (!q->threaded)
+		return;
+	vioblk_queue_want(q, VIOBLK_Q_QUIT);
+	pthread_join(q->thread, NULL);
+	q->threaded = false;
 }
 
+/* The thread is gone. */
 void
 vioblk_queue_free(struct vioblk_queue *q)
 {
-	if (q->threaded) {
-		vioblk_queue_want(q, VIOBLK_Q_QUIT);
-		pthread_join(q->thread, NULL);
-	}
 	aio_free(q->aio);
-	close_fd(&q->kick);
-	close_fd(&q->call);
-	close_fd(&q->wake);
+	fd_close(&q->kick);
+	fd_close(&q->call);
+	fd_close(&q->wake);
 	free(q->slots);
 	free(q->pool);
 	free(q->pool_free);
