@@ -140,6 +140,7 @@ machine_rearm(void *arg)
 	at = i8254_deadline(&m->pit);
 	at = earlier(at, mc146818_deadline(&m->rtc));
 	at = earlier(at, ns16550_deadline(&m->uart));
+	at = earlier(at, ioapic_deadline(&m->ioapic));
 	if (m->console != NULL)
 		at = earlier(at, console_deadline(m->console));
 	if (at >= m->armed)
@@ -166,6 +167,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	i8254_run(&m->pit);
 	mc146818_run(&m->rtc);
 	ns16550_run(&m->uart);
+	ioapic_run(&m->ioapic);
 	console_run(m->console);
 	machine_rearm(m);
 	machine_unlock(m);
@@ -513,6 +515,7 @@ make_chips(struct machine *m, struct devenv env)
 {
 	i8259_init(&m->pic, (struct line){ set_intr, m, 0 });
 	ioapic_init(&m->ioapic, (uint8_t)m->conf.cpus, &ioapic_callbacks, m);
+	ioapic_set_env(&m->ioapic, env);
 	i8254_init(&m->pit, gsi_line(m, IRQ_TIMER), env);
 	mc146818_init(&m->rtc, gsi_line(m, IRQ_RTC), env, wall_clock, NULL,
 	    m->conf.mem->size, m->conf.cpus);

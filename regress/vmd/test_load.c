@@ -93,18 +93,18 @@ make_pvh(void)
 	e->e_phoff = sizeof(*e);
 	e->e_phentsize = sizeof(Elf64_Phdr);
 	e->e_phnum = 2;
-	*phdr(0) = (Elf64_Phdr) { .p_type = PT_LOAD,
+	*phdr(0) = (Elf64_Phdr){ .p_type = PT_LOAD,
 		.p_offset = PVH_CODE,
 		.p_paddr = PVH_PADDR,
 		.p_filesz = 4096,
 		.p_memsz = 1 * MIB };
-	*phdr(1) = (Elf64_Phdr) { .p_type = PT_NOTE,
-		.p_offset = PVH_NOTE,
-		.p_filesz = 48 };
+	*phdr(1) = (Elf64_Phdr){
+		.p_type = PT_NOTE, .p_offset = PVH_NOTE, .p_filesz = 48
+	};
 	memset(image + PVH_CODE, 0xcc, 4096);
 	/* a foreign note first */
-	memcpy(n, (uint32_t[]) { 4, 4, 1, 0x00554e47, 7 }, 20);
-	memcpy(n + 5, (uint32_t[]) { 4, 4, 18, 0x006e6558, PVH_PADDR + 16 }, 20);
+	memcpy(n, (uint32_t[]){ 4, 4, 1, 0x00554e47, 7 }, 20);
+	memcpy(n + 5, (uint32_t[]){ 4, 4, 18, 0x006e6558, PVH_PADDR + 16 }, 20);
 }
 
 /* The same, ELF32. */
@@ -115,14 +115,14 @@ make_pvh32(void)
 		.e_phoff = sizeof(e),
 		.e_phentsize = sizeof(Elf32_Phdr),
 		.e_phnum = 2 };
-	Elf32_Phdr p[2] = { { .p_type = PT_NOTE,
-				.p_offset = PVH_NOTE,
-				.p_filesz = 40 },
+	Elf32_Phdr p[2] = {
+		{ .p_type = PT_NOTE, .p_offset = PVH_NOTE, .p_filesz = 40 },
 		{ .p_type = PT_LOAD,
 		    .p_offset = PVH_CODE,
 		    .p_paddr = PVH_PADDR,
 		    .p_filesz = 4096,
-		    .p_memsz = 8192 } };
+		    .p_memsz = 8192 }
+	};
 
 	make_pvh();
 	memset(image, 0, PVH_NOTE);
@@ -153,7 +153,9 @@ struct run {
 static int
 load(struct run *r, uint64_t memory, size_t initrd_len, const char *cmdline)
 {
-	struct load_in in = { .mem = &r->mem, .initrd = -1, .cmdline = cmdline,
+	struct load_in in = { .mem = &r->mem,
+		.initrd = -1,
+		.cmdline = cmdline,
 		.rsdp = { ACPI_TABLES_GPA } };
 	uint8_t *initrd;
 	int e;
@@ -187,23 +189,23 @@ bzimage_64(void **state)
 	assert_int_equal(r.out.mode, LOAD_LONG);
 	assert_int_equal(r.out.rip, 0x1000200);
 	assert_int_equal(r.out.rsi, LOAD_PARAMS_GPA);
-	gmem_read(&r.mem, (struct gpa) { r.out.rsi }, &bp, sizeof(bp));
+	gmem_read(&r.mem, (struct gpa){ r.out.rsi }, &bp, sizeof(bp));
 	assert_int_equal(bp.acpi_rsdp_addr, ACPI_TABLES_GPA);
 	assert_int_equal(bp.hdr.type_of_loader, 0xff);
 	assert_int_equal(bp.hdr.ramdisk_size, 5000);
 	assert_int_equal(bp.hdr.ramdisk_image & 4095, 0);
 	end = bp.hdr.ramdisk_image + 5000ULL;
 	assert_in_range(end, 256 * MIB - 8191, 256 * MIB);
-	gmem_read(&r.mem, (struct gpa) { end - 1 }, b, 1);
+	gmem_read(&r.mem, (struct gpa){ end - 1 }, b, 1);
 	assert_int_equal(b[0], 0x5a);
-	gmem_read(&r.mem, (struct gpa) { bp.hdr.cmd_line_ptr }, line, 14);
+	gmem_read(&r.mem, (struct gpa){ bp.hdr.cmd_line_ptr }, line, 14);
 	assert_string_equal(line, "console=ttyS0");
-	gmem_read(&r.mem, (struct gpa) { 0x1000000 + CODE_LEN - 1 }, b, 2);
+	gmem_read(&r.mem, (struct gpa){ 0x1000000 + CODE_LEN - 1 }, b, 2);
 	assert_int_equal(b[0], 0xcc);
 	assert_int_equal(b[1], 0);
 	/* the last page of the identity map */
 	gmem_read(&r.mem,
-	    (struct gpa) { r.out.cr3 + 2 * 4096 + (4 * 512 - 1) * 8 }, &pte,
+	    (struct gpa){ r.out.cr3 + 2 * 4096 + (4 * 512 - 1) * 8 }, &pte,
 	    sizeof(pte));
 	assert_int_equal(pte, 0xffe00083);
 	gmem_destroy(&r.mem);
@@ -219,11 +221,11 @@ bzimage_memmap(void **state)
 
 	make_bzimage();
 	assert_int_equal(load(&r, 4096 * MIB, 0, ""), 0);
-	gmem_read(&r.mem, (struct gpa) { r.out.rsi }, &bp, sizeof(bp));
+	gmem_read(&r.mem, (struct gpa){ r.out.rsi }, &bp, sizeof(bp));
 	for (i = 0; i < bp.e820_entries; i++) {
 		if (i > 0)
-			assert_true(bp.e820_table[i].addr >=
-			    bp.e820_table[i - 1].addr +
+			assert_true(
+			    bp.e820_table[i].addr >= bp.e820_table[i - 1].addr +
 				bp.e820_table[i - 1].size);
 		if (bp.e820_table[i].type == 1)
 			ram += bp.e820_table[i].size;
@@ -279,58 +281,206 @@ pvh(void **state)
 		assert_int_equal(r.out.mode, LOAD_PROTECTED);
 		assert_int_equal(r.out.rip, PVH_PADDR + 16);
 		gmem_read(
-		    &r.mem, (struct gpa) { r.out.rbx }, info, sizeof(info));
+		    &r.mem, (struct gpa){ r.out.rbx }, info, sizeof(info));
 		assert_int_equal(info[0], 0x00000001336ec578);
 		assert_int_equal(info[1] >> 32, 1); /* modules */
 		assert_int_equal(info[4], ACPI_TABLES_GPA);
 		assert_in_range(info[6], 4, LOAD_RANGES);
 		gmem_read(
-		    &r.mem, (struct gpa) { info[2] }, module, sizeof(module));
+		    &r.mem, (struct gpa){ info[2] }, module, sizeof(module));
 		assert_int_equal(module[1], 4097);
-		gmem_read(&r.mem, (struct gpa) { module[0] + 4096 }, &b, 1);
+		gmem_read(&r.mem, (struct gpa){ module[0] + 4096 }, &b, 1);
 		assert_int_equal(b, 0x5a);
 		gmem_destroy(&r.mem);
 	}
 }
 
 /* Hostile and wrong images: each a change to a good one. */
-static void h_magic(void) { hdr()->header = 0; }
-static void h_flag(void) { hdr()->boot_flag = 0; }
-static void h_old(void) { hdr()->version = 0x0205; }
-static void h_zimage(void) { hdr()->loadflags = 0; }
-static void h_short(void) { image_len = 0x1f8; }
-static void h_cut_hdr(void) { image_len = 0x210; }
-static void h_cut(void) { image_len -= 1; }
-static void h_syssize(void) { hdr()->syssize = UINT32_MAX; }
-static void h_nocode(void) { hdr()->syssize = 0; }
-static void h_sects(void) { hdr()->setup_sects = 255; }
-static void h_align(void) { hdr()->kernel_alignment = 0x300000; }
-static void h_init(void) { hdr()->init_size = UINT32_MAX; }
-static void h_cmdline(void) { hdr()->cmdline_size = 3; }
-static void h_initrd0(void) { hdr()->initrd_addr_max = 0; }
-static void h_initrd(void) { hdr()->initrd_addr_max = 0x1001000; }
-static void h_empty(void) { image_len = 0; }
-static void e_class(void) { ehdr()->e_ident[EI_CLASS] = 9; }
-static void e_data(void) { ehdr()->e_ident[EI_DATA] = ELFDATA2MSB; }
-static void e_mach(void) { ehdr()->e_machine = EM_ARM; }
-static void e_entsize(void) { ehdr()->e_phentsize = 0; }
-static void e_phnum0(void) { ehdr()->e_phnum = 0; }
-static void e_phnum(void) { ehdr()->e_phnum = UINT16_MAX; }
-static void e_phoff(void) { ehdr()->e_phoff = UINT64_MAX - 8; }
-static void e_cut(void) { image_len = 40; }
-static void p_off(void) { phdr(0)->p_offset = UINT64_MAX; }
-static void p_size(void) { phdr(0)->p_filesz = UINT64_MAX; }
-static void p_order(void) { phdr(0)->p_memsz = 1; }
-static void p_low(void) { phdr(0)->p_paddr = LOAD_PARAMS_GPA; }
-static void p_high(void) { phdr(0)->p_paddr = 0xfffffffffffff000; }
-static void p_mem(void) { phdr(0)->p_memsz = UINT64_MAX; }
-static void p_none(void) { phdr(0)->p_type = PT_NULL; }
-static void n_none(void) { phdr(1)->p_type = PT_NULL; }
-static void n_name(void) { note()[5] = UINT32_MAX; }
-static void n_desc(void) { note()[6] = UINT32_MAX; }
-static void n_first(void) { note()[0] = UINT32_MAX - 2; }
-static void n_entry(void) { note()[9] = 0x1000; }
-static void n_past(void) { note()[9] = 0x3000000; }
+static void
+h_magic(void)
+{
+	hdr()->header = 0;
+}
+static void
+h_flag(void)
+{
+	hdr()->boot_flag = 0;
+}
+static void
+h_old(void)
+{
+	hdr()->version = 0x0205;
+}
+static void
+h_zimage(void)
+{
+	hdr()->loadflags = 0;
+}
+static void
+h_short(void)
+{
+	image_len = 0x1f8;
+}
+static void
+h_cut_hdr(void)
+{
+	image_len = 0x210;
+}
+static void
+h_cut(void)
+{
+	image_len -= 1;
+}
+static void
+h_syssize(void)
+{
+	hdr()->syssize = UINT32_MAX;
+}
+static void
+h_nocode(void)
+{
+	hdr()->syssize = 0;
+}
+static void
+h_sects(void)
+{
+	hdr()->setup_sects = 255;
+}
+static void
+h_align(void)
+{
+	hdr()->kernel_alignment = 0x300000;
+}
+static void
+h_init(void)
+{
+	hdr()->init_size = UINT32_MAX;
+}
+static void
+h_cmdline(void)
+{
+	hdr()->cmdline_size = 3;
+}
+static void
+h_initrd0(void)
+{
+	hdr()->initrd_addr_max = 0;
+}
+static void
+h_initrd(void)
+{
+	hdr()->initrd_addr_max = 0x1001000;
+}
+static void
+h_empty(void)
+{
+	image_len = 0;
+}
+static void
+e_class(void)
+{
+	ehdr()->e_ident[EI_CLASS] = 9;
+}
+static void
+e_data(void)
+{
+	ehdr()->e_ident[EI_DATA] = ELFDATA2MSB;
+}
+static void
+e_mach(void)
+{
+	ehdr()->e_machine = EM_ARM;
+}
+static void
+e_entsize(void)
+{
+	ehdr()->e_phentsize = 0;
+}
+static void
+e_phnum0(void)
+{
+	ehdr()->e_phnum = 0;
+}
+static void
+e_phnum(void)
+{
+	ehdr()->e_phnum = UINT16_MAX;
+}
+static void
+e_phoff(void)
+{
+	ehdr()->e_phoff = UINT64_MAX - 8;
+}
+static void
+e_cut(void)
+{
+	image_len = 40;
+}
+static void
+p_off(void)
+{
+	phdr(0)->p_offset = UINT64_MAX;
+}
+static void
+p_size(void)
+{
+	phdr(0)->p_filesz = UINT64_MAX;
+}
+static void
+p_order(void)
+{
+	phdr(0)->p_memsz = 1;
+}
+static void
+p_low(void)
+{
+	phdr(0)->p_paddr = LOAD_PARAMS_GPA;
+}
+static void
+p_high(void)
+{
+	phdr(0)->p_paddr = 0xfffffffffffff000;
+}
+static void
+p_mem(void)
+{
+	phdr(0)->p_memsz = UINT64_MAX;
+}
+static void
+p_none(void)
+{
+	phdr(0)->p_type = PT_NULL;
+}
+static void
+n_none(void)
+{
+	phdr(1)->p_type = PT_NULL;
+}
+static void
+n_name(void)
+{
+	note()[5] = UINT32_MAX;
+}
+static void
+n_desc(void)
+{
+	note()[6] = UINT32_MAX;
+}
+static void
+n_first(void)
+{
+	note()[0] = UINT32_MAX - 2;
+}
+static void
+n_entry(void)
+{
+	note()[9] = 0x1000;
+}
+static void
+n_past(void)
+{
+	note()[9] = 0x3000000;
+}
 
 static const struct bad {
 	const char *name;
@@ -353,7 +503,8 @@ static const struct bad {
 	{ "alignment", make_bzimage, h_align, 0, -ENOEXEC, "bad alignment" },
 	{ "init_size", make_bzimage, h_init, 0, -ENOSPC,
 	    "kernel: does not fit in 64 MiB" },
-	{ "cmdline", make_bzimage, h_cmdline, 0, -E2BIG, "this kernel takes 3" },
+	{ "cmdline", make_bzimage, h_cmdline, 0, -E2BIG,
+	    "this kernel takes 3" },
 	{ "initrd limit 0", make_bzimage, h_initrd0, 1, -ENOSPC,
 	    "initrd: does not fit in 64 MiB" },
 	{ "initrd limit", make_bzimage, h_initrd, 1, -ENOSPC,

@@ -35,8 +35,8 @@ not_a_device(void **state)
 
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		assert_int_not_equal(
-		    probe_run(open(files[i], O_RDONLY | O_CLOEXEC), files[i],
-			&rep),
+		    probe_run(
+			open(files[i], O_RDONLY | O_CLOEXEC), files[i], &rep),
 		    0);
 		assert_false(rep.fit);
 		assert_non_null(strstr(rep.text, files[i]));
