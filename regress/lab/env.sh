@@ -5,7 +5,8 @@
 #
 # The cache holds one directory per artefact and hash of its inputs:
 #	kernel-HASH	vmlinuz, vmlinux (uncompressed, PVH), modules, busybox
-#	lab-HASH	the lab host: initrd, root.sqfs
+#	initrd-HASH	the lab host's initrd and init
+#	lab-HASH	its root file system
 #	guest-HASH	guest.ext4: a Debian guest's disk, kernel and initrds
 # A directory appears under its name only when it is complete (rename), so a
 # build that was interrupted is never used.  It is outside the build
@@ -14,6 +15,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
+# shellcheck disable=SC2034 # for those who source this
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 suite=bookworm
 kernel_meta=linux-image-cloud-amd64
@@ -56,6 +58,7 @@ hash_of() {
 # The machine's own apt sources for this release (not backports), as
 # one-line entries: whoever runs this has a mirror that works for him.
 apt_sources() {
+	# shellcheck disable=SC2016
 	apt-get indextargets --format \
 	    '$(CREATED_BY)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)' |
 	    awk -F'|' -v s="$suite" '
@@ -135,16 +138,22 @@ debootstrap_tar() {
 	rm -rf "$cache/apt/lock" "$cache/apt/partial"
 }
 
-# pack_initrd OUT INIT MODULE...: our script as /init, busybox, and modules
-# in load order.  Needs $lab_kernel.
+# pack_initrd OUT INIT [FILE] -- MODULE...: our script as /init, busybox, more
+# files, and modules in load order.  Needs $lab_kernel.
 pack_initrd() {
 	local out=$1 init=$2 d ver m f
+	: "${lab_kernel:?}"
 	shift 2
 	ver=$(cat "$lab_kernel/version")
 	d=$(mktemp -d)
 	mkdir -p "$d"/{bin,dev,lib,proc,sys,root,lower,upper}
 	cp "$lab_kernel/busybox" "$d/bin/busybox"
 	install -m 755 "$init" "$d/init"
+	while [[ $1 != -- ]]; do
+		install -m 755 "$1" "$d/"
+		shift
+	done
+	shift
 	for m in "$@"; do
 		modprobe -d "$lab_kernel/modules" -S "$ver" \
 		    --show-depends "$m"
