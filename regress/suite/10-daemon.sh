@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # vmd itself: start, probe, reload, end, the shape of its processes.
 limit=60
@@ -10,8 +10,8 @@ t_check_says_this_host_is_fit() {
 }
 
 t_check_tells_why_not() {
-	refused vmctl check -k /dev/null
-	refused vmctl check -k /dev/nothing
+	unfit vmctl check -k /dev/null
+	unfit vmctl check -k /dev/nothing
 	says "No such file"
 }
 
@@ -30,7 +30,7 @@ t_starts_and_ends() {
 
 t_second_daemon_is_refused() {
 	vmd_up </dev/null
-	! timeout 20 vmd -d -f "$T/vm.conf" 2>"$T/second.log"
+	not timeout 20 vmd -d -f "$T/vm.conf" 2>"$T/second.log"
 	cat "$T/second.log"
 	vmctl status
 }
@@ -67,11 +67,11 @@ t_sigterm_ends_running_vms() {
 t_names_and_prefixes() {
 	tiny one idle | vmd_up
 	vmctl stat one >/dev/null
-	! vmctl sta one 2>"$T/err"
+	not vmctl sta one 2>"$T/err"
 	grep -q "ambiguous argument" "$T/err"
-	! vmctl frobnicate 2>"$T/err"
+	not vmctl frobnicate 2>"$T/err"
 	grep -q "unknown argument" "$T/err"
-	! vmctl status nobody
+	not vmctl status nobody
 }
 
 # Each process of a VM: its own ids, empty root, nothing it could use.
@@ -113,5 +113,6 @@ t_own_address_space_layout() {
 	vmctl start one
 	for p in $(vmd_processes); do
 		head -n 1 "/proc/$p/maps" | cut -d- -f1
-	done | sort | uniq -d | { ! grep .; }
+	done | sort | uniq -d >"$T/same"
+	[[ ! -s $T/same ]]
 }

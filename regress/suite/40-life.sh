@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # A VM's life: reboot, stop, crash of the guest, death of its processes.
 limit=120
@@ -49,7 +49,7 @@ t_stop_forced() {
 	stopped one 5
 	readers_off
 	clean 5
-	! vmctl stop one 2>"$T/out"
+	not vmctl stop one 2>"$T/out"
 	grep -q "not running" "$T/out"
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # Who may do what (every command tried both ways).  alice owns va; bob is in
 # ops, which owns vb; eve may use the socket and owns nothing; mallory may not
@@ -56,8 +56,8 @@ t_start_and_stop() {
 			else
 				refused as "$u" vmctl start "$v"
 				vmctl start "$v"
-				! as "$u" vmctl stop "$v"
-				! as "$u" vmctl stop -f "$v"
+				not as "$u" vmctl stop "$v"
+				not as "$u" vmctl stop -f "$v"
 				in_state "$v" running
 				vmctl stop -fw "$v"
 			fi
@@ -109,6 +109,6 @@ t_vmd_needs_root() {
 
 t_user_cannot_use_the_device_node() {
 	chmod 600 /dev/kvm
-	refused as alice vmctl check
+	unfit as alice vmctl check
 	says "Permission denied"
 }

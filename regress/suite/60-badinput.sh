@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # Bad input: one clear line each, exit 1, nothing left behind.
 limit=90
@@ -143,7 +143,7 @@ t_garbage_on_the_socket() {
 		    timeout 3 socat -u - "UNIX-CONNECT:$sock" || true
 	done
 	# Connections that say nothing.
-	for i in {1..40}; do
+	for _ in {1..40}; do
 		timeout 20 socat -u "UNIX-CONNECT:$sock" - >/dev/null 2>&1 &
 	done
 	sleep 1

@@ -56,9 +56,9 @@ one() { # FILE FUNCTION LIMIT
 users
 for f in [0-9][0-9]-*.sh; do
 	limit=$(sed -n 's/^limit=//p' "$f")
-	for t in $(sed -n 's/^\(t_[a-z0-9_]*\)() {$/\1/p' "$f"); do
+	while read -r t; do
 		wanted "${f%.sh}/${t#t_}" "$@" && one "$f" "$t" "${limit:-120}"
-	done
+	done < <(sed -n 's/^\(t_[a-z0-9_]*\)() {.*/\1/p' "$f")
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -25,7 +25,7 @@ finish() {
 		echo "--- end of vmd's log"
 		tail -n 30 "$T/vmd.log"
 	fi
-	[[ -z $vmd_pid ]] || (vmd_down) || rc=1
+	[[ -z $vmd_pid ]] || vmd_down || rc=1
 	for p in $(vmd_processes); do
 		echo "left behind: $p $(tr '\0' ' ' <"/proc/$p/cmdline")"
 		kill -9 "$p"
