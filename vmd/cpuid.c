@@ -233,6 +233,25 @@ fix_topology(struct kvm_cpuid2 *c, unsigned ncpus)
 	return 0;
 }
 
+/* The brand string, which the hypervisor does not hand out. */
+static void
+fix_brand(struct kvm_cpuid2 *c)
+{
+	struct kvm_cpuid_entry2 *e;
+	struct cpuid_regs r;
+	uint32_t leaf;
+
+	for (leaf = EXT + 2; leaf <= EXT + 4; leaf++) {
+		if ((e = find(c, leaf, 0)) == NULL || e->eax != 0 ||
+		    !cpuid_host(leaf, &r))
+			continue;
+		e->eax = r.eax;
+		e->ebx = r.ebx;
+		e->ecx = r.ecx;
+		e->edx = r.edx;
+	}
+}
+
 static bool
 is_amd(struct kvm_cpuid2 *c)
 {
@@ -275,6 +294,7 @@ cpuid_build(
 	fix_features(c, ncpus, tsc_deadline);
 	fix_caches(c, 0x4, ncpus, true);
 	fix_caches(c, EXT + 0x1d, ncpus, false);
+	fix_brand(c);
 	if (is_amd(c))
 		fix_amd(c, ncpus);
 	if ((e = find(c, HV_BASE, 0)) != NULL)

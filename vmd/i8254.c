@@ -174,6 +174,7 @@ static bool
 channel_steady(const struct i8254_channel *c)
 {
 	return periodic(c) && !c->load && running(c) && !c->low && c->out &&
+	    !c->null_count &&
 	    c->cur == c->cr &&
 	    c->ce == (c->mode == 3 ? half(c) : c->cur);
 }

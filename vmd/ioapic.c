@@ -92,6 +92,24 @@ msi_data(uint64_t e)
 	return data;
 }
 
+/* Does the driver have to report EOIs of this entry's message? */
+static bool
+is_routed(uint64_t e)
+{
+	return is_level(e) && (e & (RED_MASK | RED_IRR)) != RED_MASK;
+}
+
+static void
+route_update(struct ioapic *io, unsigned pin, uint64_t old, uint64_t now)
+{
+	bool was = is_routed(old), is = is_routed(now);
+
+	if (was == is && (!is || (msi_addr(old) == msi_addr(now) &&
+				     msi_data(old) == msi_data(now))))
+		return;
+	io->ops->route(io->arg, pin, msi_addr(now), msi_data(now), !is);
+}
+
 static void
 pin_deliver(struct ioapic *io, unsigned pin)
 {
@@ -259,9 +277,7 @@ redir_write(struct ioapic *io, unsigned pin, bool high, uint32_t val)
 		pin_release(io, pin);
 	}
 	io->redir[pin] = now;
-	if (now != e)
-		io->ops->route(io->arg, pin, msi_addr(now), msi_data(now),
-		    (now & RED_MASK) != 0 || is_reserved(now));
+	route_update(io, pin, e, now);
 	pin_level(io, pin);
 }
 

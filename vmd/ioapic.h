@@ -13,8 +13,10 @@ struct ioapic_ops {
 	/* Deliver now. addr/data in MSI format (SDM "Message Signalled
 	 * Interrupts"; the IOAPIC's entry maps onto it field by field). */
 	void (*msi)(void *arg, uint64_t addr, uint32_t data);
-	/* The entry of pin changed: keep the GSI table in step (needed for
-	 * EOI reports of level-triggered pins). Masked entries too. */
+	/* Keep the GSI table in step: the driver reports EOIs of the messages
+	 * in it, which level-triggered pins need.  Called only when what the
+	 * table should hold for pin changed; masked: nothing.  A pin masked
+	 * while its interrupt is in service keeps its entry. */
 	void (*route)(
 	    void *arg, unsigned pin, uint64_t addr, uint32_t data, bool masked);
 };

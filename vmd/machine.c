@@ -514,7 +514,7 @@ static void
 make_chips(struct machine *m, struct devenv env)
 {
 	i8259_init(&m->pic, (struct line){ set_intr, m, 0 });
-	ioapic_init(&m->ioapic, (uint8_t)m->conf.cpus, &ioapic_callbacks, m);
+	ioapic_init(&m->ioapic, ACPI_IOAPIC_ID, &ioapic_callbacks, m);
 	ioapic_set_env(&m->ioapic, env);
 	i8254_init(&m->pit, gsi_line(m, IRQ_TIMER), env);
 	mc146818_init(&m->rtc, gsi_line(m, IRQ_RTC), env, wall_clock, NULL,

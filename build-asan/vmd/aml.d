@@ -1,0 +1,2 @@
+build-asan/vmd/aml.o: vmd/aml.c vmd/aml.h
+vmd/aml.h:
