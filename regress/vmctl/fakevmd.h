@@ -62,7 +62,7 @@ struct fake {
 	int status; /* exit status, or -signal */
 };
 
-static inline void
+static inline void __attribute__((format(printf, 2, 3)))
 fake_note(struct fake *f, const char *fmt, ...)
 {
 	size_t len = strlen(f->requests);
