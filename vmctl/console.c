@@ -33,6 +33,7 @@
 #include "status.h"
 #include "term.h"
 
+#define TTY_MAX	 sizeof(((struct ctl_vm *)0)->tty)
 #define QUIET_MS 1000 /* after the end of input; the limit of leaving */
 
 struct pipebuf {
@@ -328,51 +329,10 @@ farewell(const struct session *s, const char *name, const char *tty)
 	return CMD_OK;
 }
 
-enum cmd_result
-console_attach(const char *name, const char *tty, bool input)
-{
-	struct session *s;
-	enum cmd_result result = CMD_FAILED;
-
-	if ((s = calloc(1, sizeof(*s))) == NULL) {
-		log_warn("console");
-		return CMD_FAILED;
-	}
-	s->input = input;
-	escape_init(&s->escape);
-	if ((s->line = term_open_line(tty)) == -EBUSY) {
-		log_warnx("%s: console is in use", tty);
-		goto free_session;
-	}
-	if (s->line < 0) {
-		errno = -s->line;
-		log_warn("%s", tty);
-		goto free_session;
-	}
-	if ((s->sigfd = term_signals()) < 0) {
-		errno = -s->sigfd;
-		log_warn("signals");
-		goto close_line;
-	}
-	seal();
-	fprintf(stderr, "Connected to %s (%s)\n", name, tty);
-	if (input)
-		term_raw(&s->term, STDIN_FILENO);
-	loop(s);
-	term_restore(&s->term);
-	result = farewell(s, name, tty);
-	close(s->sigfd);
-close_line:
-	close(s->line);
-free_session:
-	free(s);
-	return result;
-}
-
 /* The tty of a VM of the list; 0, or -errno after saying why not. */
 static int
-find_tty(const struct cmd_env *env, const struct target *target, char *tty,
-    size_t len)
+find_tty(
+    const struct cmd_env *env, const struct target *target, char tty[TTY_MAX])
 {
 	char name[VM_NAME_MAX + 1];
 	struct ctl_vm *vms;
@@ -397,15 +357,92 @@ find_tty(const struct cmd_env *env, const struct target *target, char *tty,
 		log_warnx("console not found");
 		error = -ENXIO;
 	} else
-		snprintf(tty, len, "%s", vms[i].tty);
+		snprintf(tty, TTY_MAX, "%s", vms[i].tty);
 	free(vms);
 	return error;
+}
+
+/*
+ * The VM may have ended since its tty was looked up, and the number of that
+ * pseudo terminal be somebody else's by now.  While we have it open it cannot
+ * change hands, so that asking once more settles it.
+ */
+static int
+open_line(
+    const struct cmd_env *env, const struct target *target, const char *tty)
+{
+	char now[TTY_MAX];
+	int error, line;
+
+	if ((line = term_open_line(tty)) == -EBUSY) {
+		log_warnx("%s: console is in use", tty);
+		return line;
+	}
+	if (line < 0) {
+		errno = -line;
+		log_warn("%s", tty);
+		return line;
+	}
+	if ((error = find_tty(env, target, now)) != 0)
+		goto close_line;
+	if (strcmp(now, tty) != 0) {
+		log_warnx("%s: the vm has another console now", tty);
+		error = -ESTALE;
+		goto close_line;
+	}
+	if ((error = term_prepare_line(line)) != 0) {
+		errno = -error;
+		log_warn("%s", tty);
+		goto close_line;
+	}
+	return line;
+
+close_line:
+	close(line);
+	return error;
+}
+
+enum cmd_result
+console_attach(const struct cmd_env *env, const struct target *target,
+    const char *tty, bool input)
+{
+	enum cmd_result result = CMD_FAILED;
+	char name[VM_NAME_MAX + 1];
+	struct session *s;
+
+	parse_target_text(target, name);
+	if ((s = calloc(1, sizeof(*s))) == NULL) {
+		log_warn("console");
+		return CMD_FAILED;
+	}
+	s->input = input;
+	escape_init(&s->escape);
+	if ((s->line = open_line(env, target, tty)) < 0)
+		goto free_session;
+	if ((s->sigfd = term_signals()) < 0) {
+		errno = -s->sigfd;
+		log_warn("signals");
+		goto close_line;
+	}
+	seal();
+	fprintf(stderr, "Connected to %s (%s)\n", name, tty);
+	if (input)
+		term_raw(&s->term, STDIN_FILENO);
+	loop(s);
+	term_restore(&s->term);
+	result = farewell(s, name, tty);
+	close(s->sigfd);
+close_line:
+	close(s->line);
+free_session:
+	free(s);
+	return result;
 }
 
 enum cmd_result
 console_run(int argc, char **argv, const struct cmd_env *env)
 {
-	char name[VM_NAME_MAX + 1], tty[sizeof(((struct ctl_vm *)0)->tty)];
+	char tty[TTY_MAX];
 	struct target target;
 	bool input = true;
 	int ch;
@@ -418,7 +455,7 @@ console_run(int argc, char **argv, const struct cmd_env *env)
 	if (argc - optind != 1)
 		return CMD_USAGE;
 	if (parse_target(argv[optind], &target) != 0 ||
-	    find_tty(env, &target, tty, sizeof(tty)) != 0)
+	    find_tty(env, &target, tty) != 0)
 		return CMD_FAILED;
-	return console_attach(parse_target_text(&target, name), tty, input);
+	return console_attach(env, &target, tty, input);
 }

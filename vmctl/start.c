@@ -271,7 +271,6 @@ enum cmd_result
 start_run(int argc, char **argv, const struct cmd_env *env)
 {
 	struct start_opts opts = { 0 };
-	char name[VM_NAME_MAX + 1];
 	struct client_answer a;
 	struct target target;
 	struct vmconf conf;
@@ -297,5 +296,5 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 		log_warnx("console not found");
 		return CMD_FAILED;
 	}
-	return console_attach(parse_target_text(&target, name), a.text, true);
+	return console_attach(env, &target, a.text, true);
 }
