@@ -24,11 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "client.h"
 #include "console.h"
 #include "escape.h"
 #include "log.h"
-#include "parse.h"
 #include "sandbox.h"
 #include "status.h"
 #include "term.h"
@@ -351,7 +351,7 @@ find_tty(
 			break;
 	}
 	if (i == n) {
-		log_warnx("vm not found: %s", parse_target_text(target, name));
+		log_warnx("vm not found: %s", args_target_text(target, name));
 		error = -ENOENT;
 	} else if (vms[i].tty[0] == '\0') {
 		log_warnx("console not found");
@@ -410,7 +410,7 @@ console_attach(const struct cmd_env *env, const struct target *target,
 	char name[VM_NAME_MAX + 1];
 	struct session *s;
 
-	parse_target_text(target, name);
+	args_target_text(target, name);
 	if ((s = calloc(1, sizeof(*s))) == NULL) {
 		log_warn("console");
 		return CMD_FAILED;
@@ -454,7 +454,7 @@ console_run(int argc, char **argv, const struct cmd_env *env)
 	}
 	if (argc - optind != 1)
 		return CMD_USAGE;
-	if (parse_target(argv[optind], &target) != 0 ||
+	if (args_target(argv[optind], &target) != 0 ||
 	    find_tty(env, &target, tty) != 0)
 		return CMD_FAILED;
 	return console_attach(env, &target, tty, input);
