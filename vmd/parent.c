@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "daemon.h"
+#include "fd.h"
 #include "log.h"
 #include "parent.h"
 
@@ -155,9 +156,6 @@ check_host(struct parent *p)
 
 	if (hostcheck_run(p->life.hypervisor, &hc, &why) != 0) {
 		log_warnx("%s", why.text);
-		/* No device now: the start of a VM will look again. */
-		if (why.code == ENOENT)
-			return;
 		snprintf(
 		    p->life.unfit, sizeof(p->life.unfit), "%.250s", why.text);
 	} else if (!hc.fit) {
@@ -167,19 +165,34 @@ check_host(struct parent *p)
 	}
 }
 
+/* What has to be there; errors go to the user's terminal. */
+static int
+open_first(struct parent *p)
+{
+	const char *name;
+	struct fail why;
+	int fd = -1;
+
+	if (reload_first(p) != 0)
+		return -EINVAL;
+	if (start_hypervisor(p->life.hypervisor, &fd, &name, &why) != 0 ||
+	    listen_open(&p->listener, p->opts->socket, &why) != 0) {
+		fprintf(stderr, "vmd: %s\n", why.text);
+		fd_close(&fd);
+		return -why.code;
+	}
+	fd_close(&fd);
+	return 0;
+}
+
 int
 parent_run(const struct options *o)
 {
 	static struct parent p;
-	struct fail why;
 
 	init(&p, o);
-	if (reload_first(&p) != 0)
+	if (open_first(&p) != 0)
 		return 1;
-	if (listen_open(&p.listener, o->socket, &why) != 0) {
-		fprintf(stderr, "vmd: %s\n", why.text);
-		return 1;
-	}
 	if (!o->foreground)
 		daemon_background();
 	log_setverbose(o->verbose);

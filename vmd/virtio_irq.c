@@ -190,6 +190,16 @@ update(struct virtio_irq *irq)
 	pci_intx(irq->pci, !irq->msix.enabled && irq->isr != 0);
 }
 
+/* One bit stands for all queues: whatever else they signalled is in it. */
+static void
+isr_raise(struct virtio_irq *irq)
+{
+	irq->isr |= ISR_QUEUE;
+	for (unsigned i = 0; i < irq->nqueues; i++)
+		if (irq->queue[i].live)
+			drain(&irq->queue[i]);
+}
+
 static void
 on_call(evutil_socket_t fd, short what, void *arg)
 {
@@ -202,7 +212,7 @@ on_call(evutil_socket_t fd, short what, void *arg)
 		if (irq->msix.enabled)
 			msix_set_pending(&irq->msix, q->vector);
 		else
-			irq->isr |= ISR_QUEUE;
+			isr_raise(irq);
 		update(irq);
 	}
 	h->ops->unlock(h);

@@ -381,7 +381,6 @@ test_interrupts(void **state)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		open_env(&e, QS, true);
 		e.q.used_idx = e.q.signalled_used = rows[i].start;
-		e.q.signalled_valid = true;
 		*vdrv_used_event(&e.drv) = rows[i].event;
 		assert_false(virtq_want_interrupt(&e.q));
 		for (k = 0; k < rows[i].pushed; k++)
