@@ -5,8 +5,22 @@
 #include "fakeenv.h"
 #include "i8042.h"
 
-enum op { END, C, D, R, ST, NST, EMPTY, IRQ, NOIRQ, W92, R92, WCF9, RCF9,
-	RESET };
+enum op {
+	END,
+	C,
+	D,
+	R,
+	ST,
+	NST,
+	EMPTY,
+	IRQ,
+	NOIRQ,
+	W92,
+	R92,
+	WCF9,
+	RCF9,
+	RESET
+};
 
 struct row {
 	const char *name;
@@ -26,14 +40,12 @@ static const struct row rows[] = {
 	{ "20/60 command byte",
 	    { { C, 0x20 }, { R, 0x65 }, { C, 0x60 }, { D, 0x44 }, { NST, 8 },
 		{ C, 0x20 }, { R, 0x44 } } },
-	{ "60 can clear SYS",
-	    { { C, 0x60 }, { D, 0x00 }, { NST, 0x04 } } },
+	{ "60 can clear SYS", { { C, 0x60 }, { D, 0x00 }, { NST, 0x04 } } },
 	{ "21-3f, 61-7f controller RAM",
 	    { { C, 0x7f }, { D, 0x5a }, { C, 0x3f }, { R, 0x5a }, { C, 0x61 },
 		{ D, 0xa5 }, { C, 0x21 }, { R, 0xa5 }, { C, 0x3f },
 		{ R, 0x5a } } },
-	{ "AB keyboard interface test",
-	    { { C, 0xab }, { R, 0x00 } } },
+	{ "AB keyboard interface test", { { C, 0xab }, { R, 0x00 } } },
 	{ "AD/AE keyboard off and on",
 	    { { C, 0xad }, { C, 0x20 }, { R, 0x75 }, { C, 0xae }, { C, 0x20 },
 		{ R, 0x65 } } },
@@ -51,9 +63,11 @@ static const struct row rows[] = {
 		{ R92, 0 }, { C, 0xdf }, { R92, 2 } } },
 	{ "D0 shows a full output buffer",
 	    { { C, 0xd2 }, { D, 0x1c }, { C, 0xd0 }, { R, 0x13 } } },
-	{ "D1 with bit 0 clear resets", { { C, 0xd1 }, { D, 0xfe }, { RESET, 1 } } },
-	{ "D2 as if typed", { { C, 0xd2 }, { D, 0x1c }, { IRQ, 0 }, { R, 0x1c },
-				{ NOIRQ, 0 } } },
+	{ "D1 with bit 0 clear resets",
+	    { { C, 0xd1 }, { D, 0xfe }, { RESET, 1 } } },
+	{ "D2 as if typed",
+	    { { C, 0xd2 }, { D, 0x1c }, { IRQ, 0 }, { R, 0x1c },
+		{ NOIRQ, 0 } } },
 	{ "FE pulse resets", { { C, 0xfe }, { RESET, 1 } } },
 	{ "F0 pulse resets", { { C, 0xf0 }, { RESET, 1 } } },
 	{ "FF pulses nothing", { { C, 0xff }, { C, 0xf1 }, { RESET, 0 } } },
@@ -92,10 +106,12 @@ static const struct row rows[] = {
 	{ "interrupt off in the command byte",
 	    { { C, 0x60 }, { D, 0x44 }, { D, 0xee }, { NOIRQ, 0 }, { ST, 1 },
 		{ C, 0x60 }, { D, 0x45 }, { IRQ, 0 } } },
-	{ "port 92 resets on bit 0", { { W92, 0x02 }, { RESET, 0 }, { W92, 0x03 },
-					 { RESET, 1 }, { R92, 0x02 } } },
-	{ "CF9: 06 after 02", { { WCF9, 0x02 }, { RESET, 0 }, { RCF9, 0x02 },
-				  { WCF9, 0x06 }, { RESET, 1 } } },
+	{ "port 92 resets on bit 0",
+	    { { W92, 0x02 }, { RESET, 0 }, { W92, 0x03 }, { RESET, 1 },
+		{ R92, 0x02 } } },
+	{ "CF9: 06 after 02",
+	    { { WCF9, 0x02 }, { RESET, 0 }, { RCF9, 0x02 }, { WCF9, 0x06 },
+		{ RESET, 1 } } },
 	{ "CF9: 0E", { { WCF9, 0x0e }, { RESET, 1 }, { RCF9, 0x0a } } },
 	{ "CF9: 04 soft reset", { { WCF9, 0x04 }, { RESET, 1 } } },
 	{ "CF9: nothing else", { { WCF9, 0xfb }, { RESET, 0 } } },
@@ -178,8 +194,7 @@ test_spray(void **state)
 	for (i = 0; i < 1500000; i++) {
 		r = dice(&seed);
 		if (r & 3)
-			i8042_write(
-			    &k, port[(r >> 8) % 5], (uint8_t)(r >> 16));
+			i8042_write(&k, port[(r >> 8) % 5], (uint8_t)(r >> 16));
 		else
 			i8042_read(&k, port[(r >> 8) % 5]);
 		assert_true(k.kbd.n <= I8042_QUEUE);

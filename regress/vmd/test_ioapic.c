@@ -356,11 +356,12 @@ test_spray(void **state)
 			ioapic_run(&b.io);
 			break;
 		case 3:
-			ioapic_read(&b.io, off[(r >> 8) % 7], 1u << (r >> 16) % 4);
+			ioapic_read(
+			    &b.io, off[(r >> 8) % 7], 1u << (r >> 16) % 4);
 			break;
 		default:
-			ioapic_write(&b.io, off[(r >> 8) % 7],
-			    1u << (r >> 16) % 4, v);
+			ioapic_write(
+			    &b.io, off[(r >> 8) % 7], 1u << (r >> 16) % 4, v);
 			break;
 		}
 	}

@@ -30,8 +30,8 @@ bed_init_at(struct bed *b, int64_t base, uint32_t ns, uint64_t memory)
 	memset(b, 0, sizeof(*b));
 	b->base = base;
 	b->base_ns = ns;
-	mc146818_init(&b->c, fake_line(&b->f), fake_env(&b->f), wall, b,
-	    memory, 4);
+	mc146818_init(
+	    &b->c, fake_line(&b->f), fake_env(&b->f), wall, b, memory, 4);
 }
 
 static void
@@ -126,8 +126,8 @@ test_calendar(void **state)
 	uint8_t h;
 
 	for (i = 0; i < 40000; i++) {
-		t = -62167219200LL + (time_t)((uint64_t)dice(&seed) *
-		    315569520000ULL >> 32);
+		t = -62167219200LL +
+		    (time_t)((uint64_t)dice(&seed) * 315569520000ULL >> 32);
 		bin = dice(&seed) & 1;
 		h24 = dice(&seed) & 1;
 		bed_init_at(&b, T0, dice(&seed) % SEC, 64 << 20);
@@ -154,14 +154,14 @@ test_calendar(void **state)
 		if (h24)
 			assert_int_equal(from(h, bin), back.tm_hour);
 		else
-			assert_int_equal(from(h & 0x7f, bin) % 12 +
-				(h & 0x80 ? 12 : 0),
+			assert_int_equal(
+			    from(h & 0x7f, bin) % 12 + (h & 0x80 ? 12 : 0),
 			    back.tm_hour);
 		assert_int_equal(from(get(&b, 6), bin), back.tm_wday + 1);
 		assert_int_equal(from(get(&b, 7), bin), back.tm_mday);
 		assert_int_equal(from(get(&b, 8), bin), back.tm_mon + 1);
-		assert_int_equal(from(get(&b, 0x32), bin) * 100 +
-			from(get(&b, 9), bin),
+		assert_int_equal(
+		    from(get(&b, 0x32), bin) * 100 + from(get(&b, 9), bin),
 		    back.tm_year + 1900);
 	}
 }
@@ -435,8 +435,8 @@ test_cmos(void **state)
 		    get(&b, 0x30) | get(&b, 0x31) << 8, sizes[i].k1);
 		assert_int_equal(
 		    get(&b, 0x34) | get(&b, 0x35) << 8, sizes[i].k16);
-		assert_int_equal(get(&b, 0x5b) | get(&b, 0x5c) << 8 |
-			get(&b, 0x5d) << 16,
+		assert_int_equal(
+		    get(&b, 0x5b) | get(&b, 0x5c) << 8 | get(&b, 0x5d) << 16,
 		    sizes[i].k4g);
 		assert_int_equal(get(&b, 0x5f), 3);
 		for (r = 0x10, sum = 0; r <= 0x2d; r++)

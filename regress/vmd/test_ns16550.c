@@ -433,7 +433,8 @@ test_spray(void **state)
 			break;
 		case 3:
 			at = ns16550_room(&b.u);
-			assert_true(ns16550_input(&b.u, buf, r >> 8 & 15) <= at);
+			assert_true(
+			    ns16550_input(&b.u, buf, r >> 8 & 15) <= at);
 			break;
 		case 4:
 			b.take = r & 0x1000 ? SIZE_MAX : r >> 8 & 15;
