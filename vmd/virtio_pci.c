@@ -98,8 +98,8 @@ kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port)
 	error = h->ops->ioeventfd(h, k->fd, port, 2, true);
 	if (error != 0) {
 		/* Kicks by port writes are slow but work. */
-		log_limited(
-		    &rate, "%s: ioeventfd: %s", dev->name, strerrordesc_np(-error));
+		log_limited(&rate, "%s: ioeventfd: %s", dev->name,
+		    strerrordesc_np(-error));
 		return;
 	}
 	k->bound = true;
