@@ -287,19 +287,25 @@ dispatch(struct aio *a)
 }
 
 /* done() may start further requests, which are left for the next round. */
-static void
+static int
 deliver(struct aio *a)
 {
-	struct aio_req *r;
+	struct aio_list l = a->finished;
+	struct aio_req *r, *next;
 
-	while ((r = aio_list_get(&a->finished)) != NULL) {
-		a->nfinished--;
+	if (a->nfinished == 0)
+		return 0;
+	aio_list_init(&a->finished);
+	a->nfinished = 0;
+	for (r = l.head; r != NULL; r = next) {
+		next = r->next;
 		r->done(r, r->res);
 	}
+	return AIO_DONE;
 }
 
 int
-aio_run(struct aio *a)
+aio_run(struct aio *a, bool wait)
 {
 	int events = 0, error = 0;
 
@@ -310,12 +316,13 @@ aio_run(struct aio *a)
 		error = dispatch(a);
 	if (error != 0)
 		return error;
-	/* After work done at once, only look at the engine. */
-	if (a->nfinished == 0 || a->inflight > 0)
-		events = a->ops->wait(a, a->nfinished + a->npending == 0);
-	if (events >= 0)
-		deliver(a);
-	return events;
+	if (a->nfinished + a->npending != 0)
+		wait = false;
+	if (wait || a->inflight > 0)
+		events = a->ops->wait(a, wait);
+	if (events < 0)
+		return events;
+	return events | deliver(a);
 }
 
 void

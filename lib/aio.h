@@ -47,7 +47,8 @@ struct aio_req {
 };
 
 enum aio_engine { AIO_AUTO, AIO_URING, AIO_THREADS };
-enum { AIO_KICK = 1 << 0, AIO_WAKE = 1 << 1 }; /* events */
+/* Events: an eventfd was signalled, requests were done. */
+enum { AIO_KICK = 1 << 0, AIO_WAKE = 1 << 1, AIO_DONE = 1 << 2 };
 
 struct aio_conf {
 	enum aio_engine engine;
@@ -72,11 +73,13 @@ void aio_start(struct aio *, struct aio_req *);
 /* Signal the call eventfd, at the latest before aio_run() sleeps. */
 void aio_signal(struct aio *);
 /*
- * Start what is queued, call done() for what finished.  Sleeps until at
- * least one request is done or an eventfd was signalled.  Returns a mask of
- * events, or -errno when the engine itself failed.
+ * Start what is queued, call done() for what finished.  With wait, and only
+ * when nothing finished, sleeps until a request is done or an eventfd is
+ * signalled.  Without, requests may be held back for the call with wait, which
+ * has to follow.  Returns a mask of events, or -errno when the engine itself
+ * failed.
  */
-int aio_run(struct aio *);
+int aio_run(struct aio *, bool wait);
 /* Requests started and not done. */
 unsigned aio_inflight(const struct aio *);
 /* System calls made so far by the owner's thread. */

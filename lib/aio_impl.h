@@ -20,7 +20,8 @@ struct aio_engine_ops {
 	/* Make the kernel or the workers see what was submitted. */
 	int (*flush)(struct aio *);
 	void (*signal)(struct aio *);
-	/* Flush, sleep when wait, collect by aio_done().  Events or -errno. */
+	/* Collect by aio_done().  With wait: flush, and sleep when there is
+	 * nothing to collect.  Events or -errno. */
 	int (*wait)(struct aio *, bool wait);
 };
 

@@ -12,6 +12,8 @@
  * reports every signal of an eventfd, not its level: the counters are never
  * read.
  */
+#include <sys/syscall.h>
+
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
@@ -75,6 +77,15 @@ make_ring(struct uring *u)
 	return 0;
 }
 
+/* liburing 2.3 declares helpers for these two and does not export them. */
+static int
+ring_register(struct uring *u, unsigned op, void *arg, unsigned n)
+{
+	if (syscall(__NR_io_uring_register, u->ring.ring_fd, op, arg, n) == -1)
+		return -errno;
+	return 0;
+}
+
 static void
 allow(struct io_uring_restriction *r, unsigned *n, unsigned op)
 {
@@ -102,7 +113,7 @@ restrict_ring(struct uring *u)
 		allow(r, &n, IORING_OP_WRITEV);
 		allow(r, &n, IORING_OP_FALLOCATE);
 	}
-	return io_uring_register_restrictions(&u->ring, r, n);
+	return ring_register(u, IORING_REGISTER_RESTRICTIONS, r, n);
 }
 
 static struct io_uring_sqe *
@@ -273,15 +284,18 @@ uring_wait(struct aio *a, bool wait)
 {
 	struct uring *u = uring(a);
 	bool ready = io_uring_cq_ready(&u->ring) > 0;
-	int n = 0;
+	int n;
 
 	if (wait && !ready)
 		n = io_uring_submit_and_wait(&u->ring, 1);
-	else if (io_uring_sq_ready(&u->ring) > 0 || task_work_pending(u))
-		n = io_uring_submit_and_get_events(&u->ring);
+	else if (wait && io_uring_sq_ready(&u->ring) > 0)
+		n = io_uring_submit(&u->ring);
+	else if (!ready && task_work_pending(u))
+		n = io_uring_get_events(&u->ring);
 	else
 		return reap(u);
-	a->signalled = false;
+	if (wait)
+		a->signalled = false;
 	a->syscalls++;
 	if (n < 0 && !transient(n))
 		return n;
@@ -294,7 +308,7 @@ uring_bind(struct aio *a)
 	struct uring *u = uring(a);
 	int error;
 
-	error = io_uring_enable_rings(&u->ring);
+	error = ring_register(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	if (error == 0)
 		error = watch(u, FILE_KICK, TAG_KICK);
 	if (error == 0)

@@ -8,7 +8,11 @@
  */
 #include <pthread.h>
 
-/* name: at most 15 bytes, for ps and top.  0 or -errno. */
+/*
+ * Returns when the thread has made the system calls that it begins with, so
+ * that the process can seal itself at once.  name: at most 15 bytes, for ps and
+ * top.  0 or -errno.
+ */
 int thread_new(pthread_t *, const char *name, void *(*run)(void *), void *arg);
 
 #endif

@@ -237,12 +237,10 @@ bool
 virtq_want_interrupt(struct virtq *q)
 {
 	uint16_t old = q->signalled_used, new = q->used_idx, event;
-	bool valid = q->signalled_valid;
 
 	if (q->broken || old == new)
 		return false;
 	q->signalled_used = new;
-	q->signalled_valid = true;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!q->event_idx)
 		return (load16(avail_at(q, 0)) & VRING_AVAIL_F_NO_INTERRUPT) ==
@@ -250,7 +248,7 @@ virtq_want_interrupt(struct virtq *q)
 	event = load16(used_event(q));
 	/* The interval (old, new] passed the driver's event index, modulo
 	 * 2^16. */
-	return !valid || (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }
 
 void

@@ -8,9 +8,11 @@
  *     plant a link that leads to somebody else's file.
  *  2. No device, FIFO or socket is opened to find out what it is: the path
  *     is resolved with O_PATH, judged by fstat(2), and only then reopened.
- *  3. A disk is locked until its last descriptor is closed (OFD locks), in
- *     a way that QEMU's image locking sees and respects, and vice versa.
+ *  3. A disk is locked until its last descriptor is closed, by flock(2) and
+ *     by open file description locks as QEMU takes them, so that all of us
+ *     see each other.
  */
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <linux/fs.h>
@@ -237,6 +239,8 @@ lock_disk(int fd, bool readonly)
 {
 	int error;
 
+	if (flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) == -1)
+		return -errno;
 	if (!readonly)
 		return set_lock(fd, F_WRLCK, LOCK_USE, LOCK_SPAN);
 	error = set_lock(fd, F_RDLCK, LOCK_USE + PERM_READ, 1);

@@ -157,33 +157,35 @@ read_file(const char *path, char **bufp, size_t *lenp)
 	return error;
 }
 
-char *
-lex_path(const struct lex *lex, const char *path)
+/* path as seen from the directory of the file being read. */
+static char *
+beside(const struct lex *lex, const char *path)
 {
-	const struct source *s;
-	const char *slash = NULL;
-	char *dir = NULL, *out = NULL;
+	const struct source *s = SLIST_FIRST(&lex->stack);
+	const char *slash = s != NULL ? strrchr(s->name, '/') : NULL;
+	char *out;
 
-	if (*path == '/')
+	if (*path == '/' || slash == NULL)
 		return strdup(path);
-	SLIST_FOREACH(s, &lex->stack, entry)
-	{
-		slash = strrchr(s->name, '/');
-		if (slash != NULL)
-			break;
-	}
-	if (slash == NULL) {
-		if ((dir = getcwd(NULL, 0)) == NULL)
-			return NULL;
-		if (asprintf(&out, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir,
-			path) == -1)
-			out = NULL;
-		free(dir);
-		return out;
-	}
 	if (asprintf(&out, "%.*s/%s", (int)(slash - s->name), s->name, path) ==
 	    -1)
 		return NULL;
+	return out;
+}
+
+char *
+lex_path(const struct lex *lex, const char *path)
+{
+	char *near = beside(lex, path), *cwd, *out = NULL;
+
+	if (near == NULL || *near == '/')
+		return near;
+	if ((cwd = getcwd(NULL, 0)) != NULL &&
+	    asprintf(&out, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, near) ==
+		-1)
+		out = NULL;
+	free(cwd);
+	free(near);
 	return out;
 }
 
@@ -197,9 +199,7 @@ lex_include(struct lex *lex, const char *path)
 
 	if (lex->depth >= LEX_DEPTH_MAX || lex->nfiles >= LEX_FILES_MAX)
 		return -ELOOP;
-	/* The first file is called by the name the user gave. */
-	full = SLIST_EMPTY(&lex->stack) ? strdup(path) : lex_path(lex, path);
-	if (full == NULL)
+	if ((full = beside(lex, path)) == NULL)
 		return -ENOMEM;
 	plen = strlen(full) + 1;
 	if ((n = malloc(sizeof(*n) + plen)) == NULL) {
@@ -325,6 +325,16 @@ expand(struct lex *lex, struct lex_token *tok)
 	return true;
 }
 
+/* n bytes were read, or one more than there is room for. */
+static void
+end_token(struct lex *lex, struct lex_token *tok, size_t n)
+{
+	if (n > LEX_TOKEN_MAX)
+		complain(lex, tok, "string too long");
+	else
+		tok->text[n] = '\0';
+}
+
 static void
 quoted(struct lex *lex, struct lex_token *tok, int quote)
 {
@@ -350,13 +360,10 @@ quoted(struct lex *lex, struct lex_token *tok, int quote)
 			else if (next != EOF)
 				unget(lex, next);
 		}
-		if (n == LEX_TOKEN_MAX) {
-			complain(lex, tok, "string too long");
-			return;
-		}
-		tok->text[n++] = (char)c;
+		if (n <= LEX_TOKEN_MAX)
+			tok->text[n++] = (char)c;
 	}
-	tok->text[n] = '\0';
+	end_token(lex, tok, n);
 }
 
 static void
@@ -366,15 +373,12 @@ word(struct lex *lex, struct lex_token *tok, int c)
 
 	tok->kind = LEX_WORD;
 	do {
-		if (n == LEX_TOKEN_MAX) {
-			complain(lex, tok, "string too long");
-			return;
-		}
-		tok->text[n++] = (char)c;
+		if (n <= LEX_TOKEN_MAX)
+			tok->text[n++] = (char)c;
 	} while ((c = get(lex)) != EOF && word_char(c));
 	if (c != EOF)
 		unget(lex, c);
-	tok->text[n] = '\0';
+	end_token(lex, tok, n);
 }
 
 void

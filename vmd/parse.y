@@ -83,8 +83,11 @@ global
 	;
 
 vm
-	: VM string '{'			{ stmt_vm_begin(p, @1, $2); free($2); }
-	  body '}'			{ stmt_vm_end(p, @6); }
+	: VM string '{' {
+		stmt_vm_begin(p, @1, $2);
+		free($2);
+		$2 = NULL; /* it stays on the stack: the destructor */
+	} body '}'			{ stmt_vm_end(p, @6); }
 	;
 
 body
@@ -277,7 +280,9 @@ yylex(YYSTYPE *val, YYLTYPE *loc, struct parse *p)
 	int token;
 
 	p->reported = false;
-	if (p->npending > 0)
+	if (p->errors > STMT_ERRORS_MAX)
+		token = YYEOF;
+	else if (p->npending > 0)
 		token = p->pending[--p->npending];
 	else
 		token = next(val, p);

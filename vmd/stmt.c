@@ -35,6 +35,10 @@ stmt_error(struct parse *p, struct lex_loc loc, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (p->errors == STMT_ERRORS_MAX)
+		fmt = "too many errors";
+	else if (p->errors > STMT_ERRORS_MAX)
+		return;
 	p->errors++;
 	va_start(ap, fmt);
 	say(p, loc, fmt, ap);

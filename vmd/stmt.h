@@ -11,6 +11,8 @@
 #include "conf.h"
 #include "lex.h"
 
+#define STMT_ERRORS_MAX 100 /* then the rest of the file is not read */
+
 enum stmt_once {
 	STMT_MEMORY = 1 << 0,
 	STMT_CPUS = 1 << 1,
