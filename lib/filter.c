@@ -132,7 +132,7 @@ static const struct rule {
 
 	{ P_RECVFD, SCMP_SYS(recvmsg), { { 0 } } },
 	{ P_SENDFD, SCMP_SYS(sendmsg), { { 0 } } },
-	/* A copy to give away while the original stays in use. */
+	/* What is passed on is mostly a copy of what is kept. */
 	{ P_SENDFD, SCMP_SYS(fcntl), { IS(1, F_DUPFD_CLOEXEC) } },
 
 	{ P_UNIX, SCMP_SYS(accept4), { { 0 } } },

@@ -62,7 +62,7 @@ struct sandbox_ioctl {
  *   stdio     read, write and their vectors on open descriptors; poll, epoll,
  *             futex, clocks, timerfd, eventfd use, madvise/munmap/anonymous
  *             non-executable mmap, exit, signal return, close
- *   recvfd    recvmsg;  sendfd  sendmsg
+ *   recvfd    recvmsg;  sendfd  sendmsg, duplicating a descriptor
  *   unix      accept4, getsockopt, getpeername on listening UNIX sockets
  *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, ftruncate never;
  *             the ioctls listed
