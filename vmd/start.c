@@ -10,6 +10,7 @@
  */
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -215,6 +216,8 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 	return send_vm_fd(chan, VM_FD_CONSOLE, 0, tty);
 }
 
+static_assert(VM_DISKS_MAX <= 10, "one digit in a serial number");
+
 static int
 send_disk_conf(struct vm *vm, uint32_t i)
 {
@@ -222,7 +225,8 @@ send_disk_conf(struct vm *vm, uint32_t i)
 	struct ibuf *body = chan_body();
 	char serial[21]; /* virtio 1.2, "Block Device": at most 20 bytes */
 
-	snprintf(serial, sizeof(serial), "%.13s-disk%u", vm->conf.name, i);
+	snprintf(serial, sizeof(serial), "%.13s-disk%c", vm->conf.name,
+	    (char)('0' + i));
 	if (ibuf_add_n32(body, i) == -1 ||
 	    ibuf_add_n32(body, d->format) == -1 ||
 	    ibuf_add_n32(body, d->readonly) == -1 ||
