@@ -108,7 +108,7 @@ report(void *arg, const char *file, unsigned line, const char *text)
 }
 
 static int
-check_config(const struct options *o)
+check_config(struct options *o)
 {
 	const struct conf_opts co = {
 		.file = o->file,
@@ -119,6 +119,7 @@ check_config(const struct options *o)
 	};
 	struct conf *conf = conf_load(&co);
 
+	macro_clear(&o->macros);
 	if (conf == NULL)
 		return 1;
 	conf_free(conf);
