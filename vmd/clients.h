@@ -18,7 +18,7 @@ struct client {
 };
 
 struct clients {
-	TAILQ_HEAD(, client) list;
+	TAILQ_HEAD(client_list, client) list;
 	unsigned n;
 };
 

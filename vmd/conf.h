@@ -24,7 +24,7 @@ struct conf {
 	unsigned parallel; /* 0 = one per CPU of the host */
 	unsigned delay;
 	unsigned nvms;
-	TAILQ_HEAD(, conf_vm) vms;
+	TAILQ_HEAD(conf_vms, conf_vm) vms;
 };
 
 struct conf_opts {

@@ -55,7 +55,7 @@ struct control {
 	struct chan *parent;
 	int listener;
 	struct event *accept, *resume;
-	TAILQ_HEAD(, peer) peers;
+	TAILQ_HEAD(peers, peer) peers;
 	unsigned npeers;
 	uint32_t next_id;
 };
@@ -463,7 +463,7 @@ control_main(void)
 		.user = "_vmd",
 		.nofile = NOFILE,
 	};
-	static struct control ctl;
+	struct control ctl;
 
 	setup(&ctl);
 	sandbox_confine(&sb);

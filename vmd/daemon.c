@@ -17,6 +17,7 @@
 #include "daemon.h"
 #include "fd.h"
 #include "log.h"
+#include "spawn.h"
 
 #define NOFILE 65536
 
@@ -80,8 +81,8 @@ daemon_background(void)
 {
 	int error;
 
-	if (daemon(0, 0) == -1)
-		fatal("daemon");
+	if ((error = spawn_background()) != 0)
+		fatalx("cannot go to the background: %s", strerror(-error));
 	if ((error = log_to_syslog()) != 0) {
 		/* No syslog: nobody listens, but the VMs do run. */
 		errno = -error;

@@ -39,8 +39,9 @@ struct filename {
 };
 
 struct lex {
-	SLIST_HEAD(, source) stack;
-	SLIST_HEAD(, filename) names; /* for locations, which outlive files */
+	SLIST_HEAD(sources, source) stack;
+	SLIST_HEAD(filenames, filename)
+	names; /* for locations, which outlive files */
 	unsigned depth, nfiles;
 	size_t expanded;
 	struct macros *macros;

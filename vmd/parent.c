@@ -188,7 +188,7 @@ open_first(struct parent *p)
 int
 parent_run(const struct options *o)
 {
-	static struct parent p;
+	struct parent p;
 
 	init(&p, o);
 	if (open_first(&p) != 0)

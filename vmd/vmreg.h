@@ -76,8 +76,8 @@ struct vm {
 
 struct vmreg_id;
 struct vmreg {
-	TAILQ_HEAD(, vm) vms;
-	SLIST_HEAD(, vmreg_id) ids;
+	TAILQ_HEAD(vm_list, vm) vms;
+	SLIST_HEAD(vmreg_ids, vmreg_id) ids;
 	unsigned n;
 	uint32_t next_id;
 };
