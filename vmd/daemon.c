@@ -17,6 +17,7 @@
 #include "daemon.h"
 #include "fd.h"
 #include "log.h"
+#include "spawn.h"
 
 #define NOFILE 65536
 
@@ -80,8 +81,10 @@ daemon_background(void)
 {
 	int error;
 
-	if (daemon(0, 0) == -1)
+	if ((error = spawn_background()) != 0) {
+		errno = -error;
 		fatal("daemon");
+	}
 	if ((error = log_to_syslog()) != 0) {
 		/* No syslog: nobody listens, but the VMs do run. */
 		errno = -error;
