@@ -269,6 +269,12 @@ spawn_is_child(int argc, char **argv, struct spawned *sp)
 }
 
 int
+spawn_background(void)
+{
+	return daemon(0, 0) == -1 ? -errno : 0;
+}
+
+int
 spawn_replace(const char *path, char *const argv[])
 {
 	default_signals();

@@ -54,6 +54,13 @@ struct spawned {
 bool spawn_is_child(int argc, char **argv, struct spawned *);
 
 /*
+ * Go on in the background: the foreground process ends with status 0, the
+ * caller continues in a session of its own, in /, with descriptors 0 to 2 on
+ * /dev/null.  Before threads, children and event bases.  0 or -errno.
+ */
+int spawn_background(void);
+
+/*
  * Become another program with our own environment and descriptors 0 to 2 and
  * nothing else of us.  Returns -errno only when it failed.
  */

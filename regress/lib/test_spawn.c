@@ -374,6 +374,31 @@ test_spawn_replace(void **state)
 	close(fd);
 }
 
+/* The caller ends, what goes on has no terminal and no parent. */
+static void
+test_spawn_background(void **state)
+{
+	char c[3] = "";
+	int p[2];
+	pid_t pid;
+
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		pid = getpid();
+		if (spawn_background() != 0)
+			_exit(1);
+		c[0] = getpid() != pid ? 'y' : 'n';
+		c[1] = getsid(0) != getsid(pid) && is_null(2) ? 'y' : 'n';
+		_exit(write(p[1], c, 2) != 2);
+	}
+	close(p[1]);
+	assert_int_equal(wait_for(pid), 0);
+	assert_int_equal(read(p[0], c, 2), 2);
+	assert_string_equal(c, "yy");
+	close(p[0]);
+}
+
 /* Not for users: no socket at SPAWN_FD, or the wrong arguments. */
 static void
 test_spawn_by_hand(void **state)
@@ -416,6 +441,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_spawn_exec_fails),
 		cmocka_unit_test(test_spawn_outlives),
 		cmocka_unit_test(test_spawn_replace),
+		cmocka_unit_test(test_spawn_background),
 		cmocka_unit_test(test_spawn_by_hand),
 	};
 	struct spawned sp;
