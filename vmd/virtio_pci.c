@@ -116,10 +116,11 @@ kicks_update(struct virtio_dev *dev)
 		uint16_t port = (uint16_t)(dev->notify_base + i * NOTIFY_STEP);
 		bool want = on && dev->common.queue[i].enabled;
 
-		if (!want || k->port != port)
-			kick_unbind(dev, k);
+		/* A BAR that moves is unmapped first. */
 		if (want)
 			kick_bind(dev, k, port);
+		else
+			kick_unbind(dev, k);
 	}
 }
 

@@ -386,6 +386,72 @@ dice_control(uint64_t *seed, unsigned n)
 	return (uint8_t)(n << 6 | (r % 3 + 1) << 4 | (r >> 8 & 15));
 }
 
+/* One thing done to both, or a stretch of clocks. */
+static void
+both(struct i8254 *p, struct twin *t, unsigned n, uint64_t *seed,
+    struct fake *f, uint64_t *tick)
+{
+	uint64_t clocks, k;
+	uint8_t b;
+
+	switch (dice(seed) % 24) {
+	case 0:
+		b = dice_control(seed, n);
+		i8254_write(p, 0x43, b);
+		twin_control(t, b);
+		break;
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+		b = (uint8_t)(dice(seed) >> dice(seed) % 9);
+		i8254_write(p, (uint16_t)(0x40 + n), b);
+		twin_write(t, b);
+		break;
+	case 5:
+	case 6:
+		if (n != 2)
+			break;
+		b = dice(seed) & 1;
+		i8254_write(p, 0x61, b);
+		twin_gate(t, b);
+		break;
+	default:
+		clocks = dice(seed) >> (12 + dice(seed) % 20) & 0x1ff;
+		if (dice(seed) % 64 == 0)
+			clocks = dice(seed) % 70000;
+		for (k = 0; k < clocks; k++)
+			twin_clock(t);
+		*tick += clocks;
+		f->now = ns_of(*tick);
+		break;
+	}
+}
+
+/* Everything that software can see: read-back, count, OUT on port 0x61. */
+static void
+compare(struct i8254 *p, const struct twin *t, unsigned n)
+{
+	static const unsigned seen[4] = { 0, 0x00ff, 0xff00, 0xffff };
+	uint16_t port = (uint16_t)(0x40 + n);
+	uint8_t status;
+	unsigned v;
+
+	i8254_write(p, 0x43, (uint8_t)(0xc0 | 2 << n));
+	status = i8254_read(p, port);
+	assert_int_equal(status >> 7, t->out);
+	assert_int_equal(status >> 6 & 1, t->null);
+	v = i8254_read(p, port);
+	if (t->rw == 3)
+		v |= (unsigned)i8254_read(p, port) << 8;
+	else if (t->rw == 2)
+		v <<= 8;
+	if (t->loaded)
+		assert_int_equal(v, twin_value(t) & seen[t->rw]);
+	if (n == 2)
+		assert_int_equal(i8254_read(p, 0x61) >> 5 & 1, t->out);
+}
+
 /* Channel 2 has a gate, channel 0 the interrupt: both against the twin. */
 static void
 differential(unsigned n, uint64_t seed)
@@ -393,9 +459,8 @@ differential(unsigned n, uint64_t seed)
 	struct fake f = { 0 };
 	struct i8254 p;
 	struct twin t = { .gate = n == 0 };
-	uint16_t port = (uint16_t)(0x40 + n);
-	uint64_t tick = 0, clocks, k;
-	unsigned i, v;
+	uint64_t tick = 0;
+	unsigned i;
 	uint8_t b;
 
 	i8254_init(&p, fake_line(&f), fake_env(&f));
@@ -403,54 +468,8 @@ differential(unsigned n, uint64_t seed)
 	i8254_write(&p, 0x43, b);
 	twin_control(&t, b);
 	for (i = 0; i < 6000; i++) {
-		switch (dice(&seed) % 12) {
-		case 0:
-			if (dice(&seed) & 1)
-				break;
-			b = dice_control(&seed, n);
-			i8254_write(&p, 0x43, b);
-			twin_control(&t, b);
-			break;
-		case 1:
-		case 2:
-			b = (uint8_t)(dice(&seed) >> dice(&seed) % 9);
-			i8254_write(&p, port, b);
-			twin_write(&t, b);
-			break;
-		case 3:
-			if (n != 2)
-				break;
-			b = dice(&seed) & 1;
-			i8254_write(&p, 0x61, b);
-			twin_gate(&t, b);
-			break;
-		default:
-			clocks = dice(&seed) >> (12 + dice(&seed) % 20) & 0x1ff;
-			if (dice(&seed) % 64 == 0)
-				clocks = dice(&seed) % 70000;
-			for (k = 0; k < clocks; k++)
-				twin_clock(&t);
-			tick += clocks;
-			f.now = ns_of(tick);
-			break;
-		}
-		i8254_write(&p, 0x43, (uint8_t)(0xc0 | 2 << n));
-		b = i8254_read(&p, port);
-		assert_int_equal(b >> 7, t.out);
-		assert_int_equal(b >> 6 & 1, t.null);
-		v = i8254_read(&p, port);
-		if (t.rw == 3)
-			v |= (unsigned)i8254_read(&p, port) << 8;
-		else if (t.rw == 2)
-			v <<= 8;
-		if (t.loaded)
-			assert_int_equal(v,
-			    twin_value(&t) &
-				(t.rw == 1	    ? 0xff
-					: t.rw == 2 ? 0xff00
-						    : 0xffff));
-		if (n == 2)
-			assert_int_equal(i8254_read(&p, 0x61) >> 5 & 1, t.out);
+		both(&p, &t, n, &seed, &f, &tick);
+		compare(&p, &t, n);
 	}
 }
 

@@ -353,30 +353,34 @@ static void
 test_hello_limits(void **state)
 {
 	static const struct {
-		const char *what;
+		const char *what, *why;
 		struct hello h;
 	} rows[] = {
-		{ "ACCESS_PLATFORM", { 1ULL << 33, 1, 128, 0, 0 } },
-		{ "RING_PACKED", { 1ULL << 34, 1, 128, 0, 0 } },
-		{ "NOTIFICATION_DATA", { 1ULL << 38, 1, 128, 0, 0 } },
-		{ "RING_RESET", { 1ULL << 40, 1, 128, 0, 0 } },
-		{ "NOTIFY_ON_EMPTY", { 1ULL << 24, 1, 128, 0, 0 } },
-		{ "bit 63", { 1ULL << 63, 1, 128, 0, 0 } },
-		{ "all features", { UINT64_MAX, 1, 128, 0, 0 } },
-		{ "no queue", { 0, 0, 128, 0, 0 } },
-		{ "17 queues", { 0, 17, 128, 0, 0 } },
-		{ "2^32 - 1 queues", { 0, UINT32_MAX, 128, 0, 0 } },
-		{ "2^16 + 1 queues", { 0, 0x10001, 128, 0, 0 } },
-		{ "size 0", { 0, 1, 0, 0, 0 } },
-		{ "size 3", { 0, 1, 3, 0, 0 } },
-		{ "size 2048", { 0, 1, 2048, 0, 0 } },
-		{ "size 2^16 + 128", { 0, 1, 0x10080, 0, 0 } },
-		{ "size 2^31", { 0, 1, 0x80000000, 0, 0 } },
-		{ "configuration too long", { 0, 1, 128, 257, 257 } },
-		{ "length without bytes", { 0, 1, 128, 10, 0 } },
-		{ "length 2^32 - 1", { 0, 1, 128, UINT32_MAX, 16 } },
-		{ "bytes missing", { 0, 1, 128, 10, 9 } },
-		{ "bytes left over", { 0, 1, 128, 10, 11 } },
+		{ "ACCESS_PLATFORM", "features", { 1ULL << 33, 1, 128, 0, 0 } },
+		{ "RING_PACKED", "features", { 1ULL << 34, 1, 128, 0, 0 } },
+		{ "NOTIFICATION_DATA", "features",
+		    { 1ULL << 38, 1, 128, 0, 0 } },
+		{ "RING_RESET", "features", { 1ULL << 40, 1, 128, 0, 0 } },
+		{ "NOTIFY_ON_EMPTY", "features", { 1ULL << 24, 1, 128, 0, 0 } },
+		{ "bit 63", "features", { 1ULL << 63, 1, 128, 0, 0 } },
+		{ "all features", "features", { UINT64_MAX, 1, 128, 0, 0 } },
+		{ "no queue", "queues", { 0, 0, 128, 0, 0 } },
+		{ "17 queues", "queues", { 0, 17, 128, 0, 0 } },
+		{ "2^32 - 1 queues", "queues", { 0, UINT32_MAX, 128, 0, 0 } },
+		{ "2^16 + 1 queues", "queues", { 0, 0x10001, 128, 0, 0 } },
+		{ "size 0", "queues of size", { 0, 1, 0, 0, 0 } },
+		{ "size 3", "queues of size", { 0, 1, 3, 0, 0 } },
+		{ "size 2048", "queues of size", { 0, 1, 2048, 0, 0 } },
+		{ "size 2^16 + 128", "queues of size",
+		    { 0, 1, 0x10080, 0, 0 } },
+		{ "size 2^31", "queues of size", { 0, 1, 0x80000000, 0, 0 } },
+		{ "configuration too long", "configuration bytes",
+		    { 0, 1, 128, 257, 257 } },
+		{ "length without bytes", "DEV_HELLO", { 0, 1, 128, 10, 0 } },
+		{ "length 2^32 - 1", "configuration bytes",
+		    { 0, 1, 128, UINT32_MAX, 16 } },
+		{ "bytes missing", "DEV_HELLO", { 0, 1, 128, 10, 9 } },
+		{ "bytes left over", "DEV_HELLO", { 0, 1, 128, 10, 11 } },
 	};
 	struct fix *x = *state;
 
@@ -384,6 +388,8 @@ test_hello_limits(void **state)
 		say(x, DEV_HELLO, hello_body(&rows[i].h));
 		say(x, DEV_SEALED, NULL);
 		check_failed(x, front_end(x), rows[i].what);
+		if (strstr(x->why, rows[i].why) == NULL)
+			fail_msg("%s: %s", rows[i].what, x->why);
 	}
 	close(x->ours);
 }

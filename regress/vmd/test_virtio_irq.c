@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sched.h>
 #include "virtio_fix.h"
 
 /* Vectors are masked and unmasked many times before a driver is up: that
@@ -158,6 +159,15 @@ test_function_mask(void **state)
 	assert_int_equal(fake_msis(x->f, 0x43), 1);
 	drv_mask(&x->d, 1, false);
 	assert_int_equal(fake_msis(x->f, 0x41), 1);
+	/* What is pending does not outlive a reset. */
+	drv_mask(&x->d, 1, true);
+	call(x, 0);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.pba, 8), 2);
+	drv_set_status(&x->d, 0);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.pba, 8), 0);
+	drv_mask(&x->d, 1, false);
+	fake_run(x->f);
+	assert_int_equal(x->f->nmsi, 2);
 }
 
 /* A signal in each gap of each transition: none is lost. */
@@ -243,6 +253,39 @@ test_intx(void **state)
 	assert_int_equal(bus_read(&x->f->mmio, d->isr, 1), 0);
 }
 
+/* A vCPU that holds the machine lock when the event loop's callback for a
+ * masked vector comes to wait for it, and then unmasks that vector. */
+static void *
+unmask_late(void *arg)
+{
+	struct fix *x = arg;
+
+	fake_lock(&x->f->host);
+	eventfd_write(virtio_call_fd(x->dev, 0), 1);
+	while (__atomic_load_n(&x->f->waiting, __ATOMIC_SEQ_CST) == 0)
+		sched_yield();
+	drv_mask(&x->d, 1, false);
+	fake_unlock(&x->f->host);
+	return NULL;
+}
+
+static void
+test_no_deadlock(void **state)
+{
+	struct fix *x = *state;
+	pthread_t thread;
+
+	bring_up(x, true);
+	drv_mask(&x->d, 1, true);
+	alarm(10);
+	assert_int_equal(pthread_create(&thread, NULL, unmask_late, x), 0);
+	event_base_loop(x->f->host.base, EVLOOP_ONCE);
+	pthread_join(thread, NULL);
+	alarm(0);
+	fake_run(x->f);
+	assert_int_equal(fake_msis(x->f, 0x41), 1);
+}
+
 struct toggler {
 	struct fix *x;
 	bool stop; /* (m) */
@@ -270,8 +313,7 @@ toggle(void *arg)
 	return NULL;
 }
 
-/* Every signal is delivered while another thread masks and unmasks, and the
- * event loop and the vCPU do not wait for each other for ever. */
+/* Every signal is delivered while another thread masks and unmasks. */
 static void
 test_threads(void **state)
 {
@@ -319,6 +361,7 @@ main(void)
 		T(test_function_mask),
 		T(test_gaps),
 		T(test_intx),
+		T(test_no_deadlock),
 		T(test_threads),
 	};
 
