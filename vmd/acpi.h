@@ -18,7 +18,7 @@
 #define ACPI_TABLES_GPA 0x000e0000 /* RSDP first, up to 1 MiB */
 #define ACPI_TABLES_LEN 0x00020000
 
-#define ACPI_IOAPIC_ID	0 /* in the MADT; give it to ioapic_init() too */
+#define ACPI_IOAPIC_ID 0 /* in the MADT; give it to ioapic_init() too */
 
 struct acpi_pm {
 	uint16_t pm1_status, pm1_enable, pm1_control;
@@ -47,6 +47,7 @@ struct acpi_conf {
 };
 /* Writes the tables into guest memory; *rsdp is where they start.
  * 0, -EFAULT or -ENOSPC. */
-int acpi_tables(const struct gmem *, const struct acpi_conf *, struct gpa *rsdp);
+int
+acpi_tables(const struct gmem *, const struct acpi_conf *, struct gpa *rsdp);
 
 #endif

@@ -14,24 +14,24 @@
 #include <string.h>
 #include "acpi.h"
 
-#define NS		1000000000ULL
+#define NS 1000000000ULL
 
-#define TMR_STS		0x0001
-#define GBL_STS		0x0020
-#define PWRBTN_STS	0x0100
-#define WAK_STS		0x8000
-#define STS_W1C		(TMR_STS | GBL_STS | PWRBTN_STS | WAK_STS)
-#define EN_WRITE	(TMR_STS | GBL_STS | PWRBTN_STS)
+#define TMR_STS	   0x0001
+#define GBL_STS	   0x0020
+#define PWRBTN_STS 0x0100
+#define WAK_STS	   0x8000
+#define STS_W1C	   (TMR_STS | GBL_STS | PWRBTN_STS | WAK_STS)
+#define EN_WRITE   (TMR_STS | GBL_STS | PWRBTN_STS)
 
-#define SCI_EN		0x0001
-#define BM_RLD		0x0002
-#define SLP_TYP		0x1c00
-#define SLP_EN		0x2000
-#define CNT_WRITE	(BM_RLD | SLP_TYP) /* GBL_RLS and SLP_EN read 0 */
-#define SLP_TYP_OF(v)	((v) >> 10 & 7)
-#define S5		5 /* as \_S5 in the DSDT says */
+#define SCI_EN	      0x0001
+#define BM_RLD	      0x0002
+#define SLP_TYP	      0x1c00
+#define SLP_EN	      0x2000
+#define CNT_WRITE     (BM_RLD | SLP_TYP) /* GBL_RLS and SLP_EN read 0 */
+#define SLP_TYP_OF(v) ((v) >> 10 & 7)
+#define S5	      5 /* as \_S5 in the DSDT says */
 
-#define CARRY		(1ULL << 31) /* the top bit of the 32-bit counter */
+#define CARRY (1ULL << 31) /* the top bit of the 32-bit counter */
 
 static uint64_t
 timer_now(const struct acpi_pm *pm)
@@ -113,8 +113,8 @@ acpi_pm_read(struct acpi_pm *pm, uint64_t off, unsigned size)
 		return timer;
 	timer_carry(pm);
 	for (i = 0; i < size && i < 8 && off + i < ACPI_PM_LEN; i++)
-		val |= (uint64_t)byte_read(pm, (unsigned)off + i, timer) <<
-		    i * 8;
+		val |= (uint64_t)byte_read(pm, (unsigned)off + i, timer)
+		    << i * 8;
 	return val;
 }
 

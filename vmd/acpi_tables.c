@@ -17,26 +17,26 @@
 #include "ioapic.h"
 #include "pci.h"
 
-#define LAPIC_BASE	0xfee00000u
+#define LAPIC_BASE 0xfee00000u
 
 /* FADT, "Fixed ACPI Description Table Fixed Feature Flags" */
-#define WBINVD		(1u << 0)
-#define PROC_C1		(1u << 2)
-#define SLP_BUTTON	(1u << 5) /* no fixed sleep button */
-#define FIX_RTC		(1u << 6) /* no RTC status in PM1 */
-#define TMR_VAL_EXT	(1u << 8)
-#define RESET_REG_SUP	(1u << 10)
+#define WBINVD	      (1u << 0)
+#define PROC_C1	      (1u << 2)
+#define SLP_BUTTON    (1u << 5) /* no fixed sleep button */
+#define FIX_RTC	      (1u << 6) /* no RTC status in PM1 */
+#define TMR_VAL_EXT   (1u << 8)
+#define RESET_REG_SUP (1u << 10)
 /* "IA-PC Boot Architecture Flags" */
-#define LEGACY_DEVICES	(1u << 0)
-#define HAS_8042	(1u << 1)
-#define NO_VGA		(1u << 2)
-#define NO_ASPM		(1u << 4)
+#define LEGACY_DEVICES (1u << 0)
+#define HAS_8042       (1u << 1)
+#define NO_VGA	       (1u << 2)
+#define NO_ASPM	       (1u << 4)
 
-#define MADT_PCAT	1u /* an 8259 pair is there */
-#define MADT_LAPIC	0
-#define MADT_IOAPIC	1
-#define MADT_OVERRIDE	2
-#define MADT_NMI	4
+#define MADT_PCAT     1u /* an 8259 pair is there */
+#define MADT_LAPIC    0
+#define MADT_IOAPIC   1
+#define MADT_OVERRIDE 2
+#define MADT_NMI      4
 /* "MPS INTI Flags" */
 #define INTI_ISA	0x0
 #define INTI_HIGH_LEVEL 0xd
@@ -44,10 +44,10 @@
 #define ALL_CPUS	0xff
 #define MAX_CPUS	255 /* APIC IDs of one byte */
 
-#define RESET_VALUE	6
-#define SPACE_IO	1
-#define CENTURY		0x32 /* CMOS index, mc146818.c */
-#define NO_C_STATE	0xfff
+#define RESET_VALUE 6
+#define SPACE_IO    1
+#define CENTURY	    0x32 /* CMOS index, mc146818.c */
+#define NO_C_STATE  0xfff
 
 /* All layouts are little-endian and packed by the specification. */
 struct header {
@@ -169,8 +169,8 @@ checksum(const void *p, size_t len)
 
 /* Length and checksum are known last. */
 static void
-header_finish(struct header *h, const char *signature, uint8_t revision,
-    size_t len)
+header_finish(
+    struct header *h, const char *signature, uint8_t revision, size_t len)
 {
 	memcpy(h->signature, signature, 4);
 	h->length = (uint32_t)len;
@@ -246,9 +246,9 @@ put(uint8_t *buf, size_t at, const void *p, size_t len)
 static uint32_t
 put_madt(struct image *im, unsigned cpus)
 {
-	uint8_t buf[sizeof(struct madt) +
-	    MAX_CPUS * sizeof(struct madt_lapic) + sizeof(struct madt_ioapic) +
-	    2 * sizeof(struct madt_override) + sizeof(struct madt_nmi)];
+	uint8_t buf[sizeof(struct madt) + MAX_CPUS * sizeof(struct madt_lapic) +
+	    sizeof(struct madt_ioapic) + 2 * sizeof(struct madt_override) +
+	    sizeof(struct madt_nmi)];
 	struct madt m;
 	struct madt_lapic lapic = { MADT_LAPIC, sizeof(lapic), 0, 0,
 		LAPIC_ENABLED };
@@ -387,8 +387,8 @@ put_facs(struct image *im)
 }
 
 int
-acpi_tables(const struct gmem *g, const struct acpi_conf *conf,
-    struct gpa *rsdp)
+acpi_tables(
+    const struct gmem *g, const struct acpi_conf *conf, struct gpa *rsdp)
 {
 	struct gpa at = { ACPI_TABLES_GPA };
 	struct image im = { .len = sizeof(struct rsdp) };

@@ -12,31 +12,31 @@
 #include <string.h>
 #include "aml.h"
 
-#define OP_ZERO	    0x00
-#define OP_ONE	    0x01
-#define OP_NAME	    0x08
-#define OP_BYTE	    0x0a
-#define OP_WORD	    0x0b
-#define OP_DWORD    0x0c
-#define OP_QWORD    0x0e
-#define OP_SCOPE    0x10
-#define OP_BUFFER   0x11
-#define OP_PACKAGE  0x12
-#define OP_EXT	    0x5b
-#define OP_DEVICE   0x82 /* after OP_EXT */
+#define OP_ZERO	   0x00
+#define OP_ONE	   0x01
+#define OP_NAME	   0x08
+#define OP_BYTE	   0x0a
+#define OP_WORD	   0x0b
+#define OP_DWORD   0x0c
+#define OP_QWORD   0x0e
+#define OP_SCOPE   0x10
+#define OP_BUFFER  0x11
+#define OP_PACKAGE 0x12
+#define OP_EXT	   0x5b
+#define OP_DEVICE  0x82 /* after OP_EXT */
 
-#define RES_IRQ	    0x22 /* small, no flags: edge, active high */
-#define RES_IO	    0x47
-#define RES_END	    0x79
-#define RES_DWORD   0x87
-#define RES_WORD    0x88
-#define RES_MEM	    0
-#define RES_PORTS   1
-#define RES_BUS	    2
+#define RES_IRQ	  0x22 /* small, no flags: edge, active high */
+#define RES_IO	  0x47
+#define RES_END	  0x79
+#define RES_DWORD 0x87
+#define RES_WORD  0x88
+#define RES_MEM	  0
+#define RES_PORTS 1
+#define RES_BUS	  2
 /* "General Flags": both ends fixed, positive decode, producer. */
-#define RES_FIXED   0x0c
-#define MEM_UC_RW   0x01 /* not cacheable, read and write */
-#define PORTS_ALL   0x03 /* ISA and non-ISA ranges */
+#define RES_FIXED 0x0c
+#define MEM_UC_RW 0x01 /* not cacheable, read and write */
+#define PORTS_ALL 0x03 /* ISA and non-ISA ranges */
 
 static void
 put(struct aml *a, const void *src, size_t len)
@@ -284,6 +284,5 @@ aml_res_io_window(struct aml *a, uint16_t base, uint16_t len)
 void
 aml_res_mem_window(struct aml *a, uint32_t base, uint32_t len)
 {
-	address_space(a, RES_MEM, MEM_UC_RW, 4, base,
-	    (uint64_t)base + len - 1);
+	address_space(a, RES_MEM, MEM_UC_RW, 4, base, (uint64_t)base + len - 1);
 }

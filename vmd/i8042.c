@@ -30,16 +30,16 @@
 #define CB_AUX_OFF 0x20
 #define CB_XLATE   0x40
 
-#define OUT_RUN	   0x01 /* low resets the processor */
-#define OUT_A20	   0x02
-#define OUT_KBD	   0x10 /* output buffer full */
-#define OUT_AUX	   0x20
+#define OUT_RUN 0x01 /* low resets the processor */
+#define OUT_A20 0x02
+#define OUT_KBD 0x10 /* output buffer full */
+#define OUT_AUX 0x20
 
-#define P92_RESET  0x01
-#define P92_A20	   0x02
+#define P92_RESET 0x01
+#define P92_A20	  0x02
 
-#define CF9_RESET  0x04
-#define CF9_KEEP   0x0a
+#define CF9_RESET 0x04
+#define CF9_KEEP  0x0a
 
 #define KBD_ACK	   0xfa
 #define KBD_PASSED 0xaa
@@ -48,8 +48,8 @@
 static void
 irq_update(struct i8042 *k)
 {
-	bool level = k->out_full && (k->ram[0] & CB_KBD_INT) &&
-	    !(k->status & ST_AUX);
+	bool level =
+	    k->out_full && (k->ram[0] & CB_KBD_INT) && !(k->status & ST_AUX);
 
 	if (level == k->level)
 		return;
@@ -64,7 +64,7 @@ reply(struct i8042 *k, uint8_t val, uint8_t flags)
 	/* A new byte is a new edge. */
 	k->out_full = false;
 	irq_update(k);
-	k->status &= (uint8_t)~(ST_AUX | ST_TIMEOUT);
+	k->status &= (uint8_t) ~(ST_AUX | ST_TIMEOUT);
 	k->status |= flags;
 	k->out = val;
 	k->out_full = true;
@@ -310,7 +310,7 @@ data_read(struct i8042 *k)
 	uint8_t val = k->out;
 
 	k->out_full = false;
-	k->status &= (uint8_t)~(ST_AUX | ST_TIMEOUT);
+	k->status &= (uint8_t) ~(ST_AUX | ST_TIMEOUT);
 	irq_update(k);
 	kbd_pump(k);
 	return val;
@@ -346,8 +346,8 @@ i8042_write(struct i8042 *k, uint16_t port, uint8_t val)
 	case 0x92:
 		/* The A20 gate is one, whoever moves it.  The reset bit reads
 		 * 0 afterwards, so every 1 is a rising edge. */
-		k->outport = (uint8_t)((k->outport & ~OUT_A20) |
-		    (val & P92_A20));
+		k->outport =
+		    (uint8_t)((k->outport & ~OUT_A20) | (val & P92_A20));
 		if (val & P92_RESET)
 			k->reset(k->arg);
 		break;

@@ -23,8 +23,8 @@
 #include <string.h>
 #include "i8254.h"
 
-#define NS	 1000000000ULL
-#define FOREVER	 UINT64_MAX
+#define NS	1000000000ULL
+#define FOREVER UINT64_MAX
 
 #define RW_LATCH 0
 #define RW_LOW	 1
@@ -174,8 +174,7 @@ static bool
 channel_steady(const struct i8254_channel *c)
 {
 	return periodic(c) && !c->load && running(c) && !c->low && c->out &&
-	    !c->null_count &&
-	    c->cur == c->cr &&
+	    !c->null_count && c->cur == c->cr &&
 	    c->ce == (c->mode == 3 ? half(c) : c->cur);
 }
 
@@ -378,7 +377,8 @@ channel_set_count(struct i8254_channel *c, uint16_t v)
 
 	if (c->control & 1)
 		n = ((v >> 12) * 1000u + (v >> 8 & 15) * 100u +
-			(v >> 4 & 15) * 10u + (v & 15)) % 10000;
+			(v >> 4 & 15) * 10u + (v & 15)) %
+		    10000;
 	if (n == 0)
 		n = modulus(c);
 	/* A count of one is illegal in the periodic modes; take the least

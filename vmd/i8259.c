@@ -18,21 +18,21 @@
 #include <string.h>
 #include "i8259.h"
 
-#define CASCADE	   2 /* the master's IR that the slave is wired to */
-#define SPURIOUS   7
+#define CASCADE	 2 /* the master's IR that the slave is wired to */
+#define SPURIOUS 7
 
-#define ICW1_INIT  0x10
-#define ICW1_SNGL  0x02
-#define ICW1_IC4   0x01
-#define ICW4_SFNM  0x10
-#define ICW4_AEOI  0x02
-#define OCW3_SEL   0x08
-#define OCW3_ESMM  0x40
-#define OCW3_SMM   0x20
-#define OCW3_POLL  0x04
-#define OCW3_RR	   0x02
-#define OCW3_RIS   0x01
-#define POLL_IRQ   0x80
+#define ICW1_INIT 0x10
+#define ICW1_SNGL 0x02
+#define ICW1_IC4  0x01
+#define ICW4_SFNM 0x10
+#define ICW4_AEOI 0x02
+#define OCW3_SEL  0x08
+#define OCW3_ESMM 0x40
+#define OCW3_SMM  0x20
+#define OCW3_POLL 0x04
+#define OCW3_RR	  0x02
+#define OCW3_RIS  0x01
+#define POLL_IRQ  0x80
 
 /* The bit of highest priority in mask, or -1; prio names the lowest IR. */
 static int
@@ -260,7 +260,7 @@ chip_ocw2(struct i8259_chip *c, uint8_t val)
 		if (ir < 0)
 			return;
 	}
-	c->isr &= (uint8_t)~(1u << ir);
+	c->isr &= (uint8_t) ~(1u << ir);
 	if (rotate)
 		c->prio = (uint8_t)ir;
 }
@@ -344,7 +344,7 @@ i8259_write(struct i8259 *p, uint16_t port, uint8_t val)
 	case 0x4d0:
 	case 0x4d1:
 		/* What was latched as an edge does not outlive the change. */
-		c->irr &= (uint8_t)~(c->elcr ^ (val & c->elcr_mask));
+		c->irr &= (uint8_t) ~(c->elcr ^ (val & c->elcr_mask));
 		c->elcr = val & c->elcr_mask;
 		c->irr |= c->lines & c->elcr;
 		break;

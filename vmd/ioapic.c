@@ -18,30 +18,29 @@
 #include <string.h>
 #include "ioapic.h"
 
-#define REG_SELECT   0x00
-#define REG_WINDOW   0x10
+#define REG_SELECT 0x00
+#define REG_WINDOW 0x10
 
-#define SEL_ID	     0x00
-#define SEL_VERSION  0x01
-#define SEL_ARB	     0x02
-#define SEL_REDIR    0x10
+#define SEL_ID	    0x00
+#define SEL_VERSION 0x01
+#define SEL_ARB	    0x02
+#define SEL_REDIR   0x10
 
-#define VERSION	     (0x11u | (IOAPIC_PINS - 1) << 16)
-#define ID_MASK	     0x0f000000u
+#define VERSION (0x11u | (IOAPIC_PINS - 1) << 16)
+#define ID_MASK 0x0f000000u
 
-#define RED_VECTOR   0xffULL
-#define RED_MODE     0x700ULL
-#define RED_LOGICAL  0x800ULL
-#define RED_SENDING  0x1000ULL /* delivery status, read only */
-#define RED_IRR	     0x4000ULL /* remote IRR, read only */
-#define RED_LEVEL    0x8000ULL
-#define RED_MASK     0x10000ULL
-#define RED_RO	     (RED_SENDING | RED_IRR)
-#define RED_RW	     0xff0000000001afffULL
-#define RED_DEST(e)  ((e) >> 56)
+#define RED_VECTOR  0xffULL
+#define RED_MODE    0x700ULL
+#define RED_LOGICAL 0x800ULL
+#define RED_SENDING 0x1000ULL /* delivery status, read only */
+#define RED_IRR	    0x4000ULL /* remote IRR, read only */
+#define RED_LEVEL   0x8000ULL
+#define RED_MASK    0x10000ULL
+#define RED_RW	    0xff0000000001afffULL
+#define RED_DEST(e) ((e) >> 56)
 
-#define MODE_FIXED   0x000ULL
-#define MODE_LOWEST  0x100ULL
+#define MODE_FIXED  0x000ULL
+#define MODE_LOWEST 0x100ULL
 
 #define MSI_BASE     0xfee00000ULL
 #define MSI_LOGICAL  0x4u
@@ -52,8 +51,8 @@
 /* EOIs in a row that find the line asserted before the brake is on, and how
  * long each further delivery then waits.  A shared line under load has many
  * such EOIs for good reasons, and 1000 of 10 ms each starve nobody. */
-#define STORM_EOIS   1000
-#define STORM_NS     10000000ULL
+#define STORM_EOIS 1000
+#define STORM_NS   10000000ULL
 
 /* Only these modes have a level; the others are edges whatever the entry
  * says, and never set remote IRR. */
@@ -104,8 +103,10 @@ route_update(struct ioapic *io, unsigned pin, uint64_t old, uint64_t now)
 {
 	bool was = is_routed(old), is = is_routed(now);
 
-	if (was == is && (!is || (msi_addr(old) == msi_addr(now) &&
-				     msi_data(old) == msi_data(now))))
+	if (was == is &&
+	    (!is ||
+		(msi_addr(old) == msi_addr(now) &&
+		    msi_data(old) == msi_data(now))))
 		return;
 	io->ops->route(io->arg, pin, msi_addr(now), msi_data(now), !is);
 }
@@ -159,8 +160,8 @@ pin_brake(struct ioapic *io, unsigned pin)
 }
 
 void
-ioapic_init(struct ioapic *io, uint8_t id, const struct ioapic_ops *ops,
-    void *arg)
+ioapic_init(
+    struct ioapic *io, uint8_t id, const struct ioapic_ops *ops, void *arg)
 {
 	unsigned pin;
 
@@ -319,6 +320,6 @@ ioapic_write(struct ioapic *io, uint64_t off, unsigned size, uint64_t val)
 	else if ((off & ~3ULL) == REG_WINDOW)
 		/* The data sheet wants whole words; of a part of one the
 		 * other bytes keep their value. */
-		window_write(io,
-		    (window_read(io) & ~mask) | ((uint32_t)val & mask));
+		window_write(
+		    io, (window_read(io) & ~mask) | ((uint32_t)val & mask));
 }

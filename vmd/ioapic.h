@@ -33,7 +33,8 @@ struct ioapic {
 	struct devenv env; /* for the storm brake only */
 };
 
-void ioapic_init(struct ioapic *, uint8_t id, const struct ioapic_ops *, void *);
+void
+ioapic_init(struct ioapic *, uint8_t id, const struct ioapic_ops *, void *);
 /*
  * Optional: with a clock, a level pin that is acknowledged over and over
  * while its line stays asserted is slowed down so that the guest can go on.

@@ -22,9 +22,9 @@
 #include "gmem.h"
 #include "mc146818.h"
 
-#define NS	  1000000000ULL
-#define DAY	  86400
-#define XTAL	  32768
+#define NS   1000000000ULL
+#define DAY  86400
+#define XTAL 32768
 
 #define R_SEC	  0x00
 #define R_SEC_AL  0x01
@@ -42,29 +42,29 @@
 #define R_D	  0x0d
 #define R_CENTURY 0x32
 
-#define A_UIP	  0x80
-#define A_DV	  0x70
-#define A_DV_RUN  0x20
-#define A_RS	  0x0f
-#define B_SET	  0x80
-#define B_UIE	  0x10
-#define B_BINARY  0x04
-#define B_24	  0x02
-#define C_IRQF	  0x80
-#define C_PF	  0x40
-#define C_AF	  0x20
-#define C_UF	  0x10
-#define C_FLAGS	  (C_PF | C_AF | C_UF)
-#define D_VRT	  0x80
+#define A_UIP	 0x80
+#define A_DV	 0x70
+#define A_DV_RUN 0x20
+#define A_RS	 0x0f
+#define B_SET	 0x80
+#define B_UIE	 0x10
+#define B_BINARY 0x04
+#define B_24	 0x02
+#define C_IRQF	 0x80
+#define C_PF	 0x40
+#define C_AF	 0x20
+#define C_UF	 0x10
+#define C_FLAGS	 (C_PF | C_AF | C_UF)
+#define D_VRT	 0x80
 
-#define HOUR_PM	  0x80
-#define ANY	  0xc0 /* alarm bytes from here on match everything */
-#define UIP_NS	  244000 /* UIP is seen this long before an update */
+#define HOUR_PM 0x80
+#define ANY	0xc0 /* alarm bytes from here on match everything */
+#define UIP_NS	244000 /* UIP is seen this long before an update */
 /* The wall clock may be set: an alarm is looked at this often. */
-#define ALARM_NS  (60 * NS)
+#define ALARM_NS (60 * NS)
 
-#define YEAR0	  (-62167219200LL) /* 0000-01-01 00:00:00 */
-#define YEAR_END  253402300799LL /* 9999-12-31 23:59:59 */
+#define YEAR0	 (-62167219200LL) /* 0000-01-01 00:00:00 */
+#define YEAR_END 253402300799LL /* 9999-12-31 23:59:59 */
 
 struct date {
 	int year, month, day; /* month and day from 1 */
@@ -174,8 +174,8 @@ time_encode(const struct mc146818 *c, int64_t t, uint8_t *r)
 	r[R_MIN] = encode(c, sod / 60 % 60);
 	r[R_HOUR] = encode_hour(c, sod / 3600);
 	/* 1970-01-01 was a Thursday; Sunday is 1. */
-	r[R_DOW] = encode(c, (int)((days + 7 * 146097 + 4) % 7 +
-		c->dow_shift) % 7 + 1);
+	r[R_DOW] = encode(
+	    c, (int)((days + 7 * 146097 + 4) % 7 + c->dow_shift) % 7 + 1);
 	r[R_DAY] = encode(c, d.day);
 	r[R_MONTH] = encode(c, d.month);
 	r[R_YEAR] = encode(c, d.year % 100);
@@ -194,13 +194,13 @@ time_decode(struct mc146818 *c)
 	d.year = clamp(decode(c, r[R_CENTURY], false), 0, 99) * 100 +
 	    clamp(decode(c, r[R_YEAR], false), 0, 99);
 	d.month = clamp(decode(c, r[R_MONTH], false), 1, 12);
-	d.day = clamp(decode(c, r[R_DAY], false), 1,
-	    month_days(d.year, d.month));
+	d.day =
+	    clamp(decode(c, r[R_DAY], false), 1, month_days(d.year, d.month));
 	days = days_of(d);
 	/* The day of the week is a counter of its own. */
 	dow = clamp(decode(c, r[R_DOW], false), 1, 7) - 1;
-	c->dow_shift = (uint8_t)((dow + 7 -
-	    (int)((days + 7 * 146097 + 4) % 7)) % 7);
+	c->dow_shift =
+	    (uint8_t)((dow + 7 - (int)((days + 7 * 146097 + 4) % 7)) % 7);
 	return days * DAY +
 	    clamp(decode_hour(c, r[R_HOUR], false), 0, 23) * 3600 +
 	    clamp(decode(c, r[R_MIN], false), 0, 59) * 60 +
@@ -393,8 +393,7 @@ write_a(struct mc146818 *c, uint8_t val)
 	c->divider = c->env.now(c->env.arg);
 	c->cycle = 0;
 	guest_now(c, &ns);
-	c->offset_ns =
-	    (uint32_t)((c->offset_ns + NS + NS / 2 - ns) % NS);
+	c->offset_ns = (uint32_t)((c->offset_ns + NS + NS / 2 - ns) % NS);
 }
 
 static void

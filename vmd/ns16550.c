@@ -23,35 +23,35 @@
 #include <string.h>
 #include "ns16550.h"
 
-#define CLOCK	  115200 /* baud at divisor 1 */
-#define NS	  1000000000ULL
+#define CLOCK 115200 /* baud at divisor 1 */
+#define NS    1000000000ULL
 
-#define REG_DATA  0
-#define REG_IER	  1
-#define REG_IIR	  2 /* read; FCR when written */
-#define REG_LCR	  3
-#define REG_MCR	  4
-#define REG_LSR	  5
-#define REG_MSR	  6
-#define REG_SCR	  7
+#define REG_DATA 0
+#define REG_IER	 1
+#define REG_IIR	 2 /* read; FCR when written */
+#define REG_LCR	 3
+#define REG_MCR	 4
+#define REG_LSR	 5
+#define REG_MSR	 6
+#define REG_SCR	 7
 
-#define IER_RDA	  0x01
-#define IER_THRE  0x02
-#define IER_RLS	  0x04
-#define IER_MS	  0x08
+#define IER_RDA	 0x01
+#define IER_THRE 0x02
+#define IER_RLS	 0x04
+#define IER_MS	 0x08
 
-#define IIR_NONE  0x01
-#define IIR_RLS	  0x06
-#define IIR_RDA	  0x04
-#define IIR_CTI	  0x0c
-#define IIR_THRE  0x02
-#define IIR_MS	  0x00
-#define IIR_FIFO  0xc0
+#define IIR_NONE 0x01
+#define IIR_RLS	 0x06
+#define IIR_RDA	 0x04
+#define IIR_CTI	 0x0c
+#define IIR_THRE 0x02
+#define IIR_MS	 0x00
+#define IIR_FIFO 0xc0
 
-#define FCR_ON	  0x01
-#define FCR_RX	  0x02
-#define FCR_TX	  0x04
-#define FCR_KEEP  0xc9
+#define FCR_ON	 0x01
+#define FCR_RX	 0x02
+#define FCR_TX	 0x04
+#define FCR_KEEP 0xc9
 
 #define LCR_WLS	  0x03
 #define LCR_STB	  0x04
@@ -59,20 +59,20 @@
 #define LCR_BREAK 0x40
 #define LCR_DLAB  0x80
 
-#define MCR_LOOP  0x10
-#define MCR_OUT2  0x08
-#define MCR_KEEP  0x1f
+#define MCR_LOOP 0x10
+#define MCR_OUT2 0x08
+#define MCR_KEEP 0x1f
 
-#define LSR_DR	  0x01
-#define LSR_OE	  0x02
-#define LSR_PE	  0x04
-#define LSR_FE	  0x08
-#define LSR_BI	  0x10
-#define LSR_ERR	  0x1e
-#define LSR_TOP	  (LSR_PE | LSR_FE | LSR_BI) /* belong to one byte */
-#define LSR_THRE  0x20
-#define LSR_TEMT  0x40
-#define LSR_FIFO  0x80
+#define LSR_DR	 0x01
+#define LSR_OE	 0x02
+#define LSR_PE	 0x04
+#define LSR_FE	 0x08
+#define LSR_BI	 0x10
+#define LSR_ERR	 0x1e
+#define LSR_TOP	 (LSR_PE | LSR_FE | LSR_BI) /* belong to one byte */
+#define LSR_THRE 0x20
+#define LSR_TEMT 0x40
+#define LSR_FIFO 0x80
 
 #define MSR_DELTA 0x0f
 #define MSR_CTS	  0x10
@@ -284,7 +284,7 @@ static void
 write_thr(struct ns16550 *u, uint8_t val)
 {
 	u->thre_pending = false;
-	u->lsr &= (uint8_t)~(LSR_THRE | LSR_TEMT);
+	u->lsr &= (uint8_t) ~(LSR_THRE | LSR_TEMT);
 	irq_update(u);
 	if (u->tx.n < fifo_size(u))
 		fifo_put(&u->tx, val, 0);

@@ -72,8 +72,8 @@ dice_step(uint64_t *seed)
 {
 	unsigned shift = dice(seed) % 40;
 
-	return shift < 32 ? dice(seed) >> (31 - shift % 32) :
-				(uint64_t)dice(seed) << (shift - 32);
+	return shift < 32 ? dice(seed) >> (31 - shift % 32)
+			  : (uint64_t)dice(seed) << (shift - 32);
 }
 
 #endif

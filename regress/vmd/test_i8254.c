@@ -27,8 +27,14 @@ struct row {
 	struct step step[40];
 };
 
-#define ST0 { W, 0x43, 0xe2 } /* read back status of counter 0 */
-#define CNT0 { W, 0x43, 0x00 } /* latch counter 0 */
+#define ST0                   \
+	{                     \
+		W, 0x43, 0xe2 \
+	} /* read back status of counter 0 */
+#define CNT0                  \
+	{                     \
+		W, 0x43, 0x00 \
+	} /* latch counter 0 */
 
 static const struct row rows[] = {
 	{ "nothing happens before it is programmed",
@@ -36,8 +42,8 @@ static const struct row rows[] = {
 		{ R, 0x43, 0xff } } },
 	{ "Mode 0: OUT rises N + 1 clocks after the count",
 	    { { W, 0x43, 0x10 }, { W, 0x40, 4 }, { DUE, 5, 0 }, { CLK, 4, 0 },
-		{ OUT0, 0, 0 }, { CLK, 1, 0 }, { OUT0, 1, 0 }, { CLK, 70000, 0 },
-		{ OUT0, 1, 0 }, { RISES, 1, 0 } } },
+		{ OUT0, 0, 0 }, { CLK, 1, 0 }, { OUT0, 1, 0 },
+		{ CLK, 70000, 0 }, { OUT0, 1, 0 }, { RISES, 1, 0 } } },
 	{ "Mode 0: wraps to FFFF and goes on",
 	    { { W, 0x43, 0x30 }, { W, 0x40, 4 }, { W, 0x40, 0 }, { CLK, 6, 0 },
 		CNT0, { R, 0x40, 0xff }, { R, 0x40, 0xff } } },
@@ -69,9 +75,9 @@ static const struct row rows[] = {
 		{ CLK, 1, 0 }, { R, 0x40, 2 }, { CLK, 1, 0 }, { R, 0x40, 1 },
 		{ CLK, 1, 0 }, { R, 0x40, 3 } } },
 	{ "Mode 2: a new count waits for the end of the period",
-	    { { W, 0x43, 0x14 }, { W, 0x40, 10 }, { CLK, 3, 0 },
-		{ W, 0x40, 5 }, ST0, { R, 0x40, 0xd4 }, { CLK, 8, 0 }, ST0,
-		{ R, 0x40, 0x94 }, { R, 0x40, 5 }, { DUE, 5, 0 } } },
+	    { { W, 0x43, 0x14 }, { W, 0x40, 10 }, { CLK, 3, 0 }, { W, 0x40, 5 },
+		ST0, { R, 0x40, 0xd4 }, { CLK, 8, 0 }, ST0, { R, 0x40, 0x94 },
+		{ R, 0x40, 5 }, { DUE, 5, 0 } } },
 	{ "Mode 2: GATE low sets OUT high, GATE high reloads",
 	    { { W, 0x61, 1 }, { W, 0x43, 0x94 }, { W, 0x42, 4 }, { CLK, 4, 0 },
 		{ OUT2, 0, 0 }, { W, 0x61, 0 }, { OUT2, 1, 0 }, { CLK, 9, 0 },
@@ -98,13 +104,13 @@ static const struct row rows[] = {
 		{ CLK, 1, 0 }, { OUT0, 1, 0 }, { CLK, 70000, 0 },
 		{ RISES, 2, 0 } } },
 	{ "Mode 4: a new count triggers again",
-	    { { W, 0x43, 0x18 }, { W, 0x40, 3 }, { CLK, 2, 0 },
-		{ W, 0x40, 9 }, { CLK, 9, 0 }, { OUT0, 1, 0 }, { CLK, 1, 0 },
+	    { { W, 0x43, 0x18 }, { W, 0x40, 3 }, { CLK, 2, 0 }, { W, 0x40, 9 },
+		{ CLK, 9, 0 }, { OUT0, 1, 0 }, { CLK, 1, 0 },
 		{ OUT0, 0, 0 } } },
 	{ "Mode 5: strobe after a GATE trigger",
-	    { { W, 0x61, 0 }, { W, 0x43, 0x9a }, { W, 0x42, 3 },
-		{ CLK, 99, 0 }, { OUT2, 1, 0 }, { W, 0x61, 1 }, { CLK, 3, 0 },
-		{ OUT2, 1, 0 }, { CLK, 1, 0 }, { OUT2, 0, 0 }, { CLK, 1, 0 },
+	    { { W, 0x61, 0 }, { W, 0x43, 0x9a }, { W, 0x42, 3 }, { CLK, 99, 0 },
+		{ OUT2, 1, 0 }, { W, 0x61, 1 }, { CLK, 3, 0 }, { OUT2, 1, 0 },
+		{ CLK, 1, 0 }, { OUT2, 0, 0 }, { CLK, 1, 0 },
 		{ OUT2, 1, 0 } } },
 	{ "Control Word: modes 6 and 7 are 2 and 3, status as written",
 	    { { W, 0x43, 0x3c }, { W, 0x40, 5 }, { W, 0x40, 0 }, { CLK, 1, 0 },
@@ -160,15 +166,15 @@ run_row(void **state)
 			assert_int_equal(f.level, s->a);
 			break;
 		case OUT2:
-			assert_int_equal(
-			    i8254_read(&p, 0x61) >> 5 & 1, s->a);
+			assert_int_equal(i8254_read(&p, 0x61) >> 5 & 1, s->a);
 			break;
 		case RISES:
 			assert_int_equal(f.rises, s->a);
 			break;
 		case DUE: /* the brake on fast rates may delay it */
 			p.quiet_until = 0;
-			assert_int_equal(i8254_deadline(&p), ns_of(tick + s->a));
+			assert_int_equal(
+			    i8254_deadline(&p), ns_of(tick + s->a));
 			break;
 		case END:
 			break;
@@ -228,8 +234,7 @@ twin_clock3(struct twin *t)
 	if (fresh && (t->shown & 1))
 		by = t->high_half ? 1 : 3;
 	/* "when the count expires, OUT changes and it is reloaded" */
-	if ((t->ce == 0 ? twin_range(t) : t->ce) <= by &&
-	    !(by == 1)) {
+	if ((t->ce == 0 ? twin_range(t) : t->ce) <= by && !(by == 1)) {
 		t->high_half = !t->high_half;
 		twin_out(t, t->high_half);
 		twin_load(t);
@@ -381,6 +386,72 @@ dice_control(uint64_t *seed, unsigned n)
 	return (uint8_t)(n << 6 | (r % 3 + 1) << 4 | (r >> 8 & 15));
 }
 
+/* One thing done to both, or a stretch of clocks. */
+static void
+both(struct i8254 *p, struct twin *t, unsigned n, uint64_t *seed,
+    struct fake *f, uint64_t *tick)
+{
+	uint64_t clocks, k;
+	uint8_t b;
+
+	switch (dice(seed) % 24) {
+	case 0:
+		b = dice_control(seed, n);
+		i8254_write(p, 0x43, b);
+		twin_control(t, b);
+		break;
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+		b = (uint8_t)(dice(seed) >> dice(seed) % 9);
+		i8254_write(p, (uint16_t)(0x40 + n), b);
+		twin_write(t, b);
+		break;
+	case 5:
+	case 6:
+		if (n != 2)
+			break;
+		b = dice(seed) & 1;
+		i8254_write(p, 0x61, b);
+		twin_gate(t, b);
+		break;
+	default:
+		clocks = dice(seed) >> (12 + dice(seed) % 20) & 0x1ff;
+		if (dice(seed) % 64 == 0)
+			clocks = dice(seed) % 70000;
+		for (k = 0; k < clocks; k++)
+			twin_clock(t);
+		*tick += clocks;
+		f->now = ns_of(*tick);
+		break;
+	}
+}
+
+/* Everything that software can see: read-back, count, OUT on port 0x61. */
+static void
+compare(struct i8254 *p, const struct twin *t, unsigned n)
+{
+	static const unsigned seen[4] = { 0, 0x00ff, 0xff00, 0xffff };
+	uint16_t port = (uint16_t)(0x40 + n);
+	uint8_t status;
+	unsigned v;
+
+	i8254_write(p, 0x43, (uint8_t)(0xc0 | 2 << n));
+	status = i8254_read(p, port);
+	assert_int_equal(status >> 7, t->out);
+	assert_int_equal(status >> 6 & 1, t->null);
+	v = i8254_read(p, port);
+	if (t->rw == 3)
+		v |= (unsigned)i8254_read(p, port) << 8;
+	else if (t->rw == 2)
+		v <<= 8;
+	if (t->loaded)
+		assert_int_equal(v, twin_value(t) & seen[t->rw]);
+	if (n == 2)
+		assert_int_equal(i8254_read(p, 0x61) >> 5 & 1, t->out);
+}
+
 /* Channel 2 has a gate, channel 0 the interrupt: both against the twin. */
 static void
 differential(unsigned n, uint64_t seed)
@@ -388,9 +459,8 @@ differential(unsigned n, uint64_t seed)
 	struct fake f = { 0 };
 	struct i8254 p;
 	struct twin t = { .gate = n == 0 };
-	uint16_t port = (uint16_t)(0x40 + n);
-	uint64_t tick = 0, clocks, k;
-	unsigned i, v;
+	uint64_t tick = 0;
+	unsigned i;
 	uint8_t b;
 
 	i8254_init(&p, fake_line(&f), fake_env(&f));
@@ -398,53 +468,8 @@ differential(unsigned n, uint64_t seed)
 	i8254_write(&p, 0x43, b);
 	twin_control(&t, b);
 	for (i = 0; i < 6000; i++) {
-		switch (dice(&seed) % 12) {
-		case 0:
-			if (dice(&seed) & 1)
-				break;
-			b = dice_control(&seed, n);
-			i8254_write(&p, 0x43, b);
-			twin_control(&t, b);
-			break;
-		case 1:
-		case 2:
-			b = (uint8_t)(dice(&seed) >> dice(&seed) % 9);
-			i8254_write(&p, port, b);
-			twin_write(&t, b);
-			break;
-		case 3:
-			if (n != 2)
-				break;
-			b = dice(&seed) & 1;
-			i8254_write(&p, 0x61, b);
-			twin_gate(&t, b);
-			break;
-		default:
-			clocks = dice(&seed) >> (12 + dice(&seed) % 20) & 0x1ff;
-			if (dice(&seed) % 64 == 0)
-				clocks = dice(&seed) % 70000;
-			for (k = 0; k < clocks; k++)
-				twin_clock(&t);
-			tick += clocks;
-			f.now = ns_of(tick);
-			break;
-		}
-		i8254_write(&p, 0x43, (uint8_t)(0xc0 | 2 << n));
-		b = i8254_read(&p, port);
-		assert_int_equal(b >> 7, t.out);
-		assert_int_equal(b >> 6 & 1, t.null);
-		v = i8254_read(&p, port);
-		if (t.rw == 3)
-			v |= (unsigned)i8254_read(&p, port) << 8;
-		else if (t.rw == 2)
-			v <<= 8;
-		if (t.loaded)
-			assert_int_equal(v,
-			    twin_value(&t) &
-				(t.rw == 1 ? 0xff : t.rw == 2 ? 0xff00
-								: 0xffff));
-		if (n == 2)
-			assert_int_equal(i8254_read(&p, 0x61) >> 5 & 1, t.out);
+		both(&p, &t, n, &seed, &f, &tick);
+		compare(&p, &t, n);
 	}
 }
 
@@ -526,8 +551,8 @@ test_stall(void **state)
 		/* 100 Hz, and never more than twice that. */
 		assert_true(f.rises - rises <= 3 + (at - start) / 5000000);
 	}
-	assert_in_range(f.rises - rises, 400 + I8254_OWED - 1,
-	    400 + I8254_OWED + 2);
+	assert_in_range(
+	    f.rises - rises, 400 + I8254_OWED - 1, 400 + I8254_OWED + 2);
 	assert_int_equal(p.owed, 0);
 }
 
@@ -586,8 +611,7 @@ test_spray(void **state)
 		if ((r & 0x30) == 0)
 			i8254_run(&p);
 		if (r & 4)
-			i8254_write(
-			    &p, port[(r >> 8) % 5], (uint8_t)(r >> 16));
+			i8254_write(&p, port[(r >> 8) % 5], (uint8_t)(r >> 16));
 		else
 			i8254_read(&p, port[(r >> 8) % 5]);
 		if ((r & 0x30) == 0) {

@@ -13,17 +13,27 @@ struct step {
 };
 
 /* As every PC does: vectors 0x20 and 0x28, slave on IR2, everything open. */
-#define PC_INIT                                                                \
-	{ W, 0x20, 0x11 }, { W, 0x21, 0x20 }, { W, 0x21, 4 },                  \
-	    { W, 0x21, 1 }, { W, 0xa0, 0x11 }, { W, 0xa1, 0x28 },              \
-	    { W, 0xa1, 2 }, { W, 0xa1, 1 }
+#define PC_INIT                                                               \
+	{ W, 0x20, 0x11 }, { W, 0x21, 0x20 }, { W, 0x21, 4 }, { W, 0x21, 1 }, \
+	    { W, 0xa0, 0x11 }, { W, 0xa1, 0x28 }, { W, 0xa1, 2 },             \
+	{                                                                     \
+		W, 0xa1, 1                                                    \
+	}
 /* The same with other ICW4s. */
-#define PC_INIT4(m, s)                                                         \
-	{ W, 0x20, 0x11 }, { W, 0x21, 0x20 }, { W, 0x21, 4 },                  \
-	    { W, 0x21, m }, { W, 0xa0, 0x11 }, { W, 0xa1, 0x28 },              \
-	    { W, 0xa1, 2 }, { W, 0xa1, s }
-#define ISR0 { W, 0x20, 0x0b }
-#define IRR0 { W, 0x20, 0x0a }
+#define PC_INIT4(m, s)                                                        \
+	{ W, 0x20, 0x11 }, { W, 0x21, 0x20 }, { W, 0x21, 4 }, { W, 0x21, m }, \
+	    { W, 0xa0, 0x11 }, { W, 0xa1, 0x28 }, { W, 0xa1, 2 },             \
+	{                                                                     \
+		W, 0xa1, s                                                    \
+	}
+#define ISR0                  \
+	{                     \
+		W, 0x20, 0x0b \
+	}
+#define IRR0                  \
+	{                     \
+		W, 0x20, 0x0a \
+	}
 
 struct row {
 	const char *name;
@@ -32,8 +42,8 @@ struct row {
 
 static const struct row rows[] = {
 	{ "power on: masked, mask readable and writable",
-	    { { R, 0x21, 0xff }, { UP, 3, 0 }, { NONE, 0, 0 }, { W, 0x21, 0xfb },
-		{ R, 0x21, 0xfb } } },
+	    { { R, 0x21, 0xff }, { UP, 3, 0 }, { NONE, 0, 0 },
+		{ W, 0x21, 0xfb }, { R, 0x21, 0xfb } } },
 	{ "Interrupt Sequence: vector is ICW2 plus level",
 	    { PC_INIT, { UP, 4, 0 }, { HIGH, 0, 0 }, { ACK, 0, 0x24 }, ISR0,
 		{ R, 0x20, 0x10 }, IRR0, { R, 0x20, 0 }, { LOW, 0, 0 } } },
@@ -111,8 +121,8 @@ static const struct row rows[] = {
 		{ ACK, 0, 0x26 }, { W, 0x20, 0xa0 }, { ACK, 0, 0x24 } } },
 	{ "Specific Rotation: rotate on specific EOI",
 	    { PC_INIT, { UP, 2 + 1, 0 }, { ACK, 0, 0x23 }, { W, 0x20, 0xe3 },
-		ISR0, { R, 0x20, 0 }, { DOWN, 3, 0 }, { UP, 3, 0 }, { UP, 7, 0 },
-		{ ACK, 0, 0x27 } } },
+		ISR0, { R, 0x20, 0 }, { DOWN, 3, 0 }, { UP, 3, 0 },
+		{ UP, 7, 0 }, { ACK, 0, 0x27 } } },
 	{ "Automatic EOI: never in service",
 	    { PC_INIT4(3, 3), { UP, 4, 0 }, { ACK, 0, 0x24 }, ISR0,
 		{ R, 0x20, 0 }, { UP, 5, 0 }, { ACK, 0, 0x25 }, { UP, 9, 0 },
@@ -132,8 +142,8 @@ static const struct row rows[] = {
 		{ W, 0x20, 0x48 }, { W, 0x20, 0x20 }, { R, 0x20, 0 } } },
 	{ "Special Fully Nested Mode: a higher slave request gets through",
 	    { PC_INIT4(0x11, 1), { UP, 12, 0 }, { ACK, 0, 0x2c }, { UP, 9, 0 },
-		{ ACK, 0, 0x29 }, { UP, 14, 0 }, { NONE, 0, 0 },
-		{ UP, 3, 0 }, { NONE, 0, 0 } } },
+		{ ACK, 0, 0x29 }, { UP, 14, 0 }, { NONE, 0, 0 }, { UP, 3, 0 },
+		{ NONE, 0, 0 } } },
 	{ "without SFNM the slave is locked out",
 	    { PC_INIT, { UP, 12, 0 }, { ACK, 0, 0x2c }, { UP, 9, 0 },
 		{ NONE, 0, 0 }, { W, 0x20, 0x20 }, { ACK, 0, 0x29 } } },
