@@ -85,7 +85,7 @@ $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) -lcmocka $(CTL_LIBS)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 
 #: check      fast tests on this host: unit, configuration, lint (< 2 min)
 check: all unit config lint

@@ -5,6 +5,8 @@
 /*
  * Between aio.c and its engines: the common part of an engine.
  */
+#include <stddef.h>
+
 #include "aio.h"
 
 struct aio_list {

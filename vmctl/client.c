@@ -21,11 +21,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "chan.h"
 #include "client.h"
 #include "imsg.h"
 #include "log.h"
-#include "parse.h"
 #include "text.h"
 
 struct client {

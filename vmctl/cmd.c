@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "cmd.h"
 #include "ctl.h"
 #include "log.h"
-#include "parse.h"
 
 struct cmd {
 	const char *name;
@@ -130,7 +130,7 @@ cmd_main(int argc, char **argv)
 	argv += optind;
 	if (argc < 1)
 		return usage();
-	i = parse_keyword(argv[0], names, NCMDS, false);
+	i = args_keyword(argv[0], names, NCMDS, false);
 	if (i < 0) {
 		log_warnx("%s argument: %s",
 		    i == -EEXIST ? "ambiguous" : "unknown", argv[0]);

@@ -24,15 +24,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "client.h"
 #include "console.h"
 #include "escape.h"
 #include "log.h"
-#include "parse.h"
 #include "sandbox.h"
 #include "status.h"
 #include "term.h"
 
+#define TTY_MAX	 sizeof(((struct ctl_vm *)0)->tty)
 #define QUIET_MS 1000 /* after the end of input; the limit of leaving */
 
 struct pipebuf {
@@ -328,27 +329,96 @@ farewell(const struct session *s, const char *name, const char *tty)
 	return CMD_OK;
 }
 
-enum cmd_result
-console_attach(const char *name, const char *tty, bool input)
+/* The tty of a VM of the list; 0, or -errno after saying why not. */
+static int
+find_tty(
+    const struct cmd_env *env, const struct target *target, char tty[TTY_MAX])
 {
-	struct session *s;
-	enum cmd_result result = CMD_FAILED;
+	char name[VM_NAME_MAX + 1];
+	struct ctl_vm *vms;
+	struct client *c;
+	size_t i, n;
+	int error;
 
+	if ((c = client_open(env->socket)) == NULL)
+		return -ENOTCONN;
+	error = client_list(c, &vms, &n);
+	client_close(c);
+	if (error != 0)
+		return error;
+	for (i = 0; i < n; i++) {
+		if (status_match(&vms[i], target))
+			break;
+	}
+	if (i == n) {
+		log_warnx("vm not found: %s", args_target_text(target, name));
+		error = -ENOENT;
+	} else if (vms[i].tty[0] == '\0') {
+		log_warnx("console not found");
+		error = -ENXIO;
+	} else
+		snprintf(tty, TTY_MAX, "%s", vms[i].tty);
+	free(vms);
+	return error;
+}
+
+/*
+ * The VM may have ended since its tty was looked up, and the number of that
+ * pseudo terminal be somebody else's by now.  While we have it open it cannot
+ * change hands, so that asking once more settles it.
+ */
+static int
+open_line(
+    const struct cmd_env *env, const struct target *target, const char *tty)
+{
+	char now[TTY_MAX];
+	int error, line;
+
+	if ((line = term_open_line(tty)) == -EBUSY) {
+		log_warnx("%s: console is in use", tty);
+		return line;
+	}
+	if (line < 0) {
+		errno = -line;
+		log_warn("%s", tty);
+		return line;
+	}
+	if ((error = find_tty(env, target, now)) != 0)
+		goto close_line;
+	if (strcmp(now, tty) != 0) {
+		log_warnx("%s: the vm has another console now", tty);
+		error = -ESTALE;
+		goto close_line;
+	}
+	if ((error = term_prepare_line(line)) != 0) {
+		errno = -error;
+		log_warn("%s", tty);
+		goto close_line;
+	}
+	return line;
+
+close_line:
+	close(line);
+	return error;
+}
+
+enum cmd_result
+console_attach(const struct cmd_env *env, const struct target *target,
+    const char *tty, bool input)
+{
+	enum cmd_result result = CMD_FAILED;
+	char name[VM_NAME_MAX + 1];
+	struct session *s;
+
+	args_target_text(target, name);
 	if ((s = calloc(1, sizeof(*s))) == NULL) {
 		log_warn("console");
 		return CMD_FAILED;
 	}
 	s->input = input;
 	escape_init(&s->escape);
-	if ((s->line = term_open_line(tty)) == -EBUSY) {
-		log_warnx("%s: console is in use", tty);
+	if ((s->line = open_line(env, target, tty)) < 0)
 		goto free_session;
-	}
-	if (s->line < 0) {
-		errno = -s->line;
-		log_warn("%s", tty);
-		goto free_session;
-	}
 	if ((s->sigfd = term_signals()) < 0) {
 		errno = -s->sigfd;
 		log_warn("signals");
@@ -369,43 +439,10 @@ free_session:
 	return result;
 }
 
-/* The tty of a VM of the list; 0, or -errno after saying why not. */
-static int
-find_tty(const struct cmd_env *env, const struct target *target, char *tty,
-    size_t len)
-{
-	char name[VM_NAME_MAX + 1];
-	struct ctl_vm *vms;
-	struct client *c;
-	size_t i, n;
-	int error;
-
-	if ((c = client_open(env->socket)) == NULL)
-		return -ENOTCONN;
-	error = client_list(c, &vms, &n);
-	client_close(c);
-	if (error != 0)
-		return error;
-	for (i = 0; i < n; i++) {
-		if (status_match(&vms[i], target))
-			break;
-	}
-	if (i == n) {
-		log_warnx("vm not found: %s", parse_target_text(target, name));
-		error = -ENOENT;
-	} else if (vms[i].tty[0] == '\0') {
-		log_warnx("console not found");
-		error = -ENXIO;
-	} else
-		snprintf(tty, len, "%s", vms[i].tty);
-	free(vms);
-	return error;
-}
-
 enum cmd_result
 console_run(int argc, char **argv, const struct cmd_env *env)
 {
-	char name[VM_NAME_MAX + 1], tty[sizeof(((struct ctl_vm *)0)->tty)];
+	char tty[TTY_MAX];
 	struct target target;
 	bool input = true;
 	int ch;
@@ -417,8 +454,8 @@ console_run(int argc, char **argv, const struct cmd_env *env)
 	}
 	if (argc - optind != 1)
 		return CMD_USAGE;
-	if (parse_target(argv[optind], &target) != 0 ||
-	    find_tty(env, &target, tty, sizeof(tty)) != 0)
+	if (args_target(argv[optind], &target) != 0 ||
+	    find_tty(env, &target, tty) != 0)
 		return CMD_FAILED;
-	return console_attach(parse_target_text(&target, name), tty, input);
+	return console_attach(env, &target, tty, input);
 }

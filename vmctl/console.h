@@ -6,10 +6,13 @@
 
 #include "cmd.h"
 
+struct target;
+
 /*
- * Attach standard input (unless input is false) and output to a VM's console
- * until the user leaves or the VM ends.  name is for messages.
+ * Attach standard input (unless input is false) and output to the console of
+ * a VM, which is tty as far as known, until the user leaves or the VM ends.
  */
-enum cmd_result console_attach(const char *name, const char *tty, bool input);
+enum cmd_result console_attach(
+    const struct cmd_env *, const struct target *, const char *tty, bool input);
 
 #endif

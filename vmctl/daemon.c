@@ -3,12 +3,12 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "chan.h"
 #include "client.h"
 #include "cmd.h"
 #include "imsg.h"
 #include "log.h"
-#include "parse.h"
 
 /* Send one request that is answered by OK or FAIL only. */
 static enum cmd_result
@@ -42,7 +42,7 @@ daemon_log(int argc, char **argv, const struct cmd_env *env)
 
 	if (cmd_getopt(argc, argv, "") != -1 || argc - optind != 1)
 		return CMD_USAGE;
-	level = parse_keyword(argv[optind], levels, 2, true);
+	level = args_keyword(argv[optind], levels, 2, true);
 	if (level < 0) {
 		log_warnx("unknown argument: %s", argv[optind]);
 		return CMD_USAGE;

@@ -16,13 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "chan.h"
 #include "client.h"
 #include "cmd.h"
 #include "console.h"
 #include "imsg.h"
 #include "log.h"
-#include "parse.h"
 
 struct start_opts {
 	const char *kernel, *initrd, *cmdline, *memory, *cpus;
@@ -49,7 +49,7 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 			o->console = true;
 			break;
 		case 'd':
-			ok = parse_disk(optarg, conf) == 0;
+			ok = args_disk(optarg, conf) == 0;
 			break;
 		case 'I':
 			ok = cmd_once(&o->initrd, "initrd");
@@ -92,12 +92,12 @@ describe(
 		    VM_CMDLINE_MAX);
 		return -ENAMETOOLONG;
 	}
-	if ((o->memory != NULL && parse_memory(o->memory, &conf->memory)) ||
-	    (o->cpus != NULL && parse_cpus(o->cpus, &conf->cpus)) ||
+	if ((o->memory != NULL && args_memory(o->memory, &conf->memory)) ||
+	    (o->cpus != NULL && args_cpus(o->cpus, &conf->cpus)) ||
 	    (o->kernel != NULL &&
-		parse_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
+		args_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
 	    (o->initrd != NULL &&
-		parse_path(o->initrd, conf->initrd, sizeof(conf->initrd))))
+		args_path(o->initrd, conf->initrd, sizeof(conf->initrd))))
 		return -EINVAL;
 	if (o->cmdline != NULL)
 		memcpy(conf->cmdline, o->cmdline, strlen(o->cmdline) + 1);
@@ -271,7 +271,6 @@ enum cmd_result
 start_run(int argc, char **argv, const struct cmd_env *env)
 {
 	struct start_opts opts = { 0 };
-	char name[VM_NAME_MAX + 1];
 	struct client_answer a;
 	struct target target;
 	struct vmconf conf;
@@ -283,7 +282,7 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
 	if (argc - optind != 1)
 		return CMD_USAGE;
-	if (parse_target(argv[optind], &target) != 0)
+	if (args_target(argv[optind], &target) != 0)
 		return CMD_FAILED;
 	if (!opts.adhoc)
 		error = start_configured(env, &target, &a);
@@ -297,5 +296,5 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 		log_warnx("console not found");
 		return CMD_FAILED;
 	}
-	return console_attach(parse_target_text(&target, name), a.text, true);
+	return console_attach(env, &target, a.text, true);
 }

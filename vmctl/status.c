@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "client.h"
 #include "cmd.h"
 #include "log.h"
-#include "parse.h"
 #include "status.h"
 #include "text.h"
 
@@ -252,7 +252,7 @@ show(const struct cmd_env *env, const struct target *target, bool running,
 		errno = ENOMEM;
 		log_warn("status");
 	} else if (target != NULL && n == 0)
-		log_warnx("vm not found: %s", parse_target_text(target, name));
+		log_warnx("vm not found: %s", args_target_text(target, name));
 	else
 		result = CMD_OK; /* errors of stdout are seen by cmd.c */
 	free(vms);
@@ -282,7 +282,7 @@ status_run(int argc, char **argv, const struct cmd_env *env)
 	argv += optind;
 	if (argc > 1)
 		return CMD_USAGE;
-	if (argc == 1 && parse_target(argv[0], &target) != 0)
+	if (argc == 1 && args_target(argv[0], &target) != 0)
 		return CMD_FAILED;
 	return show(env, argc == 1 ? &target : NULL, running, json);
 }

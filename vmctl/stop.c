@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "client.h"
 #include "cmd.h"
 #include "log.h"
-#include "parse.h"
 #include "status.h"
 
 enum end {
@@ -215,9 +215,9 @@ stop_run(int argc, char **argv, const struct cmd_env *env)
 		return CMD_USAGE;
 	if (all)
 		return stop_all(env, &flags);
-	if (parse_target(argv[0], &target) != 0)
+	if (args_target(argv[0], &target) != 0)
 		return CMD_FAILED;
-	parse_target_text(&target, name);
+	args_target_text(&target, name);
 	return stop_one(env, &target, &flags, name, false);
 }
 
@@ -231,10 +231,10 @@ stop_wait(int argc, char **argv, const struct cmd_env *env)
 
 	if (cmd_getopt(argc, argv, "") != -1 || argc - optind != 1)
 		return CMD_USAGE;
-	if (parse_target(argv[optind], &target) != 0)
+	if (args_target(argv[optind], &target) != 0)
 		return CMD_FAILED;
 	id = target.id;
-	parse_target_text(&target, name);
+	args_target_text(&target, name);
 	switch (await(begin(env, "waiting for", name), &target, &id, &a)) {
 	case END_DONE:
 		fprintf(stderr, "terminated vm %" PRIu32 "\n", id);

@@ -62,30 +62,10 @@ is_pts(const char *path)
 	return p != path && *p == '\0' && p - path <= 10;
 }
 
-static int
-prepare_line(int fd)
-{
-	struct termios t;
-	struct stat st;
-
-	if (fstat(fd, &st) == -1)
-		return -errno;
-	if (!S_ISCHR(st.st_mode) || tcgetattr(fd, &t) == -1)
-		return -ENOTTY;
-	/* An open file description's lock: gone with its process. */
-	if (flock(fd, LOCK_EX | LOCK_NB) == -1)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	cfmakeraw(&t);
-	t.c_cflag &= ~(tcflag_t)HUPCL;
-	t.c_cflag |= CLOCAL | CREAD;
-	if (cfsetspeed(&t, B115200) == -1 || tcsetattr(fd, TCSANOW, &t) == -1)
-		return -errno;
-	return 0;
-}
-
 int
 term_open_line(const char *path)
 {
+	struct stat st;
 	int error, fd;
 
 	if (!is_pts(path))
@@ -94,11 +74,32 @@ term_open_line(const char *path)
 	    open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1)
 		return -errno;
-	if ((error = prepare_line(fd)) != 0) {
-		close(fd);
-		return error;
-	}
-	return fd;
+	/* The lock is the open file description's: gone with its process. */
+	if (fstat(fd, &st) == -1)
+		error = -errno;
+	else if (!S_ISCHR(st.st_mode) || !isatty(fd))
+		error = -ENOTTY;
+	else if (flock(fd, LOCK_EX | LOCK_NB) == -1)
+		error = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	else
+		return fd;
+	close(fd);
+	return error;
+}
+
+int
+term_prepare_line(int fd)
+{
+	struct termios t;
+
+	if (tcgetattr(fd, &t) == -1)
+		return -errno;
+	cfmakeraw(&t);
+	t.c_cflag &= ~(tcflag_t)HUPCL;
+	t.c_cflag |= CLOCAL | CREAD;
+	if (cfsetspeed(&t, B115200) == -1 || tcsetattr(fd, TCSANOW, &t) == -1)
+		return -errno;
+	return 0;
 }
 
 int

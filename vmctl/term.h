@@ -27,11 +27,12 @@ void term_again(const struct term *);
 void term_restore(struct term *);
 
 /*
- * Open a guest's line: "/dev/pts/N" only, and it has to be a terminal; raw,
- * 8 bits, 115200.  One session at a time: -EBUSY.  A non-blocking descriptor,
- * or -errno.
+ * Open a guest's line: "/dev/pts/N" only, and it has to be a terminal.  One
+ * session at a time: -EBUSY.  A non-blocking descriptor, or -errno.
  */
 int term_open_line(const char *path);
+/* Raw, 8 bits, 115200.  0 or -errno. */
+int term_prepare_line(int fd);
 
 /*
  * From here on the signals that would end or suspend this process are read

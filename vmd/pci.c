@@ -27,7 +27,7 @@
 #define CFG_ENABLE   0x80000000U
 #define CFG_WRITABLE 0x80fffffcU /* reserved bits read as zero */
 
-#define FIRST_SLOT	2 /* of the devices behind the two bridges */
+#define FIRST_SLOT 2 /* of the devices behind the two bridges */
 
 /* Memory BARs may lie from the end of low RAM up to the IOAPIC. */
 #define MMIO_FLOOR GMEM_PCI_HOLE

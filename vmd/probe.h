@@ -8,6 +8,7 @@
  * own (probe_guest.c) says so within PROBE_MS.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PROBE_MS       1500

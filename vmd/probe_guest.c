@@ -215,7 +215,8 @@ make_gdt(uint8_t *ram)
 static void
 make_gate(uint8_t *ram, unsigned vector, const uint8_t *handler, unsigned dpl)
 {
-	uint64_t at = PROBE_ENTRY + (uint64_t)(handler - probe_code);
+	uint64_t at =
+	    PROBE_ENTRY + ((uintptr_t)handler - (uintptr_t)probe_code);
 
 	/* 64-bit interrupt gate, present; all handlers are below 64 KiB */
 	put64(ram, IDT + vector * 16,
@@ -242,7 +243,7 @@ probe_guest(uint8_t ram[PROBE_RAM])
 {
 	memset(ram, 0, PROBE_RAM);
 	memcpy(ram + PROBE_ENTRY, probe_code,
-	    (size_t)(probe_code_end - probe_code));
+	    (uintptr_t)probe_code_end - (uintptr_t)probe_code);
 	make_gdt(ram);
 	make_gate(ram, VEC_FAULT, probe_on_fault, 0);
 	make_gate(ram, PROBE_IRQ_VECTOR, probe_on_irq, 0);

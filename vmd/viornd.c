@@ -165,7 +165,7 @@ on_kick(evutil_socket_t fd, short what, void *arg)
 	if ((what & EV_READ) != 0)
 		eventfd_read(fd, &count);
 	r->host->ops->lock(r->host);
-	if (r->running && !r->more)
+	if (r->running)
 		run(r);
 	r->host->ops->unlock(r->host);
 }

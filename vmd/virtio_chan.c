@@ -96,11 +96,11 @@ state(struct virtio_chan *vc)
 static void
 clean(char *to, size_t len, const char *from)
 {
-	size_t i;
+	size_t n = strnlen(from, len - 1);
 
-	for (i = 0; i + 1 < len && from[i] != '\0'; i++)
+	for (size_t i = 0; i < n; i++)
 		to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
-	to[i] = '\0';
+	to[n] = '\0';
 }
 
 static int __attribute__((format(printf, 3, 4)))

@@ -32,7 +32,7 @@ struct virtio_chan_conf {
 };
 
 /*
- * Before the seal: takes chanfd, waits (with a time limit) for the device's
+ * Before the seal, without the machine lock: takes chanfd, waits (with a time limit) for the device's
  * DEV_HELLO, makes the PCI function, hands memory and eventfds over and waits
  * for DEV_SEALED.  0 or -errno with a clear line in why.
  */

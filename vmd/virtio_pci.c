@@ -98,8 +98,8 @@ kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port)
 	error = h->ops->ioeventfd(h, k->fd, port, 2, true);
 	if (error != 0) {
 		/* Kicks by port writes are slow but work. */
-		log_limited(
-		    &rate, "%s: ioeventfd: %s", dev->name, strerrordesc_np(-error));
+		log_limited(&rate, "%s: ioeventfd: %s", dev->name,
+		    strerrordesc_np(-error));
 		return;
 	}
 	k->bound = true;
@@ -116,10 +116,11 @@ kicks_update(struct virtio_dev *dev)
 		uint16_t port = (uint16_t)(dev->notify_base + i * NOTIFY_STEP);
 		bool want = on && dev->common.queue[i].enabled;
 
-		if (!want || k->port != port)
-			kick_unbind(dev, k);
+		/* A BAR that moves is unmapped first. */
 		if (want)
 			kick_bind(dev, k, port);
+		else
+			kick_unbind(dev, k);
 	}
 }
 

@@ -461,6 +461,7 @@ channel_promises_work(const void *arg)
 	CHECK(recvmsg(sv[1], &m, 0) == 1);
 	CHECK(getsockopt(sv[0], SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0);
 	CHECK(accept4(sv[0], NULL, NULL, SOCK_CLOEXEC) == -1);
+	CHECK(fcntl(sv[0], F_DUPFD_CLOEXEC, 0) >= 0);
 	return 0;
 }
 
@@ -518,6 +519,14 @@ static const char *const promise_sets[] = {
 	"stdio unix recvfd sendfd",
 };
 
+/* Acts that a promise of the set permits. */
+static bool
+promised(const struct probe *p)
+{
+	return strcmp(p->what, "fcntl-dupfd") == 0 &&
+	    strstr(p->promises, "sendfd") != NULL;
+}
+
 static void
 test_seal_kills(void **state)
 {
@@ -528,6 +537,8 @@ test_seal_kills(void **state)
 	for (i = 0; i < 4; i++) {
 		p.promises = promise_sets[i];
 		for (j = 0; (p.what = confine_name(j)) != NULL; j++) {
+			if (promised(&p))
+				continue;
 			status = in_child(try_act, &p);
 			if (!WIFSIGNALED(status))
 				fail_msg("%s under \"%s\": alive, %d", p.what,

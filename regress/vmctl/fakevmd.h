@@ -20,6 +20,7 @@
  *	junk		bytes that are no message
  *	type		a message of an unknown type
  *	many:N		N VMs of a list
+ *	mutate:SEED	a list of two in which some bytes are changed
  *	unread		close before the request is read
  * '_' in TEXT stands for a blank.
  */
@@ -278,6 +279,30 @@ fake_broken(struct imsgbuf *ib, const char *word, const char *arg)
 }
 
 static inline void
+fake_mutate(int fd, unsigned seed)
+{
+	char a[] = "1:web:99:/dev/pts/7:", b[] = "2:db:98::broken";
+	uint8_t bytes[1024];
+	struct imsgbuf ib;
+	int changes, s[2];
+	ssize_t n;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+	assert_int_equal(imsgbuf_init(&ib, s[0]), 0);
+	fake_vm(&ib, a);
+	fake_vm(&ib, b);
+	fake_put(&ib, CTL_OK, 0, "");
+	imsgbuf_flush(&ib);
+	imsgbuf_clear(&ib);
+	n = read(s[1], bytes, sizeof(bytes));
+	for (changes = rand_r(&seed) % 4 + 1; changes > 0; changes--)
+		bytes[rand_r(&seed) % n] = (uint8_t)rand_r(&seed);
+	assert_int_equal(write(fd, bytes, (size_t)n), n);
+	close(s[0]);
+	close(s[1]);
+}
+
+static inline void
 fake_play(struct imsgbuf *ib, char *word)
 {
 	char spec[32], *arg = word, *kind = strsep(&arg, ":"), *n;
@@ -299,6 +324,8 @@ fake_play(struct imsgbuf *ib, char *word)
 			*kind == 'f' ? CTL_FAIL :
 				       CTL_ENDED,
 		    (uint32_t)strtoul(n, NULL, 10), arg == NULL ? "" : arg);
+	} else if (strcmp(kind, "mutate") == 0) {
+		fake_mutate(ib->fd, (unsigned)atoi(arg));
 	} else
 		fake_broken(ib, kind, arg);
 	imsgbuf_flush(ib);

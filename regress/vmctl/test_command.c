@@ -263,6 +263,41 @@ test_broken_answers(void **state)
 	}
 }
 
+/* Whatever comes: exit 0 or 1, and nothing that steers a terminal. */
+static void
+test_mutations(void **state)
+{
+	static const char *const args[][4] = { { "status" },
+		{ "status", "-j" } };
+	struct fake *f = *state;
+	char script[32];
+	const char *p;
+	int i;
+
+	for (i = 0; i < 150; i++) {
+		snprintf(script, sizeof(script), "mutate:%d", i);
+		fake_run(f, args[i % 2], script);
+		assert_in_range(f->status, 0, 1);
+		for (p = f->out; *p != '\0'; p++)
+			assert_true(*p == '\n' || (uint8_t)*p >= ' ');
+		for (p = f->err; *p != '\0'; p++)
+			assert_true(*p == '\n' || (uint8_t)*p >= ' ');
+	}
+}
+
+static void
+test_verbose(void **state)
+{
+	static const char *const args[] = { "-v", "reload", NULL };
+	struct fake *f = *state;
+	char want[128];
+
+	fake_run(f, args, "ok:0:");
+	snprintf(want, sizeof(want), "vmctl: connected to %s\n", f->socket);
+	assert_non_null(strstr(f->err, want));
+	assert_int_equal(f->status, 0);
+}
+
 static void
 test_connect(void **state)
 {
@@ -476,6 +511,9 @@ main(int argc, char **argv)
 		    test_status_json, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_broken_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_mutations, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_verbose, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -78,12 +78,13 @@ teardown(void **state)
 	return 0;
 }
 
-/* Run vmctl with these descriptors as 0 and 1 and answer its request. */
+/* Run vmctl with these descriptors as 0 and 1 and answer its requests. */
 static void
 attach(struct session *s, const char *const *args, int in, int out)
 {
 	char script[256], *rest = script;
-	int fd;
+	bool start = strcmp(args[0], "start") == 0;
+	int fd, i;
 
 	s->err = memfd_create("err", MFD_CLOEXEC);
 	fflush(NULL);
@@ -93,12 +94,14 @@ attach(struct session *s, const char *const *args, int in, int out)
 		s->fake.sealed = true;
 		fake_exec(&s->fake, args, out, s->err);
 	}
-	snprintf(script, sizeof(script), "vm:1:web:9:%s: ok:0:", s->tty);
-	if (strcmp(args[0], "start") == 0)
-		snprintf(script, sizeof(script), "ok:1:%s", s->tty);
-	fd = accept4(s->fake.listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(fd != -1);
-	fake_serve(&s->fake, fd, &rest);
+	snprintf(script, sizeof(script), "%s%s%s%s | vm:1:web:9:%s: ok:0:",
+	    start ? "ok:1:" : "vm:1:web:9:", s->tty, start ? "" : ":",
+	    start ? "" : " ok:0:", s->tty);
+	for (i = 0; i < 2; i++) {
+		fd = accept4(s->fake.listener, NULL, NULL, SOCK_CLOEXEC);
+		assert_true(fd != -1);
+		fake_serve(&s->fake, fd, &rest);
+	}
 }
 
 static void
@@ -296,7 +299,7 @@ test_terminal(void **state)
 	put(s->user, ".");
 	assert_int_equal(finish(s), 0);
 	assert_restored(s);
-	assert_string_equal(s->fake.requests, "LIST\n");
+	assert_string_equal(s->fake.requests, "LIST\nLIST\n");
 	assert_non_null(strstr(s->fake.err, "Connected to web (/dev/pts/"));
 	assert_non_null(
 	    strstr(s->fake.err, "\n[left the console of vm web]\n"));
@@ -541,6 +544,36 @@ test_bulk(void **state)
 	assert_int_equal(finish(s), 0);
 }
 
+/* The VM ended meanwhile: its terminal may be somebody else's by now. */
+static void
+test_reused(void **state)
+{
+	static const struct {
+		const char *second, *err;
+	} rows[] = {
+		{ "ok:0:", "vmctl: vm not found: web\n" },
+		{ "vm:1:web:0:: ok:0:", "vmctl: console not found\n" },
+		{ "vm:1:web:9:/dev/pts/99999: ok:0:",
+		    "the vm has another console now\n" },
+	};
+	struct session *s = *state;
+	struct termios before, t;
+	char script[256];
+	size_t i;
+
+	assert_int_equal(tcgetattr(s->guest_slave, &before), 0);
+	for (i = 0; i < NROWS(rows); i++) {
+		snprintf(script, sizeof(script), "vm:1:web:9:%s: ok:0: | %s",
+		    s->tty, rows[i].second);
+		fake_run(&s->fake, console_web, script);
+		assert_non_null(strstr(s->fake.err, rows[i].err));
+		assert_int_equal(s->fake.status, 1);
+		/* Nothing was done to it. */
+		assert_int_equal(tcgetattr(s->guest_slave, &t), 0);
+		assert_int_equal(t.c_lflag, before.c_lflag);
+	}
+}
+
 /* A sealed process handles the guest's bytes. */
 static void
 test_sealed(void **state)
@@ -606,6 +639,7 @@ main(void)
 		T(in_use),
 		T(output_gone),
 		T(bulk),
+		T(reused),
 		T(sealed),
 		T(not_found),
 	};

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "parse.h"
+#include "args.h"
 #include "status.h"
 
 #define NROWS(a) (sizeof(a) / sizeof((a)[0]))

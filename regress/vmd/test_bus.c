@@ -138,10 +138,12 @@ test_access(void **state)
 		{ "size 9", 0x1000, 9, UINT64_MAX, 0 },
 	};
 	struct dev d = { .len = 16, .sizes = 15 };
+	struct dev zero = { .len = 16, .sizes = 15 };
 	struct bus b;
 
 	bus_init(&b, UINT64_MAX);
 	assert_int_equal(bus_add(&b, 0x1000, 16, &ops_all, &d, "t"), 0);
+	assert_int_equal(bus_add(&b, 0, 16, &ops_all, &zero, "t"), 0);
 	for (size_t i = 0; i < LEN(rows); i++) {
 		uint64_t v;
 
@@ -156,6 +158,7 @@ test_access(void **state)
 		assert_int_equal(d.writes, rows[i].calls);
 		for (unsigned j = 0; j < 16; j++)
 			assert_int_equal(d.mem[j], j);
+		assert_int_equal(zero.reads + zero.writes, 0);
 	}
 }
 

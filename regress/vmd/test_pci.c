@@ -335,6 +335,12 @@ test_overlap(void **state)
 	assert_int_equal(bus_read(&f->mmio, a, 4), 0x22222222);
 	cfg_wr(f, 2, PCIR_COMMAND, 2, 0);
 	assert_int_equal(bus_read(&f->mmio, a, 4), 0xffffffff);
+	/* The one that has the place is taken away. */
+	cfg_wr(f, 3, PCIR_COMMAND, 2, PCIR_COMMAND_MEM);
+	cfg_wr(f, 2, PCIR_COMMAND, 2, PCIR_COMMAND_MEM);
+	assert_int_equal(bus_read(&f->mmio, a, 4), 0x33333333);
+	pci_remove(&f->b);
+	assert_int_equal(bus_read(&f->mmio, a, 4), 0x22222222);
 }
 
 /* ATTACKS.md B, kvmtool 78771e7: writes to the status register. */

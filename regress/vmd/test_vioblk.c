@@ -381,7 +381,7 @@ stage(struct rig *r, struct op *o, unsigned zone, uint64_t *seed)
 		VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_OUT, DI, WZ,
 		VIRTIO_BLK_T_FLUSH };
 	uint64_t h, tail, indirect = 0;
-	struct virtio_blk_discard_write_zeroes *z;
+	struct virtio_blk_discard_write_zeroes z;
 	struct vbuf b[128];
 	unsigned n;
 	uint32_t len = 0;
@@ -401,10 +401,10 @@ stage(struct rig *r, struct op *o, unsigned zone, uint64_t *seed)
 		fill(rig_ptr(r, o->data, len), len, rnd(seed));
 	if (o->type == DI || o->type == WZ) {
 		len = 16;
-		z = rig_ptr(r, o->data, 16);
-		memcpy(&z->sector, &o->sector, 8);
-		memcpy(&z->num_sectors, &o->sectors, 4);
-		z->flags = o->type == WZ ? rnd(seed) & 1 : 0;
+		z.sector = o->sector;
+		z.num_sectors = o->sectors;
+		z.flags = o->type == WZ ? rnd(seed) & 1 : 0;
+		memcpy(rig_ptr(r, o->data, 16), &z, 16);
 	}
 	n += pieces(b + n, o->data, len, in, seed);
 	b[n++] = (struct vbuf){ tail, 1, true };

@@ -18,7 +18,7 @@ static struct rig_kind kinds[] = {
 };
 
 /* Microseconds that each read by system call takes longer. */
-static unsigned slow_reads;
+static _Atomic unsigned slow_reads;
 
 ssize_t
 preadv2(int fd, const struct iovec *iov, int n, off_t off, int flags)

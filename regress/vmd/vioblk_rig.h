@@ -26,7 +26,7 @@
 #include <linux/virtio_blk.h>
 
 #include "../vdriver.h"
-#include "vioblk.h"
+#include "../../vmd/vioblk.h"
 
 #define RIG_MEM	 (32ULL << 20)
 #define RIG_DATA 0x1000000ULL

@@ -47,6 +47,7 @@ struct fake {
 	struct {
 		int fd; /* 0: free */
 		unsigned gsi;
+		bool stale; /* the count is from before the bind */
 	} irq[FAKE_FDS];
 	struct {
 		bool set;
@@ -54,10 +55,13 @@ struct fake {
 	} staged[FAKE_GSIS], route[FAKE_GSIS];
 	unsigned commits, binds; /* calls */
 	int io_error, irq_error, commit_error; /* to be returned */
-	int signal_in_bind; /* fd that is signalled just before it is bound */
+	/* fd that is signalled just before it is bound; this kernel is one
+	 * that does not look at what was signalled before */
+	int signal_in_bind;
 	struct fake_msi msi[FAKE_MSIS]; /* delivered */
 	unsigned nmsi;
 	pthread_mutex_t lock;
+	unsigned waiting; /* (atomic) threads that want the lock */
 };
 
 static inline int
@@ -102,6 +106,7 @@ fake_irqfd(struct virtio_host *h, int fd, unsigned gsi, bool assign)
 		if (assign && f->irq[i].fd == 0) {
 			f->irq[i].fd = fd;
 			f->irq[i].gsi = gsi;
+			f->irq[i].stale = f->signal_in_bind == fd;
 			return 0;
 		}
 		assert_false(assign && f->irq[i].fd == fd);
@@ -163,7 +168,9 @@ fake_lock(struct virtio_host *h)
 {
 	struct fake *f = h->arg;
 
+	__atomic_add_fetch(&f->waiting, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&f->lock);
+	__atomic_sub_fetch(&f->waiting, 1, __ATOMIC_SEQ_CST);
 }
 
 static inline void
@@ -180,9 +187,12 @@ fake_kernel(struct fake *f)
 {
 	for (size_t i = 0; i < LEN(f->irq); i++) {
 		unsigned gsi = f->irq[i].gsi;
+		bool stale = f->irq[i].stale;
 		eventfd_t n;
 
-		if (f->irq[i].fd == 0 || eventfd_read(f->irq[i].fd, &n) != 0)
+		f->irq[i].stale = false;
+		if (f->irq[i].fd == 0 || eventfd_read(f->irq[i].fd, &n) != 0 ||
+		    stale)
 			continue;
 		assert_true(f->route[gsi].set);
 		fake_msi(

@@ -409,6 +409,7 @@ main(int argc, char **argv)
 	add_timer(&run, on_button, button);
 	add_timer(&run, on_time_up, limit);
 	event_base_dispatch(run.base);
-	event_base_loop(run.base, EVLOOP_ONCE | EVLOOP_NONBLOCK); /* the last output */
+	event_base_loop(
+	    run.base, EVLOOP_ONCE | EVLOOP_NONBLOCK); /* the last output */
 	return run.status;
 }

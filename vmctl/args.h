@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef VMCTL_PARSE_H
-#define VMCTL_PARSE_H
+#ifndef VMCTL_ARGS_H
+#define VMCTL_ARGS_H
 
 /*
  * Arguments of commands.  Each function returns 0 or -errno and has then said
@@ -18,22 +18,22 @@ struct target {
 	char name[VM_NAME_MAX + 1];
 };
 
-int parse_target(const char *, struct target *);
+int args_target(const char *, struct target *);
 /* "web" or "3", for messages. */
-const char *parse_target_text(const struct target *, char buf[VM_NAME_MAX + 1]);
+const char *args_target_text(const struct target *, char buf[VM_NAME_MAX + 1]);
 /* Bytes, rounded down to whole MiB. */
-int parse_memory(const char *, uint64_t *);
-int parse_cpus(const char *, uint32_t *);
+int args_memory(const char *, uint64_t *);
+int args_cpus(const char *, uint32_t *);
 /* "[raw:]path": appended to the configuration. */
-int parse_disk(const char *, struct vmconf *);
+int args_disk(const char *, struct vmconf *);
 /* The path made absolute. */
-int parse_path(const char *, char *out, size_t len);
+int args_path(const char *, char *out, size_t len);
 
 /*
  * The index of the one name that word is, or is the beginning of; -ENOENT
  * when there is none, -EEXIST when it begins several.  Silent.
  */
-int parse_keyword(
+int args_keyword(
     const char *word, const char *const *names, size_t n, bool ignore_case);
 
 #endif

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "parse.h"
+#include "args.h"
 
 #define NROWS(a) (sizeof(a) / sizeof((a)[0]))
 #define MIB	 (1ULL << 20)
@@ -58,7 +58,7 @@ test_target(void **state)
 
 	for (i = 0; i < NROWS(rows); i++) {
 		memset(&t, 0x55, sizeof(t));
-		assert_int_equal(parse_target(rows[i].word, &t), rows[i].error);
+		assert_int_equal(args_target(rows[i].word, &t), rows[i].error);
 		if (rows[i].error != 0) {
 			assert_int_equal(t.id, 0x55555555);
 			continue;
@@ -108,7 +108,7 @@ test_memory(void **state)
 	for (i = 0; i < NROWS(rows); i++) {
 		bytes = 42;
 		assert_int_equal(
-		    parse_memory(rows[i].word, &bytes), rows[i].error);
+		    args_memory(rows[i].word, &bytes), rows[i].error);
 		assert_true(bytes == (rows[i].error ? 42 : rows[i].bytes));
 	}
 }
@@ -138,7 +138,7 @@ test_cpus(void **state)
 
 	for (i = 0; i < NROWS(rows); i++) {
 		n = 42;
-		assert_int_equal(parse_cpus(rows[i].word, &n), rows[i].error);
+		assert_int_equal(args_cpus(rows[i].word, &n), rows[i].error);
 		assert_int_equal(n, rows[i].error ? 42 : rows[i].n);
 	}
 }
@@ -152,30 +152,30 @@ test_path(void **state)
 	assert_non_null(getcwd(cwd, sizeof(cwd)));
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(chdir(dir), 0);
-	assert_int_equal(parse_path("a/b", out, sizeof(out)), 0);
+	assert_int_equal(args_path("a/b", out, sizeof(out)), 0);
 	snprintf(want, sizeof(want), "%s/a/b", dir);
 	assert_string_equal(out, want);
-	assert_int_equal(parse_path("/k", out, sizeof(out)), 0);
+	assert_int_equal(args_path("/k", out, sizeof(out)), 0);
 	assert_string_equal(out, "/k");
 	assert_int_equal(chdir("/"), 0);
-	assert_int_equal(parse_path("k", out, sizeof(out)), 0);
+	assert_int_equal(args_path("k", out, sizeof(out)), 0);
 	assert_string_equal(out, "/k");
-	assert_int_equal(parse_path("", out, sizeof(out)), -EINVAL);
-	assert_int_equal(parse_path("/a\nb", out, sizeof(out)), -EINVAL);
+	assert_int_equal(args_path("", out, sizeof(out)), -EINVAL);
+	assert_int_equal(args_path("/a\nb", out, sizeof(out)), -EINVAL);
 	memset(lots, 'x', 64);
 	lots[0] = '/';
 	lots[64] = '\0';
-	assert_int_equal(parse_path(lots, out, 64), -ENAMETOOLONG);
+	assert_int_equal(args_path(lots, out, 64), -ENAMETOOLONG);
 	lots[63] = '\0';
-	assert_int_equal(parse_path(lots, out, 64), 0);
+	assert_int_equal(args_path(lots, out, 64), 0);
 	memset(lots, 'x', sizeof(lots));
 	lots[sizeof(lots) - 1] = '\0';
-	assert_int_equal(parse_path(lots, out, sizeof(out)), -EINVAL);
+	assert_int_equal(args_path(lots, out, sizeof(out)), -EINVAL);
 
 	/* The directory is gone: no absolute path can be made. */
 	assert_int_equal(chdir(dir), 0);
 	assert_int_equal(rmdir(dir), 0);
-	assert_int_equal(parse_path("k", out, sizeof(out)), -ENOENT);
+	assert_int_equal(args_path("k", out, sizeof(out)), -ENOENT);
 	assert_int_equal(chdir(cwd), 0);
 }
 
@@ -185,15 +185,15 @@ test_disk(void **state)
 	struct vmconf conf;
 
 	vmconf_init(&conf);
-	assert_int_equal(parse_disk("/d/0", &conf), 0);
-	assert_int_equal(parse_disk("raw:/d/1", &conf), 0);
-	assert_int_equal(parse_disk("qcow2:/d/2", &conf), -EINVAL);
-	assert_int_equal(parse_disk("raw:", &conf), -EINVAL);
-	assert_int_equal(parse_disk("", &conf), -EINVAL);
+	assert_int_equal(args_disk("/d/0", &conf), 0);
+	assert_int_equal(args_disk("raw:/d/1", &conf), 0);
+	assert_int_equal(args_disk("qcow2:/d/2", &conf), -EINVAL);
+	assert_int_equal(args_disk("raw:", &conf), -EINVAL);
+	assert_int_equal(args_disk("", &conf), -EINVAL);
 	assert_int_equal(conf.ndisks, 2);
-	assert_int_equal(parse_disk("/d/raw:2", &conf), 0);
-	assert_int_equal(parse_disk("/d/3", &conf), 0);
-	assert_int_equal(parse_disk("/d/4", &conf), -ERANGE);
+	assert_int_equal(args_disk("/d/raw:2", &conf), 0);
+	assert_int_equal(args_disk("/d/3", &conf), 0);
+	assert_int_equal(args_disk("/d/4", &conf), -ERANGE);
 	assert_int_equal(conf.ndisks, 4);
 	assert_string_equal(conf.disk[0].path, "/d/0");
 	assert_string_equal(conf.disk[1].path, "/d/1");
@@ -227,8 +227,8 @@ test_keyword(void **state)
 	size_t i;
 
 	for (i = 0; i < NROWS(rows); i++)
-		assert_int_equal(parse_keyword(rows[i].word, words,
-				     NROWS(words), rows[i].ignore_case),
+		assert_int_equal(args_keyword(rows[i].word, words, NROWS(words),
+				     rows[i].ignore_case),
 		    rows[i].want);
 }
 

@@ -13,8 +13,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "log.h"
-#include "parse.h"
 #include "text.h"
 
 #define MEBIBYTE ((uint64_t)1 << 20)
@@ -40,7 +40,7 @@ scan_number(const char *s, uint64_t max, uint64_t *out)
 }
 
 int
-parse_target(const char *word, struct target *out)
+args_target(const char *word, struct target *out)
 {
 	uint64_t id;
 
@@ -67,7 +67,7 @@ parse_target(const char *word, struct target *out)
 }
 
 const char *
-parse_target_text(const struct target *t, char buf[VM_NAME_MAX + 1])
+args_target_text(const struct target *t, char buf[VM_NAME_MAX + 1])
 {
 	if (t->id != 0)
 		snprintf(buf, VM_NAME_MAX + 1, "%" PRIu32, t->id);
@@ -77,7 +77,7 @@ parse_target_text(const struct target *t, char buf[VM_NAME_MAX + 1])
 }
 
 int
-parse_memory(const char *word, uint64_t *out)
+args_memory(const char *word, uint64_t *out)
 {
 	char scaled[TEXT_SCALED];
 	uint64_t bytes, rounded;
@@ -110,7 +110,7 @@ parse_memory(const char *word, uint64_t *out)
 }
 
 int
-parse_cpus(const char *word, uint32_t *out)
+args_cpus(const char *word, uint32_t *out)
 {
 	uint64_t n;
 	int error;
@@ -128,7 +128,7 @@ parse_cpus(const char *word, uint32_t *out)
 }
 
 int
-parse_path(const char *word, char *out, size_t len)
+args_path(const char *word, char *out, size_t len)
 {
 	char *cwd = NULL;
 	int error = 0, n;
@@ -161,7 +161,7 @@ parse_path(const char *word, char *out, size_t len)
 }
 
 int
-parse_disk(const char *word, struct vmconf *conf)
+args_disk(const char *word, struct vmconf *conf)
 {
 	struct vm_diskconf *disk;
 	int error;
@@ -178,7 +178,7 @@ parse_disk(const char *word, struct vmconf *conf)
 		return -EINVAL;
 	}
 	disk = &conf->disk[conf->ndisks];
-	if ((error = parse_path(word, disk->path, sizeof(disk->path))) != 0)
+	if ((error = args_path(word, disk->path, sizeof(disk->path))) != 0)
 		return error;
 	disk->format = VM_DISK_RAW;
 	disk->readonly = false;
@@ -187,7 +187,7 @@ parse_disk(const char *word, struct vmconf *conf)
 }
 
 int
-parse_keyword(
+args_keyword(
     const char *word, const char *const *names, size_t n, bool ignore_case)
 {
 	int (*compare)(const char *, const char *, size_t);
