@@ -36,6 +36,13 @@ ctl_OBJ		= $(ctl_SRC:%.c=$(B)/%.o)
 vmd_MAIN	= $(B)/vmd/main.o
 ctl_MAIN	= $(B)/vmctl/main.o
 
+# CONFINE=1: a vmd whose sealed processes try forbidden acts when asked; for
+# the confinement test, in a build directory of its own.
+ifdef CONFINE
+CPPFLAGS	+= -DVMD_CONFINE_TEST -Iregress/confine
+vmd_OBJ		+= $(B)/regress/confine/confine.o $(B)/regress/confine/ask.o
+endif
+
 test_SRC	= $(wildcard regress/lib/test_*.c regress/vmd/test_*.c \
 		    regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)

@@ -53,14 +53,20 @@ probe_punch(const struct disk *d, const struct stat *st)
 {
 	const uint64_t page = 4096;
 	uint64_t off = ((uint64_t)st->st_size + page) & ~(page - 1);
+	int rc;
 
 	if (d->readonly)
 		return false;
 	if (S_ISBLK(st->st_mode))
 		return true;
-	return off <= INT64_MAX - page &&
-	    fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		(off_t)off, (off_t)page) == 0;
+	if (off > INT64_MAX - page)
+		return false;
+	do {
+		rc =
+		    fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			(off_t)off, (off_t)page);
+	} while (rc == -1 && errno == EINTR);
+	return rc == 0;
 }
 
 static int

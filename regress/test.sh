@@ -55,7 +55,7 @@ check() {
 # shellcheck disable=SC2317 # called by step
 confined_build() {
 	"$make" --no-print-directory "B=$B/confine" all install \
-	    EXTRA_CFLAGS=-DVMD_CONFINE_TEST PREFIX=/opt/confine \
+	    CONFINE=1 PREFIX=/opt/confine \
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
 

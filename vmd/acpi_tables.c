@@ -302,7 +302,7 @@ dsdt_prt(struct aml *a)
 			aml_int(a, slot << 16 | 0xffff);
 			aml_int(a, pin);
 			aml_int(a, 0);
-			aml_int(a, 16 + (slot + pin) % 4); /* pci_gsi() */
+			aml_int(a, pci_gsi(slot, pin));
 			aml_close(a);
 		}
 	aml_close(a);

@@ -31,6 +31,9 @@
 #include "sandbox.h"
 #include "spawn.h"
 #include "vmconf.h"
+#ifdef VMD_CONFINE_TEST
+#include "confine.h"
+#endif
 
 #define IDLE_S	     60 /* without a request under way */
 #define QUEUE_MAX    (1 << 20) /* unread bytes of one client */
@@ -413,6 +416,9 @@ static const struct chan_row parent_rows[] = {
 #define X(name, fields) { CTL_##name, "CTL_" #name, CHAN_NOFD, on_##name },
 	CTL_ANSWERS(X)
 #undef X
+#ifdef VMD_CONFINE_TEST
+	    CONFINE_ROW,
+#endif
 };
 static const struct chan_ops parent_ops = {
 	parent_rows,

@@ -15,6 +15,9 @@
 #include "log.h"
 #include "msg.h"
 #include "parent.h"
+#ifdef VMD_CONFINE_TEST
+#include "confine.h"
+#endif
 
 #define RESPAWN_MS 500
 
@@ -97,6 +100,9 @@ ctlproc_start(struct parent *p)
 	chan_set_arg(ch.chan, p);
 	if ((error = send_listener(p, ch.chan)) != 0)
 		kill(ch.pid, SIGKILL);
+#ifdef VMD_CONFINE_TEST
+	confine_ask(ch.chan, "control");
+#endif
 	return error;
 }
 

@@ -29,6 +29,9 @@
 #include "life.h"
 #include "log.h"
 #include "msg.h"
+#ifdef VMD_CONFINE_TEST
+#include "confine.h"
+#endif
 
 #define QUICK_MAX 3 /* restarts in a row, as in OpenBSD */
 
@@ -163,6 +166,9 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    "%s: started (vm %u), tty %s", vm->conf.name, vm->id, vm->tty.name);
 	if (!vm->run.again)
 		vm->life->ops->started(vm->life->arg, vm);
+#ifdef VMD_CONFINE_TEST
+	confine_ask(ch->chan, "vm");
+#endif
 	return 0;
 }
 
@@ -271,6 +277,9 @@ on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
 static int
 on_blk_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
+#ifdef VMD_CONFINE_TEST
+	confine_ask(((struct child *)arg)->chan, "vioblk");
+#endif
 	return 0;
 }
 

@@ -29,6 +29,9 @@
 #include "sandbox.h"
 #include "spawn.h"
 #include "vioblk.h"
+#ifdef VMD_CONFINE_TEST
+#include "confine.h"
+#endif
 
 /* The slowest step of the peers is a guest memory of many GiB. */
 #define SETUP_MS 30000
@@ -178,6 +181,9 @@ blk_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 static const struct chan_row blk_rows[] = {
 	{ BLK_CONF, "BLK_CONF", CHAN_NOFD, blk_conf },
 	{ BLK_FD, "BLK_FD", CHAN_FD, blk_fd },
+#ifdef VMD_CONFINE_TEST
+	CONFINE_ROW,
+#endif
 };
 
 /* One peer gone ends the device: the parent starts it again if need be. */

@@ -37,6 +37,9 @@
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vmm.h"
+#ifdef VMD_CONFINE_TEST
+#include "confine.h"
+#endif
 
 #define SETUP_MS   30000 /* the parent sends all of it at once */
 #define FLUSH_MS   1000
@@ -260,6 +263,9 @@ static const struct chan_row rows[] = {
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
+#ifdef VMD_CONFINE_TEST
+	CONFINE_ROW,
+#endif
 };
 
 /* A guest does not outlive its parent. */

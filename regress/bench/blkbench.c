@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -219,8 +220,12 @@ measure(const struct load *l, enum aio_engine engine, const char *path,
 		fd = open(path, O_RDWR | O_CLOEXEC);
 	else
 		fd = memfd_create("image", MFD_CLOEXEC);
-	if (fd == -1 || (path == NULL && fallocate(fd, 0, 0, IMAGE) == -1))
+	if (fd == -1)
 		err(1, "%s", path != NULL ? path : "memfd");
+	/* No page is made while we measure. */
+	while (path == NULL && fallocate(fd, 0, 0, IMAGE) == -1)
+		if (errno != EINTR)
+			err(1, "memfd");
 	start_device(&b, engine, fd);
 	name = vioblk_engine(b.dev);
 	t = now();

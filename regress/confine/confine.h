@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct chan;
 struct ibuf;
 
 #define CONFINE_MSG 9000
@@ -34,5 +35,7 @@ const char *confine_name(size_t);
  * -ENOTSUP: no such act. */
 int confine_probe(const char *what);
 int confine_handle(void *, uint32_t id, int fd, struct ibuf *body);
+/* In the parent: ask for what the environment names, ask.c. */
+void confine_ask(struct chan *, const char *role);
 
 #endif

@@ -58,9 +58,11 @@ t_enabled_vm_starts_by_itself() {
 t_sigterm_ends_running_vms() {
 	mark
 	tiny one idle 'memory 128M' | vmd_up
-	vmctl start one
-	becomes one running 10
+	start one
+	prints one "tiny: idle" 60
 	vmd_down
+	printed one "power button"
+	readers_off
 	clean 5
 }
 

@@ -21,9 +21,9 @@ boots() { # CPUS MEMORY-MB LINE...
 	clean 5
 }
 
-t_one_cpu_128M() { boots 1 128; }
-t_two_cpus_512M() { boots 2 512; }
-t_four_cpus_512M() { boots 4 512; }
+t_one_cpu_128m() { boots 1 128; }
+t_two_cpus_512m() { boots 2 512; }
+t_four_cpus_512m() { boots 4 512; }
 t_memory_around_the_pci_hole() { boots 1 3584; }
 
 t_devices() {

@@ -25,7 +25,10 @@ finish() {
 		echo "--- end of vmd's log"
 		tail -n 30 "$T/vmd.log"
 	fi
-	[[ -z $vmd_pid ]] || vmd_down || rc=1
+	if [[ -n $vmd_pid ]]; then
+		timeout 20 vmctl stop -fwa >/dev/null 2>&1
+		vmd_down || rc=1
+	fi
 	for p in $(vmd_processes); do
 		echo "left behind: $p $(tr '\0' ' ' <"/proc/$p/cmdline")"
 		kill -9 "$p"

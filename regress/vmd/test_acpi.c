@@ -181,7 +181,8 @@ test_carry(void **state)
 	assert_false(b.f.level);
 	b.f.now = acpi_pm_deadline(&b.pm);
 	assert_int_equal(acpi_pm_read(&b.pm, 8, 4), 0);
-	assert_int_equal(acpi_pm_read(&b.pm, 0, 2), 1);
+	acpi_pm_power_button(&b.pm);
+	assert_int_equal(acpi_pm_read(&b.pm, 0, 2), 0x0101);
 }
 
 static void
@@ -463,6 +464,48 @@ test_aml_errors(void **state)
 	assert_true(aml_error(&a)); /* not closed */
 }
 
+/* An integer as AML encodes it. */
+static const uint8_t *
+aml_read(const uint8_t *p, uint64_t *val)
+{
+	size_t n = *p == 0x0a ? 1 : *p == 0x0b ? 2 : *p == 0x0c ? 4 : 0;
+
+	*val = n == 0 ? *p : le(p + 1, n);
+	assert_true(n != 0 || *val <= 1);
+	return p + 1 + n;
+}
+
+/* "_PRT": every slot and pin, where the root bus is wired to. */
+static void
+test_prt(void **state)
+{
+	const uint8_t *f, *p;
+	uint64_t v, slot, pin;
+
+	make(&conf);
+	f = fadt();
+	p = at(le(f + 40, 4));
+	p = memmem(p, le(p + 4, 4), "_PRT", 4);
+	assert_non_null(p);
+	assert_int_equal(p[4], 0x12);
+	assert_int_equal(p[5] >> 6, 1); /* two bytes of length */
+	assert_int_equal(p[7], PCI_SLOTS * 4);
+	p += 8;
+	for (slot = 0; slot < PCI_SLOTS; slot++)
+		for (pin = 0; pin < 4; pin++) {
+			assert_int_equal(p[0], 0x12);
+			assert_int_equal(p[2], 4);
+			p = aml_read(p + 3, &v);
+			assert_int_equal(v, slot << 16 | 0xffff);
+			p = aml_read(p, &v);
+			assert_int_equal(v, pin);
+			p = aml_read(p, &v);
+			assert_int_equal(v, 0);
+			p = aml_read(p, &v);
+			assert_int_equal(v, 16 + (slot + pin) % 4);
+		}
+}
+
 /* Programs that know ACPI better than this test does. */
 static char dir[] = "/tmp/test_acpi.XXXXXX";
 
@@ -493,7 +536,9 @@ static const char script[] =
     "acpiexec -b 'resources; evaluate \\_S5_; quit' dsdt </dev/null "
     ">out 2>&1\n"
     "if grep -E 'AE_AML|AE_BAD|Exception' out; then exit 1; fi\n"
-    "grep -q 'Address Maximum : DFFFFFFF' out\n"
+    "for m in 0CF7 DFFF DFFFFFFF; do\n"
+    "	grep -qx \" *Address Maximum : $m\" out\n"
+    "done\n"
     "test $(grep -c 'Interrupt List : [148] ' out) = 3\n"
     "grep -q 'Contains 4 Elements' out\n"
     "trap - EXIT\n";
@@ -538,6 +583,7 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_aml_length),
 		cmocka_unit_test(test_aml_errors),
+		cmocka_unit_test(test_prt),
 		cmocka_unit_test(test_acpica),
 	};
 

@@ -35,8 +35,9 @@ static const struct row rows[] = {
 	{ "idle: nothing to read, not locked, no IBF",
 	    { { ST, 0x14 }, { NST, 0x03 }, { EMPTY, 0 }, { NOIRQ, 0 } } },
 	{ "AA self test answers 55 and sets SYS",
-	    { { C, 0xaa }, { ST, 0x0d }, { R, 0x55 }, { ST, 0x04 },
-		{ EMPTY, 0 } } },
+	    { { C, 0x60 }, { D, 0x61 }, { NST, 0x04 }, { C, 0xaa },
+		{ ST, 0x1d }, { R, 0x55 }, { ST, 0x04 }, { EMPTY, 0 },
+		{ C, 0x20 }, { R, 0x65 } } },
 	{ "20/60 command byte",
 	    { { C, 0x20 }, { R, 0x65 }, { C, 0x60 }, { D, 0x44 }, { NST, 8 },
 		{ C, 0x20 }, { R, 0x44 } } },
@@ -60,7 +61,8 @@ static const struct row rows[] = {
 	{ "D0/D1 output port, A20 is the one of port 92",
 	    { { C, 0xd0 }, { R, 0x03 }, { C, 0xd1 }, { D, 0x01 }, { R92, 0 },
 		{ W92, 0x02 }, { C, 0xd0 }, { R, 0x03 }, { C, 0xdd },
-		{ R92, 0 }, { C, 0xdf }, { R92, 2 } } },
+		{ R92, 0 }, { C, 0xdf }, { R92, 2 }, { C, 0xd0 },
+		{ R, 0x03 } } },
 	{ "D0 shows a full output buffer",
 	    { { C, 0xd2 }, { D, 0x1c }, { C, 0xd0 }, { R, 0x13 } } },
 	{ "D1 with bit 0 clear resets",
@@ -86,6 +88,11 @@ static const struct row rows[] = {
 	{ "keyboard ED, F3: argument acknowledged",
 	    { { D, 0xed }, { R, 0xfa }, { D, 0x07 }, { R, 0xfa }, { EMPTY, 0 },
 		{ D, 0xf3 }, { R, 0xfa }, { D, 0x20 }, { R, 0xfa } } },
+	{ "keyboard ED 00, F0 05: acknowledged and no more",
+	    { { D, 0xed }, { R, 0xfa }, { D, 0x00 }, { R, 0xfa }, { EMPTY, 0 },
+		{ D, 0xf0 }, { R, 0xfa }, { D, 0x05 }, { R, 0xfa },
+		{ EMPTY, 0 }, { D, 0xf0 }, { R, 0xfa }, { D, 0x00 },
+		{ R, 0xfa }, { R, 0x41 } } },
 	{ "keyboard ED: a command in place of the argument",
 	    { { D, 0xed }, { R, 0xfa }, { D, 0xf4 }, { R, 0xfa }, { D, 0x02 },
 		{ R, 0xfe } } },
@@ -180,6 +187,28 @@ run_row(void **state)
 	}
 }
 
+/* IRQ 1 is edge-triggered: each byte is an edge, also in place of one that
+ * was not read. */
+static void
+test_irq_edges(void **state)
+{
+	struct fake f = { 0 };
+	struct i8042 k;
+	unsigned resets = 0;
+
+	i8042_init(&k, fake_line(&f), on_reset, &resets);
+	i8042_write(&k, 0x60, 0xff);
+	assert_int_equal(f.rises, 1);
+	i8042_read(&k, 0x60);
+	assert_int_equal(f.rises, 2);
+	i8042_write(&k, 0x64, 0xd2);
+	i8042_write(&k, 0x60, 0x1c);
+	assert_int_equal(f.rises, 3);
+	i8042_read(&k, 0x60);
+	assert_int_equal(f.falls, 3);
+	assert_int_equal(f.rises, 3);
+}
+
 static void
 test_spray(void **state)
 {
@@ -207,12 +236,13 @@ int
 main(void)
 {
 	enum { N = sizeof(rows) / sizeof(rows[0]) };
-	struct CMUnitTest t[N + 1];
+	struct CMUnitTest t[N + 2];
 	unsigned i;
 
 	for (i = 0; i < N; i++)
 		t[i] = (struct CMUnitTest){ rows[i].name, run_row, NULL, NULL,
 			(void *)(uintptr_t)&rows[i] };
-	t[N] = (struct CMUnitTest)cmocka_unit_test(test_spray);
+	t[N] = (struct CMUnitTest)cmocka_unit_test(test_irq_edges);
+	t[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_spray);
 	return cmocka_run_group_tests_name("i8042", t, NULL, NULL);
 }

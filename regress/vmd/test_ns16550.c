@@ -192,6 +192,13 @@ test_timeout(void **state)
 		rd(&b, RBR); /* clears it and starts the time again */
 		assert_false(b.f.level);
 		assert_int_equal(ns16550_deadline(&b.u), 2 * ns);
+		wr(&b, IER, 0x00); /* nobody waits for it */
+		assert_int_equal(ns16550_deadline(&b.u), DEV_NEVER);
+		wr(&b, IER, 0x01);
+		wr(&b, FCR, 0x01); /* the trigger level is reached now */
+		assert_int_equal(ns16550_deadline(&b.u), DEV_NEVER);
+		wr(&b, FCR, 0x81);
+		assert_int_equal(ns16550_deadline(&b.u), 2 * ns);
 		rd(&b, RBR);
 		assert_int_equal(ns16550_deadline(&b.u), DEV_NEVER);
 	}

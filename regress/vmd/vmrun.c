@@ -5,9 +5,10 @@
  * the guest's console on standard input and output.
  *
  *   vmrun [-v] [-D device] [-m MiB] [-p cpus] [-I initrd] [-a cmdline]
- *         [-d disk]... [-s seconds] [-t seconds] -k kernel
+ *         [-d disk]... [-s seconds] [-t seconds] [-e text] -k kernel
  *
- * -s presses the power button after so many seconds, -t gives up.  The exit
+ * -s presses the power button after so many seconds, -t gives up, -e ends
+ * with status 0 and the time when the text is on the console.  The exit
  * status: 0 power-off, 2 reset, 3 triple fault, 4 error, 5 start failed,
  * 6 a process ended without a word, 7 time is up.
  */
@@ -41,7 +42,9 @@ struct run {
 	struct event_base *base;
 	struct chan *vm, *disk[VM_DISKS_MAX];
 	struct vmconf conf;
-	const char *device;
+	const char *device, *expect;
+	char seen[8192]; /* console output, for expect */
+	size_t nseen;
 	int master, slave;
 	int status;
 	struct timespec start;
@@ -159,14 +162,33 @@ static const struct chan_ops vm_ops = { vm_rows, 5, on_closed };
 static const struct chan_ops blk_ops = { blk_rows, 2, on_blk_closed };
 
 static void
+look_for(struct run *run, const char *buf, size_t n)
+{
+	if (run->expect == NULL)
+		return;
+	if (run->nseen + n >= sizeof(run->seen)) /* start again */
+		run->nseen = 0;
+	memcpy(run->seen + run->nseen, buf, n);
+	run->nseen += n;
+	run->seen[run->nseen] = '\0';
+	if (strstr(run->seen, run->expect) == NULL)
+		return;
+	fprintf(stderr, "vmrun: text after %.6f s\n", since(run));
+	done(run, 0);
+}
+
+static void
 on_output(evutil_socket_t fd, short what, void *arg)
 {
 	char buf[4096];
 	ssize_t n;
 
 	n = read(fd, buf, sizeof(buf));
-	if (n > 0 && write(STDOUT_FILENO, buf, (size_t)n) != n)
+	if (n <= 0)
+		return;
+	if (write(STDOUT_FILENO, buf, (size_t)n) != n)
 		done(arg, 6);
+	look_for(arg, buf, (size_t)n);
 }
 
 static void
@@ -313,7 +335,8 @@ usage(void)
 {
 	fprintf(stderr,
 	    "usage: vmrun [-v] [-D device] [-m MiB] [-p cpus] [-I initrd]\n"
-	    "\t[-a cmdline] [-d disk]... [-s seconds] [-t seconds] -k kernel\n");
+	    "\t[-a cmdline] [-d disk]... [-s seconds] [-t seconds] [-e text]\n"
+	    "\t-k kernel\n");
 	exit(1);
 }
 
@@ -323,7 +346,7 @@ parse(struct run *run, int argc, char **argv, int *button, int *limit)
 	struct vmconf *c = &run->conf;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "vD:m:p:I:a:d:s:t:k:")) != -1) {
+	while ((ch = getopt(argc, argv, "vD:m:p:I:a:d:s:t:e:k:")) != -1) {
 		switch (ch) {
 		case 'v':
 			log_setverbose(1);
@@ -355,6 +378,9 @@ parse(struct run *run, int argc, char **argv, int *button, int *limit)
 			break;
 		case 't':
 			*limit = atoi(optarg);
+			break;
+		case 'e':
+			run->expect = optarg;
 			break;
 		case 'k':
 			snprintf(c->kernel, sizeof(c->kernel), "%s", optarg);
