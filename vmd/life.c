@@ -37,6 +37,7 @@
 
 const struct life_limits life_limits_dflt = {
 	.start = 30000,
+	.press = 3000,
 	.ack = 30000,
 	.shutdown = 120000,
 	.term = 10000,
@@ -64,6 +65,16 @@ arm(struct vm *vm, int ms)
 
 	if (evtimer_add(vm->timer, &tv) == -1)
 		fatalx("%s: evtimer_add failed", vm->conf.name);
+}
+
+/* Asked to end: look after it again soon, within its patience. */
+static void
+arm_stopping(struct vm *vm)
+{
+	int64_t left = vm->patience - now_ms();
+	int press = vm->life->limits.press;
+
+	arm(vm, left < 1 ? 1 : left < press ? (int)left : press);
 }
 
 static void
@@ -255,7 +266,8 @@ on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (vm->state == VM_STOPPING && !vm->run.acked && !vm->run.forced) {
 		vm->run.acked = true;
-		arm(vm, vm->life->limits.shutdown);
+		vm->patience = now_ms() + vm->life->limits.shutdown;
+		arm_stopping(vm);
 	}
 	return 0;
 }
@@ -611,9 +623,20 @@ life_reaped(struct life *l, pid_t pid, int status)
 	return false;
 }
 
+/*
+ * A guest that still boots loses the button: an operating system clears what
+ * is pending when it takes the ACPI hardware over, which looks as if it had
+ * seen it.  So it is pressed again and again.
+ */
 static void
 on_stopping_timer(struct vm *vm)
 {
+	if (!vm->run.forced && now_ms() < vm->patience &&
+	    vm->run.vm.chan != NULL &&
+	    chan_send(vm->run.vm.chan, VM_SHUTDOWN, 0, -1, NULL) == 0) {
+		arm_stopping(vm);
+		return;
+	}
 	if (vm->run.forced)
 		log_info("%s: did not end on SIGTERM, killed", vm->conf.name);
 	else if (vm->run.acked)
@@ -668,7 +691,8 @@ press_button(struct vm *vm)
 	    chan_send(vm->run.vm.chan, VM_SHUTDOWN, 0, -1, NULL) != 0)
 		return force(vm);
 	set_state(vm, VM_STOPPING);
-	arm(vm, vm->life->limits.ack);
+	vm->patience = now_ms() + vm->life->limits.ack;
+	arm_stopping(vm);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct life_ops {
 /* Time limits, milliseconds. */
 struct life_limits {
 	int start; /* spawned until the guest runs */
+	int press; /* power button until it is pressed again */
 	int ack; /* power button until the guest reads it */
 	int shutdown; /* ... until it is off */
 	int term; /* SIGTERM until SIGKILL */

@@ -101,10 +101,14 @@ parse_options(struct options *o, int argc, char **argv)
 		usage();
 }
 
+/* Line 0: the file as a whole. */
 static void
 report(void *arg, const char *file, unsigned line, const char *text)
 {
-	fprintf(stderr, "%s:%u: %s\n", file, line, text);
+	if (line == 0)
+		fprintf(stderr, "vmd: %s: %s\n", file, text);
+	else
+		fprintf(stderr, "%s:%u: %s\n", file, line, text);
 }
 
 static int

@@ -18,13 +18,18 @@ static void
 on_report(void *arg, const char *file, unsigned line, const char *text)
 {
 	struct report *r = arg;
+	struct fail f;
 
-	if (r->to_log)
-		log_warnx("%s:%u: %s", file, line, text);
+	if (line == 0)
+		fail_set(&f, EINVAL, "%s: %s", file, text);
 	else
-		fprintf(stderr, "%s:%u: %s\n", file, line, text);
+		fail_set(&f, EINVAL, "%s:%u: %s", file, line, text);
+	if (r->to_log)
+		log_warnx("%s", f.text);
+	else
+		fprintf(stderr, "%s%s\n", line == 0 ? "vmd: " : "", f.text);
 	if (r->why != NULL && r->why->code == 0)
-		fail_set(r->why, EINVAL, "%s:%u: %s", file, line, text);
+		*r->why = f;
 }
 
 static struct conf *

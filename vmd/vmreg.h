@@ -70,7 +70,8 @@ struct vm {
 	struct vm_run run;
 	struct event *timer; /* what for depends on state */
 	unsigned quick; /* restarts, each soon after the other */
-	int64_t started; /* seconds, CLOCK_MONOTONIC */
+	int64_t started; /* ms, CLOCK_MONOTONIC */
+	int64_t patience; /* ... when a guest that was asked to end is ended */
 	struct life *life;
 };
 

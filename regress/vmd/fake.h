@@ -13,6 +13,7 @@
  *   broken: ready, then a message that nobody sends
  *   crash: ready, then SIGKILL to itself
  *   deaf: ready, ignores the power button             stubborn: and SIGTERM
+ *   boots: answers the button, but ends only when it is pressed again
  *   ack: answers the button, but does not end
  *   anything else: ready, ends when asked to
  */

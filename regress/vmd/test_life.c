@@ -145,6 +145,7 @@ group_setup(void **state)
 	life.ops = &ops;
 	life.limits = (struct life_limits){
 		.start = 300,
+		.press = 50,
 		.ack = 200,
 		.shutdown = 300,
 		.term = 200,
@@ -311,6 +312,7 @@ static const struct {
 	const char *how;
 	bool force;
 } stops[] = {
+	{ "boots", false },
 	{ "deaf", false },
 	{ "ack", false },
 	{ "stubborn", false },
@@ -334,6 +336,7 @@ test_stops(void **state)
 		assert_int_equal(life_stop(&life, vm, stops[i].force, &why), 0);
 		run_until(2);
 		assert_int_equal(seen.ended, 1);
+		assert_int_equal(vm->run.end == RUN_OFF, i == 0);
 		check_stopped(vm);
 		vmreg_remove(&reg, vm);
 	}
