@@ -28,6 +28,7 @@
 #include "ctl.h"
 #include "fd.h"
 #include "image.h"
+#include "log.h"
 
 #define LINKS_MAX 40 /* as the kernel's own limit, path_resolution(7) */
 
@@ -318,4 +319,15 @@ image_open_disk(const char *path, bool readonly, int *fdp, struct fail *why)
 	}
 	*fdp = fd;
 	return 0;
+}
+
+void
+image_release(int *fd)
+{
+	if (*fd == -1)
+		return;
+	if (flock(*fd, LOCK_UN) == -1 ||
+	    set_lock(*fd, F_UNLCK, LOCK_USE, LOCK_SPAN) != 0)
+		log_warn("unlock");
+	fd_close(fd);
 }

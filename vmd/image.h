@@ -14,6 +14,12 @@ int
 image_open_file(const char *path, const char *what, int *fd, struct fail *why);
 /* A disk: regular file or block device, not empty, locked for us. */
 int image_open_disk(const char *path, bool readonly, int *fd, struct fail *why);
+/*
+ * Unlock and close.  The locks belong to what all duplicates of the
+ * descriptor share, which may outlive the process that used it: the kernel
+ * takes an io_uring and its files down some time after their owner's end.
+ */
+void image_release(int *fd);
 /* A descriptor that a client passed as a file to be read. */
 int image_check_fd(int fd, const char *what, struct fail *why);
 

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <event2/event.h>
 
+#include "image.h"
 #include "imsg.h"
 #include "life.h"
 #include "log.h"
@@ -521,8 +522,11 @@ static void
 finish(struct vm *vm)
 {
 	struct life *l = vm->life;
+	uint32_t i;
 
 	evtimer_del(vm->timer);
+	for (i = 0; i < VM_DISKS_MAX; i++)
+		image_release(&vm->run.image[i]);
 	if (!vm->run.ready && !vm->run.again) {
 		finish_failed(l, vm);
 		return;

@@ -246,6 +246,9 @@ send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 
 	if ((error = send_disk_conf(vm, i)) != 0)
 		return error;
+	vm->run.image[i] = fcntl(f->disk[i], F_DUPFD_CLOEXEC, 0);
+	if (vm->run.image[i] == -1)
+		return -errno;
 	error = send_fd(chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&f->disk[i]));
 	if (error != 0)
 		return error;

@@ -526,6 +526,17 @@ finish(struct vm *vm)
 	chan_flush(vm->parent, FLUSH_MS);
 }
 
+/*
+ * The first process of a pid namespace is ended by a signal only when it
+ * handles it.  There is no state worth an orderly end: the disks have their
+ * own processes.
+ */
+static void
+on_term(int sig)
+{
+	_exit(0);
+}
+
 int
 vm_main(void)
 {
@@ -533,6 +544,7 @@ vm_main(void)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, on_term);
 	init(&vm);
 	if ((vm.parent = chan_new(NULL, SPAWN_FD, &parent_ops, &vm)) == NULL) {
 		log_warn("channel");

@@ -50,6 +50,7 @@ enum run_end {
 struct vm_run {
 	struct child vm;
 	struct child disk[VM_DISKS_MAX];
+	int image[VM_DISKS_MAX]; /* -1: none; see image_release() */
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
 	bool stopped; /* on request: no restart */
