@@ -126,17 +126,19 @@ t_disk_process_killed() {
 	clean 5
 }
 
+# Clients are lost, guests and their daemon are not.
 t_control_process_killed() {
 	local p
-	tiny one idle | vmd_up
+	tiny one idle 'memory 128M' | vmd_up
+	vmctl start one
 	for p in $(vmd_processes); do
-		[[ $p = "$vmd_pid" ]] && continue
-		kill -9 "$p"
+		tr '\0' ' ' <"/proc/$p/cmdline" | grep -q "control" &&
+			kill -9 "$p"
 	done
-	within 10 eval '! kill -0 $vmd_pid 2>/dev/null' ||
-		fail "vmd goes on without control"
-	vmd_pid=''
-	[[ -z $(vmd_processes) ]]
+	within 20 vmctl status one >/dev/null 2>&1 ||
+		fail "vmd does not come back"
+	in_state one running
+	vmctl stop -fw one
 }
 
 t_daemon_killed() {
