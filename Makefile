@@ -156,6 +156,10 @@ install: all
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
 		install -d $$d; install -m 644 $$m $$d/; \
 	done
+	install -D -m 644 etc/vm.conf.example \
+	    $(DESTDIR)$(PREFIX)/share/doc/vmm/examples/vm.conf
+	install -D -m 644 vmctl/vmctl.bash \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vmctl
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && \
 	    command -v systemd-sysusers >/dev/null; then \
 		systemd-sysusers vmd.conf; fi
