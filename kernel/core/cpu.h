@@ -16,14 +16,35 @@
 #include "types.h"
 
 enum cpu_reg {
-	R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI,
-	R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
+	R_RAX,
+	R_RCX,
+	R_RDX,
+	R_RBX,
+	R_RSP,
+	R_RBP,
+	R_RSI,
+	R_RDI,
+	R_R8,
+	R_R9,
+	R_R10,
+	R_R11,
+	R_R12,
+	R_R13,
+	R_R14,
+	R_R15,
 	CPU_NREGS,
 };
 
 /* Encoding order of segment registers in instructions, then system ones. */
 enum cpu_seg {
-	SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR,
+	SEG_ES,
+	SEG_CS,
+	SEG_SS,
+	SEG_DS,
+	SEG_FS,
+	SEG_GS,
+	SEG_LDTR,
+	SEG_TR,
 	CPU_NSEGS,
 };
 
@@ -33,14 +54,14 @@ struct seg {
 	u32 limit; /* bytes, granularity applied */
 	u64 base;
 };
-#define SEG_TYPE  0x00f
-#define SEG_S	  0x010
-#define SEG_DPL	  0x060
-#define SEG_P	  0x080
-#define SEG_AVL	  0x100
-#define SEG_L	  0x200
-#define SEG_DB	  0x400
-#define SEG_G	  0x800
+#define SEG_TYPE      0x00f
+#define SEG_S	      0x010
+#define SEG_DPL	      0x060
+#define SEG_P	      0x080
+#define SEG_AVL	      0x100
+#define SEG_L	      0x200
+#define SEG_DB	      0x400
+#define SEG_G	      0x800
 #define SEG_DPL_SHIFT 5
 /* A segment register that holds no usable descriptor has P clear. */
 

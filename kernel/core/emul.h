@@ -55,7 +55,8 @@ struct emul_ops {
 	int (*ram_cmpxchg)(struct emul *, struct gpa, const void *old,
 	    const void *new, unsigned len);
 	/* In-kernel devices (LAPIC page, ioeventfd): 0 = served. */
-	int (*mmio)(struct emul *, struct gpa, void *, unsigned len, bool write);
+	int (*mmio)(
+	    struct emul *, struct gpa, void *, unsigned len, bool write);
 	int (*port)(struct emul *, u16 port, void *, unsigned len, bool write);
 	/* Privileged register access by instructions; 0 or 1 (fault set). */
 	int (*set_cr)(struct emul *, unsigned cr, u64);
