@@ -60,7 +60,7 @@ enum lapic_reg {
 #define ICR_LOWEST (1U << 8)
 #define ICR_BUSY   (1U << 12)
 /* Bits that must be zero in the 64-bit ICR of x2APIC mode. */
-#define ICR_RESERVED_X2 0xfff33000ULL
+#define ICR_RESERVED_X2 0xfff32000ULL
 
 void lapic_timer_start(struct lapic *, u32 count);
 void lapic_timer_stop(struct lapic *);
