@@ -99,5 +99,60 @@ config: all
 lint:
 	@if [ -x regress/lint/run ]; then regress/lint/run; fi
 
+#: setup      install what building and testing need (Debian packages)
+setup:
+	@regress/setup.sh
+
+#: lab        build the lab host and the guest images
+lab:
+	@regress/lab/build >/dev/null
+	@regress/guest/build >/dev/null
+
+#: lab-shell  a root shell in the lab
+lab-shell: all
+	@eval "$$(regress/guest/build)"; B=$(B) regress/lab/run -s -t 86400 \
+	    -c 2 -m 3072 -g "$$guest_disk" regress/lab/shell.sh
+
+# The steps are makes of their own: what `setup' installs decides what
+# pkg-config says when the Makefile is read.
+#: test       everything: setup, check, the suite in the lab
+test:
+	@regress/test.sh $(MAKE) B=$(B)
+
+#: run        a Debian guest's console, here or in the lab
+run: setup
+	@$(MAKE) --no-print-directory B=$(B) all
+	@B=$(B) regress/run.sh
+
+#: bench      against QEMU, in the lab
+bench: setup
+	@$(MAKE) --no-print-directory B=$(B) all
+	@B=$(B) regress/bench/run.sh
+
+DESTDIR		?=
+bindir		= $(DESTDIR)$(PREFIX)/bin
+sbindir		= $(DESTDIR)$(PREFIX)/sbin
+man_PAGES	= $(wildcard vmd/*.[1-8] vmctl/*.[1-8])
+
+#: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
+install: all
+	install -d $(bindir) $(sbindir) $(DESTDIR)$(SYSCONFDIR) \
+	    $(DESTDIR)/usr/lib/sysusers.d $(DESTDIR)/usr/lib/systemd/system
+	install -d -m 755 $(DESTDIR)/var/empty
+	install -m 755 $(B)/vmd/vmd $(sbindir)/vmd
+	install -m 755 $(B)/vmctl/vmctl $(bindir)/vmctl
+	ln -sf vmctl $(bindir)/vmmctl
+	install -m 644 etc/vmd.sysusers $(DESTDIR)/usr/lib/sysusers.d/vmd.conf
+	sed 's,@PREFIX@,$(PREFIX),g' etc/vmd.service \
+	    >$(DESTDIR)/usr/lib/systemd/system/vmd.service
+	@for m in $(man_PAGES); do \
+		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
+		install -d $$d; install -m 644 $$m $$d/; \
+	done
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && \
+	    command -v systemd-sysusers >/dev/null; then \
+		systemd-sysusers vmd.conf; fi
+
+#: clean      the build directory; the lab's cache stays
 clean:
 	rm -rf $(B)

@@ -8,8 +8,14 @@
  * accepts; anything else ends the channel with a reason:
  *   - unknown type                     - a descriptor where none belongs
  *   - descriptor missing               - fields missing or bytes left over
+ *   - broken framing                   - more unsent bytes than the limit
  * A handler reads its fields from body with ibuf getters and returns 0 or
  * -errno; nonzero ends the channel too.
+ *
+ * Threads: chan_send() and chan_queued() may be called by any thread while
+ * nobody frees the channel (the event base then needs
+ * evthread_use_pthreads() before it is made).  Everything else belongs to
+ * the thread that runs the event base.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +24,9 @@
 struct event_base;
 struct ibuf;
 struct chan;
+
+#define CHAN_MSG_MAX   65536 /* bytes of one message with its header */
+#define CHAN_QUEUE_MAX (4 * 1024 * 1024) /* default limit of unsent bytes */
 
 enum chan_fd { CHAN_NOFD, CHAN_FD };
 
@@ -35,22 +44,30 @@ struct chan_row {
 struct chan_ops {
 	const struct chan_row *rows;
 	size_t nrows;
-	/* The peer is gone ("" = orderly end of file) or broke a rule (why
-	 * says which).  The channel stays allocated until chan_free(). */
+	/*
+	 * The peer is gone ("" = orderly end of file) or broke a rule (why
+	 * says which).  The channel stays allocated until chan_free().
+	 * Called once, from the event loop only: never from inside
+	 * chan_send(), chan_flush() or chan_recv().  A failing handler or a
+	 * full queue is reported here too.
+	 */
 	void (*closed)(void *arg, const char *why);
 };
 
 /* Takes fd (made non-blocking).  base may be NULL: then only the blocking
  * calls work until chan_attach().  NULL with errno on failure. */
-struct chan *chan_new(
-    struct event_base *base, int fd, const struct chan_ops *, void *arg);
+struct chan *
+chan_new(struct event_base *base, int fd, const struct chan_ops *, void *arg);
 int chan_attach(struct chan *, struct event_base *);
 /* May be called from inside a handler or closed(). */
 void chan_free(struct chan *);
 void chan_set_arg(struct chan *, void *arg);
+/* Unsent bytes beyond which the peer is dropped: it does not read. */
+void chan_set_limit(struct chan *, size_t bytes);
 /*
  * From here on descriptors are neither sent nor accepted, and reads use
- * read(2) only, so that a "stdio" promise is enough.
+ * read(2) only, so that a "stdio" promise is enough.  Descriptors still
+ * queued are written first, for at most a second.
  */
 void chan_forbid_fds(struct chan *);
 
@@ -60,13 +77,20 @@ struct ibuf *chan_body(void);
  * Queue a message.  body may be NULL (empty) and is consumed; fd (-1: none)
  * is consumed as well, whatever the result.  0 or -errno; never blocks.
  */
-int chan_send(
-    struct chan *, uint32_t type, uint32_t id, int fd, struct ibuf *body);
+int
+chan_send(struct chan *, uint32_t type, uint32_t id, int fd, struct ibuf *body);
 /* Bytes queued and not yet written. */
 size_t chan_queued(const struct chan *);
 /* Blocking, with a time limit in ms (-1: none): write all that is queued. */
 int chan_flush(struct chan *, int timeout_ms);
-/* Blocking: dispatch exactly one message. 0, or -errno (-EPIPE: closed). */
+/*
+ * Blocking: dispatch exactly one message. 0, or -errno: -EPIPE closed (see
+ * chan_why()), -ETIMEDOUT, or what the handler returned.  Whatever is queued
+ * for the peer is written meanwhile.  A handler that frees the channel makes
+ * it return -ECANCELED.
+ */
 int chan_recv(struct chan *, int timeout_ms);
+/* Why the channel ended: "" for end of file, NULL while it is alive. */
+const char *chan_why(const struct chan *);
 
 #endif

@@ -11,6 +11,14 @@
  *
  * Rights: ANY  whoever may connect       OWNER  root, the VM's owner (uid or
  *         ROOT uid 0 only                       group) or who started it
+ *
+ * A VM is named by id when that is not 0, else by name.  START_KERNEL and
+ * START_INITRD have no answer of their own, START_ADHOC answers for them.
+ * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
+ * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
+ * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
+ * does ENOENT for an ad-hoc VM).  A client may have CTL_PENDING_MAX requests
+ * without an answer; answers come in any order.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -18,28 +26,29 @@
 
 struct ibuf;
 
-#define CTL_SOCKET     "/run/vmd.sock"
-#define CTL_VERSION    1
+#define CTL_SOCKET	"/run/vmd.sock"
+#define CTL_VERSION	1
+#define CTL_PENDING_MAX 16
 
 enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 
 /* Requests: X(name, right, carries a descriptor, fields) */
-#define CTL_REQUESTS(X)                                                        \
-	X(LIST, CTL_ANY, 0, "")                                                \
-	X(START, CTL_OWNER, 0, "u32 id, str name")                             \
-	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC")     \
-	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC")     \
-	X(START_ADHOC, CTL_ROOT, 0, "conf")                                    \
-	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")                   \
-	X(WAIT, CTL_ANY, 0, "u32 id, str name")                                \
-	X(LOG, CTL_ROOT, 0, "u32 verbose")                                     \
+#define CTL_REQUESTS(X)                                                    \
+	X(LIST, CTL_ANY, 0, "")                                            \
+	X(START, CTL_OWNER, 0, "u32 id, str name")                         \
+	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
+	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
+	X(START_ADHOC, CTL_ROOT, 0, "conf")                                \
+	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
+	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
+	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
 	X(RELOAD, CTL_ROOT, 0, "")
 
 /* Answers.  A request ends with exactly one OK or FAIL. */
-#define CTL_ANSWERS(X)                                                         \
-	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)")      \
-	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")       \
-	X(VM, "one VM of a LIST, see ctl_vm_put()")                            \
+#define CTL_ANSWERS(X)                                                    \
+	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)") \
+	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")  \
+	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")
 
 enum ctl_type {
@@ -76,6 +85,14 @@ struct ctl_vm {
 	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
 };
 
+/* "u32 id, str name" */
+struct ctl_target {
+	uint32_t id;
+	char name[64];
+};
+
+int ctl_target_put(struct ibuf *, const struct ctl_target *);
+int ctl_target_get(struct ibuf *, struct ctl_target *); /* 0 or -EBADMSG */
 int ctl_vm_put(struct ibuf *, const struct ctl_vm *);
 int ctl_vm_get(struct ibuf *, struct ctl_vm *); /* 0 or -EBADMSG */
 /* str fields: at most len - 1 bytes, no NUL inside; 0 or -EBADMSG. */

@@ -32,10 +32,8 @@ void log_warn(const char *, ...) __attribute__((format(printf, 1, 2)));
 void log_warnx(const char *, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *, ...) __attribute__((format(printf, 1, 2)));
-void fatal(const char *, ...)
-    __attribute__((noreturn, format(printf, 1, 2)));
-void fatalx(const char *, ...)
-    __attribute__((noreturn, format(printf, 1, 2)));
+void fatal(const char *, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void fatalx(const char *, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /*
  * For lines a guest or client can cause: a token bucket per call site.
@@ -49,9 +47,9 @@ struct log_rate {
 	unsigned dropped;
 	int64_t start; /* CLOCK_MONOTONIC seconds of this window */
 };
-#define LOG_RATE(n, s)                                                         \
-	{                                                                      \
-		(n), (s), 0, 0, 0                                              \
+#define LOG_RATE(n, s)            \
+	{                         \
+		(n), (s), 0, 0, 0 \
 	}
 void log_limited(struct log_rate *, const char *, ...)
     __attribute__((format(printf, 2, 3)));

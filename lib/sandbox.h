@@ -23,14 +23,27 @@ struct sandbox {
 	const char *user; /* "_vmd"; its uid, gid, no supplementary groups */
 	uid_t uid; /* when user is NULL (a uid range per VM) */
 	gid_t gid;
-	const char *root; /* an empty directory that nobody can write */
+	/*
+	 * NULL: a mount namespace of its own in which nothing but an empty
+	 * read-only directory is left, so that no path leads anywhere.  Else
+	 * a directory that only root can write, by chroot(2).
+	 */
+	const char *root;
 	uint64_t keepcaps; /* bit (1 << CAP_...) of those kept; 0 */
 	unsigned nofile; /* RLIMIT_NOFILE */
-	unsigned nproc; /* RLIMIT_NPROC: threads of that uid; 0 = as is */
+	/* RLIMIT_NPROC: all threads of that uid together, those of other
+	 * processes too; 0 = as is. */
+	unsigned nproc;
 	uint64_t memlock; /* RLIMIT_MEMLOCK, bytes */
 };
 
 void sandbox_confine(const struct sandbox *);
+
+/*
+ * Neither of the two counts on the other, but after the seal nothing may
+ * open files behind one's back; filter.c lists the library functions that
+ * do.  sandbox_confine() also limits malloc(3) to one arena for that reason.
+ */
 
 /*
  * One ioctl(2) that stays possible: request on descriptor fd, or on any of
@@ -49,11 +62,13 @@ struct sandbox_ioctl {
  *   stdio     read, write and their vectors on open descriptors; poll, epoll,
  *             futex, clocks, timerfd, eventfd use, madvise/munmap/anonymous
  *             non-executable mmap, exit, signal return, close
- *   recvfd    recvmsg;  sendfd  sendmsg
+ *   recvfd    recvmsg;  sendfd  sendmsg, duplicating a descriptor
  *   unix      accept4, getsockopt, getpeername on listening UNIX sockets
- *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, ftruncate never
+ *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, ftruncate never;
+ *             the ioctls listed
  *   uring     io_uring_enter only
- *   vmm       the ioctls listed, on the descriptors listed
+ *   vmm       the ioctls listed, on the descriptors listed; tgkill of our own
+ *             process, for kicks
  *   tty       TCGETS/TCSETS/TIOC* listed as ioctls too
  */
 void sandbox_seal(

@@ -6,7 +6,20 @@
  * The only place that forks and execs.  A child is always a fresh exec of
  * this very binary (new address-space layout) with: descriptors 0 and 1 on
  * /dev/null, 2 the log, SPAWN_FD the channel to its parent, nothing else; no
- * environment; its own process group.
+ * environment; its own session and process group; working directory /, umask
+ * 077; all signals unblocked and at their defaults, except that SIGPIPE is
+ * ignored.
+ *
+ * Its arguments:
+ *
+ *   PROGNAME -X ROLE TITLE TAG LOG
+ *
+ * LOG is two digits: enum log_dest, verbosity.  They end up in ps(1) as
+ * "PROGNAME: TITLE" and are of no use to a user: without a socket at
+ * SPAWN_FD the child ends with a message.
+ *
+ * A child does not die with its parent: it sees the end of file on its
+ * channel and decides itself.
  */
 #include <stdbool.h>
 #include <sys/types.h>
@@ -20,11 +33,16 @@ struct spawn {
 	int ns; /* CLONE_NEW* of the namespaces that it gets */
 };
 
-/* Once, early in main(): remember the binary by descriptor and its name. */
+/*
+ * Once, early in main(), before threads: remember the binary by descriptor
+ * (a replaced file or a chroot does not matter then) and its name.
+ */
 int spawn_init(const char *progname);
 /*
  * Returns the child's pid (in our pid namespace) and stores our end of the
- * channel in *fd (close-on-exec, stream socket pair); or -errno.
+ * channel in *fd (close-on-exec, stream socket pair); or -errno.  It waits
+ * until the exec has worked, so a failure of the child's first steps is an
+ * error here and leaves no child.  The caller reaps the child.
  */
 pid_t spawn_child(const struct spawn *, int *fd);
 
@@ -34,5 +52,11 @@ struct spawned {
 	const char *role, *title, *tag;
 };
 bool spawn_is_child(int argc, char **argv, struct spawned *);
+
+/*
+ * Become another program with our own environment and descriptors 0 to 2 and
+ * nothing else of us.  Returns -errno only when it failed.
+ */
+int spawn_replace(const char *path, char *const argv[]);
 
 #endif

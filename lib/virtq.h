@@ -30,8 +30,8 @@ struct virtq {
 	bool broken;
 	uint16_t last_avail; /* next available index to take */
 	uint16_t used_idx; /* next used index to publish */
-	uint16_t signalled_used; /* used_idx at the last interrupt */
-	bool signalled_valid;
+	uint16_t
+	    signalled_used; /* used_idx at the last decision to interrupt */
 	/* host pointers, checked at virtq_init() for the full table length */
 	void *desc;
 	void *avail;

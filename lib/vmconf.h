@@ -10,23 +10,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <limits.h>
 #include <sys/types.h>
 
 struct ibuf;
 
-#define VM_NAME_MAX	63 /* bytes without the NUL */
-#define VM_DISKS_MAX	4
-#define VM_CPUS_MAX	64
-#define VM_CMDLINE_MAX	2047
-#define VM_MEMORY_MIN	(16ULL << 20)
-#define VM_MEMORY_DFLT	(512ULL << 20)
-#define VM_NOGID	((gid_t)-1)
+#define VM_NAME_MAX    63 /* bytes without the NUL */
+#define VM_DISKS_MAX   4
+#define VM_CPUS_MAX    64
+#define VM_CMDLINE_MAX 2047
+#define VM_MEMORY_MIN  (16ULL << 20)
+#define VM_MEMORY_DFLT (512ULL << 20)
+#define VM_MEMORY_MAX  (4ULL << 40)
+#define VM_NOGID       ((gid_t)-1)
+/* Shorter than PATH_MAX so that a whole configuration fits one message. */
+#define VM_PATH_MAX 2047 /* bytes without the NUL */
 
 enum vm_diskfmt { VM_DISK_RAW = 0 };
 
 struct vm_diskconf {
-	char path[PATH_MAX];
+	char path[VM_PATH_MAX + 1];
 	enum vm_diskfmt format;
 	bool readonly;
 };
@@ -43,8 +45,8 @@ struct vmconf {
 	uint32_t cpus; /* 1..VM_CPUS_MAX */
 	uid_t uid; /* owner */
 	gid_t gid; /* owner group or VM_NOGID */
-	char kernel[PATH_MAX]; /* "" = none */
-	char initrd[PATH_MAX];
+	char kernel[VM_PATH_MAX + 1]; /* "" = none */
+	char initrd[VM_PATH_MAX + 1];
 	char cmdline[VM_CMDLINE_MAX + 1];
 	uint32_t ndisks;
 	struct vm_diskconf disk[VM_DISKS_MAX];
@@ -53,6 +55,8 @@ struct vmconf {
 void vmconf_init(struct vmconf *);
 /* Letters, digits, '.', '-', '_'; not beginning with '.', '-' or '_'. */
 bool vmconf_name_ok(const char *);
+/* No control characters; nothing else is said about existence or form. */
+bool vmconf_path_ok(const char *);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */
 int vmconf_size(const char *, uint64_t *bytes);
 

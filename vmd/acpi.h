@@ -18,8 +18,12 @@
 #define ACPI_TABLES_GPA 0x000e0000 /* RSDP first, up to 1 MiB */
 #define ACPI_TABLES_LEN 0x00020000
 
+#define ACPI_IOAPIC_ID 0 /* in the MADT; give it to ioapic_init() too */
+
 struct acpi_pm {
 	uint16_t pm1_status, pm1_enable, pm1_control;
+	uint64_t carries; /* carries of the timer that TMR_STS has seen */
+	bool level; /* of the SCI line */
 	struct line sci; /* level */
 	void (*poweroff)(void *arg); /* S5 was entered */
 	void (*button_read)(void *arg); /* the guest cleared PWRBTN_STS */
@@ -32,6 +36,9 @@ void acpi_pm_init(struct acpi_pm *, struct line sci, struct devenv,
 uint64_t acpi_pm_read(struct acpi_pm *, uint64_t off, unsigned size);
 void acpi_pm_write(struct acpi_pm *, uint64_t off, unsigned size, uint64_t);
 void acpi_pm_power_button(struct acpi_pm *);
+/* The timer's carry, wanted only when the guest enables TMR_EN. */
+void acpi_pm_run(struct acpi_pm *);
+uint64_t acpi_pm_deadline(const struct acpi_pm *);
 
 struct acpi_conf {
 	unsigned cpus;
@@ -40,6 +47,7 @@ struct acpi_conf {
 };
 /* Writes the tables into guest memory; *rsdp is where they start.
  * 0, -EFAULT or -ENOSPC. */
-int acpi_tables(const struct gmem *, const struct acpi_conf *, struct gpa *rsdp);
+int
+acpi_tables(const struct gmem *, const struct acpi_conf *, struct gpa *rsdp);
 
 #endif

@@ -9,6 +9,7 @@
  * Chips never read a clock, open, allocate after init, or end the process.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define DEV_NEVER UINT64_MAX

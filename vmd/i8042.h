@@ -5,9 +5,22 @@
 /* Ports 0x60/0x64 (a keyboard nobody presses; reset pulse), 0x92 and 0xcf9. */
 #include "devenv.h"
 
+#define I8042_QUEUE 8
+
 struct i8042 {
-	uint8_t status, command, cmdbyte, out, outport, port92, cf9;
+	uint8_t status; /* bits other than OBF, IBF and SYS */
+	uint8_t command; /* waiting for its data byte on port 0x60, or 0 */
+	uint8_t ram[32]; /* ram[0] is the command byte */
+	uint8_t out; /* output buffer */
+	uint8_t outport, cf9;
 	bool out_full;
+	bool level;
+	struct i8042_kbd {
+		uint8_t queue[I8042_QUEUE], n; /* bytes to send */
+		uint8_t command; /* waiting for its argument, or 0 */
+		uint8_t last; /* for resend */
+		uint8_t set; /* scan code set */
+	} kbd;
 	struct line irq; /* IRQ 1 */
 	void (*reset)(void *arg);
 	void *arg;

@@ -9,10 +9,13 @@ struct i8259 {
 	struct i8259_chip {
 		uint8_t irr, imr, isr, lines, elcr, elcr_mask;
 		uint8_t base; /* ICW2 */
-		uint8_t icw_step, icw4, prio; /* prio: lowest-priority IR */
-		bool read_isr, poll, special_mask, auto_eoi, rotate_aeoi,
-		    sfnm, single, want_icw4;
+		uint8_t icw3; /* master: IRs with a slave; slave: its number */
+		uint8_t icw_step; /* ICW expected next, 0 when initialised */
+		uint8_t prio; /* lowest-priority IR */
+		bool read_isr, poll, special_mask, auto_eoi, rotate_aeoi, sfnm,
+		    single, want_icw4;
 	} chip[2]; /* 0 master, 1 slave on IR2 */
+	bool out; /* level of INTR */
 	struct line intr; /* INTR to the boot processor (ExtINT) */
 };
 

@@ -9,11 +9,19 @@
 struct mc146818 {
 	uint8_t ram[128];
 	uint8_t index;
-	int64_t offset; /* guest's clock minus host's, seconds */
-	uint64_t periodic_next, update_next, alarm_next; /* now() instants */
+	bool dirty; /* written while running: taken at the next update */
+	uint8_t dow_shift; /* guest's day of the week minus the date's */
+	/* Guest's clock minus host's. */
+	int64_t offset; /* seconds */
+	uint32_t offset_ns; /* and 0..999999999 ns */
+	int64_t second; /* guest's time up to which flags are set */
+	uint64_t cycle; /* and 32768 Hz cycles, for the periodic flag */
+	uint64_t divider; /* now() at which the divider left reset */
+	uint64_t next; /* now() of the next interrupt, or DEV_NEVER */
 	/* Wall clock, seconds since 1970 in UTC, and the fraction in ns. */
 	int64_t (*wall)(void *arg, uint32_t *ns);
 	void *wall_arg;
+	bool level;
 	struct line irq; /* IRQ 8 */
 	struct devenv env;
 };

@@ -18,18 +18,18 @@
  */
 
 /* parent -> vm */
-#define VM_REQUESTS(X)                                                         \
-	X(VM_CONF, 0, "u32 vm id, conf")                                       \
-	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")                      \
-	X(VM_GO, 0, "")                                                        \
-	X(VM_SHUTDOWN, 0, "press the power button")                            \
+#define VM_REQUESTS(X)                                    \
+	X(VM_CONF, 0, "u32 vm id, conf")                  \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)") \
+	X(VM_GO, 0, "")                                   \
+	X(VM_SHUTDOWN, 0, "press the power button")       \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
-#define VM_REPORTS(X)                                                          \
-	X(VM_READY, "")                                                        \
-	X(VM_ERROR, "u32 errno, str one clear line: start failed")             \
-	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit")            \
-	X(VM_DEVSTATE, "u32 disk index, str problem: device needs reset")      \
+#define VM_REPORTS(X)                                                     \
+	X(VM_READY, "")                                                   \
+	X(VM_ERROR, "u32 errno, str one clear line: start failed")        \
+	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit")       \
+	X(VM_DEVSTATE, "u32 disk index, str problem: device needs reset") \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
 enum vm_fdkind {
@@ -48,12 +48,13 @@ enum vm_end {
 };
 
 /* parent -> vioblk */
-#define BLK_REQUESTS(X)                                                        \
-	X(BLK_CONF, 0, "u32 index, u32 format, u32 readonly, u32 vcpus, str serial") \
+#define BLK_REQUESTS(X)                                                   \
+	X(BLK_CONF, 0,                                                    \
+	    "u32 index, u32 format, u32 readonly, u32 vcpus, str serial") \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
 /* vioblk -> parent */
-#define BLK_REPORTS(X)                                                         \
-	X(BLK_READY, "")                                                       \
+#define BLK_REPORTS(X)   \
+	X(BLK_READY, "") \
 	X(BLK_ERROR, "u32 errno, str one clear line")
 
 enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
@@ -65,23 +66,48 @@ enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
  * (device -> driver; the vm process binds it as irqfd, or watches it itself
  * for INTx and masked vectors).
  */
-#define DEV_REQUESTS(X)                                                        \
-	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                        \
-	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")            \
-	X(DEV_SEAL, 0, "no more descriptors")                                  \
-	X(DEV_START, 0, "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
+#define DEV_REQUESTS(X)                                                                                   \
+	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                                                   \
+	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")                                       \
+	X(DEV_SEAL, 0, "no more descriptors")                                                             \
+	X(DEV_START, 0,                                                                                   \
+	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
 	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
-#define DEV_REPORTS(X)                                                         \
-	X(DEV_HELLO, "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
-	X(DEV_SEALED, "")                                                      \
-	X(DEV_RESET_DONE, "")                                                  \
+#define DEV_REPORTS(X)                                                                        \
+	X(DEV_HELLO,                                                                          \
+	    "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
+	X(DEV_SEALED, "")                                                                     \
+	X(DEV_RESET_DONE, "")                                                                 \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
+
+/*
+ * control <-> parent.  The requests of lib/ctl.h go through with the client's
+ * number as message id, and so do the answers.  The parent reads a client's
+ * credentials from the client's own socket: control cannot invent them.
+ * Numbers are never used twice.
+ */
+/* parent -> control */
+#define CONTROL_REQUESTS(X)                                                   \
+	X(CONTROL_LISTEN, 1, "u32 verbose (fd: the listening socket); first") \
+	X(CONTROL_DROP, 0, "id = a client that the parent does not accept")   \
+	X(CONTROL_VERBOSE, 0, "u32 verbose")
+/* control -> parent */
+#define CONTROL_REPORTS(X)                                                  \
+	X(CONTROL_CONNECT, 1, "id = new client (fd: its connected socket)") \
+	X(CONTROL_GONE, 0, "id = a client that left")
+
+/* parent -> probe, then probe -> parent, once */
+#define PROBE_REQUESTS(X) \
+	X(PROBE_FD, 1, "str path of the device (fd: it, open read-write)")
+#define PROBE_REPORTS(X) \
+	X(PROBE_REPORT, 0, "u32 fit (1) or not (0), str lines of the report")
 
 enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    DEV_REQUESTS(X) DEV_REPORTS(X)
+	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X)
+		CONTROL_REPORTS(X) PROBE_REQUESTS(X) PROBE_REPORTS(X)
 #undef X
 };
 

@@ -7,6 +7,9 @@
  * BARs that the guest may size, move and switch off, INTx, capability list.
  * Slot 0 is the host bridge, slot 1 the ISA bridge (PIIX3, PIRQ routing
  * registers 0x60-63), devices from slot 2.  Caller holds the machine lock.
+ *
+ * pci_init() adds its own windows to the port bus: 0xcf8 for dwords only and
+ * 0xcfc-0xcff.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +30,9 @@ enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32 };
 
 struct pci_dev_ops {
 	/* Device-specific configuration space, after the standard header
-	 * (offsets from 0x40); NULL: plain read/write-mask bytes. */
+	 * (offsets from 0x40); NULL: plain read/write-mask bytes.  Both are
+	 * called with off + size inside one dword; cfg_written after the bytes
+	 * were stored under the mask, cfg_read instead of pci_cfg_get(). */
 	void (*cfg_written)(struct pci_dev *, unsigned off, unsigned size);
 	uint32_t (*cfg_read)(struct pci_dev *, unsigned off, unsigned size);
 	/* A BAR was mapped at base or unmapped (decode off, moved). */
@@ -54,7 +59,7 @@ struct pci_dev {
 	uint8_t w1c[256]; /* bits a written one clears */
 	unsigned cap_end; /* allocation of the capability list */
 	struct pci_bar bar[PCI_BARS];
-	bool intx; /* line asserted */
+	bool intx; /* what the device wants, before INTx disable */
 	const struct pci_dev_ops *ops;
 	void *arg;
 };
@@ -64,7 +69,9 @@ struct pci {
 	struct pci_dev *dev[PCI_SLOTS];
 	struct bus *pio, *mmio;
 	uint32_t next_io, next_mmio;
-	struct line gsi[4]; /* INTA..D of the root, n = swizzled pin */
+	struct line gsi[4]; /* PIRQA..D: GSI 16..19 of the IOAPIC */
+	bool root[4]; /* their levels */
+	uint16_t isa_level; /* ISA IRQs asserted by way of PIRQRC */
 	struct pci_dev host, isa;
 };
 
@@ -74,13 +81,20 @@ void pci_init(struct pci *, struct bus *pio, struct bus *mmio,
 int pci_add(struct pci *, struct pci_dev *, const char *name, uint16_t vendor,
     uint16_t device, uint32_t class, uint8_t rev, uint16_t subvendor,
     uint16_t subdevice, const struct pci_dev_ops *, void *arg);
-/* Before the guest runs: a BAR, placed and decoded as firmware would. */
-int pci_add_bar(struct pci_dev *, unsigned bar, enum pci_bar_kind,
-    uint32_t len, const struct bus_ops *);
+/* Takes the function off the bus; its struct may be freed then. */
+void pci_remove(struct pci_dev *);
+/* Before the guest runs: a BAR, placed and decoded as firmware would.
+ * The ops get the struct pci_dev. */
+int pci_add_bar(struct pci_dev *, unsigned bar, enum pci_bar_kind, uint32_t len,
+    const struct bus_ops *);
 /* Offset of a new capability of len bytes (header included), or -ENOSPC. */
 int pci_add_cap(struct pci_dev *, uint8_t id, uint8_t len);
+/* Configuration bytes as they are stored, little-endian; size 1, 2 or 4. */
+uint32_t pci_cfg_get(const struct pci_dev *, unsigned off, unsigned size);
+void pci_cfg_set(struct pci_dev *, unsigned off, unsigned size, uint32_t val);
 void pci_intx(struct pci_dev *, bool level);
-/* The GSI that INTA of slot is wired to: 16 + (slot + pin) % 4 with IOAPIC. */
+/* The GSI that a pin (0 = INTA) of slot is wired to: 16 + (slot + pin) % 4
+ * with IOAPIC. */
 unsigned pci_gsi(unsigned slot, unsigned pin);
 
 #endif

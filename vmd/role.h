@@ -7,7 +7,6 @@
  * passed and calls it; each finds its parent's channel at SPAWN_FD, sets
  * itself up, seals itself and loops.  The return value is the exit status.
  */
-int parent_main(int argc, char **argv);
 int control_main(void);
 int vm_main(void);
 int vioblk_main(void);

@@ -42,6 +42,46 @@ void vmm_route_clear(struct vmm *, unsigned gsi);
 int vmm_route_commit(struct vmm *);
 int vmm_signal_msi(struct vmm *, uint64_t addr, uint32_t data);
 
+struct kvm_cpuid2;
+struct kvm_regs;
+struct kvm_run;
+struct kvm_sregs;
+
+/* What the hypervisor says a vCPU can do; valid as long as the VM. */
+const struct kvm_cpuid2 *vmm_cpuid(const struct vmm *);
+bool vmm_tsc_deadline(const struct vmm *);
+unsigned vmm_ncpus(const struct vmm *);
+
+/*
+ * One vCPU, by its number (which is its APIC id).  Its run page is shared
+ * with the hypervisor; everything but vmm_vcpu_state() is for the thread that
+ * runs the vCPU, or for any thread before it runs.
+ */
+struct vmm_msr {
+	uint32_t index;
+	uint64_t value;
+};
+struct kvm_run *vmm_vcpu_state(const struct vmm *, unsigned cpu);
+int vmm_vcpu_set_cpuid(struct vmm *, unsigned cpu, const struct kvm_cpuid2 *);
+int
+vmm_vcpu_set_msrs(struct vmm *, unsigned cpu, const struct vmm_msr *, size_t n);
+int vmm_vcpu_get_regs(struct vmm *, unsigned cpu, struct kvm_regs *);
+int vmm_vcpu_set_regs(struct vmm *, unsigned cpu, const struct kvm_regs *);
+int vmm_vcpu_get_sregs(struct vmm *, unsigned cpu, struct kvm_sregs *);
+int vmm_vcpu_set_sregs(struct vmm *, unsigned cpu, const struct kvm_sregs *);
+/* Until the next exit. -EINTR: kicked; -EAGAIN: still waits for a SIPI. */
+int vmm_vcpu_run(struct vmm *, unsigned cpu);
+/* Hand an ExtINT to a vCPU that is ready for one. */
+int vmm_vcpu_interrupt(struct vmm *, unsigned cpu, uint8_t vector);
+
+/* For the host probe: what the device says before any VM exists. */
+struct vmm_info {
+	int api; /* KVM_GET_API_VERSION */
+	unsigned max_vcpus;
+	const char *missing; /* a capability that we need, or NULL */
+};
+int vmm_query(int devfd, struct vmm_info *);
+
 /* The ioctls that a sealed vm process needs; fills at most max rows and
  * returns the number.  vCPU descriptors sit at fixed aligned numbers. */
 size_t vmm_seal_list(const struct vmm *, struct sandbox_ioctl *, size_t max);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Encoders and decoders of the control protocol's composite fields.  What is
+ * read here comes from another process, possibly a hostile one: a getter
+ * fills its output only when the whole field is within its limits.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "imsg.h"
+
+int
+ctl_put_str(struct ibuf *buf, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n > UINT16_MAX)
+		return -ENAMETOOLONG;
+	if (ibuf_add_n16(buf, n) == -1 || ibuf_add(buf, s, n) == -1)
+		return -errno;
+	return 0;
+}
+
+int
+ctl_get_str(struct ibuf *buf, char *s, size_t len)
+{
+	uint16_t n;
+
+	if (ibuf_get_n16(buf, &n) == -1 || n >= len || n > ibuf_size(buf))
+		return -EBADMSG;
+	if (memchr(ibuf_data(buf), '\0', n) != NULL)
+		return -EBADMSG;
+	if (ibuf_get(buf, s, n) == -1)
+		return -EBADMSG;
+	s[n] = '\0';
+	return 0;
+}
+
+int
+ctl_target_put(struct ibuf *buf, const struct ctl_target *t)
+{
+	if (ibuf_add_n32(buf, t->id) == -1)
+		return -errno;
+	return ctl_put_str(buf, t->name);
+}
+
+int
+ctl_target_get(struct ibuf *buf, struct ctl_target *out)
+{
+	struct ctl_target t;
+
+	memset(&t, 0, sizeof(t));
+	if (ibuf_get_n32(buf, &t.id) == -1 ||
+	    ctl_get_str(buf, t.name, sizeof(t.name)) != 0)
+		return -EBADMSG;
+	*out = t;
+	return 0;
+}
+
+int
+ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
+{
+	int error;
+
+	if (ibuf_add_n32(buf, vm->id) == -1)
+		return -errno;
+	if ((error = ctl_put_str(buf, vm->name)) != 0)
+		return error;
+	if (ibuf_add_n32(buf, vm->state) == -1 ||
+	    ibuf_add_n32(buf, vm->pid) == -1 ||
+	    ibuf_add_n32(buf, vm->cpus) == -1 ||
+	    ibuf_add_n64(buf, vm->maxmem) == -1 ||
+	    ibuf_add_n64(buf, vm->curmem) == -1)
+		return -errno;
+	if ((error = ctl_put_str(buf, vm->tty)) != 0)
+		return error;
+	if (ibuf_add_n32(buf, vm->uid) == -1 ||
+	    ibuf_add_n32(buf, vm->gid) == -1)
+		return -errno;
+	return ctl_put_str(buf, vm->problem);
+}
+
+int
+ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
+{
+	struct ctl_vm vm;
+
+	memset(&vm, 0, sizeof(vm));
+	if (ibuf_get_n32(buf, &vm.id) == -1 ||
+	    ctl_get_str(buf, vm.name, sizeof(vm.name)) != 0 ||
+	    ibuf_get_n32(buf, &vm.state) == -1 ||
+	    ibuf_get_n32(buf, &vm.pid) == -1 ||
+	    ibuf_get_n32(buf, &vm.cpus) == -1 ||
+	    ibuf_get_n64(buf, &vm.maxmem) == -1 ||
+	    ibuf_get_n64(buf, &vm.curmem) == -1 ||
+	    ctl_get_str(buf, vm.tty, sizeof(vm.tty)) != 0 ||
+	    ibuf_get_n32(buf, &vm.uid) == -1 ||
+	    ibuf_get_n32(buf, &vm.gid) == -1 ||
+	    ctl_get_str(buf, vm.problem, sizeof(vm.problem)) != 0)
+		return -EBADMSG;
+	if (vm.state > CTL_ST_PAUSED)
+		return -EBADMSG;
+	*out = vm;
+	return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LIB_DISK_H
+#define LIB_DISK_H
+
+/*
+ * A virtual disk in an image of some format: a small table of operations per
+ * format, all asynchronous over aio.h.  One struct disk serves several
+ * threads, each with its own struct aio.
+ *
+ * Invariants
+ *  1. disk_start() checks range and access mode before a format sees the
+ *     request; formats never see a request beyond disk_size().
+ *  2. Requests are independent of each other.  What is done before a
+ *     DISK_FLUSH is started is durable when that flush is done without error.
+ *  3. Once a flush failed, the kernel has dropped what it could not write:
+ *     all later flushes fail as well.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include "aio.h"
+#include "vmconf.h"
+
+#define DISK_SECTOR 512
+
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH,
+	DISK_DISCARD, /* the range's content becomes undefined */
+	DISK_ZERO, /* the range reads as zeroes, storage stays */
+	DISK_ZERO_UNMAP, /* the same, storage may be given back */
+};
+
+struct disk;
+
+struct disk_req {
+	enum disk_op op;
+	bool durable; /* on stable storage before it is done */
+	struct iovec *iov; /* READ and WRITE; consumed */
+	unsigned niov;
+	uint64_t off, len; /* bytes */
+	/* Called from aio_run(); 0 or -errno (-EOPNOTSUPP: cannot). */
+	void (*done)(struct disk_req *, int error);
+	/* private to disk_*.c */
+	struct disk *disk;
+	struct aio *aio;
+	struct aio_req areq;
+	struct iovec tail; /* of a fill with zeroes */
+	uint64_t pos; /* bytes done */
+	unsigned step; /* method in use */
+	unsigned tries;
+};
+
+/* Takes fd.  The image is locked by whoever opened it.  0 or -errno. */
+int disk_open(struct disk **, enum vm_diskfmt, int fd, bool readonly);
+void disk_close(struct disk *);
+
+uint64_t disk_size(const struct disk *); /* bytes, whole sectors */
+/* Bytes of the image that do not make up a sector and are not used. */
+unsigned disk_cut(const struct disk *);
+uint32_t disk_block(const struct disk *); /* bytes: best I/O granularity */
+bool disk_can_discard(const struct disk *);
+int disk_fd(const struct disk *); /* for struct aio_conf; stays ours */
+
+/* 0: done() will be called.  Otherwise refused and done() is not called:
+ * -EROFS, -EINVAL (beyond the end, or empty), -EOPNOTSUPP. */
+int disk_start(struct disk *, struct aio *, struct disk_req *);
+
+#endif

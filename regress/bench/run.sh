@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# usage: run.sh [boot | wall | memory | disk] ...	(`make bench')
+#
+# Our VMs against QEMU's on the same host: the lab.  Instruction counts come
+# from a lab with a deterministic clock (one instruction is one nanosecond,
+# one CPU) and repeat to a part in a thousand; wall times and IOPS depend on
+# what else this machine does, only their ratios mean something.
+
+# shellcheck source=../lab/env.sh
+. "$(dirname "$0")/../lab/env.sh"
+cd "$top"
+B=${B:-build}
+tmp=$(mktemp -d)
+table=$tmp/table
+trap 'rm -rf "$tmp"' EXIT
+eval "$(regress/guest/build)"
+: "${guest_disk:?}"
+opts=(-g "$guest_disk")
+# The guest's program is one more cpio behind the tiny guest's.
+if [[ -x $B/regress/bench/blkbench ]]; then
+	install -D "$B/regress/bench/blkbench" "$tmp/extra/bin/blkbench"
+	(cd "$tmp/extra" && find . | cpio --quiet -o -H newc -R 0:0) \
+	    >"$tmp/extra.cpio"
+	opts+=(-x "$tmp/extra.cpio=bench/extra.cpio")
+fi
+# Without a build of ours, QEMU alone.
+[[ -x $B/vmd/vmd ]] || opts+=(-n)
+
+# inside PREFIX LAB-OPTION... -- FIGURE: runs it, keeps and shows its lines.
+inside() {
+	local prefix=$1 o=()
+	shift
+	while [[ $1 != -- ]]; do
+		o+=("$1")
+		shift
+	done
+	say "measuring: $prefix"
+	regress/lab/run "${opts[@]}" "${o[@]}" regress/bench/inside.sh "$2" |
+	    tee /dev/stderr | grep -v '^#' | sed "s/^/$prefix/" >>"$table"
+}
+
+render() {
+	awk '
+	function ratio(a, b) {
+		return a > 0 && b > 0 ? sprintf("%.2f", a / b) : "-"
+	}
+	function shown(f, v) {
+		if (v == "" || v == "-")
+			return "-"
+		if (f ~ /^instructions/)
+			return sprintf("%.3f G", v / 1e6)
+		if (f ~ /^wall/)
+			return sprintf("%.2f s", v / 1e6)
+		if (f ~ /pss/)
+			return sprintf("%.1f MiB", v / 1024)
+		if (f ~ /seq/)
+			return sprintf("%.1f MB/s", v)
+		return sprintf("%d IOPS", v)
+	}
+	{
+		if (!($1 in seen)) {
+			seen[$1] = 1
+			order[++n] = $1
+		}
+		v[$1, $2] = $3
+	}
+	END {
+		printf "%-28s %12s %12s %12s %8s %8s\n", "", "vmm", "-M pc",
+		    "-M microvm", "/pc", "/microvm"
+		for (i = 1; i <= n; i++) {
+			f = order[i]
+			printf "%-28s %12s %12s %12s %8s %8s\n", f,
+			    shown(f, v[f, "vmm"]), shown(f, v[f, "pc"]),
+			    shown(f, v[f, "microvm"]),
+			    ratio(v[f, "vmm"], v[f, "pc"]),
+			    ratio(v[f, "vmm"], v[f, "microvm"])
+		}
+	}' "$table"
+}
+
+[[ $# -gt 0 ]] || set -- boot wall memory disk
+for what in "$@"; do
+	case $what in
+	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- boot ;;
+	wall) inside wall- -c 2 -m 2048 -t 600 -- boot ;;
+	memory) inside '' -c 2 -m 2048 -t 300 -- memory ;;
+	disk) inside '' -c 2 -m 2560 -t 1200 -- disk ;;
+	*) die "usage: run.sh [boot | wall | memory | disk] ..." ;;
+	esac
+done
+render

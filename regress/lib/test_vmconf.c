@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "imsg.h"
+#include "vmconf.h"
+
+static void
+test_names(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok;
+	} rows[] = {
+		{ "web", true },
+		{ "0", true },
+		{ "a.b-c_d", true },
+		{ "", false },
+		{ ".web", false },
+		{ "-web", false },
+		{ "_web", false },
+		{ "a/b", false },
+		{ "a b", false },
+		{ "a\nb", false },
+		{ "\xc3\xa4", false },
+		{ "..", false },
+	};
+	char name[VM_NAME_MAX + 2];
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(vmconf_name_ok(rows[i].name), rows[i].ok);
+	memset(name, 'n', sizeof(name));
+	name[VM_NAME_MAX] = '\0';
+	assert_true(vmconf_name_ok(name));
+	name[VM_NAME_MAX] = 'n';
+	name[VM_NAME_MAX + 1] = '\0';
+	assert_false(vmconf_name_ok(name));
+}
+
+static void
+test_sizes(void **state)
+{
+	static const struct {
+		const char *s;
+		int error;
+		uint64_t bytes;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "1048576", 0, 1048576 },
+		{ "512B", 0, 512 },
+		{ "1k", 0, 1024 },
+		{ "512M", 0, 512ULL << 20 },
+		{ "1.5g", 0, 3ULL << 29 },
+		{ ".5K", 0, 512 },
+		{ "0.0000000000000000001E", 0, 0 },
+		{ "1.999999999999999999999999K", 0, 2047 },
+		{ "7E", 0, 7ULL << 60 },
+		{ "8E", -ERANGE, 0 },
+		{ "17592186044416M", -ERANGE, 0 },
+		{ "9223372036854775807", 0, INT64_MAX },
+		{ "9223372036854775808", -ERANGE, 0 },
+		{ "18446744073709551616", -ERANGE, 0 },
+		{ "99999999999999999999999999999999999999999999", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ ".", -EINVAL, 0 },
+		{ "M", -EINVAL, 0 },
+		{ "-1", -EINVAL, 0 },
+		{ "+1", -EINVAL, 0 },
+		{ " 1", -EINVAL, 0 },
+		{ "1 M", -EINVAL, 0 },
+		{ "1MB", -EINVAL, 0 },
+		{ "1Q", -EINVAL, 0 },
+		{ "0x10", -EINVAL, 0 },
+		{ "1..5M", -EINVAL, 0 },
+	};
+	uint64_t bytes;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bytes = 12345;
+		assert_int_equal(vmconf_size(rows[i].s, &bytes), rows[i].error);
+		assert_int_equal(
+		    bytes, rows[i].error == 0 ? rows[i].bytes : 12345);
+	}
+}
+
+static void
+fill(struct vmconf *c)
+{
+	uint32_t i;
+
+	vmconf_init(c);
+	strcpy(c->name, "web");
+	c->flags = VM_F_DISABLED;
+	c->memory = 64 << 20;
+	c->cpus = 4;
+	c->uid = 1000;
+	c->gid = 100;
+	strcpy(c->kernel, "/boot/vmlinuz");
+	strcpy(c->initrd, "/boot/initrd");
+	strcpy(c->cmdline, "console=ttyS0");
+	c->ndisks = VM_DISKS_MAX;
+	for (i = 0; i < c->ndisks; i++) {
+		snprintf(
+		    c->disk[i].path, sizeof(c->disk[i].path), "/srv/disk%u", i);
+		c->disk[i].readonly = i % 2;
+	}
+}
+
+static void
+test_round_trip(void **state)
+{
+	struct ibuf *buf = ibuf_dynamic(0, 65536);
+	struct vmconf *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
+	uint32_t i;
+
+	fill(a);
+	assert_int_equal(vmconf_put(buf, a), 0);
+	assert_int_equal(vmconf_get(buf, b), 0);
+	assert_int_equal(ibuf_size(buf), 0);
+	assert_string_equal(a->name, b->name);
+	assert_int_equal(a->flags, b->flags);
+	assert_int_equal(a->memory, b->memory);
+	assert_int_equal(a->cpus, b->cpus);
+	assert_int_equal(a->uid, b->uid);
+	assert_int_equal(a->gid, b->gid);
+	assert_string_equal(a->kernel, b->kernel);
+	assert_string_equal(a->initrd, b->initrd);
+	assert_string_equal(a->cmdline, b->cmdline);
+	assert_int_equal(a->ndisks, b->ndisks);
+	for (i = 0; i < a->ndisks; i++) {
+		assert_string_equal(a->disk[i].path, b->disk[i].path);
+		assert_int_equal(a->disk[i].readonly, b->disk[i].readonly);
+	}
+	ibuf_free(buf);
+	free(a);
+	free(b);
+}
+
+/* The largest configuration there can be fits one message. */
+static void
+test_largest(void **state)
+{
+	struct ibuf *buf =
+	    ibuf_dynamic(0, MAX_IMSGSIZE - sizeof(struct imsg_hdr));
+	struct vmconf *c = malloc(sizeof(*c));
+	uint32_t i;
+
+	fill(c);
+	memset(c->name, 'n', VM_NAME_MAX);
+	memset(c->kernel + 1, 'k', VM_PATH_MAX - 1);
+	memset(c->initrd + 1, 'i', VM_PATH_MAX - 1);
+	memset(c->cmdline, 'c', VM_CMDLINE_MAX);
+	for (i = 0; i < c->ndisks; i++)
+		memset(c->disk[i].path + 1, 'd', VM_PATH_MAX - 1);
+	assert_int_equal(vmconf_put(buf, c), 0);
+	assert_int_equal(vmconf_get(buf, c), 0);
+	ibuf_free(buf);
+	free(c);
+}
+
+/* Cut anywhere, it is refused, and the output is untouched. */
+static void
+test_truncated(void **state)
+{
+	struct ibuf *buf = ibuf_dynamic(0, 65536), view;
+	struct vmconf *c = malloc(sizeof(*c));
+	size_t len, n;
+
+	fill(c);
+	assert_int_equal(vmconf_put(buf, c), 0);
+	len = ibuf_size(buf);
+	memset(c, 0x5a, sizeof(*c));
+	for (n = 0; n < len; n++) {
+		ibuf_from_buffer(&view, ibuf_data(buf), n);
+		assert_int_equal(vmconf_get(&view, c), -EBADMSG);
+		assert_int_equal(c->name[0], 0x5a);
+	}
+	ibuf_free(buf);
+	free(c);
+}
+
+enum spoil {
+	NAME,
+	NAME_EMPTY,
+	FLAGS,
+	MEMORY_SMALL,
+	MEMORY_LARGE,
+	MEMORY_ODD,
+	CPUS_ZERO,
+	CPUS_MANY,
+	PATH_CONTROL,
+	DISK_RELATIVE,
+	DISK_EMPTY,
+	DISK_FORMAT,
+	SPOILS
+};
+
+static void
+spoil(struct vmconf *c, enum spoil how)
+{
+	switch (how) {
+	case NAME:
+		strcpy(c->name, "a/b");
+		break;
+	case NAME_EMPTY:
+		c->name[0] = '\0';
+		break;
+	case FLAGS:
+		c->flags = 1u << 31;
+		break;
+	case MEMORY_SMALL:
+		c->memory = 1 << 20;
+		break;
+	case MEMORY_LARGE:
+		c->memory = UINT64_MAX & ~0xfffffULL;
+		break;
+	case MEMORY_ODD:
+		c->memory++;
+		break;
+	case CPUS_ZERO:
+		c->cpus = 0;
+		break;
+	case CPUS_MANY:
+		c->cpus = VM_CPUS_MAX + 1;
+		break;
+	case PATH_CONTROL:
+		strcpy(c->kernel, "/boot/a\nb");
+		break;
+	case DISK_RELATIVE:
+		strcpy(c->disk[0].path, "disk");
+		break;
+	case DISK_EMPTY:
+		c->disk[0].path[0] = '\0';
+		break;
+	case DISK_FORMAT:
+		c->disk[0].format = 77;
+		break;
+	case SPOILS:
+		break;
+	}
+}
+
+static void
+test_out_of_range(void **state)
+{
+	struct vmconf *c = malloc(sizeof(*c));
+	struct ibuf *buf;
+	int how;
+
+	for (how = 0; how < SPOILS; how++) {
+		buf = ibuf_dynamic(0, 65536);
+		fill(c);
+		spoil(c, (enum spoil)how);
+		assert_int_equal(vmconf_put(buf, c), 0);
+		assert_int_equal(vmconf_get(buf, c), -EBADMSG);
+		ibuf_free(buf);
+	}
+	free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_out_of_range),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,114 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# `make setup': the Debian packages that building and testing need.  Does and
+# prints nothing when all are there.  QEMU comes from backports if this
+# machine can have it: the older one has a fault in its software SVM that ends
+# the lab when a guest writes CR8 while an interrupt is pending.
+
+set -euo pipefail
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+packages="
+	build-essential bison pkg-config libevent-dev libbsd-dev libseccomp-dev
+	liburing-dev libcap-ng-dev libcmocka-dev libjansson-dev zlib1g-dev
+	libzstd-dev mandoc sparse cppcheck clang clang-format shellcheck
+	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
+	fakeroot uidmap acpica-tools expect socat jq procps
+	debian-archive-keyring"
+list=/etc/apt/sources.list.d/vmm-backports.list
+updated=''
+
+say() { echo "setup: $*"; }
+
+as_root() {
+	if [[ $(id -u) = 0 ]]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo --preserve-env=DEBIAN_FRONTEND "$@"
+	else
+		say "must be root to run: $*" >&2
+		exit 1
+	fi
+}
+
+installed() {
+	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) = \
+	    installed ]]
+}
+
+update() {
+	[[ -z $updated ]] || return 0
+	say "refreshing the package lists"
+	as_root apt-get -qq update
+	updated=y
+}
+
+install_missing() {
+	local p missing=()
+	for p in $packages; do
+		installed "$p" || missing+=("$p")
+	done
+	[[ ${#missing[@]} -gt 0 ]] || return 0
+	update
+	say "installing ${missing[*]}"
+	as_root apt-get -qq -y --no-install-recommends install \
+	    "${missing[@]}" >/dev/null
+}
+
+# The machine's own mirror of suite bookworm, "" when there is none.
+mirror() {
+	# shellcheck disable=SC2016
+	apt-get indextargets --format \
+	    '$(CREATED_BY)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)' |
+	    awk -F'|' '$1 == "Packages" && $2 == "bookworm" &&
+		$3 == "main" && !n++ { print $4 }'
+}
+
+has_backports() {
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(CODENAME)' |
+	    grep -qx bookworm-backports
+}
+
+qemu_in_backports() {
+	apt-cache madison qemu-system-x86 2>/dev/null |
+	    grep -q bookworm-backports
+}
+
+add_backports() {
+	local url
+	has_backports && return 0
+	url=$(mirror)
+	[[ -n $url ]] || return 1
+	say "adding bookworm-backports from this machine's mirror ($list)"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+	    "$url bookworm-backports main" | as_root tee "$list" >/dev/null
+	updated=''
+	update && qemu_in_backports && return 0
+	say "the mirror has no bookworm-backports"
+	as_root rm -f "$list"
+	updated=''
+	update
+	return 1
+}
+
+# The three packages of QEMU depend on each other by version.
+install_qemu() {
+	local from=()
+	installed qemu-system-x86 && return 0
+	# shellcheck source=/dev/null
+	if [[ $(. /etc/os-release && echo "${VERSION_CODENAME:-}") = \
+	    bookworm ]] && add_backports; then
+		update
+		qemu_in_backports && from=(-t bookworm-backports)
+	else
+		update
+	fi
+	say "installing qemu-system-x86 ${from[*]}"
+	as_root apt-get -qq -y --no-install-recommends "${from[@]}" install \
+	    qemu-system-x86 >/dev/null
+}
+
+install_missing
+install_qemu

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# vmd itself: start, probe, reload, end, the shape of its processes.
+limit=60
+
+t_check_says_this_host_is_fit() {
+	vmctl check | tee "$T/check"
+	grep -q /dev/kvm "$T/check"
+}
+
+t_check_tells_why_not() {
+	unfit vmctl check -k /dev/null
+	unfit vmctl check -k /dev/nothing
+	says "No such file"
+}
+
+t_starts_and_ends() {
+	mark
+	vmd_up </dev/null
+	[[ $(stat -c %a "$sock") = 660 ]]
+	vmctl status | head -n 1 | tee "$T/head"
+	[[ $(tr -s ' ' <"$T/head") = \
+	    " ID PID VCPUS MAXMEM CURMEM TTY OWNER STATE NAME" ]]
+	[[ $(vmctl status -j | jq length) = 0 ]]
+	vmd_down
+	[[ ! -e $sock ]]
+	clean 5
+}
+
+t_second_daemon_is_refused() {
+	vmd_up </dev/null
+	not timeout 20 vmd -d -f "$T/vm.conf" 2>"$T/second.log"
+	cat "$T/second.log"
+	vmctl status
+}
+
+t_sighup_reloads() {
+	local up
+	tiny one idle | vmd_up
+	tiny two idle >>"$T/vm.conf"
+	up=$vmd_pid
+	kill -HUP "$up"
+	within 10 eval '[[ $(field two state) = stopped ]]'
+	[[ $(field one state) = stopped ]]
+	# A broken file changes nothing.
+	echo 'vm {' >>"$T/vm.conf"
+	kill -HUP "$up"
+	sleep 1
+	[[ $(vmctl status -j | jq length) = 2 ]]
+}
+
+t_enabled_vm_starts_by_itself() {
+	tiny one idle | grep -v disable | vmd_up
+	becomes one running 20
+}
+
+t_sigterm_ends_running_vms() {
+	mark
+	tiny one idle 'memory 128M' | vmd_up
+	vmctl start one
+	becomes one running 10
+	vmd_down
+	clean 5
+}
+
+t_names_and_prefixes() {
+	tiny one idle | vmd_up
+	vmctl stat one >/dev/null
+	not vmctl sta one 2>"$T/err"
+	grep -q "ambiguous argument" "$T/err"
+	not vmctl frobnicate 2>"$T/err"
+	grep -q "unknown argument" "$T/err"
+	not vmctl status nobody
+}
+
+# Each process of a VM: its own ids, empty root, nothing it could use.
+t_processes_are_confined() {
+	local p s n=0
+	truncate -s 16M "$T/disk"
+	tiny one idle 'memory 128M' "disk \"$T/disk\"" | vmd_up
+	vmctl start one
+	for p in $(vmd_processes); do
+		[[ $p != "$vmd_pid" ]] || continue
+		s=/proc/$p/status
+		n=$((n + 1))
+		say "$p $(tr '\0' ' ' <"/proc/$p/cmdline")"
+		grep -Eq '^Uid:\s+([1-9][0-9]*)\s+\1\s+\1\s+\1$' "$s"
+		grep -Eq '^Gid:\s+([1-9][0-9]*)\s+\1\s+\1\s+\1$' "$s"
+		grep -Eq '^Groups:\s*$' "$s"
+		grep -Eq '^CapPrm:\s+0+$' "$s"
+		grep -Eq '^CapEff:\s+0+$' "$s"
+		grep -Eq '^CapBnd:\s+0+$' "$s"
+		grep -Eq '^NoNewPrivs:\s+1$' "$s"
+		grep -Eq '^Seccomp:\s+2$' "$s"
+		grep -Eq '^Max core file size +0 +0' "/proc/$p/limits"
+		[[ -z $(ls -A "/proc/$p/root/") ]]
+	done
+	# control, vm, vioblk0
+	[[ $n = 3 ]] || fail "$n confined processes"
+	for p in $(vm_processes one); do
+		for s in mnt net ipc; do
+			[[ $(readlink "/proc/$p/ns/$s") != \
+			    $(readlink "/proc/1/ns/$s") ]] ||
+				fail "$p shares the $s namespace"
+		done
+	done
+}
+
+t_own_address_space_layout() {
+	local p
+	tiny one idle 'memory 128M' | vmd_up
+	vmctl start one
+	for p in $(vmd_processes); do
+		head -n 1 "/proc/$p/maps" | cut -d- -f1
+	done | sort | uniq -d >"$T/same"
+	[[ ! -s $T/same ]]
+}

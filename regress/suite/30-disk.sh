@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# The block device: what was written and flushed is there, and its I/O does
+# not wake the vm process.
+limit=180
+
+t_checksum_survives_stop_and_start() {
+	local sum
+	truncate -s 300M "$T/disk"
+	{
+		tiny writer writeidle,256 'memory 512M' "disk \"$T/disk\""
+		tiny reader sum,256 'memory 512M' "disk \"$T/disk\""
+	} | vmd_up
+	start writer
+	prints writer "tiny: idle" 120
+	sum=$(value writer sum)
+	[[ $sum =~ ^[0-9a-f]{32} ]]
+	vmctl stop -w writer
+	stopped writer 1
+	printed writer "power button"
+	# The host's view, then the guest's.
+	[[ $(head -c 256M "$T/disk" | md5sum) = "$sum" ]]
+	start reader
+	prints reader "tiny: end" 120
+	[[ $(value reader sum) = "$sum" ]]
+}
+
+t_image_is_locked() {
+	truncate -s 8M "$T/disk"
+	{
+		tiny one idle "disk \"$T/disk\""
+		tiny two idle "disk \"$T/disk\""
+	} | vmd_up
+	vmctl start one
+	mark
+	refused vmctl start two
+	clean 5
+	vmctl stop -fw one
+	vmctl start two
+}
+
+# Sum over the tasks that are not vCPUs: the event loop.
+wakeups() {
+	local t sum=0
+	for t in /proc/"$1"/task/*; do
+		grep -q '^vcpu' "$t/comm" && continue
+		sum=$((sum + $(awk '/^voluntary_ctxt_switches/ { print $2 }' \
+		    "$t/status")))
+	done
+	echo "$sum"
+}
+
+# Exits of the vCPUs that reached user space for MMIO or ports.
+user_exits() {
+	local f sum=0
+	for f in /sys/kernel/debug/kvm/"$1"-*/vcpu0/{mmio_exits,io_exits}; do
+		[[ -r $f ]] && sum=$((sum + $(cat "$f")))
+	done
+	echo "$sum"
+}
+
+t_vm_process_sleeps_during_io() {
+	local pid a b x y
+	mountpoint -q /sys/kernel/debug ||
+		mount -t debugfs debugfs /sys/kernel/debug
+	truncate -s 32M "$T/disk"
+	tiny one io,4000 "disk \"$T/disk\"" | vmd_up
+	start one
+	pid=$(field one pid)
+	prints one "tiny: io begins" 60
+	a=$(wakeups "$pid") x=$(user_exits "$pid")
+	prints one "tiny: io ends" 90
+	b=$(wakeups "$pid") y=$(user_exits "$pid")
+	say "4000 reads: $((b - a)) wake-ups, $((y - x)) exits to user space"
+	# The console's own few lines and the clock are allowed.
+	((b - a < 200)) || fail "the vm process woke $((b - a)) times"
+	((y - x < 400)) || fail "$((y - x)) exits to the vm process"
+}

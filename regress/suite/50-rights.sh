@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# Who may do what (every command tried both ways).  alice owns va; bob is in
+# ops, which owns vb; eve may use the socket and owns nothing; mallory may not
+# even connect.
+limit=90
+
+setup_rights() {
+	{
+		echo 'socket owner root:vmusers'
+		tiny va idle 'memory 64M' 'owner alice'
+		tiny vb idle 'memory 64M' 'owner :ops'
+		tiny vr idle 'memory 64M'
+	} | vmd_up
+}
+
+off() {
+	local v
+	for v in va vb vr; do vmctl stop -fw "$v" 2>/dev/null || true; done
+}
+
+t_mallory_cannot_connect() {
+	setup_rights
+	refused as mallory vmctl status
+	says "$sock.*Permission denied"
+}
+
+t_everybody_may_look() {
+	local u
+	setup_rights
+	for u in alice bob eve root; do
+		as "$u" vmctl status va
+		as "$u" vmctl status -j | jq -e 'length == 3'
+	done
+	vmctl start va
+	as eve vmctl wait va &
+	vmctl stop -f va
+	wait $!
+}
+
+# start and stop: exactly one's own.
+t_start_and_stop() {
+	local u v own
+	setup_rights
+	for u in alice bob eve root; do
+		for v in va vb vr; do
+			case $u$v in
+			aliceva | bobvb | root*) own=y ;;
+			*) own=n ;;
+			esac
+			say "$u $v $own"
+			if [[ $own = y ]]; then
+				as "$u" vmctl start "$v"
+				as "$u" vmctl stop -fw "$v"
+			else
+				refused as "$u" vmctl start "$v"
+				vmctl start "$v"
+				not as "$u" vmctl stop "$v"
+				not as "$u" vmctl stop -f "$v"
+				in_state "$v" running
+				vmctl stop -fw "$v"
+			fi
+			stopped "$v" 5
+		done
+	done
+}
+
+t_consoles() {
+	local tty
+	setup_rights
+	vmctl start va
+	vmctl start vb
+	vmctl start vr
+	tty=$(field va tty)
+	[[ $(stat -c %U "$tty") = alice ]]
+	as alice sh -c ": <>$tty"
+	! as bob sh -c ": <>$tty" || fail "bob opens $tty"
+	! as eve sh -c ": <>$tty" || fail "eve opens $tty"
+	tty=$(field vb tty)
+	as bob sh -c ": <>$tty"
+	! as alice sh -c ": <>$tty" || fail "alice opens $tty"
+	tty=$(field vr tty)
+	! as alice sh -c ": <>$tty" || fail "alice opens $tty"
+	! as eve vmctl console vr </dev/null || fail "eve attaches"
+	off
+}
+
+t_root_only() {
+	local u
+	setup_rights
+	cp "$G/vmlinuz" "$T/kernel"
+	chmod 444 "$T/kernel"
+	for u in alice bob eve; do
+		refused as "$u" vmctl log verbose
+		refused as "$u" vmctl start -b "$T/kernel" -m 64M "x$u"
+	done
+	[[ $(vmctl status -j | jq length) = 3 ]]
+	vmctl log verbose
+	vmctl log brief
+}
+
+t_vmd_needs_root() {
+	: >"$T/vm.conf"
+	refused as alice vmd -d -f "$T/vm.conf"
+	says "root"
+	as alice vmd -n -f "$T/vm.conf"
+}
+
+t_user_cannot_use_the_device_node() {
+	chmod 600 /dev/kvm
+	unfit as alice vmctl check
+	says "Permission denied"
+}

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# A stock Debian: login, a file that survives, clean shutdown on request.
+limit=240
+
+t_login_stop_and_start_again() {
+	debian deb 'memory 512M' 'cpus 2' | vmd_up
+	mark
+	vmctl start deb
+	expect -f debian.exp deb 'echo kept >/kept; sync; uname -a'
+	vmctl stop deb
+	stopped deb 90
+	clean 5
+	vmctl start deb
+	expect -f debian.exp deb 'cat /kept; journalctl -b -1 -p err -q | cat' \
+	    kept
+	vmctl stop -w deb
+}
+
+t_cu_works_too() {
+	debian deb 'memory 512M' 'cpus 1' | vmd_up
+	vmctl start deb
+	DEB_CONSOLE="cu -l $(field deb tty)" expect -f debian.exp deb hostname \
+	    debian
+	vmctl stop -fw deb
+}

@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# usage: all.sh [pattern ...]
+#
+# The lab suite: every test of every file NN-*.sh, or those whose "file/test"
+# matches a pattern.  A test has the time that its file says (limit=SECONDS).
+# The last line counts them.
+
+cd "$(dirname "$0")" || exit 125
+passed=0 failed=0 skipped=0
+mkdir -p /lab/out
+
+wanted() {
+	local p
+	[ $# -gt 1 ] || return 0
+	for p in "${@:2}"; do
+		# shellcheck disable=SC2053 # a pattern
+		[[ $1 = *$p* ]] && return 0
+	done
+	return 1
+}
+
+# The users of the permission tests; see 50-rights.sh.
+users() {
+	local u
+	groupadd vmusers
+	groupadd ops
+	for u in alice bob eve mallory; do useradd -M -s /bin/bash "$u"; done
+	for u in alice bob eve; do usermod -aG vmusers "$u"; done
+	usermod -aG ops bob
+}
+
+one() { # FILE FUNCTION LIMIT
+	local name=${1%.sh}/${2#t_} log rc=0 t0=$SECONDS
+	log=/lab/out/${name//\//.}.log
+	timeout -k 20 "$3" ./one.sh "$1" "$2" >"$log" 2>&1 </dev/null || rc=$?
+	case $rc in
+	0)
+		passed=$((passed + 1))
+		echo "ok    $name ($((SECONDS - t0)) s)"
+		;;
+	77)
+		skipped=$((skipped + 1))
+		echo "skip  $name: $(sed -n 's/^SKIPPED: //p' "$log")"
+		;;
+	*)
+		failed=$((failed + 1))
+		[ "$rc" != 124 ] || echo "FAILED: time limit of $3 s" >>"$log"
+		echo "FAIL  $name ($((SECONDS - t0)) s)"
+		tail -n 45 "$log" | sed 's/^/      | /'
+		;;
+	esac
+}
+
+users
+for f in [0-9][0-9]-*.sh; do
+	limit=$(sed -n 's/^limit=//p' "$f")
+	while read -r t; do
+		wanted "${f%.sh}/${t#t_}" "$@" && one "$f" "$t" "${limit:-120}"
+	done < <(sed -n 's/^\(t_[a-z0-9_]*\)() {.*/\1/p' "$f")
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

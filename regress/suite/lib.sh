@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2034
+#
+# What the tests of the lab suite share.  A test is a function t_NAME; one.sh
+# runs it in a process of its own, with a directory of its own ($T) and no vmd
+# yet, and ends what it left.  Any command that fails ends the test.
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL=C.UTF-8
+# vmd_up at the end of a pipeline sets variables of this shell.
+shopt -s lastpipe
+G=/guest
+T=${T:-/tmp/t}
+sock=/run/vmd.sock
+base="console=ttyS0 quiet panic=-1"
+
+say() { echo "# $*"; }
+fail() {
+	echo "FAILED: $*" >&2
+	exit 1
+}
+skip() {
+	echo "SKIPPED: $*"
+	exit 77
+}
+
+# not COMMAND...: fails.  (A plain "! COMMAND" does not end a test.)
+not() {
+	if "$@"; then fail "succeeds: $*"; fi
+}
+
+# within SECONDS COMMAND...: until it succeeds.
+within() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		((SECONDS < end)) || return 1
+		sleep 0.2
+	done
+}
+
+# as USER COMMAND...
+as() {
+	local u=$1
+	shift
+	setpriv --reuid="$u" --regid="$u" --init-groups -- "$@"
+}
+
+# refused COMMAND...: exit 1, exactly one line, on stderr.
+refused() {
+	local rc=0
+	"$@" >"$T/refused.out" 2>"$T/refused.err" </dev/null || rc=$?
+	sed 's/^/# says: /' "$T/refused.err"
+	[[ $rc = 1 ]] || fail "$*: exit $rc, not 1"
+	[[ ! -s $T/refused.out ]] || fail "$*: wrote to stdout"
+	# A warning before the error is no error.
+	[[ $(grep -cv 'starting without' "$T/refused.err") = 1 ]] || fail "$*: not one line"
+}
+
+# unfit COMMAND...: exit 1, with a report that may be longer.
+unfit() {
+	local rc=0
+	"$@" >"$T/refused.err" 2>&1 </dev/null || rc=$?
+	sed 's/^/# says: /' "$T/refused.err"
+	[[ $rc = 1 ]] || fail "$*: exit $rc, not 1"
+}
+
+# says PATTERN: the line that refused() saw.
+says() {
+	grep -Eiq -- "$1" "$T/refused.err" ||
+		fail "no '$1' in: $(cat "$T/refused.err")"
+}
+
+# --- configuration -------------------------------------------------------
+
+# vm NAME LINE...: a vm block; disabled, so that each test starts it itself.
+vm() {
+	local name=$1
+	shift
+	printf 'vm "%s" {\n\tdisable\n' "$name"
+	printf '\t%s\n' "$@"
+	printf '}\n'
+}
+
+# tiny NAME WHAT LINE...: one that boots the tiny guest (guest/tiny-init).
+tiny() {
+	local name=$1 what=$2
+	shift 2
+	vm "$name" "boot \"$G/vmlinuz\"" "initrd \"$G/tiny.cpio\"" \
+	    "cmdline \"$base tiny=$what\"" "$@"
+}
+
+debian() {
+	local name=$1
+	shift
+	vm "$name" "boot \"$G/vmlinuz\"" "initrd \"$G/initrd\"" \
+	    "cmdline \"$base root=/dev/vda rw\"" \
+	    "disk \"$G/debian.raw\"" "$@"
+}
+
+# --- daemon --------------------------------------------------------------
+
+vmd_pid=''
+
+# vmd_up [OPTION...]: with the configuration on stdin.
+vmd_up() {
+	cat >"$T/vm.conf"
+	vmd -n -f "$T/vm.conf"
+	vmd -d -v -f "$T/vm.conf" "$@" 2>"$T/vmd.log" >&2 &
+	vmd_pid=$!
+	within 20 vmd_answers || fail "vmd does not answer"
+}
+
+vmd_answers() {
+	kill -0 "$vmd_pid" 2>/dev/null || fail "vmd ended: $(tail "$T/vmd.log")"
+	[[ -S $sock ]] && vmctl status >/dev/null 2>&1
+}
+
+vmd_down() {
+	local pid=$vmd_pid
+	[[ -n $pid ]] || return 0
+	vmd_pid=''
+	kill -TERM "$pid" 2>/dev/null || true
+	within 30 eval "! kill -0 $pid 2>/dev/null" || {
+		echo "FAILED: vmd ignores SIGTERM" >&2
+		kill -9 "$pid"
+	}
+	wait "$pid" || {
+		echo "FAILED: vmd's exit status is $?" >&2
+		return 1
+	}
+}
+
+# field NAME FIELD: of status -j; "null" when absent.
+field() {
+	vmctl status -j | jq -r --arg n "$1" --arg f "$2" \
+	    '.[] | select(.name == $n) | .[$f]'
+}
+
+in_state() { [[ $(field "$1" state) = "$2" ]]; }
+
+# becomes NAME STATE SECONDS
+becomes() {
+	within "$3" in_state "$1" "$2" ||
+		fail "$1 is $(field "$1" state) after $3 s, not $2"
+}
+
+# --- console -------------------------------------------------------------
+
+# start NAME: starts it and records its console in $T/NAME.console.
+start() {
+	local name=$1 tty
+	vmctl start "$name" 2>&1 | tee "$T/start.out"
+	tty=$(sed -n 's/.*successfully, tty \(.*\)/\1/p' "$T/start.out")
+	[[ -c $tty ]] || fail "$name: no tty in: $(cat "$T/start.out")"
+	record "$name" "$tty"
+}
+
+record() {
+	stty -F "$2" raw -echo
+	cat "$2" >>"$T/$1.console" 2>/dev/null &
+}
+
+printed() { grep -aEq -- "$2" "$T/$1.console" 2>/dev/null; }
+
+# prints NAME PATTERN SECONDS: on its console.
+prints() {
+	within "$3" printed "$1" "$2" || {
+		tail -n 15 "$T/$1.console" >&2
+		fail "$1: no '$2' within $3 s"
+	}
+}
+
+# value NAME KEY: what follows "tiny: KEY " (the last one).
+value() {
+	tr -d '\r' <"$T/$1.console" | sed -n "s/^tiny: $2 //p" | tail -n 1
+}
+
+# stopped NAME SECONDS
+stopped() { becomes "$1" stopped "$2"; }
+
+# run_tiny NAME SECONDS: from start to its own power-off.
+run_tiny() {
+	start "$1"
+	prints "$1" "tiny: end" "$2"
+	stopped "$1" 10
+}
+
+# --- nothing left behind -------------------------------------------------
+
+# vmd's processes, by what they execute: titles change.
+vmd_processes() {
+	local p exe
+	for p in /proc/[0-9]*; do
+		exe=$(readlink "$p/exe" 2>/dev/null) || continue
+		[[ ${exe% (deleted)} = */sbin/vmd ]] && echo "${p##*/}"
+	done
+	return 0
+}
+
+# The processes of VM NAME: those titled vm/NAME or NAME/device.
+vm_processes() {
+	local p
+	for p in $(vmd_processes); do
+		tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null |
+		    grep -Eq "(^|[ :])(vm/$1|$1/[a-z]+[0-9]+)( |\$)" && echo "$p"
+	done
+	return 0
+}
+
+# device_process NAME DEVICE: its pid.
+device_process() {
+	local p
+	for p in $(vmd_processes); do
+		tr '\0' ' ' <"/proc/$p/cmdline" | grep -q "$1/$2" && echo "$p"
+	done
+	return 0
+}
+
+memfds() {
+	{ find /proc/[0-9]*/fd -lname '/memfd:*' 2>/dev/null || true; } |
+	    wc -l
+}
+
+# What a VM can leave behind, as text.
+leftovers() {
+	echo "processes $(vmd_processes | wc -l)"
+	echo "ptys $(find /dev/pts -name '[0-9]*' | wc -l)"
+	echo "memfds $(memfds)"
+	echo "locks $(wc -l </proc/locks)"
+	echo "mounts $(wc -l </proc/mounts)"
+	echo "namespaces $(lsns -n 2>/dev/null | wc -l)"
+}
+
+mark() { leftovers >"$T/mark"; }
+same_as_mark() { cmp -s <(leftovers) "$T/mark"; }
+
+# clean SECONDS: back to what mark() saw.
+clean() {
+	within "$1" same_as_mark || {
+		diff "$T/mark" <(leftovers) >&2
+		ps axo pid,ppid,user,args >&2
+		fail "left behind after $1 s"
+	}
+}
+
+readers_off() { pkill -P $$ -x cat 2>/dev/null || true; }

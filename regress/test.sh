@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# usage: test.sh [MAKE [B=DIR]]		(`make test')
+#
+# Everything: setup, the fast tests on this host, the suite in the lab.  TESTS
+# (patterns of FILE/TEST) selects tests of the suite.  The last line is
+# "N passed, M failed, K skipped"; exit 1 when anything failed.
+
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+make=${1:-make}
+B=${2:-build}
+B=${B#B=}
+export B
+passed=0 failed=0 skipped=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Counts a step that is one result.
+step() { # NAME COMMAND...
+	local name=$1
+	shift
+	echo "== $name"
+	if "$@"; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAIL  $name"
+	fi
+}
+
+summary() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[[ $failed = 0 ]]
+	exit
+}
+
+# cmocka says "[  PASSED  ] N test(s)." and "[  FAILED  ] N test(s), ..."
+check() {
+	local rc=0 n
+	echo "== check"
+	"$make" --no-print-directory "B=$B" check 2>&1 | tee "$log" || rc=$?
+	n=$(sed -n 's/.*\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" |
+	    awk '{ s += $1 } END { print s + 0 }')
+	passed=$((passed + n))
+	n=$(sed -n 's/.*\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" |
+	    awk '{ s += $1 } END { print s + 0 }')
+	failed=$((failed + n))
+	[[ $rc = 0 ]] && passed=$((passed + 1)) && return
+	echo "FAIL  check"
+	failed=$((failed + 1))
+}
+
+# shellcheck disable=SC2317 # called by step
+confined_build() {
+	"$make" --no-print-directory "B=$B/confine" all install \
+	    EXTRA_CFLAGS=-DVMD_CONFINE_TEST PREFIX=/opt/confine \
+	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
+}
+
+lab_suite() {
+	local rc=0 line guest_disk=''
+	echo "== lab"
+	eval "$(regress/guest/build)" || return
+	# shellcheck disable=SC2086 # patterns
+	regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
+	    -g "$guest_disk" -x "$B/confine/root=confine" \
+	    regress/suite/all.sh ${TESTS:-} 2>&1 | tee "$log" || rc=$?
+	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
+	    "$log" | tail -n 1)
+	if [[ -z $line ]]; then
+		echo "FAIL  the lab gave no result (status $rc)"
+		passed=$((passed + $(grep -c '^ok ' "$log")))
+		failed=$((failed + 1 + $(grep -c '^FAIL ' "$log")))
+		return
+	fi
+	# shellcheck disable=SC2086 # "N passed, M failed, K skipped"
+	set -- $line
+	passed=$((passed + $1))
+	failed=$((failed + $3))
+	skipped=$((skipped + $5))
+}
+
+step setup regress/setup.sh
+[[ $failed = 0 ]] || summary
+step build "$make" --no-print-directory "B=$B" all
+check
+step "build of the confinement test" confined_build
+[[ $failed = 0 || -x $B/vmd/vmd ]] || summary
+lab_suite
+summary

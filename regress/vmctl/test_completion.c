@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vmctl/vmctl.bash: what is offered for which line.  Run from the top of the
+ * tree, with bash and a vmctl that only knows its status.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define NROWS(a) (sizeof(a) / sizeof((a)[0]))
+
+static const char stub[] =
+    "#!/bin/sh\n"
+    "sock=\n"
+    "if [ \"$1\" = -s ]; then sock=-$(basename \"$2\"); shift 2; fi\n"
+    "[ \"$1\" = status ] || exit 1\n"
+    "echo '   ID   PID NAME'\n"
+    "echo \"    1    99 web$sock\"\n"
+    "[ \"$2\" = -r ] || echo \"    2     - db$sock\"\n";
+
+static const char script[] =
+    "compopt() { :; }\n"
+    ". vmctl/vmctl.bash\n"
+    "COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _vmctl\n"
+    "echo \"${COMPREPLY[*]}\"\n";
+
+static char dir[] = "/tmp/vmctl.XXXXXX";
+
+static void
+complete(const char *line, char *out, size_t len)
+{
+	char command[1024];
+	size_t n;
+	FILE *fp;
+
+	snprintf(command, sizeof(command),
+	    "PATH=%s:$PATH bash -c '%s' bash %s 2>&1", dir, script, line);
+	fp = popen(command, "r");
+	assert_non_null(fp);
+	n = fread(out, 1, len - 1, fp);
+	out[n] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	pclose(fp);
+}
+
+static void
+test_words(void **state)
+{
+	/* The last word is the one under the cursor. */
+	static const struct {
+		const char *line, *want;
+	} rows[] = {
+		{ "vmctl \"\"",
+		    "check console log reload show start status stop wait" },
+		{ "vmctl sta", "start status" },
+		{ "vmctl -", "-s -v" },
+		{ "vmctl -v w", "wait" },
+		{ "vmctl pause \"\"", "" },
+		{ "vmctl status \"\"", "web db" },
+		{ "vmctl start \"\"", "web db" },
+		{ "vmctl start -c d", "db" },
+		{ "vmctl stop \"\"", "web" },
+		{ "vmctl stop -f w", "web" },
+		{ "vmctl stop -", "-a -f -w" },
+		{ "vmctl stat -", "-j -r" },
+		{ "vmctl sta -", "" }, /* ambiguous */
+		{ "vmctl log v", "verbose" },
+		{ "vmctl log \"\"", "brief verbose" },
+		{ "vmctl reload \"\"", "" },
+		{ "vmctl start -m \"\"", "" },
+		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
+		{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl -s /tmp/other wait \"\"", "web-other" },
+		{ "vmctl -v -s /tmp/other start \"\"", "web-other db-other" },
+		{ "vmctl -s vmctl/vmctl.8", "vmctl/vmctl.8" },
+	};
+	char out[1024];
+	size_t i;
+
+	for (i = 0; i < NROWS(rows); i++) {
+		complete(rows[i].line, out, sizeof(out));
+		assert_string_equal(out, rows[i].want);
+	}
+}
+
+static int
+setup(void **state)
+{
+	char path[64];
+	int fd;
+
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/vmctl", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	if (write(fd, stub, sizeof(stub) - 1) != (ssize_t)sizeof(stub) - 1)
+		return -1;
+	return close(fd);
+}
+
+static int
+teardown(void **state)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/vmctl", dir);
+	unlink(path);
+	return rmdir(dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: ISC */
+
+/* Rows after the IBM PS/2 Hardware Interface Technical Reference. */
+#include <string.h>
+#include "fakeenv.h"
+#include "i8042.h"
+
+enum op {
+	END,
+	C,
+	D,
+	R,
+	ST,
+	NST,
+	EMPTY,
+	IRQ,
+	NOIRQ,
+	W92,
+	R92,
+	WCF9,
+	RCF9,
+	RESET
+};
+
+struct row {
+	const char *name;
+	struct {
+		enum op op;
+		unsigned val;
+	} step[24];
+};
+
+/* ST, NST: status bits that must be set, clear. */
+static const struct row rows[] = {
+	{ "idle: nothing to read, not locked, no IBF",
+	    { { ST, 0x14 }, { NST, 0x03 }, { EMPTY, 0 }, { NOIRQ, 0 } } },
+	{ "AA self test answers 55 and sets SYS",
+	    { { C, 0xaa }, { ST, 0x0d }, { R, 0x55 }, { ST, 0x04 },
+		{ EMPTY, 0 } } },
+	{ "20/60 command byte",
+	    { { C, 0x20 }, { R, 0x65 }, { C, 0x60 }, { D, 0x44 }, { NST, 8 },
+		{ C, 0x20 }, { R, 0x44 } } },
+	{ "60 can clear SYS", { { C, 0x60 }, { D, 0x00 }, { NST, 0x04 } } },
+	{ "21-3f, 61-7f controller RAM",
+	    { { C, 0x7f }, { D, 0x5a }, { C, 0x3f }, { R, 0x5a }, { C, 0x61 },
+		{ D, 0xa5 }, { C, 0x21 }, { R, 0xa5 }, { C, 0x3f },
+		{ R, 0x5a } } },
+	{ "AB keyboard interface test", { { C, 0xab }, { R, 0x00 } } },
+	{ "AD/AE keyboard off and on",
+	    { { C, 0xad }, { C, 0x20 }, { R, 0x75 }, { C, 0xae }, { C, 0x20 },
+		{ R, 0x65 } } },
+	{ "A7/A8 auxiliary off and on",
+	    { { C, 0xa8 }, { C, 0x20 }, { R, 0x45 }, { C, 0xa7 }, { C, 0x20 },
+		{ R, 0x65 } } },
+	{ "A9, D3, D4: no auxiliary device, told at once",
+	    { { C, 0xd3 }, { D, 0xa5 }, { NST, 0x20 }, { C, 0xa9 }, { R, 0x02 },
+		{ EMPTY, 0 }, { C, 0xd4 }, { D, 0xf2 }, { ST, 0x61 },
+		{ R, 0xfe }, { NST, 0x61 } } },
+	{ "C0, E0 ports", { { C, 0xc0 }, { R, 0x80 }, { C, 0xe0 }, { R, 0 } } },
+	{ "D0/D1 output port, A20 is the one of port 92",
+	    { { C, 0xd0 }, { R, 0x03 }, { C, 0xd1 }, { D, 0x01 }, { R92, 0 },
+		{ W92, 0x02 }, { C, 0xd0 }, { R, 0x03 }, { C, 0xdd },
+		{ R92, 0 }, { C, 0xdf }, { R92, 2 } } },
+	{ "D0 shows a full output buffer",
+	    { { C, 0xd2 }, { D, 0x1c }, { C, 0xd0 }, { R, 0x13 } } },
+	{ "D1 with bit 0 clear resets",
+	    { { C, 0xd1 }, { D, 0xfe }, { RESET, 1 } } },
+	{ "D2 as if typed",
+	    { { C, 0xd2 }, { D, 0x1c }, { IRQ, 0 }, { R, 0x1c },
+		{ NOIRQ, 0 } } },
+	{ "FE pulse resets", { { C, 0xfe }, { RESET, 1 } } },
+	{ "F0 pulse resets", { { C, 0xf0 }, { RESET, 1 } } },
+	{ "FF pulses nothing", { { C, 0xff }, { C, 0xf1 }, { RESET, 0 } } },
+	{ "unknown commands are ignored, also as prefix",
+	    { { C, 0x00 }, { C, 0x80 }, { C, 0xb0 }, { EMPTY, 0 }, { C, 0xd1 },
+		{ C, 0x99 }, { D, 0xee }, { R, 0xee }, { RESET, 0 } } },
+	{ "keyboard FF: reset, self test passed",
+	    { { D, 0xff }, { IRQ, 0 }, { R, 0xfa }, { IRQ, 0 }, { R, 0xaa },
+		{ NOIRQ, 0 }, { EMPTY, 0 } } },
+	{ "keyboard F2: identify, translated",
+	    { { D, 0xf2 }, { R, 0xfa }, { R, 0xab }, { R, 0x41 },
+		{ EMPTY, 0 } } },
+	{ "keyboard F2: identify, not translated",
+	    { { C, 0x60 }, { D, 0x05 }, { D, 0xf2 }, { R, 0xfa }, { R, 0xab },
+		{ R, 0x83 }, { EMPTY, 0 } } },
+	{ "keyboard ED, F3: argument acknowledged",
+	    { { D, 0xed }, { R, 0xfa }, { D, 0x07 }, { R, 0xfa }, { EMPTY, 0 },
+		{ D, 0xf3 }, { R, 0xfa }, { D, 0x20 }, { R, 0xfa } } },
+	{ "keyboard ED: a command in place of the argument",
+	    { { D, 0xed }, { R, 0xfa }, { D, 0xf4 }, { R, 0xfa }, { D, 0x02 },
+		{ R, 0xfe } } },
+	{ "keyboard F0: set and ask the scan code set",
+	    { { C, 0x60 }, { D, 0x05 }, { D, 0xf0 }, { R, 0xfa }, { D, 0x03 },
+		{ R, 0xfa }, { D, 0xf0 }, { R, 0xfa }, { D, 0x00 }, { R, 0xfa },
+		{ R, 0x03 }, { D, 0xf6 }, { R, 0xfa }, { D, 0xf0 }, { R, 0xfa },
+		{ D, 0x00 }, { R, 0xfa }, { R, 0x02 } } },
+	{ "keyboard F4, F5, EE, unknown, FE",
+	    { { D, 0xf4 }, { R, 0xfa }, { D, 0xf5 }, { R, 0xfa }, { D, 0xee },
+		{ R, 0xee }, { D, 0xef }, { R, 0xfe }, { D, 0xee }, { R, 0xee },
+		{ D, 0xfe }, { R, 0xee } } },
+	{ "keyboard waits while off, a byte to it turns it on",
+	    { { D, 0xff }, { C, 0xad }, { R, 0xfa }, { EMPTY, 0 }, { C, 0xae },
+		{ R, 0xaa }, { C, 0xad }, { D, 0xee }, { R, 0xee } } },
+	{ "controller's answer replaces an unread byte",
+	    { { D, 0xee }, { C, 0xaa }, { R, 0x55 }, { EMPTY, 0 } } },
+	{ "interrupt off in the command byte",
+	    { { C, 0x60 }, { D, 0x44 }, { D, 0xee }, { NOIRQ, 0 }, { ST, 1 },
+		{ C, 0x60 }, { D, 0x45 }, { IRQ, 0 } } },
+	{ "port 92 resets on bit 0",
+	    { { W92, 0x02 }, { RESET, 0 }, { W92, 0x03 }, { RESET, 1 },
+		{ R92, 0x02 } } },
+	{ "CF9: 06 after 02",
+	    { { WCF9, 0x02 }, { RESET, 0 }, { RCF9, 0x02 }, { WCF9, 0x06 },
+		{ RESET, 1 } } },
+	{ "CF9: 0E", { { WCF9, 0x0e }, { RESET, 1 }, { RCF9, 0x0a } } },
+	{ "CF9: 04 soft reset", { { WCF9, 0x04 }, { RESET, 1 } } },
+	{ "CF9: nothing else", { { WCF9, 0xfb }, { RESET, 0 } } },
+};
+
+static void
+on_reset(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void
+run_row(void **state)
+{
+	const struct row *row = *state;
+	struct fake f = { 0 };
+	struct i8042 k;
+	unsigned i, resets = 0;
+	uint8_t v;
+
+	i8042_init(&k, fake_line(&f), on_reset, &resets);
+	for (i = 0; row->step[i].op != END; i++) {
+		v = (uint8_t)row->step[i].val;
+		switch (row->step[i].op) {
+		case C:
+			i8042_write(&k, 0x64, v);
+			break;
+		case D:
+			i8042_write(&k, 0x60, v);
+			break;
+		case R:
+			assert_true(i8042_read(&k, 0x64) & 1);
+			assert_int_equal(i8042_read(&k, 0x60), v);
+			break;
+		case ST:
+			assert_int_equal(i8042_read(&k, 0x64) & v, v);
+			break;
+		case NST:
+			assert_int_equal(i8042_read(&k, 0x64) & v, 0);
+			break;
+		case EMPTY:
+			assert_false(i8042_read(&k, 0x64) & 1);
+			break;
+		case IRQ:
+		case NOIRQ:
+			assert_int_equal(f.level, row->step[i].op == IRQ);
+			break;
+		case W92:
+			i8042_write(&k, 0x92, v);
+			break;
+		case R92:
+			assert_int_equal(i8042_read(&k, 0x92), v);
+			break;
+		case WCF9:
+			i8042_write(&k, 0xcf9, v);
+			break;
+		case RCF9:
+			assert_int_equal(i8042_read(&k, 0xcf9), v);
+			break;
+		case RESET:
+			assert_int_equal(resets, v);
+			break;
+		case END:
+			break;
+		}
+	}
+}
+
+static void
+test_spray(void **state)
+{
+	static const uint16_t port[] = { 0x60, 0x64, 0x92, 0xcf9, 0x61 };
+	struct fake f = { 0 };
+	struct i8042 k;
+	uint64_t seed = 8042;
+	unsigned i, resets = 0;
+	uint32_t r;
+
+	i8042_init(&k, fake_line(&f), on_reset, &resets);
+	for (i = 0; i < 1500000; i++) {
+		r = dice(&seed);
+		if (r & 3)
+			i8042_write(&k, port[(r >> 8) % 5], (uint8_t)(r >> 16));
+		else
+			i8042_read(&k, port[(r >> 8) % 5]);
+		assert_true(k.kbd.n <= I8042_QUEUE);
+		assert_true(f.level == k.level);
+	}
+	assert_true(resets > 0);
+}
+
+int
+main(void)
+{
+	enum { N = sizeof(rows) / sizeof(rows[0]) };
+	struct CMUnitTest t[N + 1];
+	unsigned i;
+
+	for (i = 0; i < N; i++)
+		t[i] = (struct CMUnitTest){ rows[i].name, run_row, NULL, NULL,
+			(void *)(uintptr_t)&rows[i] };
+	t[N] = (struct CMUnitTest)cmocka_unit_test(test_spray);
+	return cmocka_run_group_tests_name("i8042", t, NULL, NULL);
+}

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: ISC */
+/* The lives of VMs, with fake vm and vioblk processes (fake.h). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "fake.inc"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <event2/event.h>
+
+#include "life.h"
+#include "spawn.h"
+
+#define PATIENCE_MS 5000
+
+static struct life life;
+static struct vmreg reg;
+static struct event *chld, *deadline;
+static char dir[] = "/tmp/test_life.XXXXXX";
+static char kernel[64], disk[64];
+
+static struct seen {
+	unsigned started, failed, ended;
+	struct fail why;
+	char tty[32], problem[128];
+} seen;
+static unsigned stop_at; /* events after which the loop ends */
+
+static void
+event_seen(void)
+{
+	if (seen.started + seen.failed + seen.ended >= stop_at)
+		event_base_loopbreak(life.base);
+}
+
+static void
+on_started(void *arg, struct vm *vm)
+{
+	seen.started++;
+	memcpy(seen.tty, vm->tty.name, sizeof(seen.tty));
+	event_seen();
+}
+
+static void
+on_failed(void *arg, struct vm *vm, const struct fail *why)
+{
+	seen.failed++;
+	seen.why = *why;
+	event_seen();
+}
+
+static void
+on_ended(void *arg, struct vm *vm)
+{
+	seen.ended++;
+	memcpy(seen.problem, vm->problem, sizeof(seen.problem));
+	event_seen();
+}
+
+static const struct life_ops ops = { on_started, on_failed, on_ended };
+
+static void
+on_chld(int sig, short what, void *arg)
+{
+	pid_t pid;
+	int status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		assert_true(life_reaped(&life, pid, status));
+}
+
+static void
+on_deadline(int fd, short what, void *arg)
+{
+	event_base_loopbreak(life.base);
+}
+
+/* Run until n answers were seen in all. */
+static void
+run_until(unsigned n)
+{
+	struct timeval tv = { PATIENCE_MS / 1000, 0 };
+
+	stop_at = n;
+	evtimer_add(deadline, &tv);
+	if (seen.started + seen.failed + seen.ended < n)
+		event_base_dispatch(life.base);
+	evtimer_del(deadline);
+	assert_int_equal(seen.started + seen.failed + seen.ended, n);
+}
+
+/* Let events happen for a while. */
+static void
+run_for(int ms)
+{
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	stop_at = ~0u;
+	event_base_loopexit(life.base, &tv);
+	event_base_dispatch(life.base);
+}
+
+static unsigned
+open_fds(void)
+{
+	unsigned n = 0;
+	DIR *d = opendir("/proc/self/fd");
+
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void
+make_file(char *path, size_t len, const char *name, off_t size)
+{
+	int fd;
+
+	snprintf(path, len, "%s/%s", dir, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+static int
+group_setup(void **state)
+{
+	if (geteuid() != 0)
+		return 0;
+	assert_non_null(mkdtemp(dir));
+	make_file(kernel, sizeof(kernel), "kernel", 4096);
+	make_file(disk, sizeof(disk), "disk", 1 << 20);
+	vmreg_init(&reg);
+	life.base = event_base_new();
+	life.reg = &reg;
+	life.ops = &ops;
+	life.limits = (struct life_limits){
+		.start = 300,
+		.ack = 200,
+		.shutdown = 300,
+		.term = 200,
+		.kill = 500,
+		.quick = 2000,
+	};
+	snprintf(life.hypervisor, sizeof(life.hypervisor), "/dev/null");
+	chld = evsignal_new(life.base, SIGCHLD, on_chld, NULL);
+	evsignal_add(chld, NULL);
+	deadline = evtimer_new(life.base, on_deadline, NULL);
+	return spawn_init("test_life");
+}
+
+static int
+group_teardown(void **state)
+{
+	char cmd[64];
+
+	if (geteuid() != 0)
+		return 0;
+	vmreg_clear(&reg);
+	event_free(chld);
+	event_free(deadline);
+	event_base_free(life.base);
+	unlink(kernel);
+	unlink(disk);
+	snprintf(cmd, sizeof(cmd), "%s", dir);
+	return rmdir(cmd);
+}
+
+static struct vm *
+make_vm(const char *how, unsigned ndisks, uint32_t flags)
+{
+	struct vmconf c;
+	struct vm *vm;
+
+	if (geteuid() != 0)
+		skip();
+	memset(&seen, 0, sizeof(seen));
+	life.ending = false;
+	life.unfit[0] = '\0';
+	vmconf_init(&c);
+	snprintf(c.name, sizeof(c.name), "web");
+	snprintf(c.cmdline, sizeof(c.cmdline), "%s", how);
+	snprintf(c.kernel, sizeof(c.kernel), "%s", kernel);
+	c.memory = 64 << 20;
+	c.flags = flags;
+	c.uid = 12345;
+	c.ndisks = ndisks;
+	if (ndisks > 0)
+		snprintf(c.disk[0].path, sizeof(c.disk[0].path), "%s", disk);
+	assert_int_equal(vmreg_add(&reg, &c, &vm), 0);
+	return vm;
+}
+
+static void
+start(struct vm *vm)
+{
+	struct fail why = { 0, "" };
+
+	if (life_start(&life, vm, NULL, &why) != 0)
+		fail_msg("life_start: %s", why.text);
+	assert_int_equal(vm->state, VM_STARTING);
+}
+
+/* Nothing is left of a stopped VM. */
+static void
+check_stopped(struct vm *vm)
+{
+	assert_int_equal(vm->state, VM_STOPPED);
+	assert_int_equal(vm->run.vm.pid, 0);
+	assert_null(vm->run.vm.chan);
+	assert_int_equal(vm->run.disk[0].pid, 0);
+	assert_null(vm->run.disk[0].chan);
+	assert_null(vm->timer);
+	assert_int_equal(vm->tty.master, -1);
+	assert_int_equal(vm->tty.slave, -1);
+	assert_true(life_idle(&life));
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static void
+test_start_and_stop(void **state)
+{
+	struct vm *vm = make_vm("", 1, 0);
+	unsigned before = open_fds();
+	struct stat st;
+	struct fail why;
+
+	start(vm);
+	assert_int_equal(life_start(&life, vm, NULL, &why), -EALREADY);
+	run_until(1);
+	assert_int_equal(seen.started, 1);
+	assert_int_equal(vm->state, VM_RUNNING);
+	assert_int_equal(stat(seen.tty, &st), 0);
+	assert_int_equal(st.st_uid, 12345);
+	assert_int_equal(st.st_mode & 0777, 0620);
+	assert_int_equal(life_stop(&life, vm, false, &why), 0);
+	assert_int_equal(vm->state, VM_STOPPING);
+	run_until(2);
+	assert_int_equal(seen.ended, 1);
+	assert_string_equal(seen.problem, "");
+	check_stopped(vm);
+	assert_int_equal(open_fds(), before);
+	assert_int_equal(life_stop(&life, vm, false, &why), -CTL_E_NOTRUNNING);
+	vmreg_remove(&reg, vm);
+}
+
+static void
+test_adhoc_is_forgotten(void **state)
+{
+	struct vm *vm = make_vm("quit", 0, VM_F_ADHOC);
+
+	start(vm);
+	run_until(2);
+	assert_int_equal(seen.started, 1);
+	assert_int_equal(seen.ended, 1);
+	assert_int_equal(reg.n, 0);
+}
+
+/* The command line, how it ends, and with what words. */
+static const struct ending {
+	const char *how;
+	unsigned ndisks;
+	bool fails; /* never runs */
+	const char *text; /* begins with */
+} endings[] = {
+	{ "error", 1, true, "kernel: not a kernel" },
+	{ "die", 1, true, "vm process exited with status 3" },
+	{ "silent", 1, true, "not ready within" },
+	{ "quit", 1, false, "" },
+	{ "crash", 1, false, "vm process killed by signal" },
+	{ "broken", 1, false, "vm process killed by signal 9" },
+};
+
+static void
+test_endings(void **state)
+{
+	unsigned before;
+	struct vm *vm;
+	size_t i;
+
+	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		const struct ending *e = &endings[i];
+
+		print_message("%s\n", e->how);
+		vm = make_vm(e->how, e->ndisks, 0);
+		before = open_fds();
+		start(vm);
+		run_until(e->fails ? 1 : 2);
+		assert_int_equal(seen.failed, e->fails);
+		assert_int_equal(seen.ended, !e->fails);
+		assert_memory_equal(e->fails ? seen.why.text : seen.problem,
+		    e->text, strlen(e->text));
+		check_stopped(vm);
+		assert_int_equal(open_fds(), before);
+		vmreg_remove(&reg, vm);
+	}
+}
+
+/* How a VM is stopped that does not want to. */
+static const struct {
+	const char *how;
+	bool force;
+} stops[] = {
+	{ "deaf", false },
+	{ "ack", false },
+	{ "stubborn", false },
+	{ "stubborn", true },
+	{ "deaf", true },
+	{ "", true },
+};
+
+static void
+test_stops(void **state)
+{
+	struct fail why;
+	struct vm *vm;
+	size_t i;
+
+	for (i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+		print_message("%s %d\n", stops[i].how, stops[i].force);
+		vm = make_vm(stops[i].how, 1, 0);
+		start(vm);
+		run_until(1);
+		assert_int_equal(life_stop(&life, vm, stops[i].force, &why), 0);
+		run_until(2);
+		assert_int_equal(seen.ended, 1);
+		check_stopped(vm);
+		vmreg_remove(&reg, vm);
+	}
+}
+
+static void
+test_stop_while_starting(void **state)
+{
+	struct vm *vm = make_vm("silent", 1, 0);
+	struct fail why;
+
+	start(vm);
+	assert_int_equal(life_stop(&life, vm, false, &why), 0);
+	run_until(1);
+	assert_int_equal(seen.failed, 1);
+	assert_int_equal(seen.why.code, ECANCELED);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
+/* Restarts in a row are counted; the tty stays the same until then. */
+static void
+test_reset(void **state)
+{
+	static const char *const how[] = { "reset", "triple" };
+	struct vm *vm;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		vm = make_vm(how[i], 1, 0);
+		start(vm);
+		run_until(1);
+		assert_int_equal(seen.started, 1);
+		assert_string_equal(vm->tty.name, seen.tty);
+		run_until(2);
+		assert_int_equal(seen.ended, 1);
+		assert_string_equal(seen.problem, "restarted too quickly");
+		check_stopped(vm);
+		vmreg_remove(&reg, vm);
+	}
+}
+
+static void
+test_reset_slowly_goes_on(void **state)
+{
+	struct vm *vm = make_vm("reset", 0, 0);
+	struct fail why;
+
+	life.limits.quick = 0;
+	start(vm);
+	run_for(300);
+	assert_int_equal(seen.started, 1);
+	assert_int_equal(seen.ended, 0);
+	assert_string_equal(vm->tty.name, seen.tty);
+	life_stop(&life, vm, true, &why);
+	run_until(2);
+	assert_int_equal(seen.ended, 1);
+	check_stopped(vm);
+	life.limits.quick = 2000;
+	vmreg_remove(&reg, vm);
+}
+
+static void
+test_disk_process_killed(void **state)
+{
+	struct vm *vm = make_vm("", 1, 0);
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	kill(vm->run.disk[0].pid, SIGKILL);
+	run_for(200);
+	assert_int_equal(vm->state, VM_RUNNING);
+	assert_memory_equal(vm->problem, "vioblk0: killed by signal 9", 27);
+	life_stop(&life, vm, false, &why);
+	run_until(2);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
+static void
+test_disk_process_killed_early(void **state)
+{
+	struct vm *vm = make_vm("silent", 1, 0);
+
+	start(vm);
+	kill(vm->run.disk[0].pid, SIGKILL);
+	run_until(1);
+	assert_int_equal(seen.failed, 1);
+	assert_memory_equal(seen.why.text, "vioblk0: killed by signal 9", 27);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
+/* While one VM has the disk nobody else gets it; then it is free again. */
+static void
+test_disk_is_locked(void **state)
+{
+	struct vm *vm = make_vm("", 1, 0), *other;
+	struct vmconf c = vm->conf;
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	snprintf(c.name, sizeof(c.name), "other");
+	assert_int_equal(vmreg_add(&reg, &c, &other), 0);
+	assert_int_equal(life_start(&life, other, NULL, &why), -CTL_E_DISK);
+	assert_non_null(strstr(why.text, disk));
+	assert_non_null(strstr(why.text, "locked"));
+	kill(vm->run.vm.pid, SIGKILL);
+	run_until(2);
+	check_stopped(vm);
+	start(other);
+	run_until(3);
+	assert_int_equal(seen.started, 2);
+	life_stop(&life, other, true, &why);
+	run_until(4);
+	vmreg_remove(&reg, vm);
+	vmreg_remove(&reg, other);
+}
+
+/* What is refused at once, and leaves no trace. */
+static void
+test_refused(void **state)
+{
+	static const struct {
+		const char *what, *text;
+		int error;
+	} rows[] = {
+		{ "kernel", "kernel /nowhere: No such file", -ENOENT },
+		{ "nokernel", "no kernel given", -CTL_E_FIRMWARE },
+		{ "initrd", "initrd /nowhere: No such file", -ENOENT },
+		{ "disk", "disk /nowhere: No such file", -CTL_E_DISK },
+		{ "memory", "memory of ", -ENOMEM },
+		{ "device", "hypervisor /nowhere: No such file", -ENOENT },
+		{ "unfit", "no can do", -ENODEV },
+		{ "ending", "vmd is shutting down", -ESHUTDOWN },
+	};
+	unsigned before;
+	struct fail why;
+	struct vm *vm;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *w = rows[i].what;
+
+		vm = make_vm("", 1, 0);
+		before = open_fds();
+		if (strcmp(w, "kernel") == 0)
+			strcpy(vm->conf.kernel, "/nowhere");
+		else if (strcmp(w, "nokernel") == 0)
+			strcpy(vm->conf.kernel, "");
+		else if (strcmp(w, "initrd") == 0)
+			strcpy(vm->conf.initrd, "/nowhere");
+		else if (strcmp(w, "disk") == 0)
+			strcpy(vm->conf.disk[0].path, "/nowhere");
+		else if (strcmp(w, "memory") == 0)
+			vm->conf.memory = VM_MEMORY_MAX;
+		else if (strcmp(w, "device") == 0)
+			strcpy(life.hypervisor, "/nowhere");
+		else if (strcmp(w, "unfit") == 0)
+			strcpy(life.unfit, "no can do");
+		else
+			life.ending = true;
+		assert_int_equal(
+		    life_start(&life, vm, NULL, &why), rows[i].error);
+		assert_memory_equal(
+		    why.text, rows[i].text, strlen(rows[i].text));
+		check_stopped(vm);
+		assert_int_equal(open_fds(), before);
+		strcpy(life.hypervisor, "/dev/null");
+		vmreg_remove(&reg, vm);
+	}
+}
+
+static void
+test_end_of_daemon(void **state)
+{
+	struct vm *vm = make_vm("deaf", 1, 0);
+
+	start(vm);
+	run_until(1);
+	life_end(&life, false);
+	assert_int_equal(vm->state, VM_STOPPING);
+	life_end(&life, true);
+	run_until(2);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_start_and_stop),
+		cmocka_unit_test(test_adhoc_is_forgotten),
+		cmocka_unit_test(test_endings),
+		cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_stop_while_starting),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_reset_slowly_goes_on),
+		cmocka_unit_test(test_disk_process_killed),
+		cmocka_unit_test(test_disk_process_killed_early),
+		cmocka_unit_test(test_disk_is_locked),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_end_of_daemon),
+	};
+
+	fake_role(argc, argv);
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

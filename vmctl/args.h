@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMCTL_ARGS_H
+#define VMCTL_ARGS_H
+
+/*
+ * Arguments of commands.  Each function returns 0 or -errno and has then said
+ * in one line on stderr what is wrong; outputs are written on success only.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmconf.h"
+
+/* A VM as the user named it: by number (id != 0) or by name. */
+struct target {
+	uint32_t id;
+	char name[VM_NAME_MAX + 1];
+};
+
+int args_target(const char *, struct target *);
+/* "web" or "3", for messages. */
+const char *args_target_text(const struct target *, char buf[VM_NAME_MAX + 1]);
+/* Bytes, rounded down to whole MiB. */
+int args_memory(const char *, uint64_t *);
+int args_cpus(const char *, uint32_t *);
+/* "[raw:]path": appended to the configuration. */
+int args_disk(const char *, struct vmconf *);
+/* The path made absolute. */
+int args_path(const char *, char *out, size_t len);
+
+/*
+ * The index of the one name that word is, or is the beginning of; -ENOENT
+ * when there is none, -EEXIST when it begins several.  Silent.
+ */
+int args_keyword(
+    const char *word, const char *const *names, size_t n, bool ignore_case);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMCTL_CLIENT_H
+#define VMCTL_CLIENT_H
+
+/*
+ * The connection to vmd.  Functions that fail have said so in one line on
+ * stderr, and return NULL or -errno.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctl.h"
+
+struct client;
+struct ibuf;
+struct target;
+
+#define CLIENT_TEXT_MAX 8192 /* longest text of an answer, with its NUL */
+#define CLIENT_VMS_MAX	65536 /* longest list */
+#define CLIENT_PROMPT	30000 /* ms within which vmd answers simple requests */
+#define CLIENT_FOREVER	(-1)
+
+enum client_kind { CLIENT_OK, CLIENT_FAIL, CLIENT_VM, CLIENT_ENDED };
+
+/* Every string in it is safe to print. */
+struct client_answer {
+	enum client_kind kind;
+	uint32_t id; /* OK, ENDED */
+	uint32_t code; /* FAIL: errno or CTL_E_* */
+	char text[CLIENT_TEXT_MAX]; /* OK, FAIL; ENDED: the VM's name */
+	struct ctl_vm vm; /* VM */
+};
+
+struct client *client_open(const char *path);
+void client_close(struct client *);
+/* body (may be NULL) and fd (may be -1) are consumed. */
+int client_send(struct client *, enum ctl_type, int fd, struct ibuf *body);
+/* A request whose body is a VM and, unless extra is NULL, a number. */
+int client_send_target(struct client *, enum ctl_type, const struct target *,
+    const uint32_t *extra);
+int client_next(struct client *, struct client_answer *, int timeout_ms);
+/* All VMs, to be freed by the caller. */
+int client_list(struct client *, struct ctl_vm **, size_t *);
+/* Why a request failed: vmd's own words or those of its code. */
+const char *client_reason(const struct client_answer *);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMCTL_CMD_H
+#define VMCTL_CMD_H
+
+#include <stdbool.h>
+
+/*
+ * The commands.  One row each: the dispatch, the usage text and the prototype
+ * come from it.  X(name, function, arguments)
+ */
+#define CMD_LIST(X)                                                         \
+	X("check", check_run, "[-k device]")                                \
+	X("console", console_run, "[-n] id")                                \
+	X("log", daemon_log, "brief | verbose")                             \
+	X("reload", daemon_reload, "")                                      \
+	X("show", status_run, "[-jr] [id]")                                 \
+	X("start", start_run,                                               \
+	    "[-c] [-a cmdline] [-b path] [-d disk] [-I initrd] [-m size]\n" \
+	    "\t    [-p count] id | name")                                   \
+	X("status", status_run, "[-jr] [id]")                               \
+	X("stop", stop_run, "[-fw] id | -a")                                \
+	X("wait", stop_wait, "id")
+
+enum cmd_result {
+	CMD_OK,
+	CMD_FAILED, /* has been said on stderr */
+	CMD_USAGE, /* print the command's usage */
+};
+
+struct cmd_env {
+	const char *socket; /* path */
+};
+
+/* argv[0] is the command's name; getopt(3) is ready to begin. */
+#define X(name, function, args) \
+	enum cmd_result function(int argc, char **argv, const struct cmd_env *);
+CMD_LIST(X)
+#undef X
+
+/*
+ * getopt(3) with our messages: an option, -1 at the end, or '?' after saying
+ * what is wrong.  Options come before the operands.
+ */
+int cmd_getopt(int argc, char **argv, const char *options);
+/* Remember an option's value; false after saying that it is there twice. */
+bool cmd_once(const char **value, const char *what);
+
+/* The whole program; the exit status: 0 or 1. */
+int cmd_main(int argc, char **argv);
+
+#endif

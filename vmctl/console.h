@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMCTL_CONSOLE_H
+#define VMCTL_CONSOLE_H
+
+#include <stdbool.h>
+
+#include "cmd.h"
+
+struct target;
+
+/*
+ * Attach standard input (unless input is false) and output to the console of
+ * a VM, which is tty as far as known, until the user leaves or the VM ends.
+ */
+enum cmd_result console_attach(
+    const struct cmd_env *, const struct target *, const char *tty, bool input);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+/* Commands to vmd itself: log, reload. */
+#include <stdint.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "chan.h"
+#include "client.h"
+#include "cmd.h"
+#include "imsg.h"
+#include "log.h"
+
+/* Send one request that is answered by OK or FAIL only. */
+static enum cmd_result
+request(const struct cmd_env *env, enum ctl_type type, struct ibuf *body)
+{
+	struct client_answer a;
+	struct client *c;
+	enum cmd_result result = CMD_FAILED;
+
+	if ((c = client_open(env->socket)) == NULL) {
+		ibuf_free(body);
+		return CMD_FAILED;
+	}
+	if (client_send(c, type, -1, body) == 0 &&
+	    client_next(c, &a, CLIENT_PROMPT) == 0) {
+		if (a.kind == CLIENT_OK)
+			result = CMD_OK;
+		else
+			log_warnx("command failed: %s", client_reason(&a));
+	}
+	client_close(c);
+	return result;
+}
+
+enum cmd_result
+daemon_log(int argc, char **argv, const struct cmd_env *env)
+{
+	static const char *const levels[] = { "brief", "verbose" };
+	struct ibuf *body;
+	int level;
+
+	if (cmd_getopt(argc, argv, "") != -1 || argc - optind != 1)
+		return CMD_USAGE;
+	level = args_keyword(argv[optind], levels, 2, true);
+	if (level < 0) {
+		log_warnx("unknown argument: %s", argv[optind]);
+		return CMD_USAGE;
+	}
+	body = chan_body();
+	if (ibuf_add_n32(body, (uint32_t)level) == -1) {
+		log_warn("log");
+		ibuf_free(body);
+		return CMD_FAILED;
+	}
+	return request(env, CTL_LOG, body);
+}
+
+enum cmd_result
+daemon_reload(int argc, char **argv, const struct cmd_env *env)
+{
+	if (cmd_getopt(argc, argv, "") != -1 || argc != optind)
+		return CMD_USAGE;
+	return request(env, CTL_RELOAD, NULL);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vmctl status: the list of VMs, as a table for people or as JSON.
+ *
+ * The table's columns and the names in the JSON are an interface (vmctl(8),
+ * "OUTPUT"): columns and names may be added at the end, none changes.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "client.h"
+#include "cmd.h"
+#include "log.h"
+#include "status.h"
+#include "text.h"
+
+#define ROW_FORMAT "%5s %5s %5s %7s %7s %7s %12s %8s %s\n"
+
+const char *
+status_state(uint32_t state)
+{
+	switch ((enum ctl_state)state) {
+	case CTL_ST_PAUSED:
+		return "paused";
+	case CTL_ST_WAITING:
+		return "waiting";
+	case CTL_ST_STOPPING:
+		return "stopping";
+	case CTL_ST_RUNNING:
+		return "running";
+	case CTL_ST_STOPPED:
+		return "stopped";
+	}
+	return "unknown";
+}
+
+bool
+status_running(const struct ctl_vm *vm)
+{
+	return vm->pid != 0;
+}
+
+bool
+status_match(const struct ctl_vm *vm, const struct target *target)
+{
+	if (target->id != 0)
+		return vm->id == target->id;
+	return strcmp(vm->name, target->name) == 0;
+}
+
+void
+status_owner(const struct ctl_vm *vm, const char *user, const char *group,
+    char out[STATUS_OWNER_MAX + 1])
+{
+	char uid[16], gid[16];
+
+	if (user == NULL) {
+		snprintf(uid, sizeof(uid), "%" PRIu32, vm->uid);
+		user = uid;
+	}
+	if (group == NULL) {
+		snprintf(gid, sizeof(gid), "%" PRIu32, vm->gid);
+		group = gid;
+	}
+	/* root may always: a group says more than that. */
+	*out = '\0';
+	if (vm->uid != 0 || vm->gid == VM_NOGID)
+		strlcat(out, user, STATUS_OWNER_MAX + 1);
+	if (vm->gid != VM_NOGID) {
+		strlcat(out, ":", STATUS_OWNER_MAX + 1);
+		strlcat(out, group, STATUS_OWNER_MAX + 1);
+	}
+}
+
+void
+status_header(FILE *fp)
+{
+	fprintf(fp, ROW_FORMAT, "ID", "PID", "VCPUS", "MAXMEM", "CURMEM", "TTY",
+	    "OWNER", "STATE", "NAME");
+}
+
+void
+status_row(FILE *fp, const struct ctl_vm *vm, const char *owner)
+{
+	char id[12], pid[12], cpus[12], maxmem[TEXT_SCALED];
+	char curmem[TEXT_SCALED];
+	const char *tty = vm->tty;
+
+	snprintf(id, sizeof(id), "%" PRIu32, vm->id);
+	snprintf(pid, sizeof(pid), "%" PRIu32, vm->pid);
+	snprintf(cpus, sizeof(cpus), "%" PRIu32, vm->cpus);
+	text_scaled(vm->maxmem, maxmem);
+	text_scaled(vm->curmem, curmem);
+	if (strncmp(tty, "/dev/", 5) == 0)
+		tty += 5;
+	if (!status_running(vm))
+		fprintf(fp, ROW_FORMAT, id, "-", cpus, maxmem, "-", "-", owner,
+		    status_state(vm->state), vm->name);
+	else
+		fprintf(fp, ROW_FORMAT, id, pid, cpus, maxmem, curmem,
+		    *tty == '\0' ? "-" : tty, owner, status_state(vm->state),
+		    vm->name);
+}
+
+static json_t *
+json_u64(uint64_t v)
+{
+	return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
+}
+
+static json_t *
+json_text(const char *s)
+{
+	return s == NULL || *s == '\0' ? json_null() : json_string(s);
+}
+
+static json_t *
+json_vm(const struct ctl_vm *vm)
+{
+	bool up = status_running(vm), grouped = vm->gid != VM_NOGID;
+	struct passwd *pw = getpwuid(vm->uid);
+	struct group *gr = grouped ? getgrgid(vm->gid) : NULL;
+	json_t *o = json_object();
+	const struct {
+		const char *name;
+		json_t *value;
+	} fields[] = {
+		{ "id", json_u64(vm->id) },
+		{ "name", json_string(vm->name) },
+		{ "state", json_string(status_state(vm->state)) },
+		{ "pid", up ? json_u64(vm->pid) : json_null() },
+		{ "cpus", json_u64(vm->cpus) },
+		{ "memory", json_u64(vm->maxmem) },
+		{ "memory_resident", up ? json_u64(vm->curmem) : json_null() },
+		{ "tty", json_text(up ? vm->tty : NULL) },
+		{ "owner", json_text(pw == NULL ? NULL : pw->pw_name) },
+		{ "uid", json_u64(vm->uid) },
+		{ "group", json_text(gr == NULL ? NULL : gr->gr_name) },
+		{ "gid", grouped ? json_u64(vm->gid) : json_null() },
+		{ "problem", json_text(vm->problem) },
+	};
+	bool failed = false;
+	size_t i;
+
+	/* The setter takes the value also when it fails. */
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (json_object_set_new(o, fields[i].name, fields[i].value) !=
+		    0)
+			failed = true;
+	}
+	if (failed) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+int
+status_json(FILE *fp, const struct ctl_vm *vms, size_t n)
+{
+	json_t *array = json_array();
+	int error = 0;
+	size_t i;
+
+	for (i = 0; i < n && error == 0; i++) {
+		if (json_array_append_new(array, json_vm(&vms[i])) != 0)
+			error = -ENOMEM;
+	}
+	if (array == NULL)
+		error = -ENOMEM;
+	if (error == 0 &&
+	    (json_dumpf(array, fp, JSON_INDENT(2)) != 0 ||
+		fputc('\n', fp) == EOF))
+		error = -EIO;
+	json_decref(array);
+	return error;
+}
+
+static void
+print_table(const struct ctl_vm *vms, size_t n)
+{
+	char owner[STATUS_OWNER_MAX + 1], user[64];
+	struct passwd *pw;
+	struct group *gr;
+	size_t i;
+
+	status_header(stdout);
+	for (i = 0; i < n; i++) {
+		/* One lookup must not overwrite the other's result. */
+		if ((pw = getpwuid(vms[i].uid)) != NULL)
+			snprintf(user, sizeof(user), "%s", pw->pw_name);
+		gr = vms[i].gid == VM_NOGID ? NULL : getgrgid(vms[i].gid);
+		status_owner(&vms[i], pw == NULL ? NULL : user,
+		    gr == NULL ? NULL : gr->gr_name, owner);
+		status_row(stdout, &vms[i], owner);
+	}
+	if (fflush(stdout) == EOF)
+		return;
+	for (i = 0; i < n; i++) {
+		if (vms[i].problem[0] != '\0')
+			log_warnx("%s: %s", vms[i].name, vms[i].problem);
+	}
+}
+
+/* Keep what was asked for, in order; the number kept. */
+static size_t
+select_vms(
+    struct ctl_vm *vms, size_t n, const struct target *target, bool running)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < n; i++) {
+		if (running && !status_running(&vms[i]))
+			continue;
+		if (target != NULL && !status_match(&vms[i], target))
+			continue;
+		vms[kept++] = vms[i];
+	}
+	return kept;
+}
+
+static enum cmd_result
+show(const struct cmd_env *env, const struct target *target, bool running,
+    bool json)
+{
+	enum cmd_result result = CMD_FAILED;
+	char name[VM_NAME_MAX + 1];
+	struct ctl_vm *vms;
+	struct client *c;
+	size_t n;
+	int error;
+
+	if ((c = client_open(env->socket)) == NULL)
+		return CMD_FAILED;
+	error = client_list(c, &vms, &n);
+	client_close(c);
+	if (error != 0)
+		return CMD_FAILED;
+	n = select_vms(vms, n, target, running);
+	if (json)
+		error = status_json(stdout, vms, n);
+	else
+		print_table(vms, n);
+	if (error == -ENOMEM) {
+		errno = ENOMEM;
+		log_warn("status");
+	} else if (target != NULL && n == 0)
+		log_warnx("vm not found: %s", args_target_text(target, name));
+	else
+		result = CMD_OK; /* errors of stdout are seen by cmd.c */
+	free(vms);
+	return result;
+}
+
+enum cmd_result
+status_run(int argc, char **argv, const struct cmd_env *env)
+{
+	bool json = false, running = false;
+	struct target target;
+	int ch;
+
+	while ((ch = cmd_getopt(argc, argv, "jr")) != -1) {
+		switch (ch) {
+		case 'j':
+			json = true;
+			break;
+		case 'r':
+			running = true;
+			break;
+		default:
+			return CMD_USAGE;
+		}
+	}
+	argc -= optind;
+	argv += optind;
+	if (argc > 1)
+		return CMD_USAGE;
+	if (argc == 1 && args_target(argv[0], &target) != 0)
+		return CMD_FAILED;
+	return show(env, argc == 1 ? &target : NULL, running, json);
+}

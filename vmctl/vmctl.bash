@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+#
+# bash completion of vmctl(8): commands, options, and names of VMs as
+# `vmctl status' tells them.
+
+# Names of the VMs; "-r" for those that run only.
+_vmctl_names() {
+	local args=()
+	[[ -z ${_vmctl_socket-} ]] || args=(-s "$_vmctl_socket")
+	# The name is the last column; the first line is the header.
+	timeout 2 vmctl "${args[@]}" status "$@" 2>/dev/null </dev/null |
+		awk 'NR > 1 { print $NF }'
+}
+
+_vmctl_reply() { # WORDS CURRENT
+	local IFS=$' \t\n' word
+	COMPREPLY=()
+	for word in $1; do
+		[[ $word != "$2"* ]] || COMPREPLY+=("$word")
+	done
+}
+
+_vmctl_files() { # CURRENT
+	local IFS=$'\n'
+	compopt -o filenames
+	mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}
+
+# The commands that a prefix may be, as vmctl itself decides.
+_vmctl_command() { # WORD COMMANDS
+	local word found=()
+	for word in $2; do
+		[[ $word != "$1" ]] || {
+			printf '%s\n' "$word"
+			return
+		}
+		[[ $word != "$1"* ]] || found+=("$word")
+	done
+	[[ ${#found[@]} -ne 1 ]] || printf '%s\n' "${found[0]}"
+}
+
+_vmctl() {
+	local commands="check console log reload show start status stop wait"
+	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
+	local _vmctl_socket='' options names
+	COMPREPLY=()
+
+	((COMP_CWORD < 1)) || prev=${COMP_WORDS[COMP_CWORD - 1]}
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-s)
+			((i + 1 < COMP_CWORD)) || {
+				_vmctl_files "$cur"
+				return
+			}
+			_vmctl_socket=${COMP_WORDS[++i]}
+			;;
+		-*) ;;
+		*)
+			command=$(_vmctl_command "${COMP_WORDS[i]}" "$commands")
+			break
+			;;
+		esac
+	done
+	if ((i == COMP_CWORD)); then
+		if [[ $cur = -* ]]; then
+			_vmctl_reply "-s -v" "$cur"
+		else
+			_vmctl_reply "$commands" "$cur"
+		fi
+		return
+	fi
+
+	case $command in
+	check) options="-k" names="" ;;
+	console) options="-n" names="-r" ;;
+	log) options="" names="" ;;
+	show | status) options="-j -r" names="all" ;;
+	start) options="-a -b -c -d -I -m -p" names="all" ;;
+	stop) options="-a -f -w" names="-r" ;;
+	wait) options="" names="-r" ;;
+	*) return ;;
+	esac
+	case $command$prev in
+	start-b | start-d | start-I | check-k)
+		_vmctl_files "$cur"
+		return
+		;;
+	start-a | start-m | start-p) return ;;
+	esac
+	if [[ $cur = -* ]]; then
+		_vmctl_reply "$options" "$cur"
+	elif [[ $command = log ]]; then
+		_vmctl_reply "brief verbose" "$cur"
+	elif [[ $names = all ]]; then
+		_vmctl_reply "$(_vmctl_names)" "$cur"
+	elif [[ -n $names ]]; then
+		_vmctl_reply "$(_vmctl_names "$names")" "$cur"
+	fi
+}
+
+complete -F _vmctl vmctl

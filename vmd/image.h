@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_IMAGE_H
+#define VMD_IMAGE_H
+
+/*
+ * Files that the parent opens for a VM: kernels, initial RAM disks, disk
+ * images.  0 or negative with *why filled; *fd is set on success only.
+ */
+#include <stdbool.h>
+#include "fail.h"
+
+/* A regular file to be read; what is for the message ("kernel"). */
+int
+image_open_file(const char *path, const char *what, int *fd, struct fail *why);
+/* A disk: regular file or block device, not empty, locked for us. */
+int image_open_disk(const char *path, bool readonly, int *fd, struct fail *why);
+/* A descriptor that a client passed as a file to be read. */
+int image_check_fd(int fd, const char *what, struct fail *why);
+
+#endif

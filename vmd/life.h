@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_LIFE_H
+#define VMD_LIFE_H
+
+/*
+ * The lives of VMs: start, stop, restart, end.  Nothing here blocks: each
+ * step is taken by an event, and every wait has a timer.
+ */
+#include "start.h"
+#include "vmreg.h"
+
+struct event_base;
+
+struct life_ops {
+	/* An answer to life_start(): the guest runs, or it does not. */
+	void (*started)(void *arg, struct vm *);
+	void (*failed)(void *arg, struct vm *, const struct fail *);
+	/* A VM that ran has terminated; an ad-hoc one is freed afterwards. */
+	void (*ended)(void *arg, struct vm *);
+};
+
+/* Time limits, milliseconds. */
+struct life_limits {
+	int start; /* spawned until the guest runs */
+	int ack; /* power button until the guest reads it */
+	int shutdown; /* ... until it is off */
+	int term; /* SIGTERM until SIGKILL */
+	int kill; /* vm process gone until SIGKILL for the devices */
+	int quick; /* a restart sooner than this after the last counts */
+};
+extern const struct life_limits life_limits_dflt;
+
+struct life {
+	struct event_base *base;
+	struct vmreg *reg;
+	const struct life_ops *ops;
+	void *arg;
+	struct life_limits limits;
+	char hypervisor[VM_PATH_MAX + 1]; /* "" = the usual devices */
+	char unfit[256]; /* why the host cannot run VMs, or "" */
+	bool ending; /* the daemon ends: nothing is started any more */
+};
+
+/*
+ * 0: under way, ops->started or ops->failed follows.  Otherwise *why says
+ * what is wrong and nothing has changed.  given: descriptors that a client
+ * passed (taken in every case), NULL for none.
+ */
+int life_start(
+    struct life *, struct vm *, struct start_fds *given, struct fail *why);
+/* 0: asked to end, or ended already when it only waited. */
+int life_stop(struct life *, struct vm *, bool force, struct fail *why);
+/* The daemon ends: power button for all; again: no more patience. */
+void life_end(struct life *, bool now);
+/* Has any VM processes? */
+bool life_idle(const struct life *);
+/* A child was reaped.  False when it is none of ours. */
+bool life_reaped(struct life *, pid_t, int status);
+void life_verbose(struct life *, int verbose);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the kernel loaders have in common: choosing one, bounded reads of the
+ * images, command line, initrd, the memory map.
+ */
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "acpi.h"
+#include "load.h"
+
+#define MIB	     (1ULL << 20)
+#define PIECE	     (16 * MIB) /* one preadv at most */
+#define ELF_MAGIC    "\177ELF"
+#define BZ_MAGIC_OFF 0x202
+#define BZ_MAGIC     "HdrS"
+
+int
+load_fail(const struct load *l, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(l->why, LOAD_WHY_MAX, fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+static int
+file_size(const struct load *l, int fd, const char *what, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return load_fail(
+		    l, -errno, "%s: %s", what, strerrordesc_np(errno));
+	if (!S_ISREG(st.st_mode))
+		return load_fail(l, -EINVAL, "%s: not a regular file", what);
+	if (st.st_size <= 0)
+		return load_fail(l, -ENODATA, "%s: empty file", what);
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int
+load_peek(const struct load *l, void *buf, size_t len, uint64_t off)
+{
+	uint8_t *p = buf;
+	ssize_t n;
+
+	if (off > l->kernel_size || len > l->kernel_size - off)
+		return -ENODATA;
+	while (len > 0) {
+		n = pread(l->in->kernel, p, len, (off_t)off);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return -errno;
+		if (n == 0)
+			return -ENODATA;
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+load_copy(const struct load *l, int fd, uint64_t off, uint64_t len,
+    uint64_t gpa, const char *what)
+{
+	struct iovec iov;
+	ssize_t n;
+
+	while (len > 0) {
+		iov.iov_len = gmem_run(
+		    l->in->mem, (struct gpa){ gpa }, len < PIECE ? len : PIECE);
+		if (iov.iov_len == 0)
+			return load_fail(l, -EFAULT,
+			    "%s: does not fit in %llu MiB of memory", what,
+			    (unsigned long long)(l->in->mem->size / MIB));
+		iov.iov_base =
+		    gmem_range(l->in->mem, (struct gpa){ gpa }, iov.iov_len);
+		n = preadv(fd, &iov, 1, (off_t)off);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return load_fail(
+			    l, -errno, "%s: %s", what, strerrordesc_np(errno));
+		if (n == 0)
+			return load_fail(l, -ENODATA, "%s: truncated", what);
+		off += (uint64_t)n;
+		gpa += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+int
+load_initrd(const struct load *l, uint64_t floor, uint64_t limit, uint64_t *gpa)
+{
+	uint64_t end, base;
+	int r;
+
+	*gpa = 0;
+	if (l->in->initrd == -1)
+		return 0;
+	/* limit is the last address it may have, hostile as the rest. */
+	end = l->ram_end;
+	if (limit < end - 1)
+		end = limit + 1;
+	end &= ~4095ULL;
+	if (floor > end || l->initrd_size > end - floor)
+		goto no_room;
+	base = (end - l->initrd_size) & ~4095ULL;
+	if (base < floor)
+		goto no_room;
+	r = load_copy(l, l->in->initrd, 0, l->initrd_size, base, "initrd");
+	if (r == 0)
+		*gpa = base;
+	return r;
+
+no_room:
+	return load_fail(l, -ENOSPC,
+	    "initrd: does not fit in %llu MiB of memory",
+	    (unsigned long long)(l->in->mem->size / MIB));
+}
+
+int
+load_cmdline(const struct load *l, size_t max)
+{
+	size_t len;
+
+	len = strlen(l->in->cmdline);
+	if (len > max)
+		return load_fail(l, -E2BIG,
+		    "cmdline: %zu bytes, this kernel takes %zu", len, max);
+	if (len >= LOAD_LOW_END - LOAD_CMDLINE_GPA)
+		return load_fail(l, -E2BIG, "cmdline: too long");
+	return gmem_write(l->in->mem, (struct gpa){ LOAD_CMDLINE_GPA },
+	    l->in->cmdline, len + 1);
+}
+
+unsigned
+load_memmap(const struct load *l, struct load_range *range)
+{
+	const struct gmem *m = l->in->mem;
+	unsigned i, n = 0;
+
+	range[n++] = (struct load_range){ 0, LOAD_LOW_END, 1 };
+	range[n++] =
+	    (struct load_range){ LOAD_LOW_END, 0xa0000 - LOAD_LOW_END, 2 };
+	range[n++] = (struct load_range){ ACPI_TABLES_GPA, ACPI_TABLES_LEN, 2 };
+	range[n++] = (struct load_range){ LOAD_HIGH_BASE,
+		l->ram_end - LOAD_HIGH_BASE, 1 };
+	for (i = 0; i < m->nregions && n < LOAD_RANGES; i++) {
+		if (m->region[i].gpa >= GMEM_HIGH_BASE)
+			range[n++] = (struct load_range){ m->region[i].gpa,
+				m->region[i].len, 1 };
+	}
+	return n;
+}
+
+int
+load_kernel(
+    const struct load_in *in, struct load_out *out, char why[LOAD_WHY_MAX])
+{
+	struct load l = { .in = in, .why = why };
+	char magic[4];
+	int r;
+
+	why[0] = '\0';
+	if (in->mem->nregions == 0 || in->mem->region[0].gpa != 0 ||
+	    in->mem->region[0].len < 2 * MIB)
+		return load_fail(&l, -EINVAL, "too little memory for a kernel");
+	l.ram_end = in->mem->region[0].len;
+	if ((r = file_size(&l, in->kernel, "kernel", &l.kernel_size)) < 0)
+		return r;
+	if (in->initrd != -1) {
+		r = file_size(&l, in->initrd, "initrd", &l.initrd_size);
+		if (r < 0)
+			return r;
+	}
+	if (load_peek(&l, magic, sizeof(magic), 0) == 0 &&
+	    memcmp(magic, ELF_MAGIC, sizeof(magic)) == 0)
+		return load_pvh(&l, out);
+	if (load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) == 0 &&
+	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0)
+		return load_bzimage(&l, out);
+	return load_fail(&l, -ENOEXEC, "kernel: not a kernel image");
+}

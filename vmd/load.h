@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_LOAD_H
+#define VMD_LOAD_H
+
+/*
+ * Kernel loaders.  Images are hostile: every field is checked by subtraction
+ * before use, all reads are bounded by fstat's size and go straight into
+ * guest memory.  A refusal is one line in the user's words.
+ *
+ * Low memory while the kernel starts:
+ *   0x00001000  GDT            0x00009000  page tables, 6 pages
+ *   0x00002000  TSS            0x00020000  command line
+ *   0x00007000  zero page / hvm_start_info, memory map, modules
+ *   0x000e0000  ACPI tables
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "gmem.h"
+
+#define LOAD_GDT_GPA	 0x1000ULL
+#define LOAD_TSS_GPA	 0x2000ULL
+#define LOAD_PARAMS_GPA	 0x7000ULL
+#define LOAD_PAGES_GPA	 0x9000ULL
+#define LOAD_CMDLINE_GPA 0x20000ULL
+#define LOAD_LOW_END	 0x9fc00ULL /* conventional memory ends */
+#define LOAD_HIGH_BASE	 0x100000ULL
+/* Selectors of both Linux protocols. */
+#define LOAD_CS 0x10
+#define LOAD_DS 0x18
+#define LOAD_TR 0x20
+
+#define LOAD_WHY_MAX 160
+
+struct load_in {
+	const struct gmem *mem;
+	int kernel; /* regular files, not closed here */
+	int initrd; /* -1: none */
+	const char *cmdline;
+	struct gpa rsdp;
+};
+
+/* How the boot processor starts: flat segments, paging on only if long. */
+struct load_out {
+	enum load_mode { LOAD_PROTECTED, LOAD_LONG } mode;
+	uint64_t rip, rbx, rsi, cr3;
+};
+
+/* Returns 0 and fills out, or -errno with one line in why. */
+int
+load_kernel(const struct load_in *, struct load_out *, char why[LOAD_WHY_MAX]);
+
+/* For the loaders. */
+struct load {
+	const struct load_in *in;
+	uint64_t kernel_size, initrd_size; /* of the files */
+	uint64_t ram_end; /* end of RAM below the PCI hole */
+	char *why;
+};
+
+struct load_range {
+	uint64_t base, len;
+	uint32_t type; /* E820: 1 RAM, 2 reserved */
+};
+#define LOAD_RANGES 8
+
+int load_bzimage(const struct load *, struct load_out *);
+int load_pvh(const struct load *, struct load_out *);
+int load_fail(const struct load *, int error, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Exactly len bytes of the kernel file; -ENODATA when there are less. */
+int load_peek(const struct load *, void *, size_t len, uint64_t off);
+/* File bytes to guest memory, which must be RAM; -errno with a reason. */
+int load_copy(const struct load *, int fd, uint64_t off, uint64_t len,
+    uint64_t gpa, const char *what);
+/*
+ * The initrd, as high as it fits in [floor, limit].  *gpa 0 when there is
+ * none.
+ */
+int
+load_initrd(const struct load *, uint64_t floor, uint64_t limit, uint64_t *gpa);
+int load_cmdline(const struct load *, size_t max);
+unsigned load_memmap(const struct load *, struct load_range *);
+
+#endif

@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Wires chips, buses, PCI and the console together; the address map is
+ * windows[] below.
+ *
+ * Invariants
+ *  1. Every member marked (m) is touched with the lock held.
+ *  2. armed is the instant the timer is set to: never later than the nearest
+ *     deadline of any chip.  It may be earlier; then the timer runs nothing
+ *     and is set again.
+ *  3. An IOAPIC pin has an entry in the driver's GSI table exactly while it
+ *     is unmasked and level-triggered: that is what EOI reports need.
+ */
+#include <sys/timerfd.h>
+#include <event2/event.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "acpi.h"
+#include "bus.h"
+#include "console.h"
+#include "i8042.h"
+#include "i8254.h"
+#include "i8259.h"
+#include "ioapic.h"
+#include "log.h"
+#include "machine.h"
+#include "mc146818.h"
+#include "ns16550.h"
+#include "pci.h"
+#include "virtio_host.h"
+#include "vmm.h"
+
+#define PORTS	    0x10000ULL
+#define MMIO_LIMIT  (1ULL << 52)
+#define IRQ_TIMER   0
+#define IRQ_KBD	    1
+#define IRQ_CASCADE 2
+#define IRQ_COM1    4
+#define IRQ_RTC	    8
+#define ISA_IRQS    16
+#define PIN_TIMER   2 /* MADT: ISA IRQ 0 is pin 2 */
+#define MSI_LEVEL   (1U << 15) /* trigger mode of an MSI's data */
+#define NS	    1000000000ULL
+
+#define COM1_BASE 0x3f8
+#define WINDOWS	  11
+
+struct window;
+struct slot { /* argument of a byte-wide window */
+	struct machine *m;
+	const struct window *w;
+};
+
+struct machine {
+	pthread_mutex_t lock;
+	struct machine_conf conf;
+	uint64_t start; /* CLOCK_MONOTONIC when made */
+	int timerfd;
+	struct event *timer;
+	uint64_t armed; /* (m) */
+	atomic_bool extint; /* written under (m) */
+	struct bus pio, mmio; /* (m), as all chips */
+	struct i8259 pic;
+	struct i8254 pit;
+	struct ioapic ioapic;
+	struct mc146818 rtc;
+	struct ns16550 uart;
+	struct i8042 kbd;
+	struct acpi_pm pm;
+	struct pci pci;
+	struct console *console;
+	struct virtio_host virtio;
+	struct slot slot[WINDOWS];
+};
+
+void
+machine_lock(void *machine)
+{
+	struct machine *m = machine;
+
+	pthread_mutex_lock(&m->lock);
+}
+
+void
+machine_unlock(void *machine)
+{
+	struct machine *m = machine;
+
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Time */
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t
+machine_now(void *arg)
+{
+	struct machine *m = arg;
+
+	return clock_ns() - m->start;
+}
+
+static int64_t
+wall_clock(void *arg, uint32_t *ns)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	*ns = (uint32_t)ts.tv_nsec;
+	return ts.tv_sec;
+}
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Whoever changed a deadline sets the timer: no thread wakes for it. */
+static void
+machine_rearm(void *arg)
+{
+	struct machine *m = arg;
+	struct itimerspec its = { 0 };
+	uint64_t at;
+
+	at = i8254_deadline(&m->pit);
+	at = earlier(at, mc146818_deadline(&m->rtc));
+	at = earlier(at, ns16550_deadline(&m->uart));
+	at = earlier(at, ioapic_deadline(&m->ioapic));
+	if (m->console != NULL)
+		at = earlier(at, console_deadline(m->console));
+	if (at >= m->armed)
+		return;
+	m->armed = at;
+	if (at >= DEV_NEVER - m->start)
+		return;
+	at += m->start;
+	its.it_value.tv_sec = (time_t)(at / NS);
+	its.it_value.tv_nsec = (long)(at % NS);
+	timerfd_settime(m->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct machine *m = arg;
+	uint64_t expired;
+
+	if (read(fd, &expired, sizeof(expired)) != sizeof(expired))
+		return; /* set anew meanwhile: it will fire */
+	machine_lock(m);
+	m->armed = DEV_NEVER;
+	i8254_run(&m->pit);
+	mc146818_run(&m->rtc);
+	ns16550_run(&m->uart);
+	ioapic_run(&m->ioapic);
+	console_run(m->console);
+	machine_rearm(m);
+	machine_unlock(m);
+}
+
+/* Interrupts */
+
+void
+machine_set_gsi(void *machine, unsigned gsi, bool level)
+{
+	struct machine *m = machine;
+
+	if (gsi < ISA_IRQS)
+		i8259_set(&m->pic, gsi, level);
+	if (gsi == IRQ_TIMER)
+		ioapic_set(&m->ioapic, PIN_TIMER, level);
+	else if (gsi != IRQ_CASCADE && gsi < IOAPIC_PINS)
+		ioapic_set(&m->ioapic, gsi, level);
+}
+
+/* INTR of the 8259 pair. */
+static void
+set_intr(void *arg, unsigned n, bool level)
+{
+	struct machine *m = arg;
+
+	if (atomic_exchange(&m->extint, level) != level && level)
+		m->conf.ops->kick(m->conf.arg);
+}
+
+static void
+ioapic_msi(void *arg, uint64_t addr, uint32_t data)
+{
+	struct machine *m = arg;
+	static struct log_rate rate = LOG_RATE(3, 60);
+	int r;
+
+	if ((r = vmm_signal_msi(m->conf.vmm, addr, data)) < 0)
+		log_limited(&rate, "ioapic: interrupt %#x not delivered: %s",
+		    data, strerrordesc_np(-r));
+}
+
+static void
+ioapic_route(void *arg, unsigned pin, uint64_t addr, uint32_t data, bool masked)
+{
+	struct machine *m = arg;
+	static struct log_rate rate = LOG_RATE(3, 60);
+	int r;
+
+	if (masked || (data & MSI_LEVEL) == 0) /* invariant 3 */
+		vmm_route_clear(m->conf.vmm, pin);
+	else
+		vmm_route_set(m->conf.vmm, pin, addr, data);
+	if ((r = vmm_route_commit(m->conf.vmm)) < 0)
+		log_limited(&rate, "ioapic: route of pin %u refused: %s", pin,
+		    strerrordesc_np(-r));
+}
+
+bool
+machine_extint(const struct machine *m)
+{
+	return atomic_load(&m->extint);
+}
+
+int
+machine_extint_ack(struct machine *m)
+{
+	int vector = -EAGAIN;
+
+	machine_lock(m);
+	if (i8259_pending(&m->pic))
+		vector = i8259_ack(&m->pic);
+	machine_unlock(m);
+	return vector;
+}
+
+void
+machine_eoi(struct machine *m, uint8_t vector)
+{
+	machine_lock(m);
+	ioapic_eoi(&m->ioapic, vector);
+	machine_unlock(m);
+}
+
+static size_t
+uart_out(void *arg, const uint8_t *b, size_t n)
+{
+	struct machine *m = arg;
+
+	return console_out(m->console, b, n);
+}
+
+/* The guest's ends */
+
+static void
+on_reset(void *arg)
+{
+	struct machine *m = arg;
+
+	m->conf.ops->ended(m->conf.arg, VM_END_RESET, "");
+}
+
+static void
+on_poweroff(void *arg)
+{
+	struct machine *m = arg;
+
+	m->conf.ops->ended(m->conf.arg, VM_END_POWEROFF, "");
+}
+
+static void
+on_button_read(void *arg)
+{
+	struct machine *m = arg;
+
+	m->conf.ops->button_read(m->conf.arg);
+}
+
+/* Ports: byte-wide chips by one table */
+
+struct window {
+	uint16_t base, len;
+	const char *name;
+	uint8_t (*read)(struct machine *, uint16_t port);
+	void (*write)(struct machine *, uint16_t port, uint8_t val);
+};
+
+static uint8_t
+pic_read(struct machine *m, uint16_t port)
+{
+	return i8259_read(&m->pic, port);
+}
+
+static void
+pic_write(struct machine *m, uint16_t port, uint8_t val)
+{
+	i8259_write(&m->pic, port, val);
+}
+
+static uint8_t
+pit_read(struct machine *m, uint16_t port)
+{
+	return i8254_read(&m->pit, port);
+}
+
+static void
+pit_write(struct machine *m, uint16_t port, uint8_t val)
+{
+	i8254_write(&m->pit, port, val);
+}
+
+static uint8_t
+kbd_read(struct machine *m, uint16_t port)
+{
+	return i8042_read(&m->kbd, port);
+}
+
+static void
+kbd_write(struct machine *m, uint16_t port, uint8_t val)
+{
+	i8042_write(&m->kbd, port, val);
+}
+
+static uint8_t
+rtc_read(struct machine *m, uint16_t port)
+{
+	return mc146818_read(&m->rtc, port);
+}
+
+static void
+rtc_write(struct machine *m, uint16_t port, uint8_t val)
+{
+	mc146818_write(&m->rtc, port, val);
+}
+
+static uint8_t
+uart_read(struct machine *m, uint16_t port)
+{
+	uint8_t val;
+
+	val = ns16550_read(&m->uart, port - COM1_BASE);
+	console_room(m->console);
+	return val;
+}
+
+static void
+uart_write(struct machine *m, uint16_t port, uint8_t val)
+{
+	ns16550_write(&m->uart, port - COM1_BASE, val);
+	console_room(m->console); /* a FIFO reset makes room too */
+}
+
+static const struct window windows[WINDOWS] = {
+	{ 0x20, 2, "8259 master", pic_read, pic_write },
+	{ 0x40, 4, "8254", pit_read, pit_write },
+	{ 0x60, 1, "8042 data", kbd_read, kbd_write },
+	{ 0x61, 1, "speaker", pit_read, pit_write },
+	{ 0x64, 1, "8042 command", kbd_read, kbd_write },
+	{ 0x70, 2, "rtc", rtc_read, rtc_write },
+	{ 0x92, 1, "port 92", kbd_read, kbd_write },
+	{ 0xa0, 2, "8259 slave", pic_read, pic_write },
+	{ COM1_BASE, 8, "com1", uart_read, uart_write },
+	{ 0x4d0, 2, "elcr", pic_read, pic_write },
+	{ 0xcf9, 1, "reset control", kbd_read, kbd_write },
+};
+
+static uint64_t
+window_read(void *arg, uint64_t off, unsigned size)
+{
+	const struct slot *s = arg;
+
+	return s->w->read(s->m, (uint16_t)(s->w->base + off));
+}
+
+static void
+window_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	const struct slot *s = arg;
+
+	s->w->write(s->m, (uint16_t)(s->w->base + off), (uint8_t)val);
+}
+
+static uint64_t
+pm_read(void *arg, uint64_t off, unsigned size)
+{
+	struct machine *m = arg;
+
+	return acpi_pm_read(&m->pm, off, size);
+}
+
+static void
+pm_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	struct machine *m = arg;
+
+	acpi_pm_write(&m->pm, off, size, val);
+}
+
+static uint64_t
+io_read(void *arg, uint64_t off, unsigned size)
+{
+	struct machine *m = arg;
+
+	return ioapic_read(&m->ioapic, off, size);
+}
+
+static void
+io_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	struct machine *m = arg;
+
+	ioapic_write(&m->ioapic, off, size, val);
+}
+
+static const struct bus_ops window_ops = { 1, window_read, window_write };
+static const struct bus_ops pm_ops = { 1 | 2 | 4, pm_read, pm_write };
+static const struct bus_ops io_ops = { 4, io_read, io_write };
+
+void
+machine_pio(struct machine *m, uint16_t port, unsigned size, uint32_t count,
+    bool write, void *data)
+{
+	uint8_t *p = data;
+	uint64_t val;
+	uint32_t i;
+
+	if (size > sizeof(val))
+		return;
+	machine_lock(m);
+	for (i = 0; i < count; i++, p += size) {
+		if (write) {
+			val = 0;
+			memcpy(&val, p, size);
+			bus_write(&m->pio, port, size, val);
+		} else {
+			val = bus_read(&m->pio, port, size);
+			memcpy(p, &val, size);
+		}
+	}
+	machine_unlock(m);
+}
+
+void
+machine_mmio(struct machine *m, uint64_t addr, unsigned size, bool write,
+    uint8_t data[8])
+{
+	uint64_t val = 0;
+
+	if (size > sizeof(val))
+		return;
+	machine_lock(m);
+	if (write) {
+		memcpy(&val, data, size);
+		bus_write(&m->mmio, addr, size, val);
+	} else {
+		val = bus_read(&m->mmio, addr, size);
+		memcpy(data, &val, size);
+	}
+	machine_unlock(m);
+}
+
+void
+machine_power_button(struct machine *m)
+{
+	machine_lock(m);
+	acpi_pm_power_button(&m->pm);
+	machine_unlock(m);
+}
+
+void
+machine_flush(struct machine *m)
+{
+	machine_lock(m);
+	console_flush(m->console);
+	machine_unlock(m);
+}
+
+struct pci *
+machine_pci(struct machine *m)
+{
+	return &m->pci;
+}
+
+struct virtio_host *
+machine_virtio(struct machine *m)
+{
+	return &m->virtio;
+}
+
+/* Set-up */
+
+static struct line
+gsi_line(struct machine *m, unsigned gsi)
+{
+	return (struct line){ machine_set_gsi, m, gsi };
+}
+
+static const struct ioapic_ops ioapic_callbacks = {
+	.msi = ioapic_msi,
+	.route = ioapic_route,
+};
+
+static void
+make_chips(struct machine *m, struct devenv env)
+{
+	i8259_init(&m->pic, (struct line){ set_intr, m, 0 });
+	ioapic_init(&m->ioapic, ACPI_IOAPIC_ID, &ioapic_callbacks, m);
+	ioapic_set_env(&m->ioapic, env);
+	i8254_init(&m->pit, gsi_line(m, IRQ_TIMER), env);
+	mc146818_init(&m->rtc, gsi_line(m, IRQ_RTC), env, wall_clock, NULL,
+	    m->conf.mem->size, m->conf.cpus);
+	ns16550_init(&m->uart, gsi_line(m, IRQ_COM1), env, uart_out, m);
+	i8042_init(&m->kbd, gsi_line(m, IRQ_KBD), on_reset, m);
+	acpi_pm_init(
+	    &m->pm, gsi_line(m, ACPI_SCI), env, on_poweroff, on_button_read, m);
+}
+
+static int
+make_windows(struct machine *m)
+{
+	unsigned i;
+	int r;
+
+	for (i = 0; i < WINDOWS; i++) {
+		m->slot[i] = (struct slot){ m, &windows[i] };
+		r = bus_add(&m->pio, windows[i].base, windows[i].len,
+		    &window_ops, &m->slot[i], windows[i].name);
+		if (r < 0)
+			return r;
+	}
+	r = bus_add(&m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &pm_ops, m, "acpi pm");
+	if (r < 0)
+		return r;
+	return bus_add(&m->mmio, IOAPIC_BASE, IOAPIC_LEN, &io_ops, m, "ioapic");
+}
+
+static int
+make_timer(struct machine *m)
+{
+	m->armed = DEV_NEVER;
+	m->timerfd =
+	    timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (m->timerfd == -1)
+		return -errno;
+	m->timer = event_new(
+	    m->conf.base, m->timerfd, EV_READ | EV_PERSIST, on_timer, m);
+	if (m->timer == NULL || event_add(m->timer, NULL) == -1)
+		return -ENOMEM;
+	return 0;
+}
+
+static int
+make_console(struct machine *m, struct devenv env)
+{
+	struct console_conf c = {
+		.base = m->conf.base,
+		.fd = m->conf.console,
+		.uart = &m->uart,
+		.lock = machine_lock,
+		.unlock = machine_unlock,
+		.arg = m,
+		.env = env,
+	};
+
+	m->conf.console = -1;
+	return console_new(&m->console, &c);
+}
+
+static int
+make_all(struct machine *m, struct gpa *rsdp)
+{
+	struct acpi_conf acpi = {
+		.cpus = m->conf.cpus,
+		.pci_mmio_base = PCI_MMIO_BASE,
+		.pci_mmio_len = PCI_MMIO_LEN,
+		.pci_io_base = PCI_IO_BASE,
+		.pci_io_len = PCI_IO_LEN,
+	};
+	struct devenv env = { machine_now, machine_rearm, m };
+	int r;
+
+	if ((r = make_timer(m)) < 0)
+		return r;
+	make_chips(m, env);
+	if ((r = make_console(m, env)) < 0 || (r = make_windows(m)) < 0)
+		return r;
+	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);
+	virtio_host_init(&m->virtio, m->conf.vmm, m->conf.base, machine_lock,
+	    machine_unlock, m);
+	return acpi_tables(m->conf.mem, &acpi, rsdp);
+}
+
+int
+machine_new(
+    struct machine **machine, const struct machine_conf *conf, struct gpa *rsdp)
+{
+	struct machine *m;
+	int r;
+
+	if ((m = calloc(1, sizeof(*m))) == NULL) {
+		close(conf->console);
+		return -ENOMEM;
+	}
+	m->conf = *conf;
+	m->start = clock_ns();
+	m->timerfd = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	bus_init(&m->pio, PORTS);
+	bus_init(&m->mmio, MMIO_LIMIT);
+	if ((r = make_all(m, rsdp)) < 0) {
+		machine_free(m);
+		return r;
+	}
+	*machine = m;
+	return 0;
+}
+
+void
+machine_free(struct machine *m)
+{
+	if (m == NULL)
+		return;
+	console_free(m->console);
+	if (m->conf.console != -1)
+		close(m->conf.console);
+	if (m->timer != NULL)
+		event_free(m->timer);
+	if (m->timerfd != -1)
+		close(m->timerfd);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_MACHINE_H
+#define VMD_MACHINE_H
+
+/*
+ * The machine: chips, both buses, PCI, console, timers, and the wires between
+ * them, under one lock (m).  No function here is called with the lock held,
+ * unless said.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include "gmem.h"
+#include "msg.h"
+
+struct event_base;
+struct machine;
+struct pci;
+struct virtio_host;
+struct vmm;
+
+struct machine_ops {
+	/* Called with the lock held, by any thread; must not block. */
+	void (*ended)(void *arg, enum vm_end, const char *detail);
+	void (*button_read)(void *arg); /* the guest saw the power button */
+	void (*kick)(void *arg); /* vCPU 0 has an ExtINT to take */
+};
+
+struct machine_conf {
+	struct vmm *vmm;
+	const struct gmem *mem;
+	struct event_base *base;
+	unsigned cpus;
+	int console; /* taken, whatever the result */
+	const struct machine_ops *ops;
+	void *arg;
+};
+
+/* The chips and the ACPI tables.  0 or -errno. */
+int
+machine_new(struct machine **, const struct machine_conf *, struct gpa *rsdp);
+/* Main thread, when no vCPU runs any more. */
+void machine_free(struct machine *);
+
+/* For the device models, while the machine is being made. */
+struct pci *machine_pci(struct machine *);
+struct virtio_host *machine_virtio(struct machine *);
+void machine_lock(void *machine);
+void machine_unlock(void *machine);
+
+/* The vCPU threads.  data: count items of size bytes, host order. */
+void machine_pio(struct machine *, uint16_t port, unsigned size, uint32_t count,
+    bool write, void *data);
+void machine_mmio(struct machine *, uint64_t addr, unsigned size, bool write,
+    uint8_t data[8]);
+void machine_eoi(struct machine *, uint8_t vector);
+/* Is the 8259's INTR asserted?  Without the lock. */
+bool machine_extint(const struct machine *);
+/* The vector, or -EAGAIN when INTR was withdrawn. */
+int machine_extint_ack(struct machine *);
+
+/* The main thread. */
+void machine_power_button(struct machine *);
+/* Console output that is still in the batch. */
+void machine_flush(struct machine *);
+
+/* With the lock held: drive the line of a GSI (vmd/DESIGN.md). */
+void machine_set_gsi(void *machine, unsigned gsi, bool level);
+
+#endif

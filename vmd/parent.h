@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_PARENT_H
+#define VMD_PARENT_H
+
+/*
+ * The parent process: holds the configuration, the registry of VMs and the
+ * channels of all children; does for others what needs root.
+ */
+#include <sys/queue.h>
+#include "clients.h"
+#include "conf.h"
+#include "life.h"
+#include "listen.h"
+#include "vmreg.h"
+
+struct event;
+struct event_base;
+
+struct options {
+	const char *file; /* vm.conf */
+	bool file_given;
+	const char *device; /* -k, or NULL */
+	const char *socket;
+	bool foreground;
+	bool check; /* -n */
+	bool probe; /* -c */
+	int verbose;
+	struct macros macros; /* -D */
+};
+
+/* Who waits for what: answers that follow later. */
+enum wait_kind { WAIT_START, WAIT_END };
+struct wait {
+	TAILQ_ENTRY(wait) entry;
+	uint32_t client;
+	struct vm *vm;
+	enum wait_kind kind;
+};
+
+/* The control process as seen from the parent. */
+struct control {
+	pid_t pid;
+	struct chan *chan;
+	struct event *respawn;
+};
+
+struct parent {
+	const struct options *opts;
+	struct event_base *base;
+	struct conf *conf;
+	struct vmreg reg;
+	struct life life;
+	struct listener listener;
+	struct control control;
+	struct clients clients;
+	TAILQ_HEAD(waits, wait) waits;
+	struct event *boot; /* staggered start */
+	struct event *endtimer;
+	unsigned endticks;
+	struct event *sig[4];
+	bool ending;
+};
+
+/* parent.c; the exit status. */
+int parent_run(const struct options *);
+/* -c: the host check on standard output; the exit status. */
+int parent_check_host(const struct options *);
+
+/* reload.c: read vm.conf, put what is new into the registry. */
+int reload_first(struct parent *);
+int reload_again(struct parent *, struct fail *why);
+/* Start the VMs that wait for it, a few at a time. */
+void reload_boot(struct parent *);
+
+/* ctlproc.c: the control process. */
+int ctlproc_start(struct parent *);
+void ctlproc_stop(struct parent *);
+/* struct chan_ops.closed of its channel. */
+void ctlproc_closed(void *arg, const char *why);
+bool ctlproc_reaped(struct parent *, pid_t, int status);
+
+/* requests.c: what clients ask for, and the answers. */
+extern const struct chan_ops requests_ops;
+extern const struct life_ops requests_life_ops;
+/* All clients are gone. */
+void requests_forget(struct parent *);
+
+/* hostcheck.c: the probe. */
+struct hostcheck {
+	bool done;
+	bool fit;
+	char text[8192];
+};
+/* Runs the probe on this device; 0, or negative with *why. */
+int hostcheck_run(const char *path, struct hostcheck *, struct fail *why);
+
+#endif

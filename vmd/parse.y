@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The grammar of vm.conf(5); stmt.c gives it its meaning.
+ *
+ * An error is reported once, and parsing goes on at the next statement that
+ * can be told apart: at the end of the line, or behind the closing brace of
+ * a block that the bad line opened.
+ */
+%define api.pure full
+%define api.location.type {struct lex_loc}
+%define parse.error simple
+%locations
+%param {struct parse *p}
+%initial-action { @$ = (struct lex_loc){ p->opts->file, 0 }; }
+
+%code requires {
+#include "stmt.h"
+}
+
+%code {
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define YYLLOC_DEFAULT(cur, rhs, n)                                            \
+	((cur) = (n) != 0 ? YYRHSLOC(rhs, 1) : YYRHSLOC(rhs, 0))
+
+static int yylex(YYSTYPE *, YYLTYPE *, struct parse *);
+static void yyerror(YYLTYPE *, struct parse *, const char *);
+static void recover(struct parse *, int depth);
+static char *join(char *, char *);
+}
+
+%union {
+	int64_t number;
+	char *string;
+	struct {
+		char *format;
+		bool readonly;
+	} disk;
+}
+
+%token BOOT CMDLINE CPUS DELAY DISABLE DISK ENABLE FORMAT HYPERVISOR INCLUDE
+%token INITRD MEMORY OWNER PARALLEL READONLY SOCKET STAGGERED START VM BAD
+%token <number> NUMBER
+%token <string> STRING
+%type <string> string size owner
+%type <disk> diskopts
+%destructor { free($$); } <string>
+%destructor { free($$.format); } <disk>
+
+%%
+
+file
+	: %empty
+	| file '\n'
+	| file include '\n'
+	| file define '\n'
+	| file global '\n'
+	| file vm '\n'
+	| file error '\n'		{ recover(p, 0); yyerrok; }
+	;
+
+include
+	: INCLUDE string		{ stmt_include(p, @1, $2); free($2); }
+	;
+
+define
+	: STRING '=' string {
+		stmt_define(p, @1, $1, $3);
+		free($1);
+		free($3);
+	}
+	;
+
+global
+	: SOCKET OWNER owner		{ stmt_socket(p, @1, $3); free($3); }
+	| HYPERVISOR string		{ stmt_hypervisor(p, @1, $2); free($2); }
+	| STAGGERED START PARALLEL NUMBER DELAY NUMBER {
+		stmt_staggered(p, @1, $4, $6);
+	}
+	;
+
+vm
+	: VM string '{' {
+		stmt_vm_begin(p, @1, $2);
+		free($2);
+		$2 = NULL; /* it stays on the stack: the destructor */
+	} body '}'			{ stmt_vm_end(p, @6); }
+	;
+
+body
+	: lines
+	| lines vmstmt
+	;
+
+lines
+	: %empty
+	| lines '\n'
+	| lines vmstmt '\n'
+	| lines error '\n'		{ recover(p, 1); yyerrok; }
+	;
+
+vmstmt
+	: MEMORY size			{ stmt_memory(p, @1, $2); free($2); }
+	| CPUS NUMBER			{ stmt_cpus(p, @1, $2); }
+	| BOOT string			{ stmt_boot(p, @1, $2); free($2); }
+	| INITRD string			{ stmt_initrd(p, @1, $2); free($2); }
+	| CMDLINE string		{ stmt_cmdline(p, @1, $2); free($2); }
+	| DISK string diskopts {
+		stmt_disk(p, @1, $2, $3.format, $3.readonly);
+		free($2);
+		free($3.format);
+	}
+	| ENABLE			{ stmt_enable(p, true); }
+	| DISABLE			{ stmt_enable(p, false); }
+	| OWNER owner			{ stmt_owner(p, @1, $2); free($2); }
+	;
+
+diskopts
+	: %empty			{ $$.format = NULL; $$.readonly = false; }
+	| diskopts FORMAT string {
+		free($1.format);
+		$$.format = $3;
+		$$.readonly = $1.readonly;
+	}
+	| diskopts READONLY {
+		$$.format = $1.format;
+		$$.readonly = true;
+	}
+	;
+
+size
+	: string
+	| NUMBER {
+		if (asprintf(&$$, "%lld", (long long)$1) == -1) {
+			$$ = NULL;
+			YYNOMEM;
+		}
+	}
+	;
+
+owner
+	: string
+	| NUMBER {
+		if (asprintf(&$$, "%lld", (long long)$1) == -1) {
+			$$ = NULL;
+			YYNOMEM;
+		}
+	}
+	;
+
+/* Adjacent strings are one: `disk $dir "file.img"'. */
+string
+	: STRING
+	| string STRING {
+		if (($$ = join($1, $2)) == NULL)
+			YYNOMEM;
+	}
+	;
+
+%%
+
+static const struct keyword {
+	const char *name;
+	int token;
+} keywords[] = {
+	{ "boot", BOOT },
+	{ "cmdline", CMDLINE },
+	{ "cpus", CPUS },
+	{ "delay", DELAY },
+	{ "disable", DISABLE },
+	{ "disk", DISK },
+	{ "enable", ENABLE },
+	{ "format", FORMAT },
+	{ "hypervisor", HYPERVISOR },
+	{ "include", INCLUDE },
+	{ "initrd", INITRD },
+	{ "memory", MEMORY },
+	{ "owner", OWNER },
+	{ "parallel", PARALLEL },
+	{ "readonly", READONLY },
+	{ "socket", SOCKET },
+	{ "staggered", STAGGERED },
+	{ "start", START },
+	{ "vm", VM },
+};
+
+/* Consumes both, whatever the result. */
+static char *
+join(char *a, char *b)
+{
+	char *s;
+
+	if (asprintf(&s, "%s%s", a, b) == -1)
+		s = NULL;
+	free(a);
+	free(b);
+	return s;
+}
+
+static void
+yyerror(YYLTYPE *loc, struct parse *p, const char *text)
+{
+	if (!p->reported)
+		stmt_error(p, *loc, "%s", text);
+	p->reported = false;
+}
+
+static void
+lex_error(void *arg, struct lex_loc loc, const char *text)
+{
+	struct parse *p = arg;
+
+	stmt_error(p, loc, "%s", text);
+	p->reported = true;
+}
+
+static int
+word(const char *text, YYSTYPE *val)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
+		if (strcmp(text, keywords[i].name) == 0)
+			return keywords[i].token;
+	}
+	if (strspn(text, "0123456789") == strlen(text)) {
+		errno = 0;
+		val->number = strtoll(text, NULL, 10);
+		if (errno == 0)
+			return NUMBER;
+	}
+	if ((val->string = strdup(text)) == NULL)
+		return BAD;
+	return STRING;
+}
+
+/* The next token, with braces counted. */
+static int
+next(YYSTYPE *val, struct parse *p)
+{
+	struct lex_token *tok = &p->tok;
+
+	lex_next(p->lex, tok);
+	switch (tok->kind) {
+	case LEX_EOF:
+		return YYEOF;
+	case LEX_NEWLINE:
+		return '\n';
+	case LEX_WORD:
+		return word(tok->text, val);
+	case LEX_STRING:
+		if ((val->string = strdup(tok->text)) == NULL)
+			return BAD;
+		return STRING;
+	case LEX_ERROR:
+		return BAD;
+	case LEX_CHAR:
+		break;
+	}
+	switch (tok->text[0]) {
+	case '{':
+		p->depth++;
+		return '{';
+	case '}':
+		if (p->depth > 0)
+			p->depth--;
+		return '}';
+	case '=':
+		return '=';
+	}
+	return BAD;
+}
+
+static int
+yylex(YYSTYPE *val, YYLTYPE *loc, struct parse *p)
+{
+	int token;
+
+	p->reported = false;
+	if (p->errors > STMT_ERRORS_MAX)
+		token = YYEOF;
+	else if (p->npending > 0)
+		token = p->pending[--p->npending];
+	else
+		token = next(val, p);
+	*loc = p->tok.loc;
+	return token;
+}
+
+/*
+ * A line with an error was thrown away; it should have left depth braces
+ * open.  Skip a block that it opened, or close the one that it closed.
+ */
+static void
+recover(struct parse *p, int depth)
+{
+	YYSTYPE val;
+	int token;
+
+	if (p->depth < depth) {
+		p->pending[0] = '\n';
+		p->pending[1] = '}';
+		p->npending = 2;
+		return;
+	}
+	while (p->depth > depth) {
+		token = next(&val, p);
+		if (token == YYEOF)
+			break;
+		if (token == STRING)
+			free(val.string);
+	}
+}
+
+static void
+unused_macros(struct parse *p)
+{
+	struct macro *m;
+
+	TAILQ_FOREACH(m, &p->macros, entry) {
+		if (!m->used && !m->option)
+			stmt_warn(p, (struct lex_loc){ m->file, m->line },
+			    "macro '%s' not used", m->name);
+	}
+}
+
+static void
+run(struct parse *p)
+{
+	struct lex_loc top = { p->opts->file, 0 };
+	int error;
+
+	error = macro_copy(&p->macros, p->opts->macros);
+	if (error == 0)
+		error = lex_include(p->lex, p->opts->file);
+	if (error == -ENOENT && p->opts->optional)
+		return;
+	if (error != 0) {
+		stmt_error(p, top, "%s", strerror(-error));
+		return;
+	}
+	if (yyparse(p) != 0 && p->errors == 0)
+		stmt_error(p, p->tok.loc, "out of memory");
+	unused_macros(p);
+}
+
+struct conf *
+conf_load(const struct conf_opts *opts)
+{
+	struct parse *p = calloc(1, sizeof(*p));
+	struct conf *conf = NULL;
+
+	if (p == NULL)
+		return NULL;
+	p->opts = opts;
+	TAILQ_INIT(&p->macros);
+	p->conf = conf_new();
+	p->vm = calloc(1, sizeof(*p->vm));
+	p->lex = lex_new(&p->macros, lex_error, p);
+	if (p->conf == NULL || p->vm == NULL || p->lex == NULL)
+		opts->report(opts->arg, opts->file, 0, "out of memory");
+	else {
+		run(p);
+		if (p->errors == 0) {
+			conf = p->conf;
+			p->conf = NULL;
+		}
+	}
+	macro_clear(&p->macros);
+	lex_free(p->lex);
+	conf_free(p->conf);
+	free(p->vm);
+	free(p);
+	return conf;
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * PCI bus 0; see pci.h.  After the PCI Local Bus Specification 3.0:
+ * "Configuration Mechanism #1", "Configuration Space Organization", "Base
+ * Addresses", "Device Control", "Device Status", "Capabilities List".
+ *
+ * Invariants
+ *  1. A BAR is mapped exactly when its decode bit is set, it lies in the
+ *     address range that PCI has, and no other window is there.  One that
+ *     loses such a contest is absent (reads as all ones) until the place is
+ *     free; it never shadows RAM, a chip or another BAR.
+ *  2. A PIRQ's level is the OR of the INTx wishes of the functions wired to
+ *     it; an ISA IRQ's level is the OR of the PIRQs routed to it.
+ *
+ * Bus mastering is not withheld from a device whose bus-master bit is clear:
+ * virtio drivers stop a device by resetting it.
+ */
+#include <errno.h>
+#include <string.h>
+#include "gmem.h"
+#include "pci.h"
+#include "pcireg.h"
+
+#define CFG_ADDRESS  0xcf8
+#define CFG_DATA     0xcfc
+#define CFG_ENABLE   0x80000000U
+#define CFG_WRITABLE 0x80fffffcU /* reserved bits read as zero */
+
+#define FIRST_SLOT 2 /* of the devices behind the two bridges */
+
+/* Memory BARs may lie from the end of low RAM up to the IOAPIC. */
+#define MMIO_FLOOR GMEM_PCI_HOLE
+#define MMIO_END   0xfec00000ULL
+
+#define PAM_FIRST  0x59 /* 440FX: seven PAM registers */
+#define PAM_LAST   0x5f
+#define PIRQ_RC	   0x60 /* PIIX3: PIRQRC[A:D] */
+#define PIRQ_OFF   0x80 /* not routed to an ISA IRQ */
+#define PIRQ_MASK  0x0f
+#define PIRQ_LEGAL 0xdef8U /* ISA IRQs that PIIX3 can route to */
+
+uint32_t
+pci_cfg_get(const struct pci_dev *d, unsigned off, unsigned size)
+{
+	uint32_t val = 0;
+
+	for (unsigned i = 0; i < size && i < 4; i++)
+		val |= (uint32_t)d->cfg[(off + i) & 0xff] << (8 * i);
+	return val;
+}
+
+void
+pci_cfg_set(struct pci_dev *d, unsigned off, unsigned size, uint32_t val)
+{
+	for (unsigned i = 0; i < size && i < 4; i++)
+		d->cfg[(off + i) & 0xff] = (uint8_t)(val >> (8 * i));
+}
+
+unsigned
+pci_gsi(unsigned slot, unsigned pin)
+{
+	return 16 + (slot + pin) % 4;
+}
+
+/* ---- interrupts ---- */
+
+static void
+route_isa(struct pci *p)
+{
+	uint16_t level = 0, changed;
+
+	for (unsigned i = 0; i < 4; i++) {
+		uint8_t rc = p->isa.cfg[PIRQ_RC + i];
+		uint16_t irq = (uint16_t)(1U << (rc & PIRQ_MASK));
+
+		if (p->root[i] && (rc & PIRQ_OFF) == 0)
+			level |= irq & PIRQ_LEGAL;
+	}
+	changed = level ^ p->isa_level;
+	p->isa_level = level;
+	for (unsigned irq = 0; irq < 16; irq++) {
+		struct line l = p->gsi[0];
+
+		l.n = irq;
+		if ((changed & (1U << irq)) != 0)
+			line_set(&l, (level & (1U << irq)) != 0);
+	}
+}
+
+static bool
+intx_driven(const struct pci_dev *d)
+{
+	return d->intx &&
+	    (pci_cfg_get(d, PCIR_COMMAND, 2) & PCIR_COMMAND_NOINTX) == 0;
+}
+
+/* Recompute the PIRQ that INTA of d is wired to. */
+static void
+intx_update(struct pci_dev *d)
+{
+	struct pci *p = d->pci;
+	unsigned gsi = pci_gsi(d->slot, 0), root = gsi - 16;
+	bool level = false;
+
+	if (d->intx)
+		d->cfg[PCIR_STATUS] |= PCIR_STATUS_INTX;
+	else
+		d->cfg[PCIR_STATUS] &= (uint8_t)~PCIR_STATUS_INTX;
+	for (unsigned s = 0; s < PCI_SLOTS && !level; s++)
+		level = p->dev[s] != NULL && pci_gsi(s, 0) == gsi &&
+		    intx_driven(p->dev[s]);
+	if (level == p->root[root])
+		return;
+	p->root[root] = level;
+	line_set(&p->gsi[root], level);
+	route_isa(p);
+}
+
+void
+pci_intx(struct pci_dev *d, bool level)
+{
+	if (d->intx == level)
+		return;
+	d->intx = level;
+	intx_update(d);
+}
+
+/* ---- base address registers ---- */
+
+/* Where the guest wants the BAR; false: not decoded or in no legal place. */
+static bool
+bar_wanted(const struct pci_dev *d, unsigned n, uint64_t *base)
+{
+	const struct pci_bar *bar = &d->bar[n];
+	uint32_t reg = pci_cfg_get(d, PCIR_BAR0 + 4 * n, 4);
+	uint32_t cmd = pci_cfg_get(d, PCIR_COMMAND, 2);
+
+	switch (bar->kind) {
+	case PCI_BAR_NONE:
+		return false;
+	case PCI_BAR_IO:
+		*base = reg & PCIR_BAR_IO_ADDR;
+		/* A BAR of zero is one that nobody placed. */
+		return (cmd & PCIR_COMMAND_IO) != 0 && *base != 0 &&
+		    *base + bar->len <= 0x10000;
+	case PCI_BAR_MEM32:
+		*base = reg & PCIR_BAR_MEM_ADDR;
+		return (cmd & PCIR_COMMAND_MEM) != 0 && *base >= MMIO_FLOOR &&
+		    *base + bar->len <= MMIO_END;
+	}
+	return false;
+}
+
+static struct bus *
+bar_bus(const struct pci_dev *d, unsigned n)
+{
+	return d->bar[n].kind == PCI_BAR_IO ? d->pci->pio : d->pci->mmio;
+}
+
+static void
+bar_unmap(struct pci_dev *d, unsigned n)
+{
+	struct pci_bar *bar = &d->bar[n];
+
+	bus_remove(bar_bus(d, n), bar->base);
+	bar->mapped = false;
+	if (d->ops != NULL && d->ops->bar_unmapped != NULL)
+		d->ops->bar_unmapped(d, n, bar->base);
+}
+
+static void
+bar_map(struct pci_dev *d, unsigned n, uint64_t base)
+{
+	struct pci_bar *bar = &d->bar[n];
+
+	if (bus_add(bar_bus(d, n), base, bar->len, bar->ops, d, d->name) != 0)
+		return; /* somebody else is there: invariant 1 */
+	bar->mapped = true;
+	bar->base = base;
+	if (d->ops != NULL && d->ops->bar_mapped != NULL)
+		d->ops->bar_mapped(d, n, base);
+}
+
+/*
+ * Make invariant 1 true again for all functions: a BAR that moved may have
+ * left its place to another one.
+ */
+static void
+bars_update(struct pci *p)
+{
+	uint64_t base;
+
+	for (unsigned s = 0; s < PCI_SLOTS; s++)
+		for (unsigned n = 0; p->dev[s] != NULL && n < PCI_BARS; n++) {
+			struct pci_bar *bar = &p->dev[s]->bar[n];
+
+			if (bar->mapped &&
+			    (!bar_wanted(p->dev[s], n, &base) ||
+				base != bar->base))
+				bar_unmap(p->dev[s], n);
+		}
+	for (unsigned s = 0; s < PCI_SLOTS; s++)
+		for (unsigned n = 0; p->dev[s] != NULL && n < PCI_BARS; n++)
+			if (!p->dev[s]->bar[n].mapped &&
+			    bar_wanted(p->dev[s], n, &base))
+				bar_map(p->dev[s], n, base);
+}
+
+int
+pci_add_bar(struct pci_dev *d, unsigned n, enum pci_bar_kind kind, uint32_t len,
+    const struct bus_ops *ops)
+{
+	struct pci *p = d->pci;
+	bool io = kind == PCI_BAR_IO;
+	uint32_t *next = io ? &p->next_io : &p->next_mmio;
+	uint32_t end =
+	    io ? PCI_IO_BASE + PCI_IO_LEN : PCI_MMIO_BASE + PCI_MMIO_LEN;
+	uint32_t least = io ? 4 : 16, most = io ? 256 : PCI_MMIO_LEN;
+	uint32_t base, mask;
+
+	if (n >= PCI_BARS || kind == PCI_BAR_NONE || len < least ||
+	    len > most || (len & (len - 1)) != 0 ||
+	    d->bar[n].kind != PCI_BAR_NONE)
+		return -EINVAL;
+	base = (*next + len - 1) & ~(len - 1);
+	if (base > end - len)
+		return -ENOSPC;
+	*next = base + len;
+	d->bar[n] = (struct pci_bar){ .kind = kind, .len = len, .ops = ops };
+
+	/* "Base Addresses": the upper half of an I/O BAR may be hardwired
+	 * to zero in a PC. */
+	mask = ~(len - 1) & (io ? 0xffffU : 0xffffffffU);
+	for (unsigned i = 0; i < 4; i++)
+		d->wmask[PCIR_BAR0 + 4 * n + i] = (uint8_t)(mask >> (8 * i));
+	pci_cfg_set(d, PCIR_BAR0 + 4 * n, 4, base | (io ? PCIR_BAR_IO : 0));
+	d->cfg[PCIR_COMMAND] |= io ? PCIR_COMMAND_IO : PCIR_COMMAND_MEM;
+	bars_update(p);
+	return 0;
+}
+
+/* ---- configuration space ---- */
+
+static bool
+touches(unsigned off, unsigned size, unsigned first, unsigned len)
+{
+	return off < first + len && first < off + size;
+}
+
+static void
+cfg_write(struct pci_dev *d, unsigned off, unsigned size, uint32_t val)
+{
+	uint16_t before = (uint16_t)pci_cfg_get(d, PCIR_COMMAND, 2), after;
+
+	for (unsigned i = 0; i < size; i++) {
+		uint8_t *b = &d->cfg[off + i];
+		uint8_t v = (uint8_t)(val >> (8 * i));
+		uint8_t w = d->wmask[off + i];
+
+		*b = (uint8_t)((*b & ~w) | (v & w));
+		*b &= (uint8_t) ~(v & d->w1c[off + i]);
+	}
+	after = (uint16_t)pci_cfg_get(d, PCIR_COMMAND, 2);
+	if (before != after) {
+		intx_update(d);
+		if (d->ops != NULL && d->ops->command != NULL)
+			d->ops->command(d, after);
+	}
+	if (before != after || touches(off, size, PCIR_BAR0, 4 * PCI_BARS))
+		bars_update(d->pci);
+	if (d == &d->pci->isa && touches(off, size, PIRQ_RC, 4))
+		route_isa(d->pci);
+	if (off >= PCIR_HEADER_END && d->ops != NULL &&
+	    d->ops->cfg_written != NULL)
+		d->ops->cfg_written(d, off, size);
+}
+
+static uint32_t
+cfg_read(struct pci_dev *d, unsigned off, unsigned size)
+{
+	if (off >= PCIR_HEADER_END && d->ops != NULL &&
+	    d->ops->cfg_read != NULL)
+		return d->ops->cfg_read(d, off, size);
+	return pci_cfg_get(d, off, size);
+}
+
+/* The function that 0xcf8 selects; NULL when there is none. */
+static struct pci_dev *
+selected(const struct pci *p)
+{
+	unsigned bus = (p->address >> 16) & 0xff;
+	unsigned slot = (p->address >> 11) & 0x1f;
+	unsigned func = (p->address >> 8) & 7;
+
+	if ((p->address & CFG_ENABLE) == 0 || bus != 0 || func != 0)
+		return NULL;
+	return p->dev[slot];
+}
+
+static uint64_t
+data_read(void *arg, uint64_t off, unsigned size)
+{
+	struct pci *p = arg;
+	struct pci_dev *d = selected(p);
+
+	if (d == NULL)
+		return UINT64_MAX;
+	return cfg_read(d, (p->address & 0xfc) + (unsigned)off, size);
+}
+
+static void
+data_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	struct pci *p = arg;
+	struct pci_dev *d = selected(p);
+
+	if (d != NULL)
+		cfg_write(d, (p->address & 0xfc) + (unsigned)off, size,
+		    (uint32_t)val);
+}
+
+static uint64_t
+address_read(void *arg, uint64_t off, unsigned size)
+{
+	struct pci *p = arg;
+
+	return p->address;
+}
+
+static void
+address_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	struct pci *p = arg;
+
+	p->address = (uint32_t)val & CFG_WRITABLE;
+}
+
+static const struct bus_ops address_ops = {
+	.sizes = 4, .read = address_read, .write = address_write
+};
+
+static const struct bus_ops data_ops = {
+	.sizes = 1 | 2 | 4, .read = data_read, .write = data_write
+};
+
+/* ---- set-up ---- */
+
+/* The header that all functions have. */
+static void
+dev_init(struct pci *p, struct pci_dev *d, unsigned slot, const char *name,
+    uint16_t vendor, uint16_t device, uint32_t class, uint8_t rev)
+{
+	memset(d, 0, sizeof(*d));
+	d->pci = p;
+	d->slot = slot;
+	d->name = name;
+	d->cap_end = PCIR_HEADER_END;
+	pci_cfg_set(d, PCIR_VENDOR, 2, vendor);
+	pci_cfg_set(d, PCIR_DEVICE, 2, device);
+	pci_cfg_set(d, PCIR_REVISION, 4, class << 8 | rev);
+	d->wmask[PCIR_COMMAND] =
+	    PCIR_COMMAND_IO | PCIR_COMMAND_MEM | PCIR_COMMAND_MASTER;
+	d->wmask[PCIR_COMMAND + 1] = PCIR_COMMAND_NOINTX >> 8;
+	d->w1c[PCIR_STATUS + 1] = PCIR_STATUS_ERRORS >> 8;
+	p->dev[slot] = d;
+}
+
+void
+pci_init(struct pci *p, struct bus *pio, struct bus *mmio,
+    void (*set_gsi)(void *, unsigned gsi, bool), void *arg)
+{
+	memset(p, 0, sizeof(*p));
+	p->pio = pio;
+	p->mmio = mmio;
+	p->next_io = PCI_IO_BASE;
+	p->next_mmio = PCI_MMIO_BASE;
+	for (unsigned i = 0; i < 4; i++)
+		p->gsi[i] =
+		    (struct line){ .set = set_gsi, .arg = arg, .n = 16 + i };
+	dev_init(p, &p->host, 0, "440FX", 0x8086, 0x1237, 0x060000, 2);
+	/* RAM is readable and writable throughout the first MiB; the PAM
+	 * registers only keep what firmware wrote. */
+	memset(&p->host.wmask[PAM_FIRST], 0xff, PAM_LAST - PAM_FIRST + 1);
+	dev_init(p, &p->isa, 1, "PIIX3", 0x8086, 0x7000, 0x060100, 0);
+	memset(&p->isa.cfg[PIRQ_RC], PIRQ_OFF, 4);
+	memset(&p->isa.wmask[PIRQ_RC], PIRQ_OFF | PIRQ_MASK, 4);
+
+	bus_add_exact(pio, CFG_ADDRESS, 4, &address_ops, p, "pci address");
+	bus_add(pio, CFG_DATA, 4, &data_ops, p, "pci data");
+}
+
+int
+pci_add(struct pci *p, struct pci_dev *d, const char *name, uint16_t vendor,
+    uint16_t device, uint32_t class, uint8_t rev, uint16_t subvendor,
+    uint16_t subdevice, const struct pci_dev_ops *ops, void *arg)
+{
+	unsigned slot = FIRST_SLOT;
+
+	while (slot < PCI_SLOTS && p->dev[slot] != NULL)
+		slot++;
+	if (slot == PCI_SLOTS)
+		return -ENOSPC;
+	dev_init(p, d, slot, name, vendor, device, class, rev);
+	pci_cfg_set(d, PCIR_SUBVENDOR, 2, subvendor);
+	pci_cfg_set(d, PCIR_SUBDEVICE, 2, subdevice);
+	d->cfg[PCIR_INT_PIN] = 1; /* INTA */
+	d->cfg[PCIR_INT_LINE] = (uint8_t)pci_gsi(slot, 0);
+	d->wmask[PCIR_INT_LINE] = 0xff;
+	d->ops = ops;
+	d->arg = arg;
+	return 0;
+}
+
+void
+pci_remove(struct pci_dev *d)
+{
+	pci_intx(d, false);
+	for (unsigned n = 0; n < PCI_BARS; n++)
+		if (d->bar[n].mapped)
+			bar_unmap(d, n);
+	d->pci->dev[d->slot] = NULL;
+	bars_update(d->pci);
+}
+
+int
+pci_add_cap(struct pci_dev *d, uint8_t id, uint8_t len)
+{
+	unsigned off = d->cap_end, end = off + ((len + 3U) & ~3U);
+	uint8_t *link = &d->cfg[PCIR_CAPS];
+
+	if (len < 2 || end > sizeof(d->cfg))
+		return -ENOSPC;
+	while (*link != 0)
+		link = &d->cfg[*link + PCICAP_NEXT];
+	*link = (uint8_t)off;
+	d->cfg[off + PCICAP_ID] = id;
+	d->cfg[PCIR_STATUS] |= PCIR_STATUS_CAPS;
+	d->cap_end = end;
+	return (int)off;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Resources and processes of a VM.
+ *
+ * Invariants
+ *  1. Everything a VM uses is opened here, with root's rights, after the
+ *     client's right to the VM was checked; children open nothing.
+ *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
+ *     gone, the lock is.
+ */
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "image.h"
+#include "imsg.h"
+#include "msg.h"
+#include "spawn.h"
+#include "start.h"
+
+static const char *const usual_devices[] = { "/dev/vmm", "/dev/kvm" };
+
+void
+start_fds_init(struct start_fds *f)
+{
+	unsigned i;
+
+	f->hypervisor = f->kernel = f->initrd = -1;
+	for (i = 0; i < VM_DISKS_MAX; i++)
+		f->disk[i] = -1;
+}
+
+void
+start_fds_close(struct start_fds *f)
+{
+	unsigned i;
+
+	fd_close(&f->hypervisor);
+	fd_close(&f->kernel);
+	fd_close(&f->initrd);
+	for (i = 0; i < VM_DISKS_MAX; i++)
+		fd_close(&f->disk[i]);
+}
+
+int
+start_hypervisor(const char *path, int *fd, const char **name, struct fail *why)
+{
+	size_t i;
+
+	if (path[0] != '\0') {
+		*name = path;
+		*fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+		if (*fd == -1)
+			return fail_set(why, errno, "hypervisor %s: %s", path,
+			    strerror(errno));
+		return 0;
+	}
+	for (i = 0; i < sizeof(usual_devices) / sizeof(usual_devices[0]); i++) {
+		*name = usual_devices[i];
+		*fd = open(*name, O_RDWR | O_CLOEXEC | O_NOCTTY);
+		if (*fd != -1)
+			return 0;
+		if (errno != ENOENT)
+			return fail_set(why, errno, "hypervisor %s: %s", *name,
+			    strerror(errno));
+	}
+	return fail_set(why, ENOENT,
+	    "no hypervisor device: neither /dev/vmm nor /dev/kvm exists");
+}
+
+static int
+check_memory(const struct vmconf *c, struct fail *why)
+{
+	struct sysinfo si;
+	uint64_t total;
+
+	if (sysinfo(&si) == -1)
+		return fail_set(why, errno, "sysinfo: %s", strerror(errno));
+	total = (uint64_t)si.totalram * si.mem_unit;
+	if (c->memory <= total)
+		return 0;
+	return fail_set(why, ENOMEM, "memory of %lluM: the host has only %lluM",
+	    (unsigned long long)c->memory >> 20,
+	    (unsigned long long)total >> 20);
+}
+
+static int
+open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	int error = 0;
+
+	if (f->kernel != -1)
+		error = image_check_fd(f->kernel, "kernel", why);
+	else if (c->kernel[0] != '\0')
+		error = image_open_file(c->kernel, "kernel", &f->kernel, why);
+	else
+		return fail_set(why, CTL_E_FIRMWARE,
+		    "no kernel given, and there is no firmware to boot");
+	if (error != 0)
+		return error;
+	if (f->initrd != -1)
+		return image_check_fd(f->initrd, "initrd", why);
+	if (c->initrd[0] != '\0')
+		return image_open_file(c->initrd, "initrd", &f->initrd, why);
+	return 0;
+}
+
+int
+start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
+    struct fail *why)
+{
+	const char *name;
+	uint32_t i;
+	int error;
+
+	if ((error = check_memory(c, why)) != 0 ||
+	    (error = open_boot(f, c, why)) != 0)
+		return error;
+	for (i = 0; i < c->ndisks; i++) {
+		error = image_open_disk(
+		    c->disk[i].path, c->disk[i].readonly, &f->disk[i], why);
+		if (error != 0)
+			return error;
+	}
+	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
+}
+
+/*
+ * Namespaces need root; without it (unit tests) the children have none, and
+ * sandbox_confine() in a real role then refuses to go on.
+ */
+static int
+namespaces(void)
+{
+	if (geteuid() != 0)
+		return 0;
+	return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+	    CLONE_NEWUTS;
+}
+
+int
+start_child(struct event_base *base, struct child *ch, const char *role,
+    const char *title, const char *tag, const struct chan_ops *ops,
+    struct fail *why)
+{
+	struct spawn s = { role, title, tag, namespaces() };
+	int fd = -1;
+	pid_t pid;
+
+	if ((pid = spawn_child(&s, &fd)) < 0)
+		return fail_set(
+		    why, -pid, "cannot start a process: %s", strerror(-pid));
+	ch->pid = pid;
+	ch->status = 0;
+	if ((ch->chan = chan_new(base, fd, ops, ch)) == NULL)
+		return fail_set(why, errno, "channel: %s", strerror(errno));
+	return 0;
+}
+
+static int
+send_fd(struct chan *chan, uint32_t type, uint32_t kind, const uint32_t *index,
+    int fd)
+{
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, kind) == -1 ||
+	    (index != NULL && ibuf_add_n32(body, *index) == -1)) {
+		ibuf_free(body);
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	return chan_send(chan, type, 0, fd, body);
+}
+
+static int
+send_vm_fd(struct chan *chan, enum vm_fdkind kind, uint32_t index, int fd)
+{
+	return send_fd(chan, VM_FD, kind, &index, fd);
+}
+
+static int
+send_vm_conf(struct vm *vm)
+{
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, vm->id) == -1 ||
+	    vmconf_put(body, &vm->conf) != 0) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	return chan_send(vm->run.vm.chan, VM_CONF, vm->id, -1, body);
+}
+
+static int
+send_vm_files(struct vm *vm, struct start_fds *f)
+{
+	struct chan *chan = vm->run.vm.chan;
+	int error, tty;
+
+	error = send_vm_fd(chan, VM_FD_HYPERVISOR, 0, fd_take(&f->hypervisor));
+	if (error == 0)
+		error = send_vm_fd(chan, VM_FD_KERNEL, 0, fd_take(&f->kernel));
+	if (error == 0 && f->initrd != -1)
+		error = send_vm_fd(chan, VM_FD_INITRD, 0, fd_take(&f->initrd));
+	if (error != 0)
+		return error;
+	if ((tty = fcntl(vm->tty.master, F_DUPFD_CLOEXEC, 0)) == -1)
+		return -errno;
+	return send_vm_fd(chan, VM_FD_CONSOLE, 0, tty);
+}
+
+static int
+send_disk_conf(struct vm *vm, uint32_t i)
+{
+	const struct vm_diskconf *d = &vm->conf.disk[i];
+	struct ibuf *body = chan_body();
+	char serial[21]; /* virtio 1.2, "Block Device": at most 20 bytes */
+
+	snprintf(serial, sizeof(serial), "%.13s-disk%u", vm->conf.name, i);
+	if (ibuf_add_n32(body, i) == -1 ||
+	    ibuf_add_n32(body, d->format) == -1 ||
+	    ibuf_add_n32(body, d->readonly) == -1 ||
+	    ibuf_add_n32(body, vm->conf.cpus) == -1 ||
+	    ctl_put_str(body, serial) != 0) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	return chan_send(vm->run.disk[i].chan, BLK_CONF, i, -1, body);
+}
+
+static int
+send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
+{
+	struct chan *chan = vm->run.disk[i].chan;
+	int pair[2], error;
+
+	if ((error = send_disk_conf(vm, i)) != 0)
+		return error;
+	error = send_fd(chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&f->disk[i]));
+	if (error != 0)
+		return error;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -errno;
+	error = send_fd(chan, BLK_FD, BLK_FD_CHANNEL, NULL, fd_take(&pair[0]));
+	if (error == 0)
+		error = send_vm_fd(
+		    vm->run.vm.chan, VM_FD_DISK, i, fd_take(&pair[1]));
+	fd_close(&pair[1]);
+	return error;
+}
+
+static int
+spawn_all(struct event_base *base, struct vm *vm, const struct chan_ops *vm_ops,
+    const struct chan_ops *disk_ops, struct fail *why)
+{
+	char title[96], tag[96];
+	uint32_t i;
+	int error;
+
+	snprintf(title, sizeof(title), "vm/%s", vm->conf.name);
+	error = start_child(
+	    base, &vm->run.vm, "vm", title, vm->conf.name, vm_ops, why);
+	for (i = 0; error == 0 && i < vm->conf.ndisks; i++) {
+		snprintf(title, sizeof(title), "%s/vioblk%u", vm->conf.name, i);
+		snprintf(tag, sizeof(tag), "%s: vioblk%u", vm->conf.name, i);
+		error = start_child(base, &vm->run.disk[i], "vioblk", title,
+		    tag, disk_ops, why);
+	}
+	return error;
+}
+
+int
+start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
+    const struct chan_ops *vm_ops, const struct chan_ops *disk_ops,
+    struct fail *why)
+{
+	uint32_t i;
+	int error;
+
+	error = spawn_all(base, vm, vm_ops, disk_ops, why);
+	if (error != 0)
+		return error;
+	if ((error = send_vm_conf(vm)) == 0)
+		error = send_vm_files(vm, f);
+	for (i = 0; error == 0 && i < vm->conf.ndisks; i++)
+		error = send_disk(vm, i, f);
+	if (error == 0)
+		error = chan_send(vm->run.vm.chan, VM_GO, 0, -1, NULL);
+	if (error != 0)
+		return fail_set(why, -error, "cannot configure a process: %s",
+		    strerror(-error));
+	return 0;
+}

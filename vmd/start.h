@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_START_H
+#define VMD_START_H
+
+/*
+ * What a VM needs to start: files opened, processes made, their
+ * configuration sent.  All or nothing.
+ */
+#include "chan.h"
+#include "vmreg.h"
+
+struct event_base;
+
+struct start_fds {
+	int hypervisor, kernel, initrd; /* -1: none */
+	int disk[VM_DISKS_MAX];
+};
+
+void start_fds_init(struct start_fds *);
+void start_fds_close(struct start_fds *);
+
+/*
+ * Opens what conf names and *fds does not hold yet.  0, or negative with
+ * *why filled; the caller closes *fds in both cases.
+ */
+int start_open(struct start_fds *, const struct vmconf *,
+    const char *hypervisor, struct fail *why);
+/*
+ * Opens the hypervisor's device: path, or the usual ones when it is "".
+ * *name is the one that was tried last.
+ */
+int start_hypervisor(
+    const char *path, int *fd, const char **name, struct fail *why);
+/* One process with its channel, namespaces included.  0 or negative. */
+int start_child(struct event_base *, struct child *, const char *role,
+    const char *title, const char *tag, const struct chan_ops *,
+    struct fail *why);
+/*
+ * Makes the processes of vm->run and sends them everything; consumes the
+ * descriptors in fds that it passed on.  On failure what was made is still
+ * in vm->run for the caller to end.
+ */
+int start_spawn(struct event_base *, struct vm *, struct start_fds *,
+    const struct chan_ops *vm_ops, const struct chan_ops *disk_ops,
+    struct fail *why);
+
+#endif

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Statements of vm.conf(5).  The wording of errors follows OpenBSD's.
+ *
+ * Invariants
+ *  1. A VM gets into the configuration only when its whole statement was
+ *     free of errors, and only once per name.
+ *  2. Every path stored is absolute and passes vmconf_path_ok().
+ */
+#include <sys/stat.h>
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stmt.h"
+
+static void __attribute__((format(printf, 3, 0)))
+say(struct parse *p, struct lex_loc loc, const char *fmt, va_list ap)
+{
+	char *text;
+
+	if (vasprintf(&text, fmt, ap) == -1)
+		return;
+	p->opts->report(p->opts->arg, loc.file, loc.line, text);
+	free(text);
+}
+
+void
+stmt_error(struct parse *p, struct lex_loc loc, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (p->errors == STMT_ERRORS_MAX)
+		fmt = "too many errors";
+	else if (p->errors > STMT_ERRORS_MAX)
+		return;
+	p->errors++;
+	va_start(ap, fmt);
+	say(p, loc, fmt, ap);
+	va_end(ap);
+}
+
+void
+stmt_warn(struct parse *p, struct lex_loc loc, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(p, loc, fmt, ap);
+	va_end(ap);
+}
+
+static bool
+only_once(
+    struct parse *p, struct lex_loc loc, enum stmt_once which, const char *what)
+{
+	if (p->once & which) {
+		stmt_error(p, loc, "%s specified more than once", what);
+		return false;
+	}
+	p->once |= which;
+	return true;
+}
+
+/* Absolute and checked into out[VM_PATH_MAX + 1]; what is for messages. */
+static bool
+path(struct parse *p, struct lex_loc loc, const char *what, const char *s,
+    char *out)
+{
+	struct stat st;
+	char *full;
+	bool ok = false;
+
+	if (*s == '\0') {
+		stmt_error(p, loc, "empty %s path", what);
+		return false;
+	}
+	if ((full = lex_path(p->lex, s)) == NULL) {
+		stmt_error(p, loc, "%s", strerror(errno));
+		return false;
+	}
+	if (strlen(full) > VM_PATH_MAX)
+		stmt_error(p, loc, "%s path too long", what);
+	else if (!vmconf_path_ok(full))
+		stmt_error(p, loc, "control character in %s path", what);
+	else if (p->opts->check_paths && stat(full, &st) == -1)
+		stmt_error(p, loc, "%s path not found: %s: %s", what, s,
+		    strerror(errno));
+	else {
+		memcpy(out, full, strlen(full) + 1);
+		ok = true;
+	}
+	free(full);
+	return ok;
+}
+
+static bool
+all_digits(const char *s)
+{
+	return *s != '\0' && strspn(s, "0123456789") == strlen(s);
+}
+
+/* The two largest values mean "no id" to chown(2) and to us. */
+static bool
+number_id(const char *s, uint32_t *id)
+{
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(s, NULL, 10);
+	if (errno != 0 || n >= UINT32_MAX - 1)
+		return false;
+	*id = (uint32_t)n;
+	return true;
+}
+
+static bool
+user_id(const char *s, uid_t *uid)
+{
+	struct passwd *pw;
+
+	if (all_digits(s))
+		return number_id(s, uid);
+	if ((pw = getpwnam(s)) == NULL)
+		return false;
+	*uid = pw->pw_uid;
+	return true;
+}
+
+static bool
+group_id(const char *s, gid_t *gid)
+{
+	struct group *gr;
+
+	if (all_digits(s))
+		return number_id(s, gid);
+	if ((gr = getgrnam(s)) == NULL)
+		return false;
+	*gid = gr->gr_gid;
+	return true;
+}
+
+/* user[:group] | :group | uid.  What is not given stays as it is. */
+static bool
+owner(
+    struct parse *p, struct lex_loc loc, const char *s, uid_t *uid, gid_t *gid)
+{
+	char user[256];
+	const char *colon = strchr(s, ':');
+	size_t n = colon != NULL ? (size_t)(colon - s) : strlen(s);
+
+	if (n >= sizeof(user) || *s == '\0' || strcmp(s, ":") == 0) {
+		stmt_error(p, loc, "failed to get user/group: %.64s", s);
+		return false;
+	}
+	memcpy(user, s, n);
+	user[n] = '\0';
+	if (n > 0 && !user_id(user, uid)) {
+		stmt_error(p, loc, "failed to get user/group: %.64s", s);
+		return false;
+	}
+	if (colon != NULL && !group_id(colon + 1, gid)) {
+		stmt_error(p, loc, "invalid group name: %.64s", colon + 1);
+		return false;
+	}
+	return true;
+}
+
+void
+stmt_include(struct parse *p, struct lex_loc loc, const char *file)
+{
+	int error = lex_include(p->lex, file);
+
+	if (error == -ELOOP)
+		stmt_error(p, loc, "too many included files: %s", file);
+	else if (error != 0)
+		stmt_error(p, loc, "failed to include file %s: %s", file,
+		    strerror(-error));
+}
+
+void
+stmt_define(
+    struct parse *p, struct lex_loc loc, const char *name, const char *value)
+{
+	int error;
+
+	if (strpbrk(name, " \t") != NULL) {
+		stmt_error(p, loc, "macro name cannot contain whitespace");
+		return;
+	}
+	if (!macro_name_ok(name)) {
+		stmt_error(p, loc, "invalid macro name: %.64s", name);
+		return;
+	}
+	error = macro_set(&p->macros, name, value, false, loc.file, loc.line);
+	if (error != 0)
+		stmt_error(p, loc, "%s", strerror(-error));
+}
+
+void
+stmt_socket(struct parse *p, struct lex_loc loc, const char *s)
+{
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (owner(p, loc, s, &uid, &gid)) {
+		p->conf->sock_uid = uid;
+		p->conf->sock_gid = gid;
+	}
+}
+
+void
+stmt_staggered(
+    struct parse *p, struct lex_loc loc, int64_t parallel, int64_t delay)
+{
+	if (parallel < 1 || parallel > CONF_VMS_MAX)
+		stmt_error(p, loc, "invalid parallel value: %lld",
+		    (long long)parallel);
+	else if (delay < 0 || delay > 86400)
+		stmt_error(
+		    p, loc, "invalid delay value: %lld", (long long)delay);
+	else {
+		p->conf->parallel = (unsigned)parallel;
+		p->conf->delay = (unsigned)delay;
+	}
+}
+
+void
+stmt_hypervisor(struct parse *p, struct lex_loc loc, const char *s)
+{
+	if (p->conf->hypervisor[0] != '\0') {
+		stmt_error(p, loc, "hypervisor specified more than once");
+		return;
+	}
+	path(p, loc, "hypervisor", s, p->conf->hypervisor);
+}
+
+void
+stmt_vm_begin(struct parse *p, struct lex_loc loc, const char *name)
+{
+	vmconf_init(&p->vm->conf);
+	p->vm_loc = loc;
+	p->vm_errors = p->errors;
+	p->once = 0;
+	p->nstmts = 0;
+	if (strlen(name) > VM_NAME_MAX)
+		stmt_error(p, loc, "vm name too long");
+	else if (!vmconf_name_ok(name))
+		stmt_error(p, loc, "invalid vm name: %s", name);
+	else
+		memcpy(p->vm->conf.name, name, strlen(name) + 1);
+}
+
+void
+stmt_vm_end(struct parse *p, struct lex_loc loc)
+{
+	struct conf_vm *next;
+
+	if (p->nstmts == 0 && p->errors == p->vm_errors)
+		stmt_error(p, loc, "syntax error");
+	if (p->errors != p->vm_errors)
+		return;
+	if (conf_find(p->conf, p->vm->conf.name) != NULL) {
+		/* As in OpenBSD: the first one counts. */
+		stmt_warn(p, p->vm_loc, "vm \"%s\" defined before, skipped",
+		    p->vm->conf.name);
+		return;
+	}
+	if (p->conf->nvms == CONF_VMS_MAX) {
+		stmt_error(p, p->vm_loc, "too many vms");
+		return;
+	}
+	if ((next = calloc(1, sizeof(*next))) == NULL) {
+		stmt_error(p, loc, "out of memory");
+		return;
+	}
+	TAILQ_INSERT_TAIL(&p->conf->vms, p->vm, entry);
+	p->conf->nvms++;
+	p->vm = next;
+}
+
+void
+stmt_memory(struct parse *p, struct lex_loc loc, const char *size)
+{
+	uint64_t bytes;
+	int error;
+
+	p->nstmts++;
+	if (!only_once(p, loc, STMT_MEMORY, "memory"))
+		return;
+	error = vmconf_size(size, &bytes);
+	if (error == -ERANGE || (error == 0 && bytes > VM_MEMORY_MAX)) {
+		stmt_error(p, loc, "memory size too large (limit is %lluT)",
+		    VM_MEMORY_MAX >> 40);
+		return;
+	}
+	if (error != 0) {
+		stmt_error(p, loc, "failed to parse size: %.64s", size);
+		return;
+	}
+	if (bytes < VM_MEMORY_MIN) {
+		stmt_error(p, loc, "memory size must be at least %lluMB",
+		    VM_MEMORY_MIN >> 20);
+		return;
+	}
+	if (bytes % (1 << 20) != 0) {
+		bytes -= bytes % (1 << 20);
+		stmt_warn(p, loc, "memory size rounded to %lluM",
+		    (unsigned long long)bytes >> 20);
+	}
+	p->vm->conf.memory = bytes;
+}
+
+void
+stmt_cpus(struct parse *p, struct lex_loc loc, int64_t n)
+{
+	p->nstmts++;
+	if (!only_once(p, loc, STMT_CPUS, "cpus"))
+		return;
+	if (n < 1)
+		stmt_error(
+		    p, loc, "invalid number of cpus: %lld", (long long)n);
+	else if (n > VM_CPUS_MAX)
+		stmt_error(p, loc, "too many cpus: %lld (limit is %d)",
+		    (long long)n, VM_CPUS_MAX);
+	else
+		p->vm->conf.cpus = (uint32_t)n;
+}
+
+void
+stmt_boot(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	if (only_once(p, loc, STMT_BOOT, "kernel"))
+		path(p, loc, "kernel", s, p->vm->conf.kernel);
+}
+
+void
+stmt_initrd(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	if (only_once(p, loc, STMT_INITRD, "initrd"))
+		path(p, loc, "initrd", s, p->vm->conf.initrd);
+}
+
+void
+stmt_cmdline(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	if (!only_once(p, loc, STMT_CMDLINE, "cmdline"))
+		return;
+	if (strlen(s) > VM_CMDLINE_MAX)
+		stmt_error(p, loc, "cmdline too long");
+	else
+		memcpy(p->vm->conf.cmdline, s, strlen(s) + 1);
+}
+
+void
+stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
+    const char *format, bool readonly)
+{
+	struct vmconf *c = &p->vm->conf;
+	struct vm_diskconf *d;
+
+	p->nstmts++;
+	if (format != NULL && strcmp(format, "raw") != 0) {
+		stmt_error(p, loc, "unrecognized disk format %.64s", format);
+		return;
+	}
+	if (c->ndisks == VM_DISKS_MAX) {
+		stmt_error(p, loc, "too many disks");
+		return;
+	}
+	d = &c->disk[c->ndisks];
+	if (!path(p, loc, "disk", s, d->path))
+		return;
+	d->format = VM_DISK_RAW;
+	d->readonly = readonly;
+	c->ndisks++;
+}
+
+void
+stmt_enable(struct parse *p, bool on)
+{
+	p->nstmts++;
+	if (on)
+		p->vm->conf.flags &= ~(uint32_t)VM_F_DISABLED;
+	else
+		p->vm->conf.flags |= VM_F_DISABLED;
+}
+
+void
+stmt_owner(struct parse *p, struct lex_loc loc, const char *s)
+{
+	struct vmconf *c = &p->vm->conf;
+	uid_t uid = 0;
+	gid_t gid = VM_NOGID;
+
+	p->nstmts++;
+	if (only_once(p, loc, STMT_OWNER, "owner") &&
+	    owner(p, loc, s, &uid, &gid)) {
+		c->uid = uid;
+		c->gid = gid;
+	}
+}

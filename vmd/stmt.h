@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_STMT_H
+#define VMD_STMT_H
+
+/*
+ * What the statements of vm.conf mean: called by the grammar (parse.y) with
+ * the values it found.  Each function reports its own errors; parsing goes
+ * on, so that all errors of a file are seen in one run.
+ */
+#include <stdint.h>
+#include "conf.h"
+#include "lex.h"
+
+#define STMT_ERRORS_MAX 100 /* then the rest of the file is not read */
+
+enum stmt_once {
+	STMT_MEMORY = 1 << 0,
+	STMT_CPUS = 1 << 1,
+	STMT_BOOT = 1 << 2,
+	STMT_INITRD = 1 << 3,
+	STMT_CMDLINE = 1 << 4,
+	STMT_OWNER = 1 << 5,
+};
+
+struct parse {
+	const struct conf_opts *opts;
+	struct conf *conf;
+	struct macros macros;
+	struct lex *lex;
+	unsigned errors;
+	/* the vm statement being read */
+	struct conf_vm *vm; /* never NULL inside of one */
+	struct lex_loc vm_loc;
+	unsigned vm_errors; /* p->errors when it began */
+	unsigned once; /* enum stmt_once seen in it */
+	unsigned nstmts;
+	/* token stream, see yylex() */
+	struct lex_token tok;
+	int depth; /* braces open */
+	int pending[2], npending; /* tokens to deliver first */
+	bool reported; /* the lexer explained the current bad token */
+};
+
+void stmt_error(struct parse *, struct lex_loc, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+void stmt_warn(struct parse *, struct lex_loc, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void stmt_include(struct parse *, struct lex_loc, const char *path);
+void stmt_define(
+    struct parse *, struct lex_loc, const char *name, const char *value);
+void stmt_socket(struct parse *, struct lex_loc, const char *owner);
+void
+stmt_staggered(struct parse *, struct lex_loc, int64_t parallel, int64_t delay);
+void stmt_hypervisor(struct parse *, struct lex_loc, const char *path);
+
+void stmt_vm_begin(struct parse *, struct lex_loc, const char *name);
+void stmt_vm_end(struct parse *, struct lex_loc);
+void stmt_memory(struct parse *, struct lex_loc, const char *size);
+void stmt_cpus(struct parse *, struct lex_loc, int64_t);
+void stmt_boot(struct parse *, struct lex_loc, const char *path);
+void stmt_initrd(struct parse *, struct lex_loc, const char *path);
+void stmt_cmdline(struct parse *, struct lex_loc, const char *);
+/* format NULL: none given. */
+void stmt_disk(struct parse *, struct lex_loc, const char *path,
+    const char *format, bool readonly);
+void stmt_enable(struct parse *, bool);
+void stmt_owner(struct parse *, struct lex_loc, const char *owner);
+
+#endif

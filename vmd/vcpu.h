@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VCPU_H
+#define VMD_VCPU_H
+
+/*
+ * One thread per vCPU.  All threads are made parked, so that the seal covers
+ * them, and run from vcpu_go() until vcpu_stop() or the guest's end.
+ */
+#include "load.h"
+#include "msg.h"
+#include "vmm.h"
+
+struct machine;
+struct vcpus;
+
+struct vcpu_ops {
+	/* The guest's end, from a vCPU thread; every vCPU stops by itself. */
+	void (*ended)(void *arg, enum vm_end, const char *detail);
+};
+
+/* CPUID and MSRs of every vCPU.  Before the seal.  0 or -errno. */
+int vcpu_set_up(struct vmm *);
+/* The boot processor's registers.  0 or -errno. */
+int vcpu_boot(struct vmm *, const struct gmem *, const struct load_out *);
+
+int vcpu_create(struct vcpus **, struct vmm *, struct machine *,
+    const struct vcpu_ops *, void *arg);
+void vcpu_go(struct vcpus *);
+/* Any thread: makes the vCPU look at the machine again before it goes on. */
+void vcpu_kick(struct vcpus *, unsigned cpu);
+/* Any thread: no vCPU enters the guest any more once its exit is served. */
+void vcpu_quit(struct vcpus *);
+/* All threads have ended when this returns; parked ones too. */
+void vcpu_stop(struct vcpus *);
+void vcpu_free(struct vcpus *);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VIOBLK_H
+#define VMD_VIOBLK_H
+
+/*
+ * The virtio block device: virtio 1.2, "Block Device".  The device proper,
+ * without channels: vioblk.c (the process) and the tests drive it.
+ *
+ * Threads: everything below is called by the main thread.  Each queue has a
+ * thread of its own, which is the only one that touches the queue's rings and
+ * requests while the queue runs.
+ *
+ * Invariants
+ *  1. Guest memory is touched only between vioblk_start() and
+ *     VIOBLK_RESET_DONE.
+ *  2. Each popped chain is pushed exactly once, unless the device is reset
+ *     or the ring is broken.
+ *  3. No allocation, no open and no new thread after vioblk_threads().
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "aio.h"
+#include "gmem.h"
+#include "virtio_pci.h"
+#include "vmconf.h"
+
+#define VIOBLK_QUEUES_MAX 8
+#define VIOBLK_QUEUE_SIZE 256
+#define VIOBLK_SERIAL_MAX 20 /* bytes, "Device Operation", GET_ID */
+
+struct vioblk;
+
+struct vioblk_conf {
+	enum vm_diskfmt format;
+	bool readonly;
+	unsigned vcpus;
+	char serial[VIOBLK_SERIAL_MAX + 1];
+	enum aio_engine engine;
+};
+
+struct vioblk_stats {
+	uint64_t reads, writes, flushes, others; /* requests */
+	uint64_t read_bytes, write_bytes;
+	uint64_t errors; /* requests not answered with OK */
+	uint64_t kicks, interrupts;
+	uint64_t syscalls; /* by the queue's thread */
+};
+
+/* Takes image.  0, or -errno with *why a static text. */
+int vioblk_new(
+    struct vioblk **, const struct vioblk_conf *, int image, const char **why);
+/* Ends the threads after what is in flight; for good. */
+void vioblk_stop(struct vioblk *);
+/* Stops as well.  NULL is fine. */
+void vioblk_free(struct vioblk *);
+
+/* What the driver sees. */
+uint64_t vioblk_features(const struct vioblk *);
+unsigned vioblk_nqueues(const struct vioblk *);
+const void *vioblk_config(const struct vioblk *, size_t *len);
+
+/* Set-up; each takes the descriptor.  0 or -errno. */
+int vioblk_set_memory(struct vioblk *, int memfd, uint64_t size);
+int vioblk_set_fd(struct vioblk *, unsigned queue, bool call, int fd);
+/* Engines and threads; all descriptors must be there.  0 or -errno. */
+int vioblk_threads(struct vioblk *);
+const char *vioblk_engine(const struct vioblk *);
+
+/* DRIVER_OK.  0, or -errno: the caller broke the order of calls.  Rings that
+ * cannot be used are reported as VIOBLK_BROKEN. */
+int vioblk_start(struct vioblk *, uint64_t features, const struct virtio_ring *,
+    unsigned nrings);
+/* 0, or -errno as above.  VIOBLK_RESET_DONE follows. */
+int vioblk_reset(struct vioblk *);
+
+/*
+ * When the report descriptor becomes readable: what happened, as a mask.
+ * *why is set with VIOBLK_BROKEN (static text).  VIOBLK_BROKEN comes at most
+ * once between start and reset.
+ */
+enum { VIOBLK_RESET_DONE = 1 << 0, VIOBLK_BROKEN = 1 << 1 };
+int vioblk_report_fd(const struct vioblk *);
+unsigned vioblk_report(struct vioblk *, const char **why);
+
+/* Sum over the queues; exact while they are idle. */
+void vioblk_stats(const struct vioblk *, struct vioblk_stats *);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VIOBLK_IMPL_H
+#define VMD_VIOBLK_IMPL_H
+
+/*
+ * Between the parts of the block device: vioblk_dev.c (device, main thread),
+ * vioblk_queue.c (queue threads), vioblk_req.c (requests).
+ */
+#include <pthread.h>
+#include <semaphore.h>
+
+#include <linux/virtio_blk.h>
+
+#include <assert.h>
+
+#include "disk.h"
+#include "log.h"
+#include "vioblk.h"
+#include "virtq.h"
+
+/* "seg_max": data segments, so that header and status still fit a chain. */
+#define VIOBLK_SEG_MAX	 (VIOBLK_QUEUE_SIZE - 2)
+#define VIOBLK_CHAIN_MAX (VIOBLK_SEG_MAX + 2)
+/* Segments that fit the request itself; more take a vector from a pool. */
+#define VIOBLK_IOV_SMALL 8
+/* Ranges in one discard or write-zeroes request. */
+#define VIOBLK_RANGES 8
+/* Sectors in one range: 2 GiB less a page. */
+#define VIOBLK_RANGE_MAX ((1U << 22) - 8)
+
+/* A command is one of these and a number above it, so that an answer tells
+ * which command it answers. */
+enum vioblk_qstate { VIOBLK_Q_IDLE, VIOBLK_Q_RUN, VIOBLK_Q_QUIT };
+#define VIOBLK_Q_STATE(x) ((x)&3)
+#define VIOBLK_Q_NEXT	  4
+
+/* One request in flight. */
+struct vioblk_slot {
+	struct disk_req disk;
+	struct vioblk_queue *q;
+	struct vioblk_slot *next; /* on the free list */
+	uint8_t *status; /* in guest memory */
+	uint64_t sector; /* for log lines */
+	uint32_t type;
+	uint32_t written; /* used length when it succeeds */
+	uint16_t head;
+	uint8_t range, nranges;
+	struct iovec *big; /* from the pool, or NULL */
+	union {
+		struct iovec iov[VIOBLK_IOV_SMALL];
+		struct virtio_blk_discard_write_zeroes ranges[VIOBLK_RANGES];
+	};
+};
+
+struct vioblk_queue {
+	struct vioblk *dev;
+	unsigned index;
+	int kick, call, wake; /* eventfds */
+	pthread_t thread;
+	bool threaded;
+	int bind_error;
+	struct aio *aio;
+
+	/* Main thread writes, queue thread reads, and the reverse; atomic.
+	 * vq and the settings below change hands with them. */
+	uint32_t want, is;
+	const char *broken; /* reason; taken by the main thread */
+
+	struct virtq vq;
+	struct vioblk_stats stats;
+	struct vioblk_slot *slots, *free;
+	unsigned nfree;
+	struct iovec *pool; /* VIOBLK_QUEUE_SIZE vectors of VIOBLK_CHAIN_MAX */
+	struct iovec **pool_free;
+	unsigned npool_free;
+	struct iovec *scratch; /* the chain being read */
+	struct log_rate rate_io, rate_range;
+};
+
+struct vioblk {
+	struct disk *disk;
+	struct vioblk_conf conf;
+	struct virtio_blk_config config;
+	uint64_t offered;
+	uint64_t sectors;
+	struct gmem mem;
+	unsigned nqueues;
+	struct vioblk_queue *queue;
+	int report; /* eventfd: a queue has news */
+	sem_t bound; /* a queue thread is ready */
+	/* set by vioblk_start() while all queues are idle */
+	uint64_t features;
+	bool durable; /* no flush negotiated: each write is durable */
+	/* main thread only */
+	bool started, resetting, reported;
+	const char *start_error;
+};
+
+static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16,
+    "\"Device Operation\"");
+static_assert(
+    offsetof(struct virtio_blk_config, max_secure_erase_sectors) == 60,
+    "\"Device configuration layout\"");
+
+/* vioblk_queue.c */
+int vioblk_queue_init(struct vioblk_queue *, struct vioblk *, unsigned index);
+int vioblk_queue_thread(struct vioblk_queue *);
+void vioblk_queue_stop(struct vioblk_queue *);
+void vioblk_queue_free(struct vioblk_queue *);
+void vioblk_queue_want(struct vioblk_queue *, enum vioblk_qstate);
+/* Did the thread do what was wanted last? */
+bool vioblk_queue_settled(const struct vioblk_queue *);
+struct vioblk_slot *vioblk_slot_get(struct vioblk_queue *);
+void vioblk_slot_put(struct vioblk_slot *);
+
+/* vioblk_req.c: takes the chain; false when it is not a request at all. */
+bool vioblk_req_start(struct vioblk_queue *, const struct virtq_chain *);
+
+#endif

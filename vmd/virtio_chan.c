@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * Front end of a device process; see virtio_chan.h.
+ *
+ * The device's life, as this end sees it (all transitions under (m)):
+ *
+ *   HELLO ──▶ SEALING ──▶ IDLE ◀──▶ STARTED
+ *                          ▲           │
+ *                          └─ RESETTING◀┘         any ──▶ DEAD
+ *
+ * Invariants
+ *  1. A message that does not belong to the state ends the channel.
+ *  2. The guest sees a reset as done only after DEV_RESET_DONE, or when the
+ *     process is gone: until then it may still write to guest memory.
+ *  3. After DEAD nothing is sent; a start fails at once, a reset succeeds at
+ *     once.
+ *
+ * start and reset come from vCPU threads with the machine lock held, and send
+ * directly: chan_send() only queues.  Handlers run on the main thread without
+ * the lock and take it.  The caller's callbacks run without it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <event2/event.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include "chan.h"
+#include "ctl.h"
+#include "imsg.h"
+#include "msg.h"
+#include "virtio_chan.h"
+#include "virtio_host.h"
+#include "virtio_pci.h"
+#include "virtq.h"
+
+#define SETUP_MS   10000 /* for each answer before the seal */
+#define RESET_SEC  10 /* after which a reset is reported as stuck */
+#define REASON_MAX 128 /* what is kept of a peer's text */
+
+/*
+ * Features that a device may offer: its own (0 to 23), and of those reserved
+ * for rings and negotiation ("Reserved Feature Bits") what our virtqueue
+ * reader knows.  The transport itself adds VERSION_1.
+ */
+#define FEATURES_KNOWN                                                     \
+	(UINT64_C(0xffffff) | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | \
+	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |                       \
+	    UINT64_C(1) << VIRTIO_F_VERSION_1)
+
+enum state { HELLO, SEALING, IDLE, STARTED, RESETTING, DEAD };
+
+struct virtio_chan {
+	struct virtio_chan_conf conf;
+	struct chan *chan; /* (m) once attached; NULL when DEAD */
+	struct virtio_dev *dev;
+	struct event *stuck; /* timer of a reset */
+	enum state state; /* (m) once attached */
+	/* from DEV_HELLO, checked */
+	uint64_t features;
+	uint32_t nqueues, queue_size, config_len;
+	uint8_t config[VIRTIO_CONFIG_MAX];
+	char reason[REASON_MAX]; /* why the set-up fails */
+};
+
+static void
+lock(struct virtio_chan *vc)
+{
+	vc->conf.host->ops->lock(vc->conf.host);
+}
+
+static void
+unlock(struct virtio_chan *vc)
+{
+	vc->conf.host->ops->unlock(vc->conf.host);
+}
+
+static enum state
+state(struct virtio_chan *vc)
+{
+	enum state now;
+
+	lock(vc);
+	now = vc->state;
+	unlock(vc);
+	return now;
+}
+
+/* A peer's text is bytes until it is cleaned: one line of ASCII, bounded. */
+static void
+clean(char *to, size_t len, const char *from)
+{
+	size_t n = strnlen(from, len - 1);
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
+	to[n] = '\0';
+}
+
+static int __attribute__((format(printf, 3, 4)))
+refuse(struct virtio_chan *vc, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(vc->reason, sizeof(vc->reason), fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+/* ---- what the device says ---- */
+
+static int
+check_hello(struct virtio_chan *vc)
+{
+	if ((vc->features & ~FEATURES_KNOWN) != 0)
+		return refuse(vc, -ENOTSUP, "device offers features %#llx",
+		    (unsigned long long)(vc->features & ~FEATURES_KNOWN));
+	if (vc->nqueues == 0 || vc->nqueues > VIRTIO_QUEUES_MAX)
+		return refuse(vc, -ERANGE, "device has %u queues", vc->nqueues);
+	if (vc->queue_size == 0 || vc->queue_size > VIRTQ_SIZE_MAX ||
+	    (vc->queue_size & (vc->queue_size - 1)) != 0)
+		return refuse(vc, -ERANGE, "device has queues of size %u",
+		    vc->queue_size);
+	if (vc->config_len > VIRTIO_CONFIG_MAX)
+		return refuse(vc, -ERANGE, "device has %u configuration bytes",
+		    vc->config_len);
+	return 0;
+}
+
+static int
+on_hello(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	int error;
+
+	if (state(vc) != HELLO)
+		return -EPROTO;
+	if (ibuf_get_n64(body, &vc->features) == -1 ||
+	    ibuf_get_n32(body, &vc->nqueues) == -1 ||
+	    ibuf_get_n32(body, &vc->queue_size) == -1 ||
+	    ibuf_get_n32(body, &vc->config_len) == -1)
+		return -EBADMSG;
+	if ((error = check_hello(vc)) != 0)
+		return error;
+	if (ibuf_get(body, vc->config, vc->config_len) == -1 ||
+	    ibuf_size(body) != 0)
+		return -EBADMSG;
+	vc->state = SEALING;
+	return 0;
+}
+
+static int
+on_sealed(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+
+	/* Not before it was told to: dev is made after DEV_HELLO. */
+	if (state(vc) != SEALING || vc->dev == NULL)
+		return -EPROTO;
+	vc->state = IDLE;
+	return 0;
+}
+
+static int
+on_reset_done(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	int error = -EPROTO;
+
+	if (ibuf_size(body) != 0)
+		return -EBADMSG;
+	lock(vc);
+	if (vc->state == RESETTING) {
+		vc->state = IDLE;
+		virtio_reset_done(vc->dev);
+		event_del_noblock(vc->stuck);
+		error = 0;
+	}
+	unlock(vc);
+	return error;
+}
+
+static int
+on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	char text[2 * REASON_MAX], why[REASON_MAX];
+	bool news;
+
+	if (ctl_get_str(body, text, sizeof(text)) != 0)
+		return -EBADMSG;
+	clean(why, sizeof(why), text);
+	if (state(vc) == HELLO || state(vc) == SEALING)
+		return refuse(vc, -ECANCELED, "%s", why);
+	lock(vc);
+	/* Once per start: a device that repeats itself is not heard. */
+	news = virtio_running(vc->dev);
+	if (news)
+		virtio_needs_reset(vc->dev, why);
+	unlock(vc);
+	if (news && vc->conf.broken != NULL)
+		vc->conf.broken(vc->conf.arg, why);
+	return 0;
+}
+
+static void
+on_closed(void *arg, const char *text)
+{
+	struct virtio_chan *vc = arg;
+	struct chan *chan = vc->chan;
+	char why[REASON_MAX];
+
+	clean(why, sizeof(why),
+	    text[0] == '\0' ? "the device process ended" : text);
+	lock(vc);
+	vc->chan = NULL;
+	if (vc->state == RESETTING)
+		virtio_reset_done(vc->dev); /* invariant 2 */
+	virtio_needs_reset(vc->dev, why);
+	vc->state = DEAD;
+	event_del_noblock(vc->stuck);
+	unlock(vc);
+	chan_free(chan);
+	if (vc->conf.dead != NULL)
+		vc->conf.dead(vc->conf.arg, why);
+}
+
+static void
+on_stuck(evutil_socket_t fd, short what, void *arg)
+{
+	struct virtio_chan *vc = arg;
+	bool stuck;
+
+	lock(vc);
+	stuck = vc->state == RESETTING;
+	unlock(vc);
+	if (stuck && vc->conf.broken != NULL)
+		vc->conf.broken(vc->conf.arg, "no answer to a reset");
+}
+
+/* ---- what the driver wants ---- */
+
+static void
+start(struct virtio_dev *dev, uint64_t features, const struct virtio_ring *ring,
+    unsigned nqueues)
+{
+	struct virtio_chan *vc = virtio_arg(dev);
+	struct ibuf *body;
+
+	if (vc->state != IDLE) {
+		virtio_needs_reset(dev, "the device process is gone");
+		return;
+	}
+	vc->state = STARTED;
+	body = chan_body();
+	ibuf_add_n64(body, features);
+	ibuf_add_n32(body, nqueues);
+	for (unsigned i = 0; i < nqueues; i++) {
+		ibuf_add_n32(body, ring[i].size);
+		ibuf_add_n64(body, ring[i].desc.v);
+		ibuf_add_n64(body, ring[i].avail.v);
+		ibuf_add_n64(body, ring[i].used.v);
+	}
+	/* A channel that is ending tells it by on_closed(). */
+	if (chan_send(vc->chan, DEV_START, 0, -1, body) != 0)
+		virtio_needs_reset(dev, "cannot reach the device process");
+}
+
+static void
+reset(struct virtio_dev *dev)
+{
+	static const struct timeval limit = { .tv_sec = RESET_SEC };
+	struct virtio_chan *vc = virtio_arg(dev);
+
+	if (vc->state != STARTED) {
+		virtio_reset_done(dev);
+		return;
+	}
+	vc->state = RESETTING;
+	event_add(vc->stuck, &limit);
+	/* If that fails, the reset ends with the channel: on_closed(). */
+	(void)chan_send(vc->chan, DEV_RESET, 0, -1, NULL);
+}
+
+static const struct virtio_ops ops = { .start = start, .reset = reset };
+
+/* ---- set-up ---- */
+
+#define ROW(type, handler)                      \
+	{                                       \
+		type, #type, CHAN_NOFD, handler \
+	}
+
+static const struct chan_row rows[] = {
+	ROW(DEV_HELLO, on_hello),
+	ROW(DEV_SEALED, on_sealed),
+	ROW(DEV_RESET_DONE, on_reset_done),
+	ROW(DEV_BROKEN, on_broken),
+};
+
+static const struct chan_ops chan_ops = {
+	.rows = rows,
+	.nrows = sizeof(rows) / sizeof(rows[0]),
+	.closed = on_closed,
+};
+
+/* One message of the device, which has to take us on to state next. */
+static int
+await(struct virtio_chan *vc, enum state next, const char *what)
+{
+	int error = chan_recv(vc->chan, SETUP_MS);
+	const char *why = chan_why(vc->chan);
+
+	if (error == 0 && vc->state == next)
+		return 0;
+	if (error == 0)
+		return refuse(vc, -EPROTO, "waited for %s", what);
+	if (vc->reason[0] != '\0')
+		return error;
+	if (why != NULL && why[0] != '\0')
+		return refuse(vc, error, "%s", why);
+	if (error == -EPIPE)
+		return refuse(vc, error, "the device process ended");
+	return refuse(vc, error, "no %s: %s", what, strerrordesc_np(-error));
+}
+
+static int
+send_fd(struct virtio_chan *vc, uint32_t type, int fd, struct ibuf *body)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy == -1) {
+		ibuf_free(body);
+		return -errno;
+	}
+	return chan_send(vc->chan, type, 0, copy, body);
+}
+
+static int
+send_queue_fd(struct virtio_chan *vc, unsigned queue, bool call)
+{
+	struct ibuf *body = chan_body();
+	int fd = call ? virtio_call_fd(vc->dev, queue)
+		      : virtio_kick_fd(vc->dev, queue);
+
+	ibuf_add_n32(body, queue);
+	ibuf_add_n32(body, call ? 1 : 0);
+	return send_fd(vc, DEV_QUEUEFD, fd, body);
+}
+
+static int
+hand_over(struct virtio_chan *vc)
+{
+	struct ibuf *body = chan_body();
+	int error;
+
+	ibuf_add_n64(body, vc->conf.mem->size);
+	error = send_fd(vc, DEV_MEM, vc->conf.mem->fd, body);
+	for (unsigned i = 0; i < vc->nqueues && error == 0; i++) {
+		error = send_queue_fd(vc, i, false);
+		if (error == 0)
+			error = send_queue_fd(vc, i, true);
+	}
+	if (error == 0)
+		error = chan_send(vc->chan, DEV_SEAL, 0, -1, NULL);
+	if (error == 0)
+		error = chan_flush(vc->chan, SETUP_MS);
+	if (error != 0)
+		return refuse(vc, error, "hand-over: %s",
+		    error == -EPIPE ? "the device process ended"
+				    : strerrordesc_np(-error));
+	return 0;
+}
+
+static int
+make_device(struct virtio_chan *vc)
+{
+	const struct virtio_conf conf = {
+		.name = vc->conf.name,
+		.type = vc->conf.type,
+		.class = vc->conf.class,
+		.features = vc->features,
+		.nqueues = vc->nqueues,
+		.queue_size = (uint16_t)vc->queue_size,
+		.config = vc->config,
+		.config_len = vc->config_len,
+		.ops = &ops,
+		.arg = vc,
+	};
+
+	vc->dev = virtio_pci_new(vc->conf.pci, vc->conf.host, &conf);
+	if (vc->dev == NULL)
+		return refuse(
+		    vc, -errno, "PCI function: %s", strerrordesc_np(errno));
+	vc->stuck = event_new(vc->conf.host->base, -1, 0, on_stuck, vc);
+	if (vc->stuck == NULL)
+		return refuse(vc, -ENOMEM, "out of memory");
+	return 0;
+}
+
+static int
+set_up(struct virtio_chan *vc)
+{
+	int error;
+
+	if ((error = await(vc, SEALING, "DEV_HELLO")) != 0 ||
+	    (error = make_device(vc)) != 0 || (error = hand_over(vc)) != 0 ||
+	    (error = await(vc, IDLE, "DEV_SEALED")) != 0)
+		return error;
+	chan_forbid_fds(vc->chan);
+	error = chan_attach(vc->chan, vc->conf.host->base);
+	if (error != 0)
+		return refuse(vc, error, "%s", strerrordesc_np(-error));
+	return 0;
+}
+
+int
+virtio_chan_new(struct virtio_chan **out, int chanfd,
+    const struct virtio_chan_conf *conf, char *why, size_t whylen)
+{
+	struct virtio_chan *vc = calloc(1, sizeof(*vc));
+	int error;
+
+	if (vc == NULL) {
+		close(chanfd);
+		snprintf(why, whylen, "out of memory");
+		return -ENOMEM;
+	}
+	vc->conf = *conf;
+	vc->state = HELLO;
+	vc->chan = chan_new(NULL, chanfd, &chan_ops, vc);
+	if (vc->chan == NULL) {
+		error = -errno;
+		snprintf(why, whylen, "channel: %s", strerrordesc_np(-error));
+		free(vc);
+		return error;
+	}
+	if ((error = set_up(vc)) != 0) {
+		snprintf(why, whylen, "%s", vc->reason);
+		virtio_chan_free(vc);
+		return error;
+	}
+	*out = vc;
+	return 0;
+}
+
+void
+virtio_chan_free(struct virtio_chan *vc)
+{
+	if (vc == NULL)
+		return;
+	chan_free(vc->chan);
+	if (vc->stuck != NULL)
+		event_free(vc->stuck);
+	virtio_pci_free(vc->dev);
+	free(vc);
+}

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The vm process: one guest.  Set up by messages from the parent (msg.h),
+ * confined, sealed, then an event loop beside the vCPU threads.
+ *
+ * Invariants
+ *  1. Descriptors come from the parent and from nowhere else; those it sent
+ *     and nobody took are closed at the end of set-up.
+ *  2. The kernel image, the initrd and everything of the guest's are read
+ *     after the seal only.
+ *  3. The first end counts: `end' is written once, under end_lock, and read
+ *     by the main thread after the end event.
+ */
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "chan.h"
+#include "ctl.h"
+#include "fd.h"
+#include "imsg.h"
+#include "load.h"
+#include "log.h"
+#include "machine.h"
+#include "role.h"
+#include "sandbox.h"
+#include "spawn.h"
+#include "vcpu.h"
+#include "viornd.h"
+#include "virtio_chan.h"
+#include "vmm.h"
+
+#define SETUP_MS   30000 /* the parent sends all of it at once */
+#define FLUSH_MS   1000
+#define SEAL_MAX   32
+#define MIB	   (1ULL << 20)
+#define NOFILE	   1024 /* vCPUs from 128 on, two per queue of each disk */
+#define WHY_MAX	   256
+#define CLASS_SCSI 0x010000 /* mass storage, as virtio-blk functions say */
+#define TYPE_BLOCK 2 /* virtio 1.2, "Device Types" */
+
+struct vm_disk {
+	struct vm *vm;
+	unsigned index;
+	int fd; /* device channel until the front end takes it */
+	char name[16];
+	struct virtio_chan *front;
+};
+
+struct vm {
+	struct chan *parent;
+	uint32_t id;
+	struct vmconf conf;
+	bool has_conf, go;
+	int hypervisor, kernel, initrd, console;
+	struct vm_disk disk[VM_DISKS_MAX];
+
+	struct event_base *base;
+	struct event *end_event;
+	struct gmem mem;
+	struct vmm *vmm;
+	struct machine *machine;
+	struct viornd *rnd;
+	struct vcpus *vcpus;
+	struct gpa rsdp;
+
+	pthread_mutex_t end_lock; /* (e) */
+	bool ended; /* (e) */
+	enum vm_end end;
+	char detail[WHY_MAX];
+};
+
+/* Reports */
+
+static void
+report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
+{
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, number) == -1 || ctl_put_str(body, text) < 0) {
+		ibuf_free(body);
+		return;
+	}
+	chan_send(vm->parent, type, vm->id, -1, body);
+}
+
+/* Start failed: one line to the parent.  The exit status. */
+static int __attribute__((format(printf, 3, 4)))
+fail(struct vm *vm, int error, const char *fmt, ...)
+{
+	char line[WHY_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	log_debug("start failed: %s", line);
+	report(vm, VM_ERROR, (uint32_t)-error, line);
+	chan_flush(vm->parent, FLUSH_MS);
+	return 1;
+}
+
+/* The guest's end; any thread. */
+static void
+set_end(void *arg, enum vm_end how, const char *detail)
+{
+	struct vm *vm = arg;
+
+	pthread_mutex_lock(&vm->end_lock);
+	if (!vm->ended) {
+		vm->ended = true;
+		vm->end = how;
+		snprintf(vm->detail, sizeof(vm->detail), "%s", detail);
+		vcpu_quit(vm->vcpus);
+		event_active(vm->end_event, 0, 0);
+	}
+	pthread_mutex_unlock(&vm->end_lock);
+}
+
+static void
+on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct vm *vm = arg;
+
+	event_base_loopbreak(vm->base);
+}
+
+static void
+on_button_read(void *arg)
+{
+	struct vm *vm = arg;
+
+	chan_send(vm->parent, VM_SHUTDOWN_ACK, vm->id, -1, NULL);
+}
+
+static void
+on_kick(void *arg)
+{
+	struct vm *vm = arg;
+
+	vcpu_kick(vm->vcpus, 0);
+}
+
+static const struct machine_ops machine_callbacks = {
+	.ended = set_end,
+	.button_read = on_button_read,
+	.kick = on_kick,
+};
+
+static const struct vcpu_ops vcpu_callbacks = {
+	.ended = set_end,
+};
+
+static void
+on_broken(void *arg, const char *why)
+{
+	struct vm_disk *d = arg;
+
+	log_warnx("%s: needs reset: %s", d->name, why);
+	report(d->vm, VM_DEVSTATE, d->index, why);
+}
+
+/* The parent's messages */
+
+static int
+on_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+
+	if (vm->has_conf || ibuf_get_n32(body, &vm->id) == -1 ||
+	    vmconf_get(body, &vm->conf) < 0)
+		return -EBADMSG;
+	vm->has_conf = true;
+	return 0;
+}
+
+static int
+on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	uint32_t kind, index;
+	int *slot = NULL;
+
+	if (ibuf_get_n32(body, &kind) == -1 ||
+	    ibuf_get_n32(body, &index) == -1 || vm->go)
+		goto bad;
+	switch (kind) {
+	case VM_FD_HYPERVISOR:
+		slot = &vm->hypervisor;
+		break;
+	case VM_FD_KERNEL:
+		slot = &vm->kernel;
+		break;
+	case VM_FD_INITRD:
+		slot = &vm->initrd;
+		break;
+	case VM_FD_CONSOLE:
+		slot = &vm->console;
+		break;
+	case VM_FD_DISK:
+		if (index < VM_DISKS_MAX)
+			slot = &vm->disk[index].fd;
+		break;
+	}
+	if (slot == NULL || *slot != -1)
+		goto bad;
+	*slot = fd;
+	return 0;
+
+bad:
+	close(fd);
+	return -EBADMSG;
+}
+
+static int
+on_go(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+
+	if (vm->go || !vm->has_conf)
+		return -EBADMSG;
+	vm->go = true;
+	return 0;
+}
+
+static int
+on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+
+	if (vm->machine == NULL)
+		return -EBADMSG;
+	machine_power_button(vm->machine);
+	return 0;
+}
+
+static int
+on_verbose(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	uint32_t verbose;
+
+	if (ibuf_get_n32(body, &verbose) == -1)
+		return -EBADMSG;
+	log_setverbose(verbose != 0);
+	return 0;
+}
+
+/* One row per message of VM_REQUESTS. */
+static const struct chan_row rows[] = {
+	{ VM_CONF, "VM_CONF", CHAN_NOFD, on_conf },
+	{ VM_FD, "VM_FD", CHAN_FD, on_fd },
+	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
+	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
+	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
+};
+
+/* A guest does not outlive its parent. */
+static void
+on_closed(void *arg, const char *why)
+{
+	struct vm *vm = arg;
+
+	if (*why != '\0')
+		log_warnx("parent: %s", why);
+	event_base_loopbreak(vm->base);
+}
+
+static const struct chan_ops parent_ops = {
+	.rows = rows,
+	.nrows = sizeof(rows) / sizeof(rows[0]),
+	.closed = on_closed,
+};
+
+/* Set-up */
+
+static int
+check_conf(struct vm *vm)
+{
+	struct sysinfo si;
+	unsigned i;
+
+	if (vm->hypervisor == -1 || vm->console == -1)
+		return fail(vm, -EINVAL, "incomplete set-up");
+	if (vm->kernel == -1)
+		return fail(vm, -EINVAL, "no kernel to boot");
+	for (i = 0; i < vm->conf.ndisks; i++) {
+		if (vm->disk[i].fd == -1)
+			return fail(vm, -EINVAL, "disk %u: no device", i);
+	}
+	if (sysinfo(&si) == 0 && vm->conf.memory / si.mem_unit > si.totalram)
+		return fail(vm, -ENOMEM,
+		    "memory: %llu MiB is more than the host's %llu MiB",
+		    (unsigned long long)(vm->conf.memory / MIB),
+		    (unsigned long long)si.totalram * si.mem_unit / MIB);
+	return 0;
+}
+
+static int
+receive(struct vm *vm)
+{
+	int r;
+
+	while (!vm->go) {
+		if ((r = chan_recv(vm->parent, SETUP_MS)) < 0) {
+			log_warnx("set-up: %s", strerrordesc_np(-r));
+			return 1;
+		}
+	}
+	return check_conf(vm);
+}
+
+static void
+confine(void)
+{
+	static const struct sandbox box = {
+		.user = "_vmd",
+		.nofile = NOFILE,
+	};
+
+	sandbox_confine(&box);
+}
+
+/* RAM: not in dumps, not inherited, in huge pages where the host likes. */
+static int
+make_memory(struct vm *vm)
+{
+	struct gmem_region *r;
+	unsigned i;
+	int e;
+
+	if ((e = gmem_create(&vm->mem, vm->conf.memory)) < 0)
+		return fail(vm, e, "memory: %s", strerrordesc_np(-e));
+	for (i = 0; i < vm->mem.nregions; i++) {
+		r = &vm->mem.region[i];
+		if ((e = sandbox_hide(r->host, r->len)) < 0)
+			return fail(vm, e, "memory: %s", strerrordesc_np(-e));
+		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
+	}
+	if ((e = vmm_set_memory(vm->vmm, &vm->mem)) < 0)
+		return fail(vm, e, "memory: refused by the hypervisor: %s",
+		    strerrordesc_np(-e));
+	return 0;
+}
+
+static int
+make_vmm(struct vm *vm)
+{
+	const char *why;
+	int e;
+
+	e = vmm_create(&vm->vmm, fd_take(&vm->hypervisor), vm->conf.cpus, &why);
+	if (e < 0)
+		return fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
+	if ((e = vcpu_set_up(vm->vmm)) < 0)
+		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
+		    strerrordesc_np(-e));
+	return make_memory(vm);
+}
+
+static int
+make_machine(struct vm *vm)
+{
+	struct machine_conf mc = {
+		.vmm = vm->vmm,
+		.mem = &vm->mem,
+		.base = vm->base,
+		.cpus = vm->conf.cpus,
+		.console = fd_take(&vm->console),
+		.ops = &machine_callbacks,
+		.arg = vm,
+	};
+	int e;
+
+	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
+		return fail(vm, e, "machine: %s", strerrordesc_np(-e));
+	vm->rnd = viornd_new(machine_pci(vm->machine),
+	    machine_virtio(vm->machine), &vm->mem, "viornd");
+	if (vm->rnd == NULL)
+		return fail(vm, -errno, "viornd: %s", strerrordesc_np(errno));
+	return 0;
+}
+
+static int
+make_disks(struct vm *vm)
+{
+	char why[WHY_MAX];
+	struct vm_disk *d;
+	unsigned i;
+	int e;
+
+	for (i = 0; i < vm->conf.ndisks; i++) {
+		struct virtio_chan_conf c;
+
+		d = &vm->disk[i];
+		c = (struct virtio_chan_conf){
+			.pci = machine_pci(vm->machine),
+			.host = machine_virtio(vm->machine),
+			.mem = &vm->mem,
+			.name = d->name,
+			.type = TYPE_BLOCK,
+			.class = CLASS_SCSI,
+			.broken = on_broken,
+			.dead = on_broken,
+			.arg = d,
+		};
+		e = virtio_chan_new(
+		    &d->front, fd_take(&d->fd), &c, why, sizeof(why));
+		if (e < 0)
+			return fail(vm, e, "%s: %s", d->name, why);
+	}
+	return 0;
+}
+
+static int
+make_threads(struct vm *vm)
+{
+	int e;
+
+	vm->end_event = event_new(vm->base, -1, EV_PERSIST, on_end, vm);
+	if (vm->end_event == NULL)
+		return fail(vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
+	e = vcpu_create(&vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
+	if (e < 0)
+		return fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
+	return 0;
+}
+
+static int
+seal(struct vm *vm)
+{
+	struct sandbox_ioctl list[SEAL_MAX];
+	size_t n;
+	int e;
+
+	if ((e = chan_attach(vm->parent, vm->base)) < 0)
+		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
+	chan_forbid_fds(vm->parent);
+	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
+	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
+		     "disk " /* pread of the kernel and the initrd */
+		     "vmm", /* run the vCPUs, interrupts, ioeventfds */
+	    list, n);
+	return 0;
+}
+
+static int
+boot(struct vm *vm)
+{
+	struct load_in in = {
+		.mem = &vm->mem,
+		.kernel = vm->kernel,
+		.initrd = vm->initrd,
+		.cmdline = vm->conf.cmdline,
+		.rsdp = vm->rsdp,
+	};
+	struct load_out out;
+	char why[LOAD_WHY_MAX];
+	int e;
+
+	if ((e = load_kernel(&in, &out, why)) < 0)
+		return fail(vm, e, "%s", why);
+	close(fd_take(&vm->kernel));
+	if (vm->initrd != -1)
+		close(fd_take(&vm->initrd));
+	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
+		return fail(vm, e, "boot processor: %s", strerrordesc_np(-e));
+	return 0;
+}
+
+static int
+build(struct vm *vm)
+{
+	int status;
+
+	evthread_use_pthreads();
+	if ((vm->base = event_base_new()) == NULL)
+		return fail(
+		    vm, -ENOMEM, "event loop: %s", strerrordesc_np(ENOMEM));
+	if ((status = make_vmm(vm)) != 0 || (status = make_machine(vm)) != 0 ||
+	    (status = make_disks(vm)) != 0 ||
+	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
+		return status;
+	return boot(vm);
+}
+
+static void
+init(struct vm *vm)
+{
+	unsigned i;
+
+	memset(vm, 0, sizeof(*vm));
+	vm->hypervisor = vm->kernel = vm->initrd = vm->console = -1;
+	vm->mem.fd = -1;
+	pthread_mutex_init(&vm->end_lock, NULL);
+	for (i = 0; i < VM_DISKS_MAX; i++) {
+		vm->disk[i].vm = vm;
+		vm->disk[i].index = i;
+		vm->disk[i].fd = -1;
+		snprintf(
+		    vm->disk[i].name, sizeof(vm->disk[i].name), "vioblk%u", i);
+	}
+}
+
+/* The vCPUs stop first, so that the last output is out before the report. */
+static void
+finish(struct vm *vm)
+{
+	vcpu_stop(vm->vcpus);
+	machine_flush(vm->machine);
+	if (vm->ended)
+		report(vm, VM_ENDED, vm->end, vm->detail);
+	chan_flush(vm->parent, FLUSH_MS);
+}
+
+int
+vm_main(void)
+{
+	struct vm vm;
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	init(&vm);
+	if ((vm.parent = chan_new(NULL, SPAWN_FD, &parent_ops, &vm)) == NULL) {
+		log_warn("channel");
+		return 1;
+	}
+	if ((status = receive(&vm)) != 0)
+		return status;
+	confine();
+	if ((status = build(&vm)) != 0)
+		return status;
+	chan_send(vm.parent, VM_READY, vm.id, -1, NULL);
+	vcpu_go(vm.vcpus);
+	event_base_dispatch(vm.base);
+	finish(&vm);
+	return 0;
+}

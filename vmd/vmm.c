@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The hypervisor.  Owns the VM descriptor, the vCPU descriptors and their run
+ * pages, the copy of the GSI table and the supported CPUID leaves.  This is
+ * the only file that calls KVM ioctls ("The Definitive KVM (Kernel-based
+ * Virtual Machine) API Documentation").
+ *
+ * Invariants
+ *  1. vCPU n's descriptor is number base + n with base a multiple of the next
+ *     power of two of the number of vCPUs: a seccomp mask covers them all.
+ *  2. The device is closed once the VM exists: a sealed process can make no
+ *     second VM.
+ *  3. gsi[] is what the driver was told at the last commit plus the changes
+ *     since, if dirty says that there are any.
+ */
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <linux/kvm.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "vmm.h"
+
+#define VCPU_FD_BASE  128
+#define VCPU_FD_LIMIT 1024
+/* Below the IOAPIC, above every BAR: Intel's real-mode helpers. */
+#define IDENTITY_GPA 0xfffbc000ULL
+#define TSS_GPA	     0xfffbd000ULL
+#define CPUID_MAX    256
+#define MSRS_MAX     16
+
+struct vmm {
+	int fd;
+	unsigned ncpus;
+	int vcpu_base; /* invariant 1 */
+	unsigned vcpu_span; /* a power of two >= ncpus */
+	size_t run_len;
+	struct kvm_run *run[VM_CPUS_MAX];
+	struct kvm_cpuid2 *cpuid;
+	bool tsc_deadline;
+	bool dirty;
+	struct vmm_gsi {
+		bool used;
+		uint32_t data;
+		uint64_t addr;
+	} gsi[VMM_GSI_MAX]; /* (m) */
+};
+
+static const struct {
+	int cap;
+	const char *what;
+} required[] = {
+	{ KVM_CAP_USER_MEMORY, "no user memory (KVM_CAP_USER_MEMORY)" },
+	{ KVM_CAP_EXT_CPUID, "no CPUID control (KVM_CAP_EXT_CPUID)" },
+	{ KVM_CAP_IRQFD, "no interrupt eventfds (KVM_CAP_IRQFD)" },
+	{ KVM_CAP_IOEVENTFD, "no kick eventfds (KVM_CAP_IOEVENTFD)" },
+	{ KVM_CAP_SIGNAL_MSI, "no message interrupts (KVM_CAP_SIGNAL_MSI)" },
+	{ KVM_CAP_IRQ_ROUTING, "no GSI table (KVM_CAP_IRQ_ROUTING)" },
+	{ KVM_CAP_SPLIT_IRQCHIP,
+	    "no split interrupt controllers (KVM_CAP_SPLIT_IRQCHIP)" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "no KVM_CAP_IMMEDIATE_EXIT" },
+};
+
+static int
+call(int fd, unsigned long request, const void *arg)
+{
+	int r;
+
+	r = ioctl(fd, request, arg);
+	return r == -1 ? -errno : r;
+}
+
+static int
+call_n(int fd, unsigned long request, unsigned long arg)
+{
+	int r;
+
+	r = ioctl(fd, request, arg);
+	return r == -1 ? -errno : r;
+}
+
+int
+vmm_query(int devfd, struct vmm_info *info)
+{
+	struct vmm_info out = { 0 };
+	size_t i;
+	int n;
+
+	if ((out.api = call_n(devfd, KVM_GET_API_VERSION, 0)) < 0)
+		return out.api;
+	n = call_n(devfd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	if (n <= 0)
+		n = call_n(devfd, KVM_CHECK_EXTENSION, KVM_CAP_NR_VCPUS);
+	out.max_vcpus = n > 0 ? (unsigned)n : 4; /* "Check Extension" */
+	for (i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
+		n = call_n(
+		    devfd, KVM_CHECK_EXTENSION, (unsigned long)required[i].cap);
+		if (n <= 0) {
+			out.missing = required[i].what;
+			break;
+		}
+	}
+	*info = out;
+	return 0;
+}
+
+/* The supported leaves; the driver says E2BIG until there is room. */
+static int
+read_cpuid(int devfd, struct kvm_cpuid2 **cpuid)
+{
+	struct kvm_cpuid2 *c;
+	int r;
+
+	c = calloc(1, sizeof(*c) + CPUID_MAX * sizeof(c->entries[0]));
+	if (c == NULL)
+		return -ENOMEM;
+	c->nent = CPUID_MAX;
+	r = call(devfd, KVM_GET_SUPPORTED_CPUID, c);
+	if (r >= 0 && c->nent > CPUID_MAX)
+		r = -E2BIG;
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	*cpuid = c;
+	return 0;
+}
+
+/* An aligned run of free descriptor numbers (invariant 1). */
+static int
+find_span(unsigned span)
+{
+	int base, i;
+
+	for (base = VCPU_FD_BASE; base < VCPU_FD_LIMIT; base += 64) {
+		for (i = 0; i < (int)span; i++) {
+			if (fcntl(base + i, F_GETFD) != -1)
+				break;
+		}
+		if (i == (int)span)
+			return base;
+	}
+	return -EMFILE;
+}
+
+static int
+make_vcpu(struct vmm *v, unsigned cpu)
+{
+	void *run;
+	int fd, want;
+
+	if ((fd = call_n(v->fd, KVM_CREATE_VCPU, cpu)) < 0)
+		return fd;
+	want = v->vcpu_base + (int)cpu;
+	if (fd != want) {
+		if (dup3(fd, want, O_CLOEXEC) == -1) {
+			want = -errno;
+			close(fd);
+			return want;
+		}
+		close(fd);
+	}
+	run =
+	    mmap(NULL, v->run_len, PROT_READ | PROT_WRITE, MAP_SHARED, want, 0);
+	if (run == MAP_FAILED) {
+		fd = -errno;
+		close(want);
+		return fd;
+	}
+	v->run[cpu] = run;
+	return 0;
+}
+
+static int
+make_vcpus(struct vmm *v)
+{
+	unsigned cpu;
+	int r;
+
+	for (v->vcpu_span = 1; v->vcpu_span < v->ncpus;)
+		v->vcpu_span *= 2;
+	if ((v->vcpu_base = find_span(v->vcpu_span)) < 0)
+		return v->vcpu_base;
+	for (cpu = 0; cpu < v->ncpus; cpu++) {
+		if ((r = make_vcpu(v, cpu)) < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* What has to be set before the first vCPU exists. */
+static int
+set_up_vm(struct vmm *v)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP };
+	uint64_t identity = IDENTITY_GPA;
+	int r;
+
+	/* An Intel host without unrestricted guest needs both; others accept
+	 * or do not know them. */
+	r = call(v->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	if (r < 0 && r != -ENOTTY)
+		return r;
+	r = call_n(v->fd, KVM_SET_TSS_ADDR, TSS_GPA);
+	if (r < 0 && r != -ENOTTY)
+		return r;
+	cap.args[0] = VMM_GSI_PINS;
+	return call(v->fd, KVM_ENABLE_CAP, &cap);
+}
+
+static int
+make_vm(struct vmm *v, int devfd, const char **why)
+{
+	int r;
+
+	*why = "the hypervisor does not make a VM";
+	do
+		v->fd = call_n(devfd, KVM_CREATE_VM, 0);
+	while (v->fd == -EINTR);
+	if (v->fd < 0)
+		return v->fd;
+	*why = "the hypervisor does not say how large a run page is";
+	if ((r = call_n(devfd, KVM_GET_VCPU_MMAP_SIZE, 0)) < 0)
+		return r;
+	if ((v->run_len = (size_t)r) < sizeof(struct kvm_run))
+		return -EPROTO;
+	*why = "the hypervisor does not list its CPUID leaves";
+	if ((r = read_cpuid(devfd, &v->cpuid)) < 0)
+		return r;
+	*why = "the hypervisor refuses split interrupt controllers";
+	if ((r = set_up_vm(v)) < 0)
+		return r;
+	*why = "the hypervisor does not make that many vCPUs";
+	return make_vcpus(v);
+}
+
+int
+vmm_create(struct vmm **vmm, int devfd, unsigned ncpus, const char **why)
+{
+	struct vmm_info info;
+	struct vmm *v;
+	int r;
+
+	*why = "a VM has 1 to 64 vCPUs";
+	if (ncpus < 1 || ncpus > VM_CPUS_MAX)
+		return -EINVAL;
+	*why = "not a hypervisor device";
+	if ((r = vmm_query(devfd, &info)) < 0)
+		return r;
+	*why = "the hypervisor's API version is not 12";
+	if (info.api != KVM_API_VERSION)
+		return -EPROTO;
+	*why = info.missing;
+	if (info.missing != NULL)
+		return -EOPNOTSUPP;
+	*why = "more vCPUs than the hypervisor allows";
+	if (ncpus > info.max_vcpus)
+		return -EINVAL;
+	*why = "out of memory";
+	if ((v = calloc(1, sizeof(*v))) == NULL)
+		return -ENOMEM;
+	v->fd = -1;
+	v->ncpus = ncpus;
+	v->tsc_deadline =
+	    call_n(devfd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	if ((r = make_vm(v, devfd, why)) < 0) {
+		vmm_destroy(v);
+		return r;
+	}
+	close(devfd); /* invariant 2 */
+	*why = NULL;
+	*vmm = v;
+	return 0;
+}
+
+int
+vmm_set_memory(struct vmm *v, const struct gmem *mem)
+{
+	unsigned i;
+	int r;
+
+	for (i = 0; i < mem->nregions; i++) {
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = mem->region[i].gpa,
+			.memory_size = mem->region[i].len,
+			.userspace_addr = (uintptr_t)mem->region[i].host,
+		};
+
+		r = call(v->fd, KVM_SET_USER_MEMORY_REGION, &slot);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void
+vmm_destroy(struct vmm *v)
+{
+	unsigned cpu;
+
+	if (v == NULL)
+		return;
+	for (cpu = 0; cpu < v->ncpus; cpu++) {
+		if (v->run[cpu] == NULL)
+			continue;
+		munmap(v->run[cpu], v->run_len);
+		close(v->vcpu_base + (int)cpu);
+	}
+	if (v->fd >= 0)
+		close(v->fd);
+	free(v->cpuid);
+	free(v);
+}
+
+int
+vmm_ioeventfd(struct vmm *v, int fd, uint64_t addr, unsigned len, bool pio,
+    int64_t datamatch, bool assign)
+{
+	struct kvm_ioeventfd e = { .addr = addr, .len = len, .fd = fd };
+
+	if (pio)
+		e.flags |= KVM_IOEVENTFD_FLAG_PIO;
+	if (!assign)
+		e.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+	if (datamatch >= 0) {
+		e.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+		e.datamatch = (uint64_t)datamatch;
+	}
+	return call(v->fd, KVM_IOEVENTFD, &e);
+}
+
+int
+vmm_irqfd(struct vmm *v, int fd, unsigned gsi, bool assign)
+{
+	struct kvm_irqfd i = { .fd = (uint32_t)fd, .gsi = gsi };
+
+	if (!assign)
+		i.flags = KVM_IRQFD_FLAG_DEASSIGN;
+	return call(v->fd, KVM_IRQFD, &i);
+}
+
+void
+vmm_route_set(struct vmm *v, unsigned gsi, uint64_t addr, uint32_t data)
+{
+	struct vmm_gsi *g;
+
+	if (gsi >= VMM_GSI_MAX)
+		return;
+	g = &v->gsi[gsi];
+	if (g->used && g->addr == addr && g->data == data)
+		return;
+	*g = (struct vmm_gsi){ .used = true, .addr = addr, .data = data };
+	v->dirty = true;
+}
+
+void
+vmm_route_clear(struct vmm *v, unsigned gsi)
+{
+	if (gsi >= VMM_GSI_MAX || !v->gsi[gsi].used)
+		return;
+	v->gsi[gsi].used = false;
+	v->dirty = true;
+}
+
+int
+vmm_route_commit(struct vmm *v)
+{
+	union {
+		struct kvm_irq_routing head;
+		uint8_t room[sizeof(struct kvm_irq_routing) +
+		    VMM_GSI_MAX * sizeof(struct kvm_irq_routing_entry)];
+	} t;
+	struct kvm_irq_routing_entry *e;
+	unsigned i, n;
+	int r;
+
+	if (!v->dirty)
+		return 0;
+	for (i = n = 0; i < VMM_GSI_MAX; i++) {
+		if (!v->gsi[i].used)
+			continue;
+		e = &t.head.entries[n++];
+		memset(e, 0, sizeof(*e));
+		e->gsi = i;
+		e->type = KVM_IRQ_ROUTING_MSI;
+		e->u.msi.address_lo = (uint32_t)v->gsi[i].addr;
+		e->u.msi.address_hi = (uint32_t)(v->gsi[i].addr >> 32);
+		e->u.msi.data = v->gsi[i].data;
+	}
+	t.head.nr = n;
+	t.head.flags = 0;
+	r = call(v->fd, KVM_SET_GSI_ROUTING, &t);
+	if (r == 0)
+		v->dirty = false;
+	return r;
+}
+
+int
+vmm_signal_msi(struct vmm *v, uint64_t addr, uint32_t data)
+{
+	struct kvm_msi m = {
+		.address_lo = (uint32_t)addr,
+		.address_hi = (uint32_t)(addr >> 32),
+		.data = data,
+	};
+	int r;
+
+	/* 0: no APIC took it; more: delivered. */
+	r = call(v->fd, KVM_SIGNAL_MSI, &m);
+	return r < 0 ? r : 0;
+}
+
+const struct kvm_cpuid2 *
+vmm_cpuid(const struct vmm *v)
+{
+	return v->cpuid;
+}
+
+bool
+vmm_tsc_deadline(const struct vmm *v)
+{
+	return v->tsc_deadline;
+}
+
+unsigned
+vmm_ncpus(const struct vmm *v)
+{
+	return v->ncpus;
+}
+
+struct kvm_run *
+vmm_vcpu_state(const struct vmm *v, unsigned cpu)
+{
+	return v->run[cpu];
+}
+
+int
+vmm_vcpu_set_cpuid(struct vmm *v, unsigned cpu, const struct kvm_cpuid2 *c)
+{
+	return call(v->vcpu_base + (int)cpu, KVM_SET_CPUID2, c);
+}
+
+int
+vmm_vcpu_set_msrs(
+    struct vmm *v, unsigned cpu, const struct vmm_msr *msr, size_t n)
+{
+	union {
+		struct kvm_msrs head;
+		uint8_t room[sizeof(struct kvm_msrs) +
+		    MSRS_MAX * sizeof(struct kvm_msr_entry)];
+	} t;
+	size_t i;
+	int r;
+
+	if (n > MSRS_MAX)
+		return -EINVAL;
+	memset(&t, 0, sizeof(t));
+	t.head.nmsrs = (uint32_t)n;
+	for (i = 0; i < n; i++) {
+		t.head.entries[i].index = msr[i].index;
+		t.head.entries[i].data = msr[i].value;
+	}
+	/* The result is how many were set before one was refused. */
+	r = call(v->vcpu_base + (int)cpu, KVM_SET_MSRS, &t);
+	if (r < 0)
+		return r;
+	return (size_t)r == n ? 0 : -EOPNOTSUPP;
+}
+
+int
+vmm_vcpu_get_regs(struct vmm *v, unsigned cpu, struct kvm_regs *r)
+{
+	return call(v->vcpu_base + (int)cpu, KVM_GET_REGS, r);
+}
+
+int
+vmm_vcpu_set_regs(struct vmm *v, unsigned cpu, const struct kvm_regs *r)
+{
+	return call(v->vcpu_base + (int)cpu, KVM_SET_REGS, r);
+}
+
+int
+vmm_vcpu_get_sregs(struct vmm *v, unsigned cpu, struct kvm_sregs *s)
+{
+	return call(v->vcpu_base + (int)cpu, KVM_GET_SREGS, s);
+}
+
+int
+vmm_vcpu_set_sregs(struct vmm *v, unsigned cpu, const struct kvm_sregs *s)
+{
+	return call(v->vcpu_base + (int)cpu, KVM_SET_SREGS, s);
+}
+
+int
+vmm_vcpu_run(struct vmm *v, unsigned cpu)
+{
+	return call_n(v->vcpu_base + (int)cpu, KVM_RUN, 0);
+}
+
+int
+vmm_vcpu_interrupt(struct vmm *v, unsigned cpu, uint8_t vector)
+{
+	struct kvm_interrupt i = { .irq = vector };
+
+	return call(v->vcpu_base + (int)cpu, KVM_INTERRUPT, &i);
+}
+
+size_t
+vmm_seal_list(const struct vmm *v, struct sandbox_ioctl *list, size_t max)
+{
+	static const struct {
+		unsigned long request;
+		bool vcpu;
+	} need[] = {
+		{ KVM_RUN, true },
+		{ KVM_INTERRUPT, true }, /* ExtINT of the 8259 */
+		{ KVM_GET_REGS, true }, /* rip for the end's detail */
+		{ KVM_SET_REGS, true }, /* the kernel is loaded sealed */
+		{ KVM_GET_SREGS, true },
+		{ KVM_SET_SREGS, true },
+		{ KVM_IOEVENTFD, false }, /* BARs move, queues come and go */
+		{ KVM_IRQFD, false }, /* vectors are masked and unmasked */
+		{ KVM_SET_GSI_ROUTING, false },
+		{ KVM_SIGNAL_MSI, false },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(need) / sizeof(need[0]) && i < max; i++) {
+		list[i].request = need[i].request;
+		list[i].fd = need[i].vcpu ? v->vcpu_base : v->fd;
+		list[i].nfds = need[i].vcpu ? v->vcpu_span : 1;
+	}
+	return i;
+}

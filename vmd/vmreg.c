@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmreg.h"
+
+struct vmreg_id {
+	SLIST_ENTRY(vmreg_id) entry;
+	uint32_t id;
+	uid_t uid;
+	char name[VM_NAME_MAX + 1];
+};
+
+void
+vmreg_init(struct vmreg *r)
+{
+	TAILQ_INIT(&r->vms);
+	SLIST_INIT(&r->ids);
+	r->n = 0;
+	r->next_id = 1;
+}
+
+void
+vmreg_clear(struct vmreg *r)
+{
+	struct vmreg_id *id;
+	struct vm *vm;
+
+	while ((vm = TAILQ_FIRST(&r->vms)) != NULL)
+		vmreg_remove(r, vm);
+	while ((id = SLIST_FIRST(&r->ids)) != NULL) {
+		SLIST_REMOVE_HEAD(&r->ids, entry);
+		free(id);
+	}
+}
+
+/* 0 when there is no memory. */
+static uint32_t
+id_for(struct vmreg *r, const char *name, uid_t uid)
+{
+	struct vmreg_id *id;
+
+	SLIST_FOREACH(id, &r->ids, entry)
+	{
+		if (id->uid == uid && strcmp(id->name, name) == 0)
+			return id->id;
+	}
+	if (r->next_id == 0 || (id = calloc(1, sizeof(*id))) == NULL)
+		return 0;
+	id->id = r->next_id++;
+	id->uid = uid;
+	snprintf(id->name, sizeof(id->name), "%s", name);
+	SLIST_INSERT_HEAD(&r->ids, id, entry);
+	return id->id;
+}
+
+static void
+init_children(struct vm *vm)
+{
+	unsigned i;
+
+	vm->run.vm.vm = vm;
+	for (i = 0; i < VM_DISKS_MAX; i++) {
+		vm->run.disk[i].vm = vm;
+		vm->run.disk[i].disk = i;
+		vm->run.disk[i].is_disk = true;
+	}
+}
+
+int
+vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
+{
+	struct vm *vm;
+
+	if (vmreg_by_name(r, conf->name) != NULL)
+		return -EEXIST;
+	if (r->n == VMREG_MAX)
+		return -ENOSPC;
+	if ((vm = calloc(1, sizeof(*vm))) == NULL)
+		return -ENOMEM;
+	if ((vm->id = id_for(r, conf->name, conf->uid)) == 0) {
+		free(vm);
+		return -ENOMEM;
+	}
+	vm->conf = *conf;
+	vm->state = VM_STOPPED;
+	vm->starter = (uid_t)-1;
+	tty_init(&vm->tty);
+	init_children(vm);
+	TAILQ_INSERT_TAIL(&r->vms, vm, entry);
+	r->n++;
+	*out = vm;
+	return 0;
+}
+
+void
+vmreg_remove(struct vmreg *r, struct vm *vm)
+{
+	TAILQ_REMOVE(&r->vms, vm, entry);
+	r->n--;
+	free(vm);
+}
+
+struct vm *
+vmreg_by_name(const struct vmreg *r, const char *name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &r->vms, entry)
+	{
+		if (strcmp(vm->conf.name, name) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+struct vm *
+vmreg_find(const struct vmreg *r, const struct ctl_target *t)
+{
+	struct vm *vm;
+
+	if (t->id == 0)
+		return vmreg_by_name(r, t->name);
+	TAILQ_FOREACH(vm, &r->vms, entry)
+	{
+		if (vm->id == t->id)
+			return vm;
+	}
+	return NULL;
+}
+
+bool
+vm_active(const struct vm *vm)
+{
+	return vm->state != VM_STOPPED && vm->state != VM_WAITING;
+}
+
+enum ctl_state
+vm_ctl_state(const struct vm *vm)
+{
+	switch (vm->state) {
+	case VM_STOPPED:
+		return CTL_ST_STOPPED;
+	case VM_WAITING:
+		return CTL_ST_WAITING;
+	case VM_STARTING:
+	case VM_RUNNING:
+		return CTL_ST_RUNNING;
+	case VM_STOPPING:
+		return CTL_ST_STOPPING;
+	case VM_ENDING:
+		break;
+	}
+	return CTL_ST_STOPPING;
+}
+
+/* Bytes resident, statm in proc(5): guest RAM included, guest untouched. */
+static uint64_t
+resident(pid_t pid)
+{
+	char path[64];
+	uint64_t pages = 0;
+	FILE *f;
+
+	if (pid == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return 0;
+	if (fscanf(f, "%*u %" SCNu64, &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void
+vm_describe(const struct vm *vm, struct ctl_vm *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->id = vm->id;
+	snprintf(out->name, sizeof(out->name), "%s", vm->conf.name);
+	out->state = vm_ctl_state(vm);
+	out->pid = (uint32_t)vm->run.vm.pid;
+	out->cpus = vm->conf.cpus;
+	out->maxmem = vm->conf.memory;
+	out->curmem = resident(vm->run.vm.pid);
+	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty.name);
+	out->uid = vm->conf.uid;
+	out->gid = vm->conf.gid;
+	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
+}
+
+void
+vm_problem(struct vm *vm, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(vm->problem, sizeof(vm->problem), fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VMREG_H
+#define VMD_VMREG_H
+
+/*
+ * The registry: every VM that the daemon knows, by id and by name.  A VM of
+ * the same name and owner gets the same id for the life of the daemon.
+ */
+#include <sys/queue.h>
+#include <stdbool.h>
+#include "ctl.h"
+#include "fail.h"
+#include "tty.h"
+#include "vmconf.h"
+
+#define VMREG_MAX 1024
+
+struct chan;
+struct event;
+struct life;
+struct vm;
+
+enum vm_state {
+	VM_STOPPED,
+	VM_WAITING, /* to be started with the daemon, not yet */
+	VM_STARTING, /* processes are there, the guest does not run yet */
+	VM_RUNNING,
+	VM_STOPPING, /* asked to end */
+	VM_ENDING, /* its processes are going away */
+};
+
+/* One process of a VM. */
+struct child {
+	struct vm *vm;
+	unsigned disk; /* number of the disk, for a vioblk */
+	bool is_disk;
+	pid_t pid; /* 0: none, or reaped */
+	int status; /* of waitpid(2), once reaped */
+	struct chan *chan; /* NULL: closed */
+};
+
+enum run_end {
+	RUN_CRASHED, /* nothing was said: the process was killed */
+	RUN_OFF, /* the guest powered off */
+	RUN_RESET,
+	RUN_ERROR, /* what the vm process found wrong, in fail */
+};
+
+/* One life of a VM, from its processes' start to their end. */
+struct vm_run {
+	struct child vm;
+	struct child disk[VM_DISKS_MAX];
+	bool ready; /* the guest ran */
+	bool again; /* restart after a guest's reset */
+	bool stopped; /* on request: no restart */
+	bool forced; /* SIGTERM was sent */
+	bool acked; /* the guest saw the power button */
+	enum run_end end;
+	struct fail fail;
+};
+
+struct vm {
+	TAILQ_ENTRY(vm) entry;
+	uint32_t id;
+	struct vmconf conf;
+	enum vm_state state;
+	struct tty tty;
+	uid_t starter; /* (uid_t)-1: nobody but the daemon */
+	char problem[128];
+	struct vm_run run;
+	struct event *timer; /* what for depends on state */
+	unsigned quick; /* restarts, each soon after the other */
+	int64_t started; /* seconds, CLOCK_MONOTONIC */
+	struct life *life;
+};
+
+struct vmreg_id;
+struct vmreg {
+	TAILQ_HEAD(, vm) vms;
+	SLIST_HEAD(, vmreg_id) ids;
+	unsigned n;
+	uint32_t next_id;
+};
+
+void vmreg_init(struct vmreg *);
+void vmreg_clear(struct vmreg *);
+/* 0, -EEXIST (the name), -ENOSPC, -ENOMEM. */
+int vmreg_add(struct vmreg *, const struct vmconf *, struct vm **);
+/* The VM must be stopped or waiting. */
+void vmreg_remove(struct vmreg *, struct vm *);
+struct vm *vmreg_by_name(const struct vmreg *, const char *);
+/* By id when it is not 0, else by name; NULL when there is none. */
+struct vm *vmreg_find(const struct vmreg *, const struct ctl_target *);
+
+bool vm_active(const struct vm *); /* has or is about to have processes */
+enum ctl_state vm_ctl_state(const struct vm *);
+/* The row of a LIST. */
+void vm_describe(const struct vm *, struct ctl_vm *);
+void vm_problem(struct vm *, const char *, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif
