@@ -8,7 +8,13 @@
  */
 #include "types.h"
 
-/* APM vol. 2 "System-Control Registers" */
+/*
+ * APM vol. 2 "System-Control Registers".  Linux has the same names for the
+ * same bits of CR0 and CR4; in the module they are its own.
+ */
+#ifdef __KERNEL__
+#include <asm/processor-flags.h>
+#else
 #define X86_CR0_PE CORE_BIT(0)
 #define X86_CR0_MP CORE_BIT(1)
 #define X86_CR0_EM CORE_BIT(2)
@@ -41,7 +47,10 @@
 #define X86_CR4_SMEP	   CORE_BIT(20)
 #define X86_CR4_SMAP	   CORE_BIT(21)
 #define X86_CR4_PKE	   CORE_BIT(22)
-#define X86_CR4_CET	   CORE_BIT(23)
+#endif
+#ifndef X86_CR4_CET
+#define X86_CR4_CET CORE_BIT(23)
+#endif
 
 #define X86_EFER_SCE   CORE_BIT(0)
 #define X86_EFER_LME   CORE_BIT(8)
