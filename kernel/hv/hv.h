@@ -56,6 +56,10 @@ struct hv_info {
 		bool write, decoded; /* else: emulate */
 	} cr;
 	u8 insn[15], insn_len; /* 0: fetch from memory */
+	struct {
+		u8 n, reg;
+		bool write, decoded;
+	} dr;
 	u64 hw_reason;
 };
 
@@ -82,6 +86,7 @@ struct hv_vcpu {
 	struct hv_event inject; /* type NONE after a successful entry */
 	struct hv_event cut; /* delivery was intercepted: to be redone */
 	u64 tsc_offset;
+	bool irq_window; /* the next entry asks for HV_WINDOW_INTR */
 	bool intr_shadow; /* STI or MOV SS blocks interrupts */
 	bool nmi_masked;
 };
@@ -96,7 +101,7 @@ struct hv_ops {
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);
 
-	struct hv_vcpu *(*vcpu_new)(u64 npt_root_pa, u32 id);
+	struct hv_vcpu *(*vcpu_new)(struct hpa npt_root, u32 id);
 	void (*vcpu_free)(struct hv_vcpu *);
 	void (*vcpu_reset)(struct hv_vcpu *, bool init);
 	/* The vCPU comes to or leaves this CPU; preemption off. */
