@@ -78,12 +78,12 @@ enum cpu_group {
 	CPU_SYSMSRS = 1 << 4, /* star.., sysenter.., kernel_gs_base, pat */
 };
 
-struct cpu;
-struct cpu_ops {
-	void (*need)(struct cpu *, unsigned groups);
+struct gcpu;
+struct gcpu_ops {
+	void (*need)(struct gcpu *, unsigned groups);
 };
 
-struct cpu {
+struct gcpu {
 	u64 gpr[CPU_NREGS];
 	u64 rip, rflags;
 	struct seg seg[CPU_NSEGS];
@@ -96,7 +96,7 @@ struct cpu {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip, pat;
 
 	unsigned valid, dirty; /* enum cpu_group */
-	const struct cpu_ops *ops;
+	const struct gcpu_ops *ops;
 
 	/* Facts fixed by KVM_SET_CPUID2, precomputed. */
 	u8 maxphyaddr;
@@ -104,20 +104,20 @@ struct cpu {
 };
 
 static inline void
-cpu_need(struct cpu *c, unsigned groups)
+cpu_need(struct gcpu *c, unsigned groups)
 {
 	if (groups & ~c->valid)
 		c->ops->need(c, groups & ~c->valid);
 }
 
 static inline void
-cpu_dirty(struct cpu *c, unsigned groups)
+cpu_dirty(struct gcpu *c, unsigned groups)
 {
 	c->dirty |= groups;
 }
 
 /* 16, 32 or 64: the size of code that CS and EFER say. Needs SEGS|CRS. */
-unsigned cpu_mode_bits(const struct cpu *);
+unsigned cpu_mode_bits(const struct gcpu *);
 
 /* An exception as an instruction or event delivery raises it. */
 struct fault {

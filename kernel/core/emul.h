@@ -4,7 +4,7 @@
 
 /*
  * The instruction emulator: one instruction (one iteration of a repeated
- * one, or a batch of them) on struct cpu.  It serves MMIO under nested
+ * one, or a batch of them) on struct gcpu.  It serves MMIO under nested
  * paging, real mode where hardware cannot run it, and shadow paging.
  *
  * Invariants
@@ -69,7 +69,7 @@ struct emul_ops {
 };
 
 struct emul {
-	struct cpu *cpu; /* groups REGS, SEGS, CRS are needed by the caller */
+	struct gcpu *cpu; /* groups REGS, SEGS, CRS are needed by the caller */
 	const struct emul_ops *ops;
 	void *arg;
 	bool avx; /* vector state is enabled: XCR0 and CR4 allow VEX moves */

@@ -36,7 +36,7 @@ struct insn {
 };
 
 /* At most `have' bytes are looked at; 0, or -ENODATA when they end first. */
-int insn_decode(
-    const u8 *bytes, unsigned have, unsigned mode_bits, struct insn *);
+int
+insn_decode(const u8 *bytes, unsigned have, unsigned mode_bits, struct insn *);
 
 #endif

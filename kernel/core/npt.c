@@ -247,9 +247,9 @@ any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
 		e = load(&table[i]);
 		if (!(e & X86_PTE_P))
 			continue;
-		if (is_leaf(e, level) ? (e & X86_PTE_A) != 0
-				      : any_young(table_of(e), level - 1, at,
-					    start, end))
+		if (is_leaf(e, level)
+			? (e & X86_PTE_A) != 0
+			: any_young(table_of(e), level - 1, at, start, end))
 			return true;
 	}
 	return false;

@@ -19,7 +19,7 @@ enum walk_access {
 	WALK_PROBE = 1 << 4, /* set no A/D bits */
 };
 
-/* What the walk depends on; copied by the caller from struct cpu. */
+/* What the walk depends on; copied by the caller from struct gcpu. */
 struct walk_env {
 	u64 cr0, cr3, cr4, efer, rflags;
 	u32 pkru;

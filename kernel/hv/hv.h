@@ -81,7 +81,7 @@ struct hv_event {
 };
 
 struct hv_vcpu {
-	struct cpu cpu;
+	struct gcpu cpu;
 	struct hv_info info;
 	struct hv_event inject; /* type NONE after a successful entry */
 	struct hv_event cut; /* delivery was intercepted: to be redone */
@@ -114,7 +114,7 @@ struct hv_ops {
 	void (*window)(struct hv_vcpu *, bool intr, bool nmi);
 	void (*tpr)(struct hv_vcpu *, u8 cr8);
 	void (*intercept_exceptions)(struct hv_vcpu *, u32 mask);
-	void (*tsc)(struct hv_vcpu *, u64 offset, u64 scale);
+	void (*tsc)(struct hv_vcpu *, u64 offset);
 };
 
 extern const struct hv_ops svm_ops;

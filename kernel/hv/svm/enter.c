@@ -41,31 +41,38 @@ svm_load(struct hv_vcpu *hv)
 	v->loaded = true;
 }
 
-static void
-drs_out(struct svm_vcpu *v)
-{
-	struct cpu *c = &v->hv.cpu;
-
-	get_debugreg(c->dr[0], 0);
-	get_debugreg(c->dr[1], 1);
-	get_debugreg(c->dr[2], 2);
-	get_debugreg(c->dr[3], 3);
-	v->guest_drs = false;
-	v->vmcb->c.intercept[VMCB_DR] = 0xffffffff;
-	svm_changed(v, VMCB_C_INTERCEPTS);
-}
-
 void
 svm_put(struct hv_vcpu *hv)
 {
 	struct svm_vcpu *v = to_svm(hv);
 
 	if (v->guest_drs) {
-		drs_out(v);
-		if (hw_breakpoint_active())
-			hw_breakpoint_restore();
+		v->guest_drs = false;
+		v->vmcb->c.intercept[VMCB_DR] = 0xffffffff;
+		svm_changed(v, VMCB_C_INTERCEPTS);
 	}
 	v->loaded = false;
+}
+
+/* A guest that uses breakpoints has DR0-3 itself.  DR7 is off meanwhile: the
+ * guest's comes with VMRUN, the exit disables all. */
+static void
+drs_in(const struct gcpu *c)
+{
+	set_debugreg(0UL, 7);
+	set_debugreg(c->dr[0], 0);
+	set_debugreg(c->dr[1], 1);
+	set_debugreg(c->dr[2], 2);
+	set_debugreg(c->dr[3], 3);
+}
+
+static void
+drs_out(struct gcpu *c)
+{
+	get_debugreg(c->dr[0], 0);
+	get_debugreg(c->dr[1], 1);
+	get_debugreg(c->dr[2], 2);
+	get_debugreg(c->dr[3], 3);
 }
 
 static void
@@ -100,7 +107,7 @@ static void
 regs_to_vmcb(struct svm_vcpu *v)
 {
 	struct vmcb *b = v->vmcb;
-	struct cpu *c = &v->hv.cpu;
+	struct gcpu *c = &v->hv.cpu;
 
 	b->s.rax = c->gpr[R_RAX];
 	b->s.rsp = c->gpr[R_RSP];
@@ -116,7 +123,7 @@ static void
 regs_from_vmcb(struct svm_vcpu *v)
 {
 	struct vmcb *b = v->vmcb;
-	struct cpu *c = &v->hv.cpu;
+	struct gcpu *c = &v->hv.cpu;
 
 	c->gpr[R_RAX] = b->s.rax;
 	c->gpr[R_RSP] = b->s.rsp;
@@ -146,7 +153,11 @@ svm_enter(struct hv_vcpu *hv)
 			xsetbv(XCR_XFEATURE_ENABLED_MASK, hv->cpu.xcr0);
 	}
 	asm volatile("clgi" ::: "memory");
+	if (v->guest_drs)
+		drs_in(&hv->cpu);
 	svm_switch(hv->cpu.gpr, v->vmcb_pa, h->state_pa);
+	if (v->guest_drs)
+		drs_out(&hv->cpu);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
 	asm volatile("stgi" ::: "memory");

@@ -88,7 +88,7 @@ pass(u8 *map, u32 msr)
 	u32 at = msr < 0x2000 ? 0 : 0x800;
 	u32 bit = (msr & 0x1fff) * 2;
 
-	map[at + bit / 8] &= (u8)~(3U << (bit % 8));
+	map[at + bit / 8] &= (u8) ~(3U << (bit % 8));
 }
 
 int
@@ -107,7 +107,8 @@ svm_global_init(void)
 		pass(msrpm, direct[i]);
 	svm_iopm_pa = __pa(iopm);
 	svm_msrpm_pa = __pa(msrpm);
-	for_each_possible_cpu(cpu) {
+	for_each_possible_cpu(cpu)
+	{
 		struct svm_host *h = per_cpu_ptr(&hosts, cpu);
 
 		h->hsave = (void *)get_zeroed_page(GFP_KERNEL);
@@ -128,7 +129,8 @@ svm_global_exit(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
+	for_each_possible_cpu(cpu)
+	{
 		struct svm_host *h = per_cpu_ptr(&hosts, cpu);
 
 		free_page((unsigned long)h->hsave);

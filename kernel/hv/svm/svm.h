@@ -59,7 +59,7 @@ void svm_new_asid(struct svm_vcpu *, struct svm_host *);
 struct hv_vcpu *svm_vcpu_new(struct hpa npt_root, u32 id);
 void svm_vcpu_free(struct hv_vcpu *);
 void svm_vcpu_reset(struct hv_vcpu *, bool init);
-void svm_sync(struct svm_vcpu *); /* struct cpu to VMCB before an entry */
+void svm_sync(struct svm_vcpu *); /* struct gcpu to VMCB before an entry */
 
 /* enter.c */
 void svm_load(struct hv_vcpu *);

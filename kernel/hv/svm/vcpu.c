@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * A guest CPU's VMCB: creation, reset, and the way between it and struct cpu
+ * A guest CPU's VMCB: creation, reset, and the way between it and struct gcpu
  * (APM vol. 2 "VMCB Layout, State Save Area", "Processor Initialization
  * State").
  *
@@ -38,7 +38,7 @@ seg_out(struct vmcb_seg *v, const struct seg *s)
 }
 
 static void
-segs_in(struct cpu *c, const struct vmcb_save *s)
+segs_in(struct gcpu *c, const struct vmcb_save *s)
 {
 	seg_in(&c->seg[SEG_ES], &s->es);
 	seg_in(&c->seg[SEG_CS], &s->cs);
@@ -56,7 +56,7 @@ segs_in(struct cpu *c, const struct vmcb_save *s)
 }
 
 static void
-segs_out(struct vmcb_save *s, const struct cpu *c)
+segs_out(struct vmcb_save *s, const struct gcpu *c)
 {
 	seg_out(&s->es, &c->seg[SEG_ES]);
 	seg_out(&s->cs, &c->seg[SEG_CS]);
@@ -74,7 +74,7 @@ segs_out(struct vmcb_save *s, const struct cpu *c)
 }
 
 static void
-need(struct cpu *c, unsigned groups)
+need(struct gcpu *c, unsigned groups)
 {
 	struct svm_vcpu *v = container_of(c, struct svm_vcpu, hv.cpu);
 	const struct vmcb_save *s = &v->vmcb->s;
@@ -106,12 +106,12 @@ need(struct cpu *c, unsigned groups)
 	c->valid |= groups;
 }
 
-static const struct cpu_ops cpu_ops = { .need = need };
+static const struct gcpu_ops cpu_ops = { .need = need };
 
 void
 svm_sync(struct svm_vcpu *v)
 {
-	struct cpu *c = &v->hv.cpu;
+	struct gcpu *c = &v->hv.cpu;
 	struct vmcb_save *s = &v->vmcb->s;
 
 	if (c->dirty & CPU_SEGS) {
@@ -159,10 +159,10 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 	/* #DB, #AC: a guest could loop in their delivery for ever. */
 	c->intercept[VMCB_EXCEPTION] =
 	    1U << X86_DB | 1U << X86_AC | 1U << X86_MC;
-	c->intercept[VMCB_MISC1] = (u32)(VMCB_I_INTR | VMCB_I_NMI |
-	    VMCB_I_SMI | VMCB_I_INIT | VMCB_I_RDPMC | VMCB_I_CPUID |
-	    VMCB_I_INVD | VMCB_I_HLT | VMCB_I_INVLPGA | VMCB_I_IOIO |
-	    VMCB_I_MSR | VMCB_I_TASK | VMCB_I_SHUTDOWN | VMCB_I_RSM);
+	c->intercept[VMCB_MISC1] = (u32)(VMCB_I_INTR | VMCB_I_NMI | VMCB_I_SMI |
+	    VMCB_I_INIT | VMCB_I_RDPMC | VMCB_I_CPUID | VMCB_I_INVD |
+	    VMCB_I_HLT | VMCB_I_INVLPGA | VMCB_I_IOIO | VMCB_I_MSR |
+	    VMCB_I_TASK | VMCB_I_SHUTDOWN | VMCB_I_RSM);
 	c->intercept[VMCB_MISC2] = (u32)(VMCB_I_VMRUN | VMCB_I_VMMCALL |
 	    VMCB_I_VMLOAD | VMCB_I_VMSAVE | VMCB_I_STGI | VMCB_I_CLGI |
 	    VMCB_I_SKINIT | VMCB_I_WBINVD | VMCB_I_MONITOR | VMCB_I_MWAIT |
@@ -183,7 +183,7 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 void
 svm_vcpu_reset(struct hv_vcpu *hv, bool init)
 {
-	struct cpu *c = &hv->cpu;
+	struct gcpu *c = &hv->cpu;
 	unsigned i;
 
 	cpu_need(c, CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS);

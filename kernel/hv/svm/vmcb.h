@@ -117,9 +117,9 @@ enum vmcb_intercept {
 #define VMCB_C_ALL	  0x7ffU
 
 /* tlb_ctl, "TLB Control" */
-#define VMCB_TLB_NONE  0
-#define VMCB_TLB_ALL   1
-#define VMCB_TLB_ASID  3
+#define VMCB_TLB_NONE 0
+#define VMCB_TLB_ALL  1
+#define VMCB_TLB_ASID 3
 
 struct vmcb_control {
 	u32 intercept[VMCB_INTERCEPTS]; /* 0x00 */
