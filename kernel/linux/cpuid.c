@@ -4,6 +4,7 @@
  * driver keeps its promise for (APM vol. 3 "CPUID Fn...").  An allow-list: a
  * leaf without a row does not exist, a bit outside the mask is 0.
  */
+#include <asm/cpufeature.h>
 #include <asm/processor.h>
 #include <asm/fpu/xcr.h>
 #include <uapi/asm/kvm_para.h>
@@ -29,7 +30,7 @@ static const struct row rows[] = {
 	    .keep = { ALL, 0x0000ff00,
 		B(0) | B(1) | B(9) | B(12) | B(13) | B(19) | B(20) | B(22) |
 		    B(23) | B(25) | B(26) | B(28) | B(29) | B(30),
-		0x0783bb7f },
+		0x078bbb7f },
 	    .add = { 0, 0, B(21) | B(24) | B(31), 0 } },
 	{ .leaf = 6, .add = { B(2), 0, 0, 0 } },
 	/* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB
