@@ -118,6 +118,10 @@ cpu_dirty(struct gcpu *c, unsigned groups)
 
 /* 16, 32 or 64: the size of code that CS and EFER say. Needs SEGS|CRS. */
 unsigned cpu_mode_bits(const struct gcpu *);
+/* May MOV to CR4 write this?  Needs CRS. */
+bool cpu_cr4_allowed(const struct gcpu *, u64 cr4);
+/* Are these consistent, whatever the current ones are? */
+bool cpu_crs_allowed(const struct gcpu *, u64 cr0, u64 cr3, u64 cr4, u64 efer);
 
 /* An exception as an instruction or event delivery raises it. */
 struct fault {

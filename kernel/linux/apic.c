@@ -10,6 +10,7 @@
 #include <asm/tsc.h>
 #include "vcpu.h"
 
+#define TSC_FAR	     (1ULL << 54)
 #define ICR_LOGICAL  (1U << 11)
 #define ICR_ASSERT   (1U << 14)
 #define ICR_LEVEL    (1U << 15)
@@ -150,6 +151,9 @@ tsc_to_ns(void *arg, u64 tsc)
 
 	if (tsc <= at)
 		return ktime_get_ns();
+	/* Years away is never; the product must stay in range. */
+	if (tsc - at > TSC_FAR)
+		tsc = at + TSC_FAR;
 	return ktime_get_ns() + mul_u64_u64_div_u64(tsc - at, 1000000, tsc_khz);
 }
 

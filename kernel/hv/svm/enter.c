@@ -129,6 +129,7 @@ regs_from_vmcb(struct svm_vcpu *v)
 	c->gpr[R_RSP] = b->s.rsp;
 	c->rip = b->s.rip;
 	c->rflags = b->s.rflags;
+	c->cr8 = b->c.int_ctl & 0xf;
 	c->valid = CPU_REGS;
 	v->hv.intr_shadow = (b->c.int_state & VMCB_INT_SHADOW) != 0;
 }
