@@ -409,6 +409,7 @@ run.o: /work/wt-kernel/kernel/linux/run.c \
  /root/.cache/vmm-lab/headers-work/root/usr/src/linux-headers-6.1.0-56-common/include/uapi/linux/kvm.h \
  /root/.cache/vmm-lab/headers-work/root/usr/src/linux-headers-6.1.0-56-common/arch/x86/include/uapi/asm/kvm.h \
  /root/.cache/vmm-lab/headers-work/root/usr/src/linux-headers-6.1.0-56-common/include/linux/rcuwait.h \
+ /work/wt-kernel/kernel/linux/../core/host.h \
  /work/wt-kernel/kernel/linux/../core/lapic.h \
  /work/wt-kernel/kernel/linux/../hv/hv.h \
  /work/wt-kernel/kernel/linux/../hv/../core/cpu.h \

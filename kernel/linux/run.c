@@ -141,11 +141,9 @@ enter(struct vcpu *v)
 		goto out;
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
-	guest_timing_enter_irqoff();
-	guest_state_enter_irqoff();
+	guest_enter_irqoff();
 	why = hv->enter(v->hv);
-	guest_state_exit_irqoff();
-	guest_timing_exit_irqoff();
+	guest_exit_irqoff();
 out:
 	WRITE_ONCE(v->in_guest, 0);
 	local_irq_enable();
@@ -182,6 +180,11 @@ loop(struct vcpu *v)
 		if (signal_pending(current)) {
 			v->run->exit_reason = KVM_EXIT_INTR;
 			return -EINTR;
+		}
+		if (v->shutdown) {
+			v->shutdown = false;
+			v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+			return 0;
 		}
 		if (!awake(v)) {
 			block(v);

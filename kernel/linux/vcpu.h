@@ -12,6 +12,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <asm/fpu/api.h>
+#include "../core/host.h"
 #include "../core/lapic.h"
 #include "../hv/hv.h"
 #include "vm.h"
@@ -47,6 +48,7 @@ struct vcpu {
 	struct hv_event exception; /* (v) to be injected */
 	int extint; /* (v) vector of KVM_INTERRUPT, or -1 */
 	bool nmi; /* (v) pending */
+	bool shutdown; /* (v) a triple fault */
 	struct {
 		bool pending;
 		u8 size;

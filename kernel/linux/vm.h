@@ -58,6 +58,7 @@ struct vm {
 };
 
 struct vm *vm_new(void);
+int vm_open(void); /* a file descriptor, or -errno */
 void vm_get(struct vm *);
 void vm_put(struct vm *);
 
