@@ -11,7 +11,9 @@
  *  3. The guest's FPU state is current from start to end of KVM_RUN.
  */
 #include <linux/context_tracking.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
+#include <linux/vtime.h>
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
 #include "run.h"
@@ -141,9 +143,12 @@ enter(struct vcpu *v)
 		goto out;
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
-	guest_enter_irqoff();
+	vtime_account_guest_enter();
+	if (!context_tracking_guest_enter())
+		rcu_virt_note_context_switch();
 	why = hv->enter(v->hv);
-	guest_exit_irqoff();
+	context_tracking_guest_exit();
+	vtime_account_guest_exit();
 out:
 	WRITE_ONCE(v->in_guest, 0);
 	local_irq_enable();
