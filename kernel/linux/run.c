@@ -145,7 +145,7 @@ enter(struct vcpu *v)
 		switch_fpu_return();
 	vtime_account_guest_enter();
 	if (!context_tracking_guest_enter())
-		rcu_virt_note_context_switch();
+		rcu_virt_note_context_switch(smp_processor_id());
 	why = hv->enter(v->hv);
 	context_tracking_guest_exit();
 	vtime_account_guest_exit();
