@@ -8,6 +8,7 @@
  */
 #include <linux/cpuhotplug.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/reboot.h>
 #include <linux/smp.h>
 #include "dev.h"
@@ -31,6 +32,7 @@ dev_enable(void)
 		if (err >= 0) {
 			state = err;
 			err = 0;
+			preempt_notifier_inc();
 		}
 	}
 	if (!err)
@@ -43,8 +45,10 @@ void
 dev_disable(void)
 {
 	mutex_lock(&lock);
-	if (--users == 0)
+	if (--users == 0) {
+		preempt_notifier_dec();
 		cpuhp_remove_state(state);
+	}
 	mutex_unlock(&lock);
 }
 

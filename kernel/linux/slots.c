@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
  * The table of memory slots: KVM_SET_USER_MEMORY_REGION as "The Definitive
- * KVM API Documentation" has it.  Dirty logging is not offered: its flag is
- * refused like any unknown one.
+ * KVM API Documentation" has it.  Dirty logging and read-only slots are not
+ * offered: their flags are refused like any unknown one.
  *
  * Invariants
  *  1. Slots are page aligned, disjoint, inside the guest physical address
@@ -21,7 +21,7 @@ check(const struct kvm_userspace_memory_region *r)
 {
 	u64 end = r->guest_phys_addr + r->memory_size;
 
-	if (r->flags & ~KVM_MEM_READONLY)
+	if (r->flags)
 		return -EINVAL;
 	if (r->slot >= VM_SLOTS)
 		return -EINVAL;
@@ -116,7 +116,6 @@ replace(struct vm *vm, const struct kvm_userspace_memory_region *r)
 		.len = r->memory_size,
 		.hva = (unsigned long)r->userspace_addr,
 		.id = r->slot,
-		.readonly = (r->flags & KVM_MEM_READONLY) != 0,
 	};
 	struct slots *old, *new;
 	struct slot gone = { 0 };

@@ -141,8 +141,7 @@ make(struct vm *vm, u32 id)
 	    id == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
 	apic_init(v);
 	v->hv = hv->vcpu_new(host_page_pa(vm->npt.root), id);
-	v->run =
-	    (void *)__get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO, 1);
+	v->run = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO, 1);
 	if (!v->hv || !v->run || !fpu_alloc_guest_fpstate(&v->fpu)) {
 		vcpu_free(v);
 		return NULL;

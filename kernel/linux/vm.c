@@ -73,8 +73,7 @@ enable_cap(struct vm *vm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
-	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags ||
-	    cap.args[0] > 256)
+	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags || cap.args[0] > 256)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	if (vm->split || vm->nvcpus)
@@ -104,8 +103,7 @@ signal_msi(struct vm *vm, void __user *arg)
 		return -EFAULT;
 	if (m.flags)
 		return -EINVAL;
-	return apic_message(
-	    vm, m.address_lo | (u64)m.address_hi << 32, m.data);
+	return apic_message(vm, m.address_lo | (u64)m.address_hi << 32, m.data);
 }
 
 static long

@@ -166,7 +166,7 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 	c->intercept[VMCB_MISC2] = (u32)(VMCB_I_VMRUN | VMCB_I_VMMCALL |
 	    VMCB_I_VMLOAD | VMCB_I_VMSAVE | VMCB_I_STGI | VMCB_I_CLGI |
 	    VMCB_I_SKINIT | VMCB_I_WBINVD | VMCB_I_MONITOR | VMCB_I_MWAIT |
-	    VMCB_I_XSETBV | VMCB_I_RDPRU);
+	    VMCB_I_XSETBV | VMCB_I_RDPRU | VMCB_I_RDTSCP);
 	if (svm_features.pause_filter) {
 		c->pause_count = PAUSE_COUNT;
 		c->pause_thresh = PAUSE_THRESH;
