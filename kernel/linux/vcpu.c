@@ -14,6 +14,7 @@
 #include "../core/x86.h"
 #include "vcpu.h"
 
+/* Single pages, as user mappings count references of each. */
 #define RUN_PAGES 2
 
 void
@@ -120,7 +121,8 @@ vcpu_free(struct vcpu *v)
 	fpu_free_guest_fpstate(&v->fpu);
 	hv->vcpu_free(v->hv);
 	kvfree(v->cpuid);
-	free_pages((unsigned long)v->run, 1);
+	if (v->run)
+		free_pages_exact(v->run, RUN_PAGES * PAGE_SIZE);
 	kfree(v);
 }
 
@@ -141,7 +143,8 @@ make(struct vm *vm, u32 id)
 	    id == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
 	apic_init(v);
 	v->hv = hv->vcpu_new(host_page_pa(vm->npt.root), id);
-	v->run = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO, 1);
+	v->run = alloc_pages_exact(
+	    RUN_PAGES * PAGE_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!v->hv || !v->run || !fpu_alloc_guest_fpstate(&v->fpu)) {
 		vcpu_free(v);
 		return NULL;
