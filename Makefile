@@ -136,29 +136,8 @@ bench: setup
 	@$(MAKE) --no-print-directory B=$(B) all
 	@B=$(B) regress/bench/run.sh
 
-DESTDIR		?=
-bindir		= $(DESTDIR)$(PREFIX)/bin
-sbindir		= $(DESTDIR)$(PREFIX)/sbin
-man_PAGES	= $(wildcard vmd/*.[1-8] vmctl/*.[1-8])
-
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
-install: all
-	install -d $(bindir) $(sbindir) $(DESTDIR)$(SYSCONFDIR) \
-	    $(DESTDIR)/usr/lib/sysusers.d $(DESTDIR)/usr/lib/systemd/system
-	install -d -m 755 $(DESTDIR)/var/empty
-	install -m 755 $(B)/vmd/vmd $(sbindir)/vmd
-	install -m 755 $(B)/vmctl/vmctl $(bindir)/vmctl
-	ln -sf vmctl $(bindir)/vmmctl
-	install -m 644 etc/vmd.sysusers $(DESTDIR)/usr/lib/sysusers.d/vmd.conf
-	sed 's,@PREFIX@,$(PREFIX),g' etc/vmd.service \
-	    >$(DESTDIR)/usr/lib/systemd/system/vmd.service
-	@for m in $(man_PAGES); do \
-		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
-		install -d $$d; install -m 644 $$m $$d/; \
-	done
-	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && \
-	    command -v systemd-sysusers >/dev/null; then \
-		systemd-sysusers vmd.conf; fi
+include etc/install.mk
 
 #: clean      the build directory; the lab's cache stays
 clean:
