@@ -144,7 +144,7 @@ group_setup(void **state)
 	life.reg = &reg;
 	life.ops = &ops;
 	life.limits = (struct life_limits){
-		.start = 300,
+		.start = 1500,
 		.press = 50,
 		.ack = 200,
 		.shutdown = 300,
@@ -387,6 +387,7 @@ test_reset_slowly_goes_on(void **state)
 
 	life.limits.quick = 0;
 	start(vm);
+	run_until(1);
 	run_for(300);
 	assert_int_equal(seen.started, 1);
 	assert_int_equal(seen.ended, 0);
@@ -404,11 +405,13 @@ test_disk_process_killed(void **state)
 {
 	struct vm *vm = make_vm("", 1, 0);
 	struct fail why;
+	int i;
 
 	start(vm);
 	run_until(1);
 	kill(vm->run.disk[0].pid, SIGKILL);
-	run_for(200);
+	for (i = 0; i < PATIENCE_MS / 50 && vm->problem[0] == '\0'; i++)
+		run_for(50);
 	assert_int_equal(vm->state, VM_RUNNING);
 	assert_memory_equal(vm->problem, "vioblk0: killed by signal 9", 27);
 	life_stop(&life, vm, false, &why);

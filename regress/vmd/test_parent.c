@@ -469,7 +469,7 @@ owner_of(const char *name)
 	root_only();
 	WANT(CTL_START, target(name, -1), 0);
 	WANT(CTL_STOP, target(name, 1), 0);
-	usleep(QUIET_MS * 1000);
+	becomes(name, CTL_ST_STOPPED);
 	WANT(CTL_STOP, target(name, 1), CTL_E_NOTRUNNING);
 }
 
