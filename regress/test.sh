@@ -66,6 +66,7 @@ lab_suite() {
 	# shellcheck disable=SC2086 # patterns
 	regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
 	    -g "$guest_disk" -x "$B/confine/root=confine" \
+	    -x regress/confine/confine.c=confine.c \
 	    regress/suite/all.sh ${TESTS:-} 2>&1 | tee "$log" || rc=$?
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
 	    "$log" | tail -n 1)

@@ -98,6 +98,18 @@ debian() {
 	    "disk \"$G/debian.raw\"" "$@"
 }
 
+# stream MB: what the tiny guest's write puts on a disk.
+stream() {
+	local i
+	# head ends yes by SIGPIPE.
+	yes "all work and no play makes jack a dull boy" 2>/dev/null |
+	    head -c $((1048576 - 64)) >"$T/filler" || true
+	for ((i = 0; i < $1; i++)); do
+		printf '%-63s\n' "block $i"
+		cat "$T/filler"
+	done
+}
+
 # --- daemon --------------------------------------------------------------
 
 vmd_pid=''
