@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2317
 #
 # Code inside each sealed process tries what it must not (confine/confine.c).
 # vmd is the test build: on SIGUSR1 its parent reads "PROCESS ACT" from
@@ -8,8 +8,24 @@
 limit=600
 testvmd=$PWD/../confine/opt/confine/sbin/vmd
 
+# One of each kind; the unit test of the sandbox tries them all.
+kinds="open openat-dotdot openat-kvm socket-unix connect execve fork ptrace
+	kill-parent tgkill-other mmap-exec mprotect-exec ioctl-create-vm
+	ioctl-fionread setuid chroot mount setns bpf x32-getpid i386-int80"
+
 acts() {
-	sed -n 's/^[[:blank:]]*X("\([a-z0-9-]*\)",.*/\1/p' ../confine.c
+	local a
+	for a in $kinds; do
+		grep -q "X(\"$a\"," ../confine.c || fail "no act $a"
+		echo "$a"
+	done
+}
+
+need_test_build() {
+	if [[ ! -x $testvmd ]] || ! grep -q /run/vmd.confine "$testvmd"; then
+		skip "vmd was built without the test"
+	fi
+	vmd() { "$testvmd" "$@"; }
 }
 
 # dies PROCESS ACT: a fresh VM each time; its log says why it ended.
@@ -28,10 +44,8 @@ dies() {
 
 each_act_in() {
 	local act n=0
-	[[ -x $testvmd ]] && grep -q /run/vmd.confine "$testvmd" ||
-		skip "vmd was built without the test"
+	need_test_build
 	truncate -s 8M "$T/disk"
-	vmd() { "$testvmd" "$@"; }
 	tiny one idle 'memory 64M' "disk \"$T/disk\"" | vmd_up
 	while read -r act; do
 		dies "$1" "$act"
@@ -46,9 +60,7 @@ t_disk_process() { each_act_in one/vioblk0; }
 # control ends with the first one, and vmd with it.
 t_control_process() {
 	local act
-	[[ -x $testvmd ]] && grep -q /run/vmd.confine "$testvmd" ||
-		skip "vmd was built without the test"
-	vmd() { "$testvmd" "$@"; }
+	need_test_build
 	while read -r act; do
 		vmd_up </dev/null
 		echo "control $act" >/run/vmd.confine
