@@ -46,7 +46,7 @@ each_act_in() {
 	local act n=0
 	need_test_build
 	truncate -s 8M "$T/disk"
-	tiny one idle 'memory 64M' "disk \"$T/disk\"" | vmd_up
+	tiny one idle 'memory 128M' "disk \"$T/disk\"" | vmd_up
 	while read -r act; do
 		dies "$1" "$act"
 		n=$((n + 1))
