@@ -92,6 +92,11 @@ $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) -lcmocka $(CTL_LIBS)
 
+# Runs as the only program of a guest, which has no libraries.
+$(B)/regress/bench/guestio: regress/bench/guestio.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
+
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 
 #: check      fast tests on this host: unit, configuration, lint (< 2 min)
@@ -133,7 +138,7 @@ run: setup
 
 #: bench      against QEMU, in the lab
 bench: setup
-	@$(MAKE) --no-print-directory B=$(B) all
+	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: inside.sh boot | memory | disk		(in the lab, as root)
+# usage: inside.sh boot MACHINE ... | memory | disk	(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
 # Systems: vmm, pc and microvm (QEMU's machines, -accel kvm, its own defaults
@@ -83,9 +83,9 @@ boot_qemu() { # MACHINE KERNEL: microseconds from command to the guest's init
 	exec {fd}<$T/out
 	until_line "$fd" "tiny: init"
 	t1=${EPOCHREALTIME/./}
-	cat <&"$fd" >/dev/null
+	kill -9 "$qemu_pid"
 	exec {fd}<&-
-	wait "$qemu_pid" || true
+	wait "$qemu_pid" 2>/dev/null || true
 	qemu_pid=''
 	rm $T/out
 	echo $((t1 - t0))
@@ -101,7 +101,7 @@ boot_vmm() { # KERNEL; vmd runs, as it does on a host
 	until_line "$fd" "tiny: init"
 	t1=${EPOCHREALTIME/./}
 	exec {fd}<&-
-	vmctl wait one >/dev/null 2>&1 || true
+	vmctl stop -fw one >/dev/null 2>&1 || true
 	echo $((t1 - t0))
 }
 
@@ -120,7 +120,7 @@ least() { # FIGURE SYSTEM COMMAND...
 boot() {
 	local kernel m
 	for kernel in vmlinuz vmlinux; do
-		for m in pc microvm; do
+		for m in "$@"; do
 			least "boot-$kernel" "$m" boot_qemu "$m" "$G/$kernel"
 		done
 		have_vmm || continue
@@ -175,7 +175,7 @@ memory() {
 	vmd_stop
 }
 
-# The jobs of the guest's blkbench: name and arguments.
+# The jobs of the guest's guestio: name and arguments.
 jobs_of_disk="randread-qd1:-r,-q,1 randread-qd32:-r,-q,32
 	randwrite-qd1:-r,-w,-q,1 randwrite-qd32:-r,-w,-q,32
 	seqread:-b,262144,-q,4 seqwrite:-w,-b,262144,-q,4"
@@ -199,7 +199,7 @@ disk_job() { # SYSTEM CMDLINE: the guest prints "result NUMBER"
 disk() {
 	local m job seconds=${SECONDS_PER_JOB:-4}
 	[[ -s extra.cpio ]] || {
-		echo "# no blkbench: disk figures left out"
+		echo "# no guestio: disk figures left out"
 		return
 	}
 	cat $G/tiny.cpio extra.cpio >$T/bench.cpio
@@ -208,12 +208,12 @@ disk() {
 		[[ $m != vmm ]] || have_vmm || continue
 		for job in $jobs_of_disk; do
 			echo "${job%%:*} $m $(disk_job "$m" \
-			    "$base tiny=run,blkbench,${job#*:},-t,$seconds,/dev/vda")"
+			    "$base tiny=run,guestio,${job#*:},-t,$seconds,/dev/vda")"
 		done
 	done
 }
 
 case ${1:-} in
-boot | memory | disk) "$1" ;;
+boot | memory | disk) "$@" ;;
 *) exit 2 ;;
 esac

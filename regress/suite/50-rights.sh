@@ -9,9 +9,9 @@ limit=90
 setup_rights() {
 	{
 		echo 'socket owner root:vmusers'
-		tiny va idle 'memory 64M' 'owner alice'
-		tiny vb idle 'memory 64M' 'owner :ops'
-		tiny vr idle 'memory 64M'
+		tiny va idle 'memory 128M' 'owner alice'
+		tiny vb idle 'memory 128M' 'owner :ops'
+		tiny vr idle 'memory 128M'
 	} | vmd_up
 }
 
@@ -35,6 +35,7 @@ t_everybody_may_look() {
 	done
 	vmctl start va
 	as eve vmctl wait va &
+	sleep 2
 	vmctl stop -f va
 	wait $!
 }
