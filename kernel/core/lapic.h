@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef CORE_LAPIC_H
+#define CORE_LAPIC_H
+
+/*
+ * Local APIC: xAPIC and x2APIC; timer one-shot, periodic, TSC-deadline.
+ * (AMD APM vol. 2 "Advanced Programmable Interrupt Controller", SDM vol. 3
+ * "APIC" and "Extended xAPIC".)
+ *
+ * Concurrency: IRR and TMR are the only state that others change: senders
+ * set bits in them atomically (lapic_post) and then kick the target.  Senders
+ * also read base_msr, xapic_id, ldr, dfr and svr (lapic_match): single words,
+ * an old value is what a message that came a moment ago would have met.  All
+ * other state belongs to the thread that runs the vCPU or holds its mutex.
+ */
+#include "types.h"
+
+#define LAPIC_HZ 1000000000ULL /* bus clock: 1 ns a count */
+
+enum lapic_lvt {
+	LVT_TIMER,
+	LVT_THERMAL,
+	LVT_PMC,
+	LVT_LINT0,
+	LVT_LINT1,
+	LVT_ERROR,
+	LAPIC_LVTS,
+};
+
+/* IA32_APIC_BASE, APM vol. 2 "Enabling the Local APIC" */
+#define LAPIC_BASE_BSP	  CORE_BIT(8)
+#define LAPIC_BASE_X2	  CORE_BIT(10)
+#define LAPIC_BASE_ENABLE CORE_BIT(11)
+#define LAPIC_BASE_ADDR	  0xfee00000ULL
+
+struct lapic;
+struct lapic_ops {
+	/* Deliver an interrupt message from this CPU to the set it names. */
+	void (*ipi)(void *arg, u32 icr_low, u32 dest, bool wide);
+	/* EOI of a level-triggered vector. */
+	void (*eoi)(void *arg, u8 vector);
+	/* (Re)arm or disarm (0) the timer at an absolute host time in ns. */
+	void (*timer)(void *arg, u64 deadline_ns);
+	u64 (*now)(void *arg); /* ns */
+	u64 (*guest_tsc)(void *arg);
+	u64 (*tsc_to_ns)(void *arg, u64 guest_tsc); /* absolute */
+	void (*kick)(void *arg); /* wake or exit the vCPU */
+};
+
+struct lapic {
+	u64 base_msr; /* IA32_APIC_BASE */
+	u32 id; /* x2APIC id, fixed */
+	u32 xapic_id; /* 8 bits; the low byte of id unless rewritten */
+	u32 tpr, ldr, dfr, svr;
+	u32 esr, esr_latch; /* errors seen; errors as last latched by a write */
+	u64 icr;
+	u32 lvt[LAPIC_LVTS];
+	u32 tmict, tdcr;
+	u64 timer_start; /* ns at which the count began */
+	u64 tsc_deadline;
+	u32 isr[8], tmr[8];
+	u32 irr[8]; /* atomic */
+	const struct lapic_ops *ops;
+	void *arg;
+};
+
+void
+lapic_init(struct lapic *, u32 id, bool bsp, const struct lapic_ops *, void *);
+void lapic_reset(struct lapic *, bool init); /* INIT keeps id and base */
+
+/* Registers: offset 0..0xff0 of the MMIO page; 0, or -EINVAL = #GP (x2). */
+int lapic_mmio_read(struct lapic *, u32 off, u32 *val);
+int lapic_mmio_write(struct lapic *, u32 off, u32 val);
+int lapic_msr_read(struct lapic *, u32 msr, u64 *);
+int lapic_msr_write(struct lapic *, u32 msr, u64);
+int lapic_base_write(struct lapic *, u64, bool x2apic_allowed);
+u64 lapic_get_cr8(const struct lapic *);
+void lapic_set_cr8(struct lapic *, u64);
+
+/* Senders, any context: true when newly pending. */
+bool lapic_post(struct lapic *, u8 vector, bool level);
+/*
+ * Does a message with this destination address this LAPIC?  wide: dest is a
+ * 32-bit x2APIC destination, else an 8-bit one (IOAPIC, MSI, xAPIC ICR).
+ */
+bool lapic_match(const struct lapic *, u32 dest, bool logical, bool wide);
+bool lapic_enabled(const struct lapic *); /* globally and by SVR */
+u32 lapic_priority(const struct lapic *); /* for lowest-priority choice */
+
+/* Highest vector that may be delivered now, or -1 (PPR applied). */
+int lapic_highest(const struct lapic *);
+/* Highest pending but blocked by PPR (for the TPR threshold), or -1. */
+int lapic_highest_irr(const struct lapic *);
+void lapic_accept(struct lapic *, u8 vector); /* IRR -> ISR */
+void lapic_eoi(struct lapic *);
+bool lapic_accepts_pic(const struct lapic *); /* LINT0 ExtINT, or disabled */
+void lapic_timer_fired(struct lapic *); /* the host timer of ops->timer */
+/* IA32_TSC_DEADLINE, SDM vol. 3 "TSC-Deadline Mode". */
+u64 lapic_deadline_read(const struct lapic *);
+void lapic_deadline_write(struct lapic *, u64 tsc);
+/* What LINT1 delivers is an NMI, unmasked. */
+bool lapic_lint1_nmi(const struct lapic *);
+
+/* KVM_GET_LAPIC / KVM_SET_LAPIC: the 1 KiB register page.  id32: the ID of
+ * an x2APIC is stored whole (KVM_X2APIC_API_USE_32BIT_IDS). */
+void lapic_get_page(struct lapic *, u8 page[1024], bool id32);
+int lapic_set_page(struct lapic *, const u8 page[1024], bool id32);
+
+#endif

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * Nested page tables.
+ *
+ * Invariants
+ *  1. An entry with X86_PTE_PS at levels 2 and 3, or any present entry at
+ *     level 1, is a leaf; all other present entries name a page of ours.
+ *  2. Each entry is U: nested walks are user accesses (APM "Nested Paging").
+ *  3. A leaf goes from one page to another only through not present or with
+ *     the caller told to flush.
+ */
+#include "npt.h"
+#include "host.h"
+#include "x86.h"
+
+#define ENTRIES	  512
+#define ADDR_MASK 0x000ffffffffff000ULL
+
+static unsigned
+index_of(struct gpa gpa, int level)
+{
+	return (gpa.v >> (12 + 9 * (level - 1))) & (ENTRIES - 1);
+}
+
+static u64
+load(const u64 *e)
+{
+	return __atomic_load_n(e, __ATOMIC_RELAXED);
+}
+
+static bool
+is_leaf(u64 e, int level)
+{
+	return level == 1 || (e & X86_PTE_PS);
+}
+
+static u64 *
+table_of(u64 e)
+{
+	return host_page_va((struct hpa){ e & ADDR_MASK });
+}
+
+int
+npt_init(struct npt *n)
+{
+	n->tables = 1;
+	n->root = host_page_alloc();
+	return n->root == NULL ? -ENOMEM : 0;
+}
+
+static void
+free_level(u64 *table, int level)
+{
+	unsigned i;
+	u64 e;
+
+	for (i = 0; level > 1 && i < ENTRIES; i++) {
+		e = load(&table[i]);
+		if ((e & X86_PTE_P) && !is_leaf(e, level))
+			free_level(table_of(e), level - 1);
+	}
+	host_page_free(table);
+}
+
+void
+npt_free(struct npt *n)
+{
+	if (n->root != NULL)
+		free_level(n->root, NPT_LEVELS);
+	n->root = NULL;
+}
+
+int
+npt_cache_fill(struct npt_cache *c)
+{
+	while (c->n < NPT_LEVELS) {
+		c->page[c->n] = host_page_alloc();
+		if (c->page[c->n] == NULL)
+			return -ENOMEM;
+		c->n++;
+	}
+	return 0;
+}
+
+void
+npt_cache_drain(struct npt_cache *c)
+{
+	while (c->n > 0)
+		host_page_free(c->page[--c->n]);
+}
+
+/* The table that holds the entry for gpa at this level, or NULL. */
+static u64 *
+find(const struct npt *n, struct gpa gpa, int level)
+{
+	u64 *table = n->root, e;
+	int at;
+
+	for (at = NPT_LEVELS; at > level; at--) {
+		e = load(&table[index_of(gpa, at)]);
+		if (!(e & X86_PTE_P) || is_leaf(e, at))
+			return NULL;
+		table = table_of(e);
+	}
+	return table;
+}
+
+bool
+npt_fits(const struct npt *n, struct gpa gpa, enum npt_level level)
+{
+	u64 *table, e;
+
+	if (level != NPT_1G)
+		return true;
+	table = find(n, gpa, level);
+	if (table == NULL)
+		return true;
+	e = load(&table[index_of(gpa, level)]);
+	return !(e & X86_PTE_P) || is_leaf(e, level);
+}
+
+bool
+npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
+    enum npt_level leaf, bool writable, void **stale)
+{
+	u64 *table = n->root, *p, e, new;
+	bool flush = false;
+	int level;
+
+	*stale = NULL;
+	for (level = NPT_LEVELS; level > (int)leaf; level--) {
+		p = &table[index_of(gpa, level)];
+		e = load(p);
+		if (!(e & X86_PTE_P) || is_leaf(e, level)) {
+			/* A large page that has to go goes as a whole. */
+			flush |= (e & X86_PTE_P) != 0;
+			table = c->page[--c->n];
+			n->tables++;
+			e = host_page_pa(table).v | X86_PTE_P | X86_PTE_W |
+			    X86_PTE_U | X86_PTE_A;
+			__atomic_store_n(p, e, __ATOMIC_RELEASE);
+			continue;
+		}
+		table = table_of(e);
+	}
+	p = &table[index_of(gpa, level)];
+	new = (hpa.v & ~(npt_page_size(leaf) - 1)) | X86_PTE_P | X86_PTE_U |
+	    X86_PTE_A;
+	if (writable)
+		new |= X86_PTE_W | X86_PTE_D;
+	if (leaf != NPT_4K)
+		new |= X86_PTE_PS;
+	e = __atomic_exchange_n(p, new, __ATOMIC_RELEASE);
+	if (!(e & X86_PTE_P))
+		return flush;
+	if (!is_leaf(e, level)) {
+		*stale = table_of(e);
+		n->tables--;
+		return true;
+	}
+	return flush || ((e ^ new) & ADDR_MASK) ||
+	    ((e & X86_PTE_W) && !writable);
+}
+
+/* What a visit does to one leaf: the entry's new value. */
+typedef u64 leaf_fn(u64 e, int level);
+
+/*
+ * All leaves over [start, end); true when fn changed one.  Entries are
+ * exchanged, as the CPU sets A and D meanwhile.
+ */
+static bool
+visit(u64 *table, int level, u64 base, u64 start, u64 end, leaf_fn *fn)
+{
+	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e, new;
+	bool changed = false;
+	unsigned i;
+
+	i = start > base ? (unsigned)((start - base) / span) : 0;
+	for (; i < ENTRIES; i++) {
+		at = base + i * span;
+		if (at >= end)
+			break;
+		e = load(&table[i]);
+		if (!(e & X86_PTE_P))
+			continue;
+		if (!is_leaf(e, level)) {
+			changed |=
+			    visit(table_of(e), level - 1, at, start, end, fn);
+			continue;
+		}
+		do {
+			new = fn(e, level);
+			if (new == e)
+				break;
+			changed = true;
+		} while (!__atomic_compare_exchange_n(&table[i], &e, new, false,
+		    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	}
+	return changed;
+}
+
+static u64
+zap_leaf(u64 e, int level)
+{
+	(void)e;
+	(void)level;
+	return 0;
+}
+
+static u64
+protect_leaf(u64 e, int level)
+{
+	return level == NPT_4K ? e & ~(u64)X86_PTE_W : 0;
+}
+
+static u64
+old_leaf(u64 e, int level)
+{
+	(void)level;
+	return e & ~(u64)X86_PTE_A;
+}
+
+bool
+npt_zap(struct npt *n, struct gpa start, struct gpa end)
+{
+	return visit(n->root, NPT_LEVELS, 0, start.v, end.v, zap_leaf);
+}
+
+bool
+npt_protect(struct npt *n, struct gpa start, struct gpa end)
+{
+	return visit(n->root, NPT_LEVELS, 0, start.v, end.v, protect_leaf);
+}
+
+static bool
+any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
+{
+	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e;
+	unsigned i;
+
+	i = start > base ? (unsigned)((start - base) / span) : 0;
+	for (; i < ENTRIES; i++) {
+		at = base + i * span;
+		if (at >= end)
+			break;
+		e = load(&table[i]);
+		if (!(e & X86_PTE_P))
+			continue;
+		if (is_leaf(e, level)
+			? (e & X86_PTE_A) != 0
+			: any_young(table_of(e), level - 1, at, start, end))
+			return true;
+	}
+	return false;
+}
+
+bool
+npt_young(struct npt *n, struct gpa start, struct gpa end, bool clear)
+{
+	if (clear)
+		return visit(n->root, NPT_LEVELS, 0, start.v, end.v, old_leaf);
+	return any_young(n->root, NPT_LEVELS, 0, start.v, end.v);
+}

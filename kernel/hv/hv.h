@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef HV_HV_H
+#define HV_HV_H
+
+/*
+ * What a vendor backend offers.  A backend holds vendor facts only:
+ * architecture legality (CR, EFER, segment and MSR rules), emulation, event
+ * choice and interrupt state are core's.  A backend keeps what belongs to
+ * one guest CPU in its own structure that begins with struct hv_vcpu.
+ *
+ * enter() is called with preemption and interrupts off and returns the same
+ * way; what it returns is one decoded exit that both vendors can express.
+ */
+#include "../core/cpu.h"
+
+enum hv_exit {
+	HV_INTR, /* a host interrupt or NMI: enable interrupts */
+	HV_NPF, /* gpa, error */
+	HV_EXCEPTION, /* vector, error: intercepted #PF #UD #DB #BP #MC #AC */
+	HV_CPUID,
+	HV_RDMSR,
+	HV_WRMSR,
+	HV_HLT,
+	HV_IO, /* io.* */
+	HV_HYPERCALL,
+	HV_WINDOW_INTR, /* the guest can take an interrupt now */
+	HV_WINDOW_NMI, /* an NMI handler returned */
+	HV_CR, /* cr.* */
+	HV_DR,
+	HV_XSETBV,
+	HV_WBINVD, /* INVD too: nothing to do under coherent memory */
+	HV_PAUSE,
+	HV_RDPMC,
+	HV_INVLPG, /* shadow paging only: gva */
+	HV_TASK, /* task switch */
+	HV_UD, /* an instruction that the guest does not have */
+	HV_EMULATE, /* not decoded by the hardware: emulate at rip */
+	HV_SHUTDOWN, /* triple fault */
+	HV_FAILED, /* entry refused: hw_reason */
+};
+
+/* The decoded exit; members not named by the exit are undefined. */
+struct hv_info {
+	u64 next_rip; /* 0 when the hardware did not say */
+	u64 gpa; /* HV_NPF */
+	u64 error; /* HV_NPF, HV_EXCEPTION: #PF error code and beyond */
+	u64 cr2; /* HV_EXCEPTION #PF */
+	u8 vector;
+	struct {
+		u16 port;
+		u8 size;
+		bool in, string, rep;
+	} io;
+	struct {
+		u8 n, reg;
+		bool write, decoded; /* else: emulate */
+	} cr;
+	u8 insn[15], insn_len; /* 0: fetch from memory */
+	struct {
+		u8 n, reg;
+		bool write, decoded;
+	} dr;
+	u64 hw_reason;
+};
+
+/* An event to inject at the next entry, or one whose delivery was cut off. */
+enum hv_event_type {
+	HV_EV_NONE,
+	HV_EV_INTR,
+	HV_EV_NMI,
+	HV_EV_EXCEPTION,
+	HV_EV_SOFT, /* INT n, INT3, INTO: rip is that of the instruction */
+};
+
+struct hv_event {
+	enum hv_event_type type;
+	u8 vector;
+	bool has_error;
+	u32 error;
+	u8 insn_len; /* HV_EV_SOFT */
+};
+
+struct hv_vcpu {
+	struct gcpu cpu;
+	struct hv_info info;
+	struct hv_event inject; /* type NONE after a successful entry */
+	struct hv_event cut; /* delivery was intercepted: to be redone */
+	u64 tsc_offset;
+	bool irq_window; /* the next entry asks for HV_WINDOW_INTR */
+	bool intr_shadow; /* STI or MOV SS blocks interrupts */
+	bool nmi_masked;
+};
+
+struct hv_ops {
+	const char *name; /* "SVM" */
+	/* 0, or -ENODEV / -EBUSY with a sentence that says why. */
+	int (*probe)(const char **why);
+	int (*global_init)(void);
+	void (*global_exit)(void);
+	/* On this CPU, preemption off. */
+	int (*cpu_enable)(void);
+	void (*cpu_disable)(void);
+
+	struct hv_vcpu *(*vcpu_new)(struct hpa npt_root, u32 id);
+	void (*vcpu_free)(struct hv_vcpu *);
+	void (*vcpu_reset)(struct hv_vcpu *, bool init);
+	/* The vCPU comes to or leaves this CPU; preemption off. */
+	void (*load)(struct hv_vcpu *);
+	void (*put)(struct hv_vcpu *);
+	enum hv_exit (*enter)(struct hv_vcpu *);
+
+	/* Effective at the next entry. */
+	void (*flush_tlb)(struct hv_vcpu *);
+	void (*window)(struct hv_vcpu *, bool intr, bool nmi);
+	void (*tpr)(struct hv_vcpu *, u8 cr8);
+	void (*intercept_exceptions)(struct hv_vcpu *, u32 mask);
+	void (*tsc)(struct hv_vcpu *, u64 offset);
+};
+
+extern const struct hv_ops svm_ops;
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * SVM of the host's CPUs: detection, EFER.SVME, the host save area, ASIDs,
+ * and the permission maps that all guests share (APM vol. 2 "Enabling SVM",
+ * "Host Save Area", "MSR Intercepts", "IOIO Intercept").
+ *
+ * Invariants
+ *  1. The permission maps intercept everything but the MSRs of direct[],
+ *     which VMLOAD and VMSAVE switch: a guest writes no MSR that is not its
+ *     own.
+ *  2. ASID 0 is the host's and is never given out.  An ASID belongs to a
+ *     vCPU on one CPU in one generation; a new generation begins with a
+ *     flush of that CPU's whole TLB.
+ */
+#include <linux/cpufeature.h>
+#include <linux/gfp.h>
+#include <linux/percpu.h>
+#include <asm/msr.h>
+#include <asm/processor.h>
+#include "svm.h"
+
+#define VM_CR_SVMDIS (1U << 4)
+#define IOPM_ORDER   2 /* 12 KiB */
+#define MSRPM_ORDER  1 /* 8 KiB */
+
+struct svm_features svm_features;
+u64 svm_iopm_pa, svm_msrpm_pa;
+static void *iopm, *msrpm;
+static DEFINE_PER_CPU(struct svm_host, hosts);
+
+static const u32 direct[] = {
+	MSR_STAR,
+	MSR_LSTAR,
+	MSR_CSTAR,
+	MSR_SYSCALL_MASK,
+	MSR_FS_BASE,
+	MSR_GS_BASE,
+	MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS,
+	MSR_IA32_SYSENTER_ESP,
+	MSR_IA32_SYSENTER_EIP,
+};
+
+struct svm_host *
+svm_this_host(void)
+{
+	return this_cpu_ptr(&hosts);
+}
+
+int
+svm_probe(const char **why)
+{
+	u32 a, b, c, d;
+	u64 vm_cr;
+
+	if (!boot_cpu_has(X86_FEATURE_SVM)) {
+		*why = "the processor has no SVM";
+		return -ENODEV;
+	}
+	cpuid(0x8000000a, &a, &b, &c, &d);
+	if (!(d & BIT(0))) {
+		*why = "the processor has no nested paging";
+		return -ENODEV;
+	}
+	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & VM_CR_SVMDIS)) {
+		*why = "the firmware has disabled SVM";
+		return -ENODEV;
+	}
+	if (b < 2) {
+		*why = "the processor has no address space identifiers";
+		return -ENODEV;
+	}
+	svm_features = (struct svm_features){
+		.asids = b,
+		.nrips = d & BIT(3),
+		.clean = d & BIT(5),
+		.flush_asid = d & BIT(6),
+		.decode = d & BIT(7),
+		.pause_filter = d & BIT(10),
+	};
+	return 0;
+}
+
+/* Two bits per MSR, read and write; three ranges of 2 KiB. */
+static void
+pass(u8 *map, u32 msr)
+{
+	u32 at = msr < 0x2000 ? 0 : 0x800;
+	u32 bit = (msr & 0x1fff) * 2;
+
+	map[at + bit / 8] &= (u8) ~(3U << (bit % 8));
+}
+
+int
+svm_global_init(void)
+{
+	size_t i;
+	int cpu;
+
+	iopm = (void *)__get_free_pages(GFP_KERNEL, IOPM_ORDER);
+	msrpm = (void *)__get_free_pages(GFP_KERNEL, MSRPM_ORDER);
+	if (!iopm || !msrpm)
+		goto no_memory;
+	memset(iopm, 0xff, PAGE_SIZE << IOPM_ORDER);
+	memset(msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
+	for (i = 0; i < ARRAY_SIZE(direct); i++)
+		pass(msrpm, direct[i]);
+	svm_iopm_pa = __pa(iopm);
+	svm_msrpm_pa = __pa(msrpm);
+	for_each_possible_cpu(cpu)
+	{
+		struct svm_host *h = per_cpu_ptr(&hosts, cpu);
+
+		h->hsave = (void *)get_zeroed_page(GFP_KERNEL);
+		h->state = (void *)get_zeroed_page(GFP_KERNEL);
+		if (!h->hsave || !h->state)
+			goto no_memory;
+		h->hsave_pa = __pa(h->hsave);
+		h->state_pa = __pa(h->state);
+	}
+	return 0;
+no_memory:
+	svm_global_exit();
+	return -ENOMEM;
+}
+
+void
+svm_global_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+	{
+		struct svm_host *h = per_cpu_ptr(&hosts, cpu);
+
+		free_page((unsigned long)h->hsave);
+		free_page((unsigned long)h->state);
+		h->hsave = h->state = NULL;
+	}
+	free_pages((unsigned long)iopm, IOPM_ORDER);
+	free_pages((unsigned long)msrpm, MSRPM_ORDER);
+	iopm = msrpm = NULL;
+}
+
+int
+svm_cpu_enable(void)
+{
+	struct svm_host *h = this_cpu_ptr(&hosts);
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY; /* another hypervisor's */
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_PA, h->hsave_pa);
+	h->asid_gen++;
+	h->asid_next = svm_features.asids; /* the first one flushes */
+	h->last = NULL;
+	h->enabled = true;
+	return 0;
+}
+
+void
+svm_cpu_disable(void)
+{
+	struct svm_host *h = this_cpu_ptr(&hosts);
+	u64 efer;
+
+	if (!h->enabled)
+		return;
+	h->enabled = false;
+	/* GIF may be 0 after a crash in a guest; INIT needs it set. */
+	asm volatile("stgi" ::: "memory");
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	rdmsrl(MSR_EFER, efer);
+	wrmsrl(MSR_EFER, efer & ~(u64)EFER_SVME);
+}
+
+void
+svm_new_asid(struct svm_vcpu *v, struct svm_host *h)
+{
+	if (h->asid_next >= svm_features.asids) {
+		h->asid_gen++;
+		h->asid_next = 1;
+		v->vmcb->c.tlb_ctl = VMCB_TLB_ALL;
+	}
+	v->asid_gen = h->asid_gen;
+	v->vmcb->c.asid = h->asid_next++;
+	svm_changed(v, VMCB_C_ASID);
+}

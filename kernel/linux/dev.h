@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef LINUX_DEV_H
+#define LINUX_DEV_H
+
+/* SVM on all CPUs, while there is a VM; 0 or -EBUSY. */
+int dev_enable(void);
+void dev_disable(void);
+
+int dev_check_extension(unsigned long cap);
+
+#endif

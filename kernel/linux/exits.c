@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * What an exit asks for.
+ *
+ * Invariants
+ *  1. RIP moves past an instruction only when it was carried out; one that
+ *     cannot be measured (its bytes are gone meanwhile) is executed again.
+ *  2. Without an emulator an access to what is no memory ends KVM_RUN with
+ *     KVM_INTERNAL_ERROR_EMULATION: nothing is guessed.
+ */
+#include <linux/sched.h>
+#include <linux/string.h>
+#include <asm/fpu/xcr.h>
+#include <uapi/linux/kvm_para.h>
+#include "../core/insn.h"
+#include "../core/walk.h"
+#include "../core/x86.h"
+#include "cpuid.h"
+#include "run.h"
+
+static int
+walk_read(void *arg, struct gpa gpa, void *buf, unsigned size)
+{
+	return mem_read(arg, gpa, buf, size);
+}
+
+static int
+walk_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
+{
+	return mem_cmpxchg(arg, gpa, old, new, size);
+}
+
+static const struct walk_ops walk_ops = {
+	.read = walk_read,
+	.cmpxchg = walk_cmpxchg,
+};
+
+/* Bytes at RIP, up to the end of the next page; how many. */
+static unsigned
+fetch(struct vcpu *v, u8 *buf)
+{
+	struct gcpu *c = vcpu_state(v);
+	unsigned got = 0, n;
+	struct walk_env env;
+	struct walk_result res;
+	struct gva va;
+	u32 error;
+
+	env = (struct walk_env){ c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
+		c->pkru, c->maxphyaddr };
+	va.v = c->rip;
+	if (!(c->efer & X86_EFER_LMA) || !(c->seg[SEG_CS].attr & SEG_L))
+		va.v = (u32)(c->rip + c->seg[SEG_CS].base);
+	while (got < INSN_MAX) {
+		n = min_t(u64, INSN_MAX - got, 4096 - (va.v & 4095));
+		if (walk(&env, &walk_ops, v->vm, va,
+			WALK_FETCH | WALK_PROBE | (c->cpl == 3 ? WALK_USER : 0),
+			&res, &error) ||
+		    mem_read(v->vm, res.gpa, buf + got, n))
+			break;
+		got += n;
+		va.v += n;
+	}
+	return got;
+}
+
+static bool
+measure(struct vcpu *v, struct insn *in)
+{
+	struct gcpu *c = vcpu_state(v);
+	u8 buf[INSN_MAX];
+	unsigned bits;
+
+	cpu_need(c, CPU_SEGS | CPU_CRS);
+	bits = cpu_mode_bits(c);
+	return insn_decode(buf, fetch(v, buf), bits, in) == 0 &&
+	    in->what != INSN_OTHER;
+}
+
+/* Past the instruction; false: it is executed again. */
+static bool
+skip(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	struct insn in;
+
+	if (v->hv->info.next_rip != 0) {
+		c->rip = v->hv->info.next_rip;
+	} else {
+		if (!measure(v, &in))
+			return false;
+		c->rip += in.len;
+		if (cpu_mode_bits(c) != 64)
+			c->rip = (u32)c->rip;
+	}
+	v->hv->intr_shadow = false;
+	return true;
+}
+
+static enum next
+gp(struct vcpu *v)
+{
+	vcpu_fault(v, X86_GP, true, 0);
+	return NEXT_ENTER;
+}
+
+static enum next
+internal_error(struct vcpu *v, u32 suberror)
+{
+	memset(&v->run->internal, 0, sizeof(v->run->internal));
+	v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	v->run->internal.suberror = suberror;
+	return NEXT_USER;
+}
+
+static enum next
+serve_cpuid(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	const struct kvm_cpuid_entry2 *e;
+	u32 leaf = (u32)c->gpr[R_RAX], index = (u32)c->gpr[R_RCX];
+
+	if (!skip(v))
+		return NEXT_ENTER;
+	e = cpuid_find(v->cpuid, v->ncpuid, leaf, index);
+	c->gpr[R_RAX] = e ? e->eax : 0;
+	c->gpr[R_RBX] = e ? e->ebx : 0;
+	c->gpr[R_RCX] = e ? e->ecx : 0;
+	c->gpr[R_RDX] = e ? e->edx : 0;
+	if (leaf == 1 && e) {
+		cpu_need(c, CPU_CRS);
+		if (c->cr4 & X86_CR4_OSXSAVE)
+			c->gpr[R_RCX] |= CORE_BIT(27);
+	}
+	return NEXT_ENTER;
+}
+
+static enum next
+serve_rdmsr(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	u64 val;
+
+	if (msr_read(v, (u32)c->gpr[R_RCX], &val, false))
+		return gp(v);
+	if (skip(v)) {
+		c->gpr[R_RAX] = (u32)val;
+		c->gpr[R_RDX] = val >> 32;
+	}
+	return NEXT_ENTER;
+}
+
+static enum next
+serve_wrmsr(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	u64 rip = c->rip;
+
+	if (!skip(v))
+		return NEXT_ENTER;
+	if (msr_write(v, (u32)c->gpr[R_RCX],
+		(u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32, false)) {
+		c->rip = rip;
+		return gp(v);
+	}
+	return NEXT_ENTER;
+}
+
+static enum next
+serve_hlt(struct vcpu *v)
+{
+	if (skip(v))
+		v->mp_state = KVM_MP_STATE_HALTED;
+	return NEXT_ENTER;
+}
+
+static u8 *
+pio_data(struct vcpu *v)
+{
+	return (u8 *)v->run + PAGE_SIZE;
+}
+
+void
+exits_complete(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	u64 val = 0;
+
+	v->in.pending = false;
+	memcpy(&val, pio_data(v), v->in.size);
+	if (v->in.size == 4)
+		c->gpr[R_RAX] = 0;
+	memcpy(&c->gpr[R_RAX], &val, v->in.size);
+	c->rip = v->in.next_rip;
+}
+
+static enum next
+serve_io(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	const struct hv_info *i = &v->hv->info;
+	struct kvm_run *run = v->run;
+
+	if (i->io.string)
+		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = i->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = i->io.size;
+	run->io.port = i->io.port;
+	run->io.count = 1;
+	run->io.data_offset = PAGE_SIZE;
+	v->hv->intr_shadow = false;
+	if (i->io.in) {
+		v->in.pending = true;
+		v->in.size = i->io.size;
+		v->in.next_rip = i->next_rip;
+		return NEXT_USER;
+	}
+	memcpy(pio_data(v), &c->gpr[R_RAX], i->io.size);
+	c->rip = i->next_rip;
+	return NEXT_USER;
+}
+
+/* MOV to CR4, as the intercepts are: what OSXSAVE and the valid bits need. */
+static enum next
+serve_cr(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	struct insn in;
+	u64 val;
+
+	if (!measure(v, &in) || in.what != INSN_MOV_CR || !in.write ||
+	    in.n != 4)
+		return NEXT_ENTER;
+	val = c->gpr[in.reg];
+	if (cpu_mode_bits(c) != 64)
+		val = (u32)val;
+	if (!cpu_cr4_allowed(c, val))
+		return gp(v);
+	c->cr4 = val;
+	cpu_dirty(c, CPU_CRS);
+	hv->flush_tlb(v->hv);
+	c->rip += in.len;
+	v->hv->intr_shadow = false;
+	return NEXT_ENTER;
+}
+
+/* APM vol. 4 "XSETBV". */
+static enum next
+serve_xsetbv(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	u64 val = (u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32;
+
+	cpu_need(c, CPU_SEGS);
+	if (c->cpl != 0 || (u32)c->gpr[R_RCX] != 0 || !(val & 1) ||
+	    (val & ~c->xcr0_valid) || (val & 6) == 4)
+		return gp(v);
+	if (skip(v))
+		c->xcr0 = val;
+	return NEXT_ENTER;
+}
+
+static enum next
+serve_npf(struct vcpu *v)
+{
+	const struct hv_info *i = &v->hv->info;
+	struct gpa gpa = { i->gpa };
+
+	switch (
+	    mem_fault(v->vm, &v->cache, gpa, (i->error & X86_PFEC_W) != 0)) {
+	case MEM_MAPPED:
+		return NEXT_ENTER;
+	case MEM_NONE:
+		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+	case MEM_ERROR:
+		return NEXT_ERROR;
+	}
+	return NEXT_ERROR;
+}
+
+static enum next
+serve_exception(struct vcpu *v)
+{
+	switch (v->hv->info.vector) {
+	case X86_MC:
+		/* The host's: deliver it where the host expects it. */
+		asm volatile("int $18");
+		return NEXT_ENTER;
+	case X86_DB:
+		vcpu_fault(v, X86_DB, false, 0);
+		return NEXT_ENTER;
+	case X86_AC:
+		vcpu_fault(v, X86_AC, true, 0);
+		return NEXT_ENTER;
+	default:
+		return internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	}
+}
+
+static enum next
+serve_hypercall(struct vcpu *v)
+{
+	if (skip(v))
+		vcpu_state(v)->gpr[R_RAX] = (u64)-KVM_ENOSYS;
+	return NEXT_ENTER;
+}
+
+enum next
+exits_serve(struct vcpu *v, enum hv_exit why)
+{
+	switch (why) {
+	case HV_INTR:
+	case HV_DR:
+	case HV_WINDOW_INTR:
+	case HV_INVLPG:
+		return NEXT_ENTER;
+	case HV_WINDOW_NMI:
+		v->hv->nmi_masked = false;
+		return NEXT_ENTER;
+	case HV_CPUID:
+		return serve_cpuid(v);
+	case HV_RDMSR:
+		return serve_rdmsr(v);
+	case HV_WRMSR:
+		return serve_wrmsr(v);
+	case HV_HLT:
+		return serve_hlt(v);
+	case HV_IO:
+		return serve_io(v);
+	case HV_NPF:
+		return serve_npf(v);
+	case HV_EXCEPTION:
+		return serve_exception(v);
+	case HV_HYPERCALL:
+		return serve_hypercall(v);
+	case HV_CR:
+		return serve_cr(v);
+	case HV_XSETBV:
+		return serve_xsetbv(v);
+	case HV_WBINVD:
+		skip(v);
+		return NEXT_ENTER;
+	case HV_PAUSE:
+		skip(v);
+		yield();
+		return NEXT_ENTER;
+	case HV_RDPMC:
+		return gp(v);
+	case HV_UD:
+		vcpu_fault(v, X86_UD, false, 0);
+		return NEXT_ENTER;
+	case HV_TASK:
+	case HV_EMULATE:
+		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+	case HV_SHUTDOWN:
+		v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return NEXT_USER;
+	case HV_FAILED:
+		v->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+		v->run->fail_entry.hardware_entry_failure_reason =
+		    v->hv->info.hw_reason;
+		v->run->fail_entry.cpu = v->cpu;
+		return NEXT_USER;
+	}
+	return internal_error(v, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * The host's CPUs: on while there is a VM, through hotplug, and off before a
+ * reboot or kexec.
+ *
+ * Invariant: users > 0 means that every online CPU is enabled, from cpuhp's
+ * online callback on; changes are made under cpus_read_lock and lock.
+ */
+#include <linux/cpuhotplug.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/reboot.h>
+#include <linux/smp.h>
+#include "dev.h"
+#include "power.h"
+#include "vcpu.h"
+
+static DEFINE_MUTEX(lock);
+static unsigned users; /* VMs; lock */
+static enum cpuhp_state state;
+
+int
+dev_enable(void)
+{
+	int err = 0;
+
+	mutex_lock(&lock);
+	if (users == 0) {
+		/* Calls online() on every CPU, undoes it on failure. */
+		err = cpuhp_setup_state(
+		    CPUHP_AP_ONLINE_DYN, "vmm:online", power_on, power_off);
+		if (err >= 0) {
+			state = err;
+			err = 0;
+			preempt_notifier_inc();
+		}
+	}
+	if (!err)
+		users++;
+	mutex_unlock(&lock);
+	return err;
+}
+
+void
+dev_disable(void)
+{
+	mutex_lock(&lock);
+	if (--users == 0) {
+		preempt_notifier_dec();
+		cpuhp_remove_state(state);
+	}
+	mutex_unlock(&lock);
+}
+
+int
+power_on(unsigned cpu)
+{
+	int err;
+
+	preempt_disable();
+	err = hv->cpu_enable();
+	preempt_enable();
+	return err;
+}
+
+int
+power_off(unsigned cpu)
+{
+	preempt_disable();
+	hv->cpu_disable();
+	preempt_enable();
+	return 0;
+}
+
+static void
+off(void *arg)
+{
+	hv->cpu_disable();
+}
+
+static int
+reboot(struct notifier_block *nb, unsigned long event, void *arg)
+{
+	on_each_cpu(off, NULL, 1);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block reboot_nb = { .notifier_call = reboot };
+
+int
+power_init(void)
+{
+	return register_reboot_notifier(&reboot_nb);
+}
+
+void
+power_exit(void)
+{
+	unregister_reboot_notifier(&reboot_nb);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef LINUX_RUN_H
+#define LINUX_RUN_H
+
+#include "vcpu.h"
+
+enum next {
+	NEXT_ENTER, /* the guest goes on */
+	NEXT_USER, /* run->exit_reason says why */
+	NEXT_ERROR, /* KVM_RUN fails with -EFAULT */
+};
+
+/* exits.c */
+enum next exits_serve(struct vcpu *, enum hv_exit);
+void exits_complete(struct vcpu *); /* user space answered an IN */
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef LINUX_VCPU_H
+#define LINUX_VCPU_H
+
+/*
+ * A vCPU.  Locks: (v) vcpu->lock, the mutex that KVM_RUN and every other call
+ * on the vCPU hold; (a) atomic; (c) constant after creation.
+ */
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <asm/fpu/api.h>
+#include "../core/host.h"
+#include "../core/lapic.h"
+#include "../hv/hv.h"
+#include "vm.h"
+
+enum vcpu_request {
+	REQ_FLUSH, /* drop all translations */
+	REQ_TIMER, /* the LAPIC's host timer fired */
+	REQ_EVENT, /* look for interrupts */
+	REQ_INIT,
+	REQ_SIPI, /* sipi_vector */
+	REQ_NMI,
+};
+
+struct vcpu {
+	struct vm *vm; /* (c) */
+	u32 id; /* (c) */
+	struct mutex lock;
+	struct hv_vcpu *hv; /* (c), contents (v) */
+	struct kvm_run *run; /* (c), two pages, shared with user space */
+	struct npt_cache cache; /* (v) */
+	struct fpu_guest fpu; /* (v) */
+	struct preempt_notifier preempt; /* (v) */
+
+	unsigned long requests; /* (a) enum vcpu_request */
+	int in_guest; /* (a) entered, or about to */
+	int cpu; /* (a) where it is loaded */
+	u8 sipi_vector; /* (a) */
+	struct rcuwait wait;
+
+	struct lapic lapic; /* (v), see lapic.h */
+	struct hrtimer timer; /* (v) armed by lapic */
+	u32 mp_state; /* (v) KVM_MP_STATE_* */
+	struct hv_event exception; /* (v) to be injected */
+	int extint; /* (v) vector of KVM_INTERRUPT, or -1 */
+	bool nmi; /* (v) pending */
+	bool shutdown; /* (v) a triple fault */
+	struct {
+		bool pending;
+		u8 size;
+		u64 next_rip;
+	} in; /* (v) an IN that user space answers */
+
+	struct kvm_cpuid_entry2 *cpuid; /* (v) */
+	unsigned ncpuid; /* (v) */
+	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
+	bool sigset_active; /* (v) */
+	u64 mtrr_deftype; /* (v) */
+};
+
+static inline struct gcpu *
+vcpu_state(struct vcpu *v)
+{
+	return &v->hv->cpu;
+}
+
+static inline void
+vcpu_request(struct vcpu *v, enum vcpu_request r)
+{
+	set_bit(r, &v->requests);
+}
+
+extern const struct hv_ops *hv;
+
+/* vcpu.c */
+int vcpu_new(struct vm *, u32 id); /* a file descriptor, or -errno */
+void vcpu_free(struct vcpu *);
+void vcpu_kick(struct vcpu *);
+void vcpu_fault(struct vcpu *, u8 vector, bool has_error, u32 error);
+
+/* run.c */
+int vcpu_run(struct vcpu *);
+
+/* msr.c: 0, or 1 for #GP; host: user space asks. */
+int msr_read(struct vcpu *, u32 msr, u64 *, bool host);
+int msr_write(struct vcpu *, u32 msr, u64, bool host);
+
+/* apic.c */
+void apic_init(struct vcpu *);
+/* How many LAPICs took the message; -EPERM without split controllers. */
+int apic_message(struct vm *, u64 addr, u32 data);
+
+/* state.c: the calls that read and write registers. */
+long state_ioctl(struct vcpu *, unsigned cmd, void __user *);
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * VMs: their life and their file.  A VM lives until its own file and those
+ * of all its vCPUs are closed, in any order, by any process; its memory is
+ * that of the process that made it.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "dev.h"
+#include "vcpu.h"
+
+struct vm *
+vm_new(void)
+{
+	struct vm *vm;
+	int err;
+
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&vm->refs, 1);
+	mutex_init(&vm->lock);
+	mutex_init(&vm->slots_lock);
+	spin_lock_init(&vm->mmu_lock);
+	err = dev_enable();
+	if (err)
+		goto free_vm;
+	mmgrab(current->mm);
+	vm->mm = current->mm;
+	err = mem_create(vm);
+	if (err)
+		goto drop_mm;
+	return vm;
+drop_mm:
+	mmdrop(vm->mm);
+	dev_disable();
+free_vm:
+	kfree(vm);
+	return ERR_PTR(err);
+}
+
+void
+vm_get(struct vm *vm)
+{
+	refcount_inc(&vm->refs);
+}
+
+void
+vm_put(struct vm *vm)
+{
+	unsigned i;
+
+	if (!refcount_dec_and_test(&vm->refs))
+		return;
+	for (i = 0; i < vm->nvcpus; i++)
+		vcpu_free(vm->vcpu[i]);
+	vm->nvcpus = 0;
+	mem_destroy(vm);
+	mmdrop(vm->mm);
+	dev_disable();
+	kfree(vm);
+}
+
+static long
+enable_cap(struct vm *vm, void __user *arg)
+{
+	struct kvm_enable_cap cap;
+	long r = 0;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags || cap.args[0] > 256)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (vm->split || vm->nvcpus)
+		r = -EEXIST;
+	else
+		vm->split = true;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long
+set_region(struct vm *vm, void __user *arg)
+{
+	struct kvm_userspace_memory_region r;
+
+	if (copy_from_user(&r, arg, sizeof(r)))
+		return -EFAULT;
+	return mem_set_region(vm, &r);
+}
+
+static long
+signal_msi(struct vm *vm, void __user *arg)
+{
+	struct kvm_msi m;
+
+	if (copy_from_user(&m, arg, sizeof(m)))
+		return -EFAULT;
+	if (m.flags)
+		return -EINVAL;
+	return apic_message(vm, m.address_lo | (u64)m.address_hi << 32, m.data);
+}
+
+static long
+vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
+{
+	struct vm *vm = file->private_data;
+	long r;
+
+	if (current->mm != vm->mm)
+		return -EIO;
+	switch (cmd) {
+	case KVM_CHECK_EXTENSION:
+		return dev_check_extension(arg);
+	case KVM_ENABLE_CAP:
+		return enable_cap(vm, (void __user *)arg);
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_region(vm, (void __user *)arg);
+	case KVM_SIGNAL_MSI:
+		return signal_msi(vm, (void __user *)arg);
+	case KVM_CREATE_VCPU:
+		if (arg >= VM_VCPUS)
+			return -EINVAL;
+		mutex_lock(&vm->lock);
+		r = vcpu_new(vm, (u32)arg);
+		mutex_unlock(&vm->lock);
+		return r;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int
+vm_release(struct inode *inode, struct file *file)
+{
+	vm_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = vm_ioctl,
+	.release = vm_release,
+	.llseek = noop_llseek,
+};
+
+int
+vm_open(void)
+{
+	struct vm *vm = vm_new();
+	int fd;
+
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+	fd = anon_inode_getfd("vmm-vm", &fops, vm, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		vm_put(vm);
+	return fd;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef LINUX_VM_H
+#define LINUX_VM_H
+
+/*
+ * A VM: memory slots, nested page tables, vCPUs.
+ *
+ * Locks, in this order (LOCKING.md)
+ *  (c)  constant after creation
+ *  (m)  vm->lock, a mutex: creation of vCPUs, capabilities
+ *  (s)  vm->slots_lock, a mutex, for changes; readers hold vm->srcu
+ *  (n)  vm->mmu_lock, a spinlock
+ */
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include "../core/npt.h"
+
+#define VM_SLOTS 64
+#define VM_VCPUS 64
+/* 4 KiB below the end keep sums in range. */
+#define VM_GPA_END ((1ULL << NPT_GPA_BITS) - 4096)
+
+struct vcpu;
+struct kvm_userspace_memory_region;
+
+struct slot {
+	u64 gpa, len;
+	unsigned long hva;
+	u32 id;
+	bool readonly;
+};
+
+struct slots {
+	unsigned n;
+	struct slot s[VM_SLOTS]; /* ascending by gpa, disjoint */
+};
+
+struct vm {
+	refcount_t refs; /* the VM's file and each vCPU's */
+	struct mm_struct *mm; /* (c) whose addresses the slots hold */
+	struct mutex lock;
+	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */
+	unsigned nvcpus; /* (m), grows only, after vcpu[] */
+	bool split; /* (m) local APICs here, the rest in user space */
+
+	struct mutex slots_lock;
+	struct srcu_struct srcu;
+	struct slots __rcu *slots; /* (s) */
+
+	spinlock_t mmu_lock;
+	struct npt npt; /* (n) */
+	struct mmu_notifier notifier;
+	unsigned long mmu_seq; /* (n) invalidations completed */
+	unsigned mmu_busy; /* (n) invalidations under way */
+};
+
+struct vm *vm_new(void);
+int vm_open(void); /* a file descriptor, or -errno */
+void vm_get(struct vm *);
+void vm_put(struct vm *);
+
+/* mem.c */
+int mem_create(struct vm *);
+void mem_destroy(struct vm *); /* the last mapping goes */
+int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
+
+enum mem_fault {
+	MEM_MAPPED, /* run the guest again */
+	MEM_NONE, /* no slot, or a write to a read-only one */
+	MEM_ERROR, /* the host has no page there */
+};
+/* Caller: the vCPU's thread, in the VM's mm, may sleep. */
+enum mem_fault
+mem_fault(struct vm *, struct npt_cache *, struct gpa, bool write);
+
+/* Copies within one page; 0 or -EFAULT.  May sleep. */
+int mem_read(struct vm *, struct gpa, void *, unsigned len);
+int mem_write(struct vm *, struct gpa, const void *, unsigned len);
+/* -EAGAIN: it was not `old'; size 4 or 8, aligned. */
+int mem_cmpxchg(struct vm *, struct gpa, u64 old, u64 new, unsigned size);
+
+/* vcpu.c: all vCPUs drop their translations before they run on. */
+void vcpu_flush_all(struct vm *);
+
+#endif
