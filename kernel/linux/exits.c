@@ -117,21 +117,17 @@ static enum next
 serve_cpuid(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
-	const struct kvm_cpuid_entry2 *e;
-	u32 leaf = (u32)c->gpr[R_RAX], index = (u32)c->gpr[R_RCX];
+	u32 r[4];
 
 	if (!skip(v))
 		return NEXT_ENTER;
-	e = cpuid_find(v->cpuid, v->ncpuid, leaf, index);
-	c->gpr[R_RAX] = e ? e->eax : 0;
-	c->gpr[R_RBX] = e ? e->ebx : 0;
-	c->gpr[R_RCX] = e ? e->ecx : 0;
-	c->gpr[R_RDX] = e ? e->edx : 0;
-	if (leaf == 1 && e) {
-		cpu_need(c, CPU_CRS);
-		if (c->cr4 & X86_CR4_OSXSAVE)
-			c->gpr[R_RCX] |= CORE_BIT(27);
-	}
+	cpu_need(c, CPU_CRS);
+	cpuid_answer(
+	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
+	c->gpr[R_RAX] = r[LEAF_EAX];
+	c->gpr[R_RBX] = r[LEAF_EBX];
+	c->gpr[R_RCX] = r[LEAF_ECX];
+	c->gpr[R_RDX] = r[LEAF_EDX];
 	return NEXT_ENTER;
 }
 

@@ -12,6 +12,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <asm/fpu/api.h>
+#include "../core/cpuid.h"
 #include "../core/host.h"
 #include "../core/lapic.h"
 #include "../hv/hv.h"
@@ -52,7 +53,7 @@ struct vcpu {
 		u64 next_rip;
 	} in; /* (v) an IN that user space answers */
 
-	struct kvm_cpuid_entry2 *cpuid; /* (v) */
+	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
 	bool sigset_active; /* (v) */

@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "../../kernel/core/host.h"
-#include "../../kernel/core/npt.h"
-#include "../../kernel/core/x86.h"
+#include "host.h"
+#include "npt.h"
+#include "x86.h"
 
 /* --- the host: pages of a fixed arena, counted --------------------------- */
 
