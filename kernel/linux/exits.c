@@ -100,7 +100,7 @@ skip(struct vcpu *v)
 static enum next
 gp(struct vcpu *v)
 {
-	vcpu_fault(v, X86_GP, true, 0);
+	event_raise(&v->event, X86_GP, true, 0);
 	return NEXT_ENTER;
 }
 
@@ -288,10 +288,10 @@ serve_exception(struct vcpu *v)
 		asm volatile("int $18");
 		return NEXT_ENTER;
 	case X86_DB:
-		vcpu_fault(v, X86_DB, false, 0);
+		event_raise(&v->event, X86_DB, false, 0);
 		return NEXT_ENTER;
 	case X86_AC:
-		vcpu_fault(v, X86_AC, true, 0);
+		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
 	default:
 		return internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV);
@@ -316,7 +316,7 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 	case HV_INVLPG:
 		return NEXT_ENTER;
 	case HV_WINDOW_NMI:
-		v->hv->nmi_masked = false;
+		event_iret(&v->event, vcpu_state(v)->rip);
 		return NEXT_ENTER;
 	case HV_CPUID:
 		return serve_cpuid(v);
@@ -348,7 +348,7 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 	case HV_RDPMC:
 		return gp(v);
 	case HV_UD:
-		vcpu_fault(v, X86_UD, false, 0);
+		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
 	case HV_TASK:
 	case HV_EMULATE:

@@ -20,7 +20,6 @@
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
-#include "../core/host.h"
 #include "vm.h"
 
 static const struct slot *
@@ -193,7 +192,7 @@ install(struct vm *vm, struct npt_cache *cache, const struct slot *s,
 	if (npt_map(&vm->npt, cache, gpa, hpa, level, writable, &stale))
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
-	host_page_free(stale);
+	npt_release(stale);
 	return 0;
 }
 
