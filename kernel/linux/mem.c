@@ -125,12 +125,12 @@ host_level(struct mm_struct *mm, unsigned long hva)
 	pud = READ_ONCE(*pud_offset(&p4d, hva));
 	if (pud_none(pud) || !pud_present(pud))
 		goto out;
-	if (pud_large(pud)) {
+	if (pud_leaf(pud)) {
 		level = NPT_1G;
 		goto out;
 	}
 	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (!pmd_none(pmd) && pmd_present(pmd) && pmd_large(pmd))
+	if (!pmd_none(pmd) && pmd_present(pmd) && pmd_leaf(pmd))
 		level = NPT_2M;
 out:
 	local_irq_restore(flags);

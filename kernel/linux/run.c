@@ -11,11 +11,11 @@
  *  3. The guest's FPU state is current from start to end of KVM_RUN.
  */
 #include <linux/context_tracking.h>
-#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
+#include "compat.h"
 #include "run.h"
 
 #define ENTER_NOT ((enum hv_exit) - 1)
@@ -145,7 +145,7 @@ enter(struct vcpu *v)
 		switch_fpu_return();
 	vtime_account_guest_enter();
 	if (!context_tracking_guest_enter())
-		rcu_virt_note_context_switch(smp_processor_id());
+		compat_rcu_virt_note_context_switch();
 	why = hv->enter(v->hv);
 	context_tracking_guest_exit();
 	vtime_account_guest_exit();

@@ -12,6 +12,7 @@
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include "../core/x86.h"
+#include "compat.h"
 #include "vcpu.h"
 
 /* Single pages, as user mappings count references of each. */
