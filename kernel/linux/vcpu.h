@@ -52,6 +52,9 @@ struct vcpu {
 		u64 next_rip;
 	} in; /* (v) an IN that user space answers */
 
+	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
+	u8 eoi_vector; /* (v) */
+
 	struct kvm_cpuid_entry2 *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
