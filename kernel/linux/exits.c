@@ -16,6 +16,7 @@
 #include "../core/walk.h"
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "ioeventfd.h"
 #include "run.h"
 
 static int
@@ -199,6 +200,13 @@ serve_io(struct vcpu *v)
 
 	if (i->io.string)
 		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+	if (!i->io.in &&
+	    ioeventfd_write(v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX],
+		i->io.size)) {
+		v->hv->intr_shadow = false;
+		c->rip = i->next_rip;
+		return NEXT_ENTER;
+	}
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = i->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = i->io.size;
@@ -302,8 +310,8 @@ serve_hypercall(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-enum next
-exits_serve(struct vcpu *v, enum hv_exit why)
+static enum next
+serve(struct vcpu *v, enum hv_exit why)
 {
 	switch (why) {
 	case HV_INTR:
@@ -360,4 +368,18 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 		return NEXT_USER;
 	}
 	return internal_error(v, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+}
+
+enum next
+exits_serve(struct vcpu *v, enum hv_exit why)
+{
+	enum next next = serve(v, why);
+
+	if (next == NEXT_ENTER && v->eoi_pending) {
+		v->eoi_pending = false;
+		v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		v->run->eoi.vector = v->eoi_vector;
+		return NEXT_USER;
+	}
+	return next;
 }

@@ -53,6 +53,9 @@ struct vcpu {
 		u64 next_rip;
 	} in; /* (v) an IN that user space answers */
 
+	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
+	u8 eoi_vector; /* (v) */
+
 	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
