@@ -126,9 +126,8 @@ mmio_fault(struct vcpu *v)
 	if (i->insn_len == 0)
 		i->insn_len = (u8)linear_fetch(v, i->insn);
 	if (!i->table && !(i->error & X86_PFEC_ID) &&
-	    v->hv->cut.type == EVENT_NONE &&
 	    mov_match(c, i->insn, i->insn_len, gpa,
 		(i->error & X86_PFEC_W) != 0, &m))
 		return move(v, gpa, &m);
-	return emulate(v);
+	return emulate(v, i->insn, i->insn_len);
 }

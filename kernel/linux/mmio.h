@@ -18,12 +18,13 @@ enum next mmio_complete(struct vcpu *);
 bool mmio_device(
     struct vcpu *, struct gpa, void *data, unsigned len, bool write);
 
-/* emulate.c: the instruction at RIP; the hardware may have given its bytes. */
-enum next emulate(struct vcpu *);
+/* emulate.c: the instruction at RIP, of which n bytes are known. */
+enum next emulate(struct vcpu *, const u8 *bytes, unsigned n);
 enum next emulate_complete(struct vcpu *);
 /* What follows an instruction that was carried out: no more interrupt shadow,
  * and the trap of a single step. */
 void emulate_done(struct vcpu *, bool shadow);
+void emulate_raise(struct vcpu *, const struct fault *);
 enum next emulate_failed(struct vcpu *);
 
 #endif
