@@ -94,14 +94,11 @@ struct guest {
 	const uint8_t *start, *end;
 };
 #define GUEST(bits, name, ...)                                                 \
-	__asm__(".pushsection .rodata.guest,\"a\"\n\t.code" #bits "\n\t"       \
-		".globl guest_" #name "\n\t.globl guest_" #name "_end\n"       \
+	__asm__(".pushsection .rodata.guest,\"a\"\n\t.code" #bits "\n"         \
 		"guest_" #name ":\n\t" __VA_ARGS__ "\nguest_" #name "_end:\n"  \
 		"\t.code64\n\t.popsection");                                   \
 	extern const uint8_t guest_##name[], guest_##name##_end[];             \
 	static const struct guest name = { guest_##name, guest_##name##_end }
-/* Within a guest's text: where a label of it is, as a constant. */
-#define AT(name, label) "(" #label " - guest_" #name " + 0x8000)"
 #define END	 "out %al, $0xf4\n\t"
 #define PUT(mark) "mov $" #mark ", %al\n\tout %al, $0xf6\n\t"
 

@@ -18,7 +18,11 @@
 #define LIMIT	60 /* seconds per test, on software SVM under load */
 #define SKIPPED 77
 
-extern const struct test tests_system[], tests_memory[], tests_dirty[], tests_regs[], tests_state[], tests_io[];
+extern const struct test tests_system[], tests_memory[], tests_dirty[],
+    tests_regs[], tests_state[], tests_io[], tests_mmio[], tests_exits[],
+    tests_events[], tests_faults[], tests_debug[], tests_irq[], tests_ioevent[],
+    tests_lapic[], tests_timer[], tests_smp[], tests_signals[], tests_priv[],
+    tests_bad[], tests_attack[];
 
 static const struct {
 	const char *name;
@@ -30,6 +34,20 @@ static const struct {
 	{ "regs", tests_regs },
 	{ "state", tests_state },
 	{ "io", tests_io },
+	{ "mmio", tests_mmio },
+	{ "exits", tests_exits },
+	{ "events", tests_events },
+	{ "faults", tests_faults },
+	{ "debug", tests_debug },
+	{ "irq", tests_irq },
+	{ "ioevent", tests_ioevent },
+	{ "lapic", tests_lapic },
+	{ "timer", tests_timer },
+	{ "smp", tests_smp },
+	{ "signals", tests_signals },
+	{ "priv", tests_priv },
+	{ "bad", tests_bad },
+	{ "attack", tests_attack },
 };
 #define NGROUPS (sizeof(groups) / sizeof(groups[0]))
 

@@ -211,9 +211,6 @@ bad_system_registers(int dev)
 	s.efer = 0x900; /* paging, LME, no LMA */
 	ERR(v.fd, KVM_SET_SREGS, &s, EINVAL);
 	s = good;
-	s.efer |= 1ull << 40;
-	ERR(v.fd, KVM_SET_SREGS, &s, EINVAL);
-	s = good;
 	s.cr4 |= 1ull << 40;
 	ERR(v.fd, KVM_SET_SREGS, &s, EINVAL);
 	s = good;
@@ -273,7 +270,10 @@ fpu(int dev)
 	guest(&vm, &v, dev, LONG64, &fpu_code);
 	DO(v.fd, KVM_GET_FPU, &f);
 	EQ(f.fcw, 0x37f);
-	EQ(f.mxcsr, 0x1f80);
+	/* State that was never used has no place in the XSAVE area, where
+	 * KVM_SET_FPU would put it: the guest uses it once. */
+	run_done(&v);
+	vcpu_mode(&v, LONG64);
 	memcpy(f.xmm[0], "0123456789abcdef", 16);
 	memset(f.fpr, 0, sizeof(f.fpr));
 	f.fpr[0][7] = 0x80; /* 1.0 */

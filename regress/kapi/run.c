@@ -126,7 +126,7 @@ unexpected(struct vcpu *v, const char *wanted)
 void
 run_to(struct vcpu *v, uint32_t reason)
 {
-	if (run(v) != reason)
+	if (run(v) != reason || at_port(v, TRAP))
 		unexpected(v, reason_name(reason));
 }
 
