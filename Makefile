@@ -107,6 +107,11 @@ $(B)/regress/bench/guestio: regress/bench/guestio.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
+# The conformance tests of the KVM API, run in the lab.
+kapi_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard regress/kapi/*.c))
+$(B)/regress/kapi/kapi: $(kapi_OBJ)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 
 #: check      fast tests on this host: unit, configuration, lint (< 2 min)
