@@ -69,8 +69,9 @@ int disk_open(struct disk **, enum vm_diskfmt, int fd, bool readonly);
 int disk_open_chain(struct disk **, const struct disk_layer *, unsigned n,
     bool readonly, struct why *);
 /*
- * Writes what a format keeps in memory, which is why it may take long.  No
- * request may be in flight, and the engines are not used any more.
+ * Writes what a format keeps in memory, which is why it may take long.
+ * Nothing may be in flight, as aio_inflight() says: formats have operations
+ * of their own.
  */
 void disk_close(struct disk *);
 

@@ -160,6 +160,14 @@ rig_settle(struct rig *g)
 		aio_run(&g->a, false);
 }
 
+/* The format's own operations have to end first. */
+static inline void
+rig_close(struct rig *g)
+{
+	rig_settle(g);
+	disk_close(g->d);
+}
+
 /* The exit status of a shell command. */
 static int __attribute__((format(printf, 1, 2))) rig_sh(const char *fmt, ...)
 {

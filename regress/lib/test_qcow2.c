@@ -291,7 +291,7 @@ run_kind(const struct kind *k, uint64_t seed, unsigned n)
 		    is_raw ? VM_DISK_RAW : VM_DISK_QCOW2);
 		rig_attach(&m->g, d, seed + round);
 		run_random(m, n);
-		disk_close(d);
+		rig_close(&m->g);
 		assert_int_equal(
 		    rig_sh("qemu-img check -q -f qcow2 %s", img), 0);
 		assert_int_equal(

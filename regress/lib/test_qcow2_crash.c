@@ -254,7 +254,7 @@ judge(struct crash *c, const char *path, unsigned cut, unsigned how)
 	assert_int_equal(disk_open(&g.d, VM_DISK_QCOW2, check.fd, true), 0);
 	rig_attach(&g, g.d, 1);
 	assert_int_equal(rig_do(&g, DISK_READ, data, 0, SIZE), 0);
-	disk_close(g.d);
+	rig_close(&g);
 	judge_data(c, path, cut, how, data);
 	if (cut % 97 == 0)
 		assert_true(rig_sh("qemu-img check -q -f qcow2 %s "
@@ -291,7 +291,7 @@ run_case(const char *options, uint64_t seed)
 	c->rng = seed * 31337 + 5;
 	workload(c);
 	c->g.before = NULL;
-	disk_close(c->g.d);
+	rig_close(&c->g);
 	fd = rig_open(cutimg, O_RDWR | O_CREAT);
 	for (cut = 0; cut <= c->nlog; cut++)
 		for (how = 0; how < 3; how++) {
