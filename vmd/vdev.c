@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -160,6 +161,35 @@ vdev_settle(struct vdev_queue *q, uint32_t want)
 }
 
 void
+vdev_loop(struct vdev_queue *q, const struct vdev_loop *loop)
+{
+	struct pollfd p = { q->wake, POLLIN, 0 };
+	uint32_t want;
+	uint64_t n;
+
+	for (;;) {
+		want = vdev_wanted(q);
+		if (q->is != want && VDEV_STATE(want) == VDEV_RUN) {
+			loop->begin(q, q->generation != q->dev->generation);
+			q->generation = q->dev->generation;
+		}
+		if (q->is != want)
+			vdev_settle(q, want);
+		switch (VDEV_STATE(want)) {
+		case VDEV_RUN:
+			loop->serve(q);
+			break;
+		case VDEV_IDLE:
+			if (poll(&p, 1, -1) == 1)
+				(void)!read(q->wake, &n, sizeof(n));
+			break;
+		case VDEV_QUIT:
+			return;
+		}
+	}
+}
+
+void
 vdev_break(struct vdev_queue *q, const char *why)
 {
 	q->vq.broken = true;
@@ -200,6 +230,7 @@ vdev_start(
 	if (n > v->nqueues)
 		return -ERANGE;
 	v->started = true;
+	v->generation++;
 	v->reported = false;
 	v->start_error = NULL;
 	v->features = features & v->offered;

@@ -42,6 +42,7 @@ struct vdev_queue {
 	uint32_t want, is;
 	const char *broken; /* reason; taken by the main thread */
 	struct virtq vq;
+	uint32_t generation; /* of the rings that its thread knows */
 };
 
 struct vdev {
@@ -53,6 +54,7 @@ struct vdev {
 	uint64_t offered, features;
 	bool started, resetting, reported;
 	const char *start_error;
+	uint32_t generation; /* one more with each start; read while running */
 };
 
 /* 0 or -errno.  Both may be destroyed in any state, once initialized. */
@@ -66,7 +68,7 @@ int vdev_set_memory(struct vdev *, int memfd, uint64_t size);
 int vdev_set_fd(struct vdev *, unsigned queue, bool call, int fd);
 /* 0, or -EBADF when memory or a descriptor is missing. */
 int vdev_complete(const struct vdev *);
-/* A thread that gets the queue as its argument. */
+/* A thread that gets the queue as its argument; see also vdev_loop(). */
 int vdev_thread(struct vdev_queue *, const char *name, void *(*run)(void *));
 /* Ends it after what is in flight. */
 void vdev_stop(struct vdev_queue *);
@@ -92,6 +94,16 @@ void vdev_want(struct vdev_queue *, enum vdev_state);
 bool vdev_settled(const struct vdev_queue *);
 uint32_t vdev_wanted(const struct vdev_queue *); /* (q) */
 void vdev_settle(struct vdev_queue *, uint32_t want); /* (q) */
+/*
+ * (q) The whole life of a thread that has nothing in flight between two
+ * rounds: serve() while the queue is to run, begin() before the first round;
+ * fresh: the device was started since the last.
+ */
+struct vdev_loop {
+	void (*begin)(struct vdev_queue *, bool fresh);
+	void (*serve)(struct vdev_queue *);
+};
+void vdev_loop(struct vdev_queue *, const struct vdev_loop *);
 /* (q), or the main thread for a queue that it serves itself. */
 void vdev_break(struct vdev_queue *, const char *why);
 /* (q) Tell the main thread that there is something to report. */
