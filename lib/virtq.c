@@ -235,8 +235,8 @@ void
 virtq_publish(struct virtq *q)
 {
 	if (!q->broken)
-		__atomic_store_n((uint16_t *)used_at(q, 2), q->used_idx,
-		    __ATOMIC_RELEASE);
+		__atomic_store_n(
+		    (uint16_t *)used_at(q, 2), q->used_idx, __ATOMIC_RELEASE);
 }
 
 void
