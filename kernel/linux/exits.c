@@ -16,6 +16,7 @@
 #include "../core/walk.h"
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "ioeventfd.h"
 #include "run.h"
 
 static int
@@ -100,7 +101,7 @@ skip(struct vcpu *v)
 static enum next
 gp(struct vcpu *v)
 {
-	vcpu_fault(v, X86_GP, true, 0);
+	event_raise(&v->event, X86_GP, true, 0);
 	return NEXT_ENTER;
 }
 
@@ -203,6 +204,13 @@ serve_io(struct vcpu *v)
 
 	if (i->io.string)
 		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+	if (!i->io.in &&
+	    ioeventfd_write(v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX],
+		i->io.size)) {
+		v->hv->intr_shadow = false;
+		c->rip = i->next_rip;
+		return NEXT_ENTER;
+	}
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = i->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = i->io.size;
@@ -288,10 +296,10 @@ serve_exception(struct vcpu *v)
 		asm volatile("int $18");
 		return NEXT_ENTER;
 	case X86_DB:
-		vcpu_fault(v, X86_DB, false, 0);
+		event_raise(&v->event, X86_DB, false, 0);
 		return NEXT_ENTER;
 	case X86_AC:
-		vcpu_fault(v, X86_AC, true, 0);
+		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
 	default:
 		return internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV);
@@ -306,8 +314,8 @@ serve_hypercall(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-enum next
-exits_serve(struct vcpu *v, enum hv_exit why)
+static enum next
+serve(struct vcpu *v, enum hv_exit why)
 {
 	switch (why) {
 	case HV_INTR:
@@ -316,7 +324,7 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 	case HV_INVLPG:
 		return NEXT_ENTER;
 	case HV_WINDOW_NMI:
-		v->hv->nmi_masked = false;
+		event_iret(&v->event, vcpu_state(v)->rip);
 		return NEXT_ENTER;
 	case HV_CPUID:
 		return serve_cpuid(v);
@@ -348,7 +356,7 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 	case HV_RDPMC:
 		return gp(v);
 	case HV_UD:
-		vcpu_fault(v, X86_UD, false, 0);
+		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
 	case HV_TASK:
 	case HV_EMULATE:
@@ -364,4 +372,18 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 		return NEXT_USER;
 	}
 	return internal_error(v, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+}
+
+enum next
+exits_serve(struct vcpu *v, enum hv_exit why)
+{
+	enum next next = serve(v, why);
+
+	if (next == NEXT_ENTER && v->eoi_pending) {
+		v->eoi_pending = false;
+		v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		v->run->eoi.vector = v->eoi_vector;
+		return NEXT_USER;
+	}
+	return next;
 }

@@ -53,7 +53,7 @@ set_regs(struct vcpu *v, void __user *arg)
 	c->rip = r.rip;
 	c->rflags = (r.rflags & 0x3f7fd5) | X86_RFLAGS_ONE;
 	v->in.pending = false;
-	v->exception.type = HV_EV_NONE;
+	v->event.exception.type = EVENT_NONE;
 	return 0;
 }
 
@@ -119,8 +119,9 @@ get_sregs(struct vcpu *v, void __user *arg)
 	s.cr8 = lapic_get_cr8(&v->lapic);
 	s.efer = c->efer;
 	s.apic_base = v->lapic.base_msr;
-	if (v->extint >= 0)
-		s.interrupt_bitmap[v->extint / 64] |= 1ULL << v->extint % 64;
+	if (v->event.extint >= 0)
+		s.interrupt_bitmap[v->event.extint / 64] |= 1ULL
+		    << v->event.extint % 64;
 	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
 }
 
@@ -253,9 +254,9 @@ interrupt(struct vcpu *v, void __user *arg)
 		return -EFAULT;
 	if (i.irq > 255)
 		return -EINVAL;
-	if (v->extint >= 0)
+	if (v->event.extint >= 0)
 		return -EEXIST;
-	v->extint = (int)i.irq;
+	v->event.extint = (int)i.irq;
 	return 0;
 }
 

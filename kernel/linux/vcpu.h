@@ -45,15 +45,15 @@ struct vcpu {
 	struct lapic lapic; /* (v), see lapic.h */
 	struct hrtimer timer; /* (v) armed by lapic */
 	u32 mp_state; /* (v) KVM_MP_STATE_* */
-	struct hv_event exception; /* (v) to be injected */
-	int extint; /* (v) vector of KVM_INTERRUPT, or -1 */
-	bool nmi; /* (v) pending */
-	bool shutdown; /* (v) a triple fault */
+	struct event_state event; /* (v) */
 	struct {
 		bool pending;
 		u8 size;
 		u64 next_rip;
 	} in; /* (v) an IN that user space answers */
+
+	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
+	u8 eoi_vector; /* (v) */
 
 	struct kvm_cpuid_entry2 *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
@@ -80,7 +80,6 @@ extern const struct hv_ops *hv;
 int vcpu_new(struct vm *, u32 id); /* a file descriptor, or -errno */
 void vcpu_free(struct vcpu *);
 void vcpu_kick(struct vcpu *);
-void vcpu_fault(struct vcpu *, u8 vector, bool has_error, u32 error);
 
 /* run.c */
 int vcpu_run(struct vcpu *);
