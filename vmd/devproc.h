@@ -18,7 +18,7 @@
 #include "sandbox.h"
 #include "vdev.h"
 
-#define DEVPROC_IOCTLS 8
+#define DEVPROC_IOCTLS 16
 
 struct devproc;
 struct event_base;

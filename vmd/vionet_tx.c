@@ -88,7 +88,7 @@ judge(struct vionet_tx *q)
 
 /* The frame in the chain to the link. */
 static enum tx_next
-send(struct vionet_tx *q)
+transmit(struct vionet_tx *q)
 {
 	unsigned niov = q->chain.nread + (q->first == 0 ? 1 : 0);
 	ssize_t n = writev(q->fd, q->iov + q->first, (int)niov);
@@ -116,7 +116,7 @@ step(struct vionet_tx *q)
 	int n;
 
 	if (q->blocked)
-		return send(q);
+		return transmit(q);
 	if (q->v.vq.broken)
 		return TX_WAIT_BUFFER;
 	q->chain.iov = q->iov + 1;
@@ -135,7 +135,7 @@ step(struct vionet_tx *q)
 	    q->chain.read_len > VIONET_BUF_MAX)
 		q->stats.tx_dropped++;
 	else if (!(conf->locked || conf->serve) || judge(q))
-		return send(q);
+		return transmit(q);
 	virtq_push(&q->v.vq, q->chain.head, 0);
 	return TX_GO_ON;
 }
