@@ -545,7 +545,7 @@ static const struct scenario timer_rows[] = {
 		{ PASS, 0, 250000 }, { R, APIC_TMCCT, 750000 },
 		{ PASS, 0, 3750000 }, { TICKS, 0, 5 }, { TAKE, 0, 0xec } } },
 	{ "periodic, served late: at its phase", { ON, BY_1, PERIODIC,
-		{ W, APIC_TMICT, 1000000 }, { LATE, 0, 3400000 },
+		{ W, APIC_TMICT, 1000000 }, { LATE, 0, 3400000 }, { R, APIC_TMCCT, 600000 },
 		{ PASS, 0, 0 }, { R, APIC_TMCCT, 600000 } } },
 	{ "periodic, too fast", { ON, BY_1, PERIODIC,
 		{ W, APIC_TMICT, 10 }, { PASS, 0, 1000000 },

@@ -72,6 +72,7 @@ signal_at(void *arg, unsigned i, enum lapic_mode mode, u8 vector)
 enum layout {
 	FLAT, /* ids 0-5, logical ids 1, 2, 4 .. */
 	CLUSTER, /* clusters 0, 0, 1, 1, 2, 2, bits 1, 2, 1, 2 .. */
+	MIXED, /* as FLAT, but CPU 1 is in x2APIC mode */
 	X2, /* ids 0, 1, 0xf, 0x10, 0x11, 0x100 */
 	SOFT_OFF, /* as FLAT, but CPU 2's SVR disables it */
 	HARD_OFF, /* as FLAT, but CPU 2 is disabled */
@@ -103,6 +104,8 @@ lay_out(struct net *n, enum layout how)
 		if (how == BUSY)
 			lapic_set_cr8(l, i < 3 ? 3 : i == 3 ? 2 : 0);
 	}
+	if (how == MIXED)
+		lapic_base_write(&n->w[1].l, 0xfee00c00, true);
 	if (how == SOFT_OFF)
 		lapic_mmio_write(&n->w[2].l, APIC_SVR, 0xff);
 	if (how == HARD_OFF)
@@ -146,6 +149,9 @@ static const struct msg_row msg_rows[] = {
 	{ "x2APIC cluster 16", X2, XTO(0x100001) | 0x841, 1 << 5, FIXED_ },
 	{ "x2APIC logical broadcast", X2, XTO(0xffffffff) | 0x841, ANY,
 	    FIXED_ },
+	{ "x2APIC to an xAPIC", MIXED, XTO(3) | 0x41, 1 << 3, FIXED_ },
+	{ "x2APIC to flat xAPICs", MIXED, XTO(0x14) | 0x841, 0x14, FIXED_ },
+	{ "x2APIC to another cluster", MIXED, XTO(0x10004) | 0x841, 0, FIXED_ },
 	{ "to itself", FLAT, TO(3) | 0x40041, 1 << 1, FIXED_ },
 	{ "to all", FLAT, 0x80041, ANY, FIXED_ },
 	{ "to others", FLAT, 0xc0041, ANY & ~2U, FIXED_ },
@@ -224,7 +230,7 @@ test_messages(void **state)
 		lay_out(&n, r->layout);
 		bus.arg = &n;
 		self = &n.w[1];
-		if (r->layout == X2) {
+		if (r->layout == X2 || r->layout == MIXED) {
 			assert_int_equal(
 			    lapic_msr_write(&self->l, 0x830, r->icr), 0);
 		} else {
