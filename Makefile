@@ -102,6 +102,11 @@ $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) -lcmocka $(CTL_LIBS)
 
+$(B)/regress/bench/blkbench: regress/bench/blkbench.c $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
+	    -o $@ $< $(filter %.a,$^) $(LIBS)
+
 # Runs as the only program of a guest, which has no libraries.
 $(B)/regress/bench/guestio: regress/bench/guestio.c
 	@mkdir -p $(@D)
@@ -157,7 +162,8 @@ run: setup
 
 #: bench      against QEMU, in the lab
 bench: setup
-	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio
+	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
+	    $(B)/regress/bench/blkbench
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
