@@ -267,7 +267,8 @@ start(struct emul *e)
 	memcpy(e->gpr, c->gpr, sizeof(e->gpr));
 	e->rflags = c->rflags;
 	e->rip = c->rip + e->in.len;
-	if (e->in.bits != 64)
+	e->bits = e->in.bits;
+	if (e->bits != 64)
 		e->rip = (u32)e->rip;
 	e->cpl = c->cpl;
 	e->seg_set = 0;

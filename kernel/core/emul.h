@@ -110,6 +110,7 @@ struct emul {
 	bool again; /* a repeated instruction is not at its end */
 	u8 result; /* enum emul_result, when it is complete */
 	u8 cpl;
+	u8 bits; /* how memory is addressed: 16, 32 or 64-bit code */
 	struct decoded in;
 	u64 gpr[CPU_NREGS], rip, rflags;
 	struct seg seg[CPU_NSEGS];

@@ -11,6 +11,8 @@ static enum emul_result
 far_pointer(struct emul *e, u64 *off, u16 *sel)
 {
 	const struct decoded *in = &e->in;
+	/* AMD's CPUs know no 64-bit offset: APM "JMP Far". */
+	unsigned size = in->size == 8 ? 4 : in->size;
 	struct emul_ref ref;
 
 	*off = (u64)in->imm;
@@ -19,9 +21,17 @@ far_pointer(struct emul *e, u64 *off, u16 *sel)
 		return EMUL_DONE;
 	ref = emul_operand(e);
 	*off = 0;
-	TRY(emul_read(e, ref, off, in->size));
-	ref.off = (ref.off + in->size) & size_mask(in->asize);
+	TRY(emul_read(e, ref, off, size));
+	ref.off = (ref.off + size) & size_mask(in->asize);
 	return emul_read(e, ref, sel, 2);
+}
+
+/* What still happens to the stack does so as in the new code. */
+static void
+adopt_mode(struct emul *e, const struct seg *cs)
+{
+	if (e->cpu->efer & X86_EFER_LMA)
+		e->bits = (cs->attr & SEG_L) ? 64 : 32;
 }
 
 /* Is rip inside of the new code segment? */
@@ -47,6 +57,7 @@ emul_far(struct emul *e)
 
 	TRY(far_pointer(e, &off, &sel));
 	TRY(emul_load_cs(e, sel, false, &cs));
+	adopt_mode(e, &cs);
 	if (call) {
 		TRY(emul_push_value(e, emul_seg(e, SEG_CS)->sel, e->in.size));
 		TRY(emul_push_value(e, back, e->in.size));
@@ -63,6 +74,7 @@ emul_retf(struct emul *e)
 	TRY(emul_pop_value(e, &off, e->in.size));
 	TRY(emul_pop_value(e, &sel, e->in.size));
 	TRY(emul_load_cs(e, (u16)sel, true, &cs));
+	adopt_mode(e, &cs);
 	if (e->in.src == A_IMM)
 		emul_set_reg(e, R_RSP, emul_stack_size(e),
 		    e->gpr[R_RSP] + (u64)e->in.imm);

@@ -101,6 +101,9 @@ struct emul_ref {
 	bool change; /* a read of what will be written */
 };
 struct emul_ref emul_operand(const struct emul *);
+/* The same; #GP(0) unless it is aligned to its length. */
+enum emul_result
+emul_aligned_operand(struct emul *, unsigned len, struct emul_ref *);
 enum emul_result emul_linear(
     struct emul *, struct emul_ref, unsigned len, bool write, struct gva *);
 enum emul_result emul_read(struct emul *, struct emul_ref, void *, unsigned);

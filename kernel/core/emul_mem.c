@@ -84,7 +84,7 @@ emul_linear(struct emul *e, struct emul_ref ref, unsigned len, bool write,
 	const struct seg *s = emul_seg(e, ref.seg);
 	u64 v;
 
-	if (e->in.bits == 64) {
+	if (e->bits == 64) {
 		v = ref.off;
 		if (!emul_canonical(e, v))
 			return refuse(e, ref.seg);
@@ -101,6 +101,22 @@ emul_linear(struct emul *e, struct emul_ref ref, unsigned len, bool write,
 	}
 	va->v = v;
 	return check_alignment(e, v, ref.align ? ref.align : len);
+}
+
+/* MOVAPS, CMPXCHG16B: they insist before the segment is looked at. */
+enum emul_result
+emul_aligned_operand(struct emul *e, unsigned len, struct emul_ref *ref)
+{
+	u64 va;
+
+	*ref = emul_operand(e);
+	ref->align = 1;
+	va = ref->off;
+	if (e->bits != 64 || ref->seg == SEG_FS || ref->seg == SEG_GS)
+		va += emul_seg(e, ref->seg)->base;
+	if (va & (len - 1))
+		return emul_fault(e, X86_GP, 0);
+	return EMUL_DONE;
 }
 
 static unsigned
@@ -176,7 +192,7 @@ emul_read_linear(
 	n[1] = len - n[0];
 	if (n[1] > 0) {
 		next.v = va.v + n[0];
-		if (e->in.bits != 64)
+		if (e->bits != 64)
 			next.v = (u32)next.v;
 		TRY(translate(e, next, access, &gpa[1], &left));
 	}
@@ -211,7 +227,7 @@ emul_probe(struct emul *e, struct emul_ref ref, unsigned len, bool write)
 	if (left >= len)
 		return EMUL_DONE;
 	va.v += left;
-	if (e->in.bits != 64)
+	if (e->bits != 64)
 		va.v = (u32)va.v;
 	return translate(e, va, access, &gpa, &left);
 }
@@ -230,7 +246,7 @@ emul_queue(struct emul *e, struct gva va, unsigned access, const void *data,
 	w->split = (u8)min_u(left, len);
 	if (w->split < len) {
 		next.v = va.v + w->split;
-		if (e->in.bits != 64)
+		if (e->bits != 64)
 			next.v = (u32)next.v;
 		TRY(translate(e, next, access, &w->gpa[1], &left));
 	}
@@ -373,7 +389,7 @@ emul_fetch(struct emul *e)
 
 	if (e->insn_len > DECODE_MAX)
 		e->insn_len = DECODE_MAX;
-	e->in.bits = (u8)bits;
+	e->bits = (u8)bits;
 	while ((err = decode(e->insn, e->insn_len, bits, &e->in)) == -ENODATA)
 		TRY(fetch_more(e, bits));
 	return err == 0 ? EMUL_DONE : emul_fault(e, X86_GP, 0);

@@ -21,23 +21,15 @@ check_enabled(struct emul *e)
 	return EMUL_DONE;
 }
 
-/* The memory operand: MOVAPS and others insist on alignment, and do so before
- * the segment is looked at. */
 static enum emul_result
 vector_operand(struct emul *e, struct emul_ref *ref)
 {
-	u64 va;
+	unsigned n = e->in.vbytes;
 
+	if (e->in.valign)
+		return emul_aligned_operand(e, n, ref);
 	*ref = emul_operand(e);
-	ref->align = e->in.vbytes == 32 ? 16 : 0;
-	if (!e->in.valign)
-		return EMUL_DONE;
-	ref->align = 1;
-	va = ref->off;
-	if (e->in.bits != 64 || ref->seg == SEG_FS || ref->seg == SEG_GS)
-		va += emul_seg(e, ref->seg)->base;
-	if (va & (e->in.vbytes - 1U))
-		return emul_fault(e, X86_GP, 0);
+	ref->align = n == 32 ? 16 : 0;
 	return EMUL_DONE;
 }
 
