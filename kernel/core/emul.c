@@ -252,7 +252,7 @@ check(struct emul *e)
 
 	if (e->in.op == OP_UD)
 		return emul_ud(e);
-	if ((flags & D_PE) && !emul_protected(e))
+	if (((flags & D_PE) || e->in.vex) && !emul_protected(e))
 		return emul_ud(e);
 	if ((flags & D_CPL0) && e->cpl != 0)
 		return emul_fault(e, X86_GP, 0);

@@ -11,7 +11,7 @@ check_enabled(struct emul *e)
 	u64 cr0 = e->cpu->cr0;
 
 	if (e->in.vex) {
-		if (!emul_protected(e) || !e->avx)
+		if (!e->avx)
 			return emul_fault(e, X86_UD, 0);
 	} else if ((cr0 & X86_CR0_EM) || !(e->cpu->cr4 & X86_CR4_OSFXSR)) {
 		return emul_fault(e, X86_UD, 0);
