@@ -32,6 +32,7 @@
 
 static struct env *env;
 static u64 seed, rng, differences, accesses;
+static unsigned runs[OP_COUNT]; /* how often each was compared */
 
 static u64
 rnd(void)
@@ -214,6 +215,7 @@ list_opcodes(void)
 			decode_two[i].group != G_NONE))
 			opcodes[nopcodes++] = (struct opcode){ 1, 0, (u8)i };
 	}
+	opcodes[nopcodes++] = (struct opcode){ 0, 0xf3, 0x90 };
 	opcodes[nopcodes++] = (struct opcode){ 1, 0xf3, 0xb8 };
 	opcodes[nopcodes++] = (struct opcode){ 1, 0xf3, 0xbc };
 	opcodes[nopcodes++] = (struct opcode){ 1, 0xf3, 0xbd };
@@ -818,6 +820,7 @@ one_case(void)
 	out = k.in;
 	native_run(k.code, k.d.len, &out, &end);
 	what = compare(&k, &out, &end, r);
+	runs[k.d.op]++;
 	if (!what && device)
 		what = again_as_device(&k, &out, &end, memory);
 	if (what && is_news(k.d.op, what))
@@ -825,6 +828,18 @@ one_case(void)
 	if (what)
 		differences++;
 	return true;
+}
+
+/* In a run of some length every instruction must have had its turn. */
+static void
+check_coverage(void)
+{
+	struct decoded d = { 0 };
+
+	for (; d.op < OP_COUNT; d.op++)
+		if (!is_excluded(&d) && runs[d.op] < 50)
+			fail_msg("operation %u was compared %u times only",
+			    d.op, runs[d.op]);
 }
 
 static u64
@@ -852,6 +867,8 @@ cpu_agrees(void **state)
 	print_message("%llu cases, %llu differences; %llu device accesses\n",
 	    done, differences, accesses);
 	assert_int_equal(differences, 0);
+	if (done >= CASES / 2)
+		check_coverage();
 }
 
 static int
