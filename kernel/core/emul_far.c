@@ -40,10 +40,10 @@ enter_segment(struct emul *e, const struct seg *cs, u64 rip)
 {
 	bool sixty_four = (e->cpu->efer & X86_EFER_LMA) && (cs->attr & SEG_L);
 
-	if (sixty_four ? !emul_canonical(e, rip) : (u32)rip > cs->limit)
+	if (sixty_four ? !emul_canonical(e, rip) : rip > cs->limit)
 		return emul_fault(e, X86_GP, 0);
 	emul_set_seg(e, SEG_CS, cs);
-	e->rip = sixty_four ? rip : (u32)rip;
+	e->rip = rip;
 	return EMUL_DONE;
 }
 

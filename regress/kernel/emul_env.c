@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
-#include <cpuid.h>
 #include <stdlib.h>
 #include "emul_env.h"
 #include "x86.h"
@@ -178,9 +177,7 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 static void
 real_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
-	u32 leaf = *eax, index = *ecx;
-
-	__cpuid_count(leaf, index, *eax, *ebx, *ecx, *edx);
+	asm("cpuid" : "+a"(*eax), "=b"(*ebx), "+c"(*ecx), "=d"(*edx));
 }
 
 static const struct emul_ops ops = {

@@ -372,8 +372,11 @@ make_code(struct kase *k)
 		k->code[n++] = op->byte;
 	}
 	put_rest(k, n);
-	/* ModRM: prefer memory with a base. */
-	if ((k->code[n] >> 6) == 3 && percent(55))
+	/* Group 7 has instructions of one ModRM byte each. */
+	if (op->map == 1 && op->byte == 1 && percent(40))
+		k->code[n] = (const u8[]){ 0xca, 0xcb, 0xf8 }[below(3)];
+	/* Of others, prefer memory with a base. */
+	else if ((k->code[n] >> 6) == 3 && percent(55))
 		k->code[n] &= 0x7f;
 }
 
