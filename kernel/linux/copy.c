@@ -37,8 +37,7 @@ mem_read(struct vm *vm, struct gpa gpa, void *buf, unsigned len)
 	const struct slot *s = of(vm, gpa, len, false);
 	int r = -EFAULT;
 
-	if (s &&
-	    !copy_from_user(buf, (void __user *)slot_hva(s, gpa.v), len))
+	if (s && !copy_from_user(buf, (void __user *)slot_hva(s, gpa.v), len))
 		r = 0;
 	srcu_read_unlock(&vm->srcu, idx);
 	return r;
@@ -51,8 +50,7 @@ mem_write(struct vm *vm, struct gpa gpa, const void *buf, unsigned len)
 	const struct slot *s = of(vm, gpa, len, true);
 	int r = -EFAULT;
 
-	if (s &&
-	    !copy_to_user((void __user *)slot_hva(s, gpa.v), buf, len)) {
+	if (s && !copy_to_user((void __user *)slot_hva(s, gpa.v), buf, len)) {
 		slot_mark_dirty(s, gpa.v);
 		r = 0;
 	}
@@ -86,8 +84,8 @@ exchange(void *p, const void *old, const void *new, unsigned size)
 		return try_cmpxchg((u64 *)p, &o.q, n.q);
 	default:
 		asm volatile("lock cmpxchg16b %1"
-			     : "=@ccz"(ok), "+m"(*(u8(*)[16])p),
-			     "+a"(o.x[0]), "+d"(o.x[1])
+			     : "=@ccz"(ok), "+m"(*(u8(*)[16])p), "+a"(o.x[0]),
+			     "+d"(o.x[1])
 			     : "b"(n.x[0]), "c"(n.x[1])
 			     : "memory");
 		return ok;
@@ -95,8 +93,7 @@ exchange(void *p, const void *old, const void *new, unsigned size)
 }
 
 static int
-exchange_at(
-    unsigned long hva, const void *old, const void *new, unsigned size)
+exchange_at(unsigned long hva, const void *old, const void *new, unsigned size)
 {
 	unsigned long off = hva & ~PAGE_MASK;
 	struct page *page;

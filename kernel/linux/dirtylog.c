@@ -93,8 +93,8 @@ report(struct vm *vm, const struct slot *s, void __user *out)
 			memcpy(taken, &s->dirty[at], n * sizeof(*taken));
 		else
 			take(vm, s, at, n, NULL, taken);
-		if (copy_to_user(out + at * sizeof(*taken), taken,
-			n * sizeof(*taken)))
+		if (copy_to_user(
+			out + at * sizeof(*taken), taken, n * sizeof(*taken)))
 			return -EFAULT;
 		cond_resched();
 	}
@@ -129,12 +129,14 @@ dirtylog_get(struct vm *vm, void __user *arg)
 }
 
 static long
-clear(struct vm *vm, const struct slot *s, const struct kvm_clear_dirty_log *log)
+clear(
+    struct vm *vm, const struct slot *s, const struct kvm_clear_dirty_log *log)
 {
 	unsigned long pages = slot_pages(s), which[CHUNK], taken[CHUNK];
 	size_t first = log->first_page / BITS_PER_LONG, at, n, all;
 
-	if (log->first_page > pages || log->num_pages > pages - log->first_page ||
+	if (log->first_page > pages ||
+	    log->num_pages > pages - log->first_page ||
 	    (log->num_pages < pages - log->first_page &&
 		(log->num_pages & (BITS_PER_LONG - 1))))
 		return -EINVAL;

@@ -39,7 +39,8 @@ check(const struct kvm_userspace_memory_region *r)
 	    !access_ok((void __user *)(unsigned long)r->userspace_addr,
 		r->memory_size))
 		return -EINVAL;
-	if (end < r->guest_phys_addr || r->memory_size >> PAGE_SHIFT > PAGES_MAX)
+	if (end < r->guest_phys_addr ||
+	    r->memory_size >> PAGE_SHIFT > PAGES_MAX)
 		return -EINVAL;
 	return 0;
 }
@@ -147,7 +148,8 @@ retire(struct vm *vm, const struct slot *s)
 /* The other tables that a change needs are made first: it may fail before
  * anything is retired, not after. */
 static int
-retire_and_replace(struct vm *vm, const struct slot *before, const struct slot *s)
+retire_and_replace(
+    struct vm *vm, const struct slot *before, const struct slot *s)
 {
 	struct slot old = *before;
 	struct slots *new;
