@@ -225,7 +225,14 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 static void
 get_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
-	exits_cpuid(of(e), eax, ebx, ecx, edx);
+	const struct vcpu *v = of(e);
+	u32 r[4];
+
+	cpuid_answer(v->cpuid, v->ncpuid, e->cpu, *eax, *ecx, r);
+	*eax = r[LEAF_EAX];
+	*ebx = r[LEAF_EBX];
+	*ecx = r[LEAF_ECX];
+	*edx = r[LEAF_EDX];
 }
 
 static const struct emul_ops ops = {

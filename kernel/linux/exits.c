@@ -67,38 +67,21 @@ internal_error(struct vcpu *v, u32 suberror)
 	return NEXT_USER;
 }
 
-void
-exits_cpuid(struct vcpu *v, u32 *a, u32 *b, u32 *c, u32 *d)
-{
-	struct gcpu *cpu = vcpu_state(v);
-	const struct kvm_cpuid_entry2 *e;
-	u32 leaf = *a;
-
-	e = cpuid_find(v->cpuid, v->ncpuid, leaf, *c);
-	*a = e ? e->eax : 0;
-	*b = e ? e->ebx : 0;
-	*c = e ? e->ecx : 0;
-	*d = e ? e->edx : 0;
-	if (leaf == 1 && e) {
-		cpu_need(cpu, CPU_CRS);
-		if (cpu->cr4 & X86_CR4_OSXSAVE)
-			*c |= CORE_BIT(27);
-	}
-}
-
 static enum next
 serve_cpuid(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
-	u32 r[4] = { (u32)c->gpr[R_RAX], 0, (u32)c->gpr[R_RCX], 0 };
+	u32 r[4];
 
 	if (!skip(v))
 		return NEXT_ENTER;
-	exits_cpuid(v, &r[0], &r[1], &r[2], &r[3]);
-	c->gpr[R_RAX] = r[0];
-	c->gpr[R_RBX] = r[1];
-	c->gpr[R_RCX] = r[2];
-	c->gpr[R_RDX] = r[3];
+	cpu_need(c, CPU_CRS);
+	cpuid_answer(
+	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
+	c->gpr[R_RAX] = r[LEAF_EAX];
+	c->gpr[R_RBX] = r[LEAF_EBX];
+	c->gpr[R_RCX] = r[LEAF_ECX];
+	c->gpr[R_RDX] = r[LEAF_EDX];
 	return NEXT_ENTER;
 }
 

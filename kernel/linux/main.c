@@ -73,7 +73,7 @@ supported_cpuid(struct kvm_cpuid2 __user *arg)
 	e = kcalloc(CPUID_ENTRIES, sizeof(*e), GFP_KERNEL);
 	if (!e)
 		return -ENOMEM;
-	n = cpuid_supported(e, min_t(u32, head.nent, CPUID_ENTRIES));
+	n = cpuid_offer(e, min_t(u32, head.nent, CPUID_ENTRIES));
 	if (n >= 0) {
 		head.nent = (u32)n;
 		if (copy_to_user(arg, &head, sizeof(head)) ||

@@ -320,7 +320,7 @@ mem_create(struct vm *vm)
 	err = init_srcu_struct(&vm->srcu);
 	if (err)
 		goto free_slots;
-	err = npt_init(&vm->npt);
+	err = npt_init(&vm->npt, pgtable_l5_enabled() ? 5 : 4);
 	if (err)
 		goto free_srcu;
 	vm->notifier.ops = &notifier_ops;

@@ -12,6 +12,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <asm/fpu/api.h>
+#include "../core/cpuid.h"
 #include "../core/host.h"
 #include "../core/emul.h"
 #include "../core/lapic.h"
@@ -76,7 +77,7 @@ struct vcpu {
 	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
 	u8 eoi_vector; /* (v) */
 
-	struct kvm_cpuid_entry2 *cpuid; /* (v) */
+	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
 	bool sigset_active; /* (v) */
