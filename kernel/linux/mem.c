@@ -21,6 +21,10 @@
 #include <linux/uaccess.h>
 #include "slots.h"
 
+/* Pages that one fault maps at most, when they are there: Linux's own
+ * fault_around_bytes. */
+#define AROUND 16
+
 /* --- nested faults ------------------------------------------------------ */
 
 /* How large the process maps hva; IRQs off keep its tables in place, and the
@@ -66,7 +70,6 @@ choose_level(struct vm *vm, const struct slot *s, struct gpa gpa)
 
 	if (!s->dirty)
 		level = host_level(vm->mm, slot_hva(s, gpa.v));
-
 	for (; level > NPT_4K; level--) {
 		size = npt_page_size(level);
 		start = gpa.v & ~(size - 1);
@@ -78,73 +81,123 @@ choose_level(struct vm *vm, const struct slot *s, struct gpa gpa)
 	return level;
 }
 
-/* A page for hva; *writable: may the guest write to it now? */
-static struct page *
-get_page_at(unsigned long hva, bool write, bool may_write, bool *writable)
-{
-	struct page *page;
+/* Pages from one address on, with references. */
+struct grab {
+	struct page *page[AROUND];
+	unsigned n;
+	bool writable; /* may the guest write to them now? */
+};
 
-	*writable = true;
-	if (may_write && get_user_page_fast_only(hva, FOLL_WRITE, &page))
-		return page;
-	if (get_user_pages_unlocked(
-		hva, 1, &page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0)) != 1)
-		return NULL;
-	*writable = write;
-	return page;
+/* How many pages from gpa on may be mapped by one fault. */
+static unsigned
+around(const struct slot *s, struct gpa gpa)
+{
+	u64 page = gpa.v >> PAGE_SHIFT;
+
+	if (s->dirty || s->readonly)
+		return 1;
+	return (unsigned)min_t(u64, AROUND - page % AROUND,
+	    slot_pages(s) - (page - (s->gpa >> PAGE_SHIFT)));
 }
 
-/* 0, or -EAGAIN when an invalidation came between. */
+/* What the process has there already, as far as it may write to it; or else
+ * the one page that is needed, to be had by sleeping. */
 static int
-install(struct vm *vm, struct npt_cache *cache, const struct slot *s,
-    struct gpa gpa, struct page *page, bool writable, unsigned long seq)
+grab(const struct slot *s, struct gpa gpa, bool write, struct grab *g)
 {
-	enum npt_level level;
-	struct hpa hpa;
-	void *stale = NULL;
-	u64 in_page;
+	unsigned long hva = slot_hva(s, gpa.v) & PAGE_MASK;
+	struct page *page;
+	int n = 0;
 
-	spin_lock(&vm->mmu_lock);
-	if (vm->mmu_busy || vm->mmu_seq != seq) {
-		spin_unlock(&vm->mmu_lock);
-		return -EAGAIN;
+	if (!s->readonly)
+		n = get_user_pages_fast_only(
+		    hva, around(s, gpa), FOLL_WRITE, g->page);
+	g->writable = true;
+	g->n = 1;
+	if (n > 0) {
+		g->n = (unsigned)n;
+		return 0;
 	}
-	level = choose_level(vm, s, gpa);
-	in_page = gpa.v & (npt_page_size(level) - 1) & PAGE_MASK;
-	hpa.v = page_to_phys(page) - in_page;
-	if (writable)
-		slot_mark_dirty(s, gpa.v);
-	if (npt_map(&vm->npt, cache, gpa, hpa, level, writable, &stale))
-		vcpu_flush_all(vm);
-	spin_unlock(&vm->mmu_lock);
-	npt_release(stale);
+	if (get_user_pages_unlocked(
+		hva, 1, g->page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0)) != 1)
+		return -EFAULT;
+	g->writable = write;
+	if (!write && !s->readonly &&
+	    get_user_page_fast_only(hva, FOLL_WRITE, &page)) {
+		put_page(g->page[0]);
+		g->page[0] = page;
+		g->writable = true;
+	}
 	return 0;
+}
+
+static void
+release_pages_of(struct grab *g, bool mapped)
+{
+	unsigned i;
+
+	for (i = 0; i < g->n; i++) {
+		if (mapped && g->writable)
+			SetPageDirty(g->page[i]);
+		if (mapped && i == 0)
+			mark_page_accessed(g->page[i]);
+		put_page(g->page[i]);
+	}
+}
+
+/* Under mmu_lock. */
+static void *
+map(struct vm *vm, struct npt_cache *cache, const struct slot *s,
+    struct gpa gpa, struct grab *g)
+{
+	enum npt_level level = choose_level(vm, s, gpa);
+	void *stale = NULL, *none;
+	bool flush = false;
+	struct hpa hpa;
+	unsigned i;
+
+	if (g->writable)
+		slot_mark_dirty(s, gpa.v);
+	if (level != NPT_4K) {
+		hpa.v = page_to_phys(g->page[0]) -
+		    (gpa.v & (npt_page_size(level) - 1) & PAGE_MASK);
+		flush = npt_map(
+		    &vm->npt, cache, gpa, hpa, level, g->writable, &stale);
+	}
+	for (i = 0; level == NPT_4K && i < g->n; i++, gpa.v += PAGE_SIZE) {
+		/* Only the first one makes tables. */
+		hpa.v = page_to_phys(g->page[i]);
+		flush |= npt_map(&vm->npt, cache, gpa, hpa, level, g->writable,
+		    i == 0 ? &stale : &none);
+	}
+	if (flush)
+		vcpu_flush_all(vm);
+	return stale;
 }
 
 static enum mem_fault
 fault_in(struct vm *vm, struct npt_cache *cache, const struct slot *s,
     struct gpa gpa, bool write)
 {
-	unsigned long seq, hva = slot_hva(s, gpa.v) & PAGE_MASK;
-	struct page *page;
-	bool writable;
-	int r;
+	void *stale = NULL;
+	struct grab g;
+	unsigned long seq;
+	bool good;
 
 	seq = READ_ONCE(vm->mmu_seq);
-	smp_rmb(); /* before the page is looked up; pairs with invalidate */
-	page = get_page_at(hva, write, !s->readonly, &writable);
-	if (!page)
+	smp_rmb(); /* before pages are looked up; pairs with invalidate */
+	if (grab(s, gpa, write, &g))
 		return signal_pending(current) ? MEM_MAPPED : MEM_ERROR;
 	if (s->dirty)
-		writable &= write; /* the first write is to be seen */
-	r = install(vm, cache, s, gpa, page, writable, seq);
-	if (r == 0) {
-		if (writable)
-			SetPageDirty(page);
-		mark_page_accessed(page);
-	}
-	put_page(page);
-	return MEM_MAPPED; /* after -EAGAIN the guest faults again */
+		g.writable &= write; /* the first write is to be seen */
+	spin_lock(&vm->mmu_lock);
+	good = !vm->mmu_busy && vm->mmu_seq == seq;
+	if (good)
+		stale = map(vm, cache, s, gpa, &g);
+	spin_unlock(&vm->mmu_lock);
+	npt_release(stale);
+	release_pages_of(&g, good);
+	return MEM_MAPPED; /* or the guest faults again */
 }
 
 enum mem_fault
