@@ -52,7 +52,7 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_NR_MEMSLOTS:
 		return VM_SLOTS;
 	default:
-		return 0;
+		return vcpu_check_extension(cap);
 	}
 }
 

@@ -3,10 +3,16 @@
  * Model-specific registers that are intercepted.  An allow-list: what has no
  * case here is #GP for the guest and an unknown index for user space.
  */
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <asm/msr.h>
 #include "../core/x86.h"
-#include "vcpu.h"
+#include "calls.h"
+#include "clock.h"
 
+#define LIST_MAX	  256
 #define MTRR_DEFTYPE_BITS 0xcffULL
 
 static bool
@@ -59,7 +65,7 @@ msr_read(struct vcpu *v, u32 msr, u64 *val, bool host)
 		return lapic_msr_read(&v->lapic, msr, val) ? 1 : 0;
 	switch (msr) {
 	case X86_MSR_TSC:
-		*val = rdtsc() + v->hv->tsc_offset;
+		*val = clock_guest_tsc(v, rdtsc());
 		return 0;
 	case X86_MSR_APIC_BASE:
 		*val = v->lapic.base_msr;
@@ -95,7 +101,7 @@ msr_write(struct vcpu *v, u32 msr, u64 val, bool host)
 		return lapic_msr_write(&v->lapic, msr, val) ? 1 : 0;
 	switch (msr) {
 	case X86_MSR_TSC:
-		hv->tsc(v->hv, val - rdtsc());
+		clock_sync_tsc(v, val);
 		return 0;
 	case X86_MSR_APIC_BASE:
 		/* The page stays where firmware finds it. */
@@ -122,4 +128,47 @@ msr_write(struct vcpu *v, u32 msr, u64 val, bool host)
 	default:
 		return 1;
 	}
+}
+
+/* KVM's result: how many were done before one was refused. */
+static long
+list(struct vcpu *v, unsigned long arg, bool write)
+{
+	struct kvm_msrs __user *p = (void __user *)arg;
+	struct kvm_msr_entry *e;
+	struct kvm_msrs head;
+	long done;
+
+	if (copy_from_user(&head, p, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs > LIST_MAX)
+		return -E2BIG;
+	e = vmemdup_user(p->entries, array_size(head.nmsrs, sizeof(*e)));
+	if (IS_ERR(e))
+		return PTR_ERR(e);
+	for (done = 0; done < head.nmsrs; done++) {
+		u64 val = e[done].data;
+
+		if (write ? msr_write(v, e[done].index, val, true)
+			  : msr_read(v, e[done].index, &val, true))
+			break;
+		e[done].data = val;
+	}
+	if (!write && copy_to_user(p->entries, e, done * sizeof(*e)))
+		done = -EFAULT;
+	kvfree(e);
+	vcpu_attend(v);
+	return done;
+}
+
+long
+msr_get_list(struct vcpu *v, unsigned long arg)
+{
+	return list(v, arg, false);
+}
+
+long
+msr_set_list(struct vcpu *v, unsigned long arg)
+{
+	return list(v, arg, true);
 }

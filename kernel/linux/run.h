@@ -2,6 +2,7 @@
 #ifndef LINUX_RUN_H
 #define LINUX_RUN_H
 
+#include "../core/insn.h"
 #include "vcpu.h"
 
 enum next {
@@ -13,5 +14,11 @@ enum next {
 /* exits.c */
 enum next exits_serve(struct vcpu *, enum hv_exit);
 void exits_complete(struct vcpu *); /* user space answered an IN */
+/* The instruction at RIP; false: not one of those that exit. */
+bool exits_measure(struct vcpu *, struct insn *);
+bool exits_skip(struct vcpu *); /* past it; false: it is executed again */
+
+/* run.c: INIT and SIPI that came meanwhile take effect. */
+void run_accept_init(struct vcpu *);
 
 #endif

@@ -10,6 +10,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "clock.h"
 #include "dev.h"
 #include "ioeventfd.h"
 #include "routing.h"
@@ -30,6 +31,7 @@ vm_new(void)
 	mutex_init(&vm->slots_lock);
 	irqfd_init(vm);
 	spin_lock_init(&vm->mmu_lock);
+	clock_vm_init(vm);
 	err = dev_enable();
 	if (err)
 		goto free_vm;
@@ -159,7 +161,7 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		mutex_unlock(&vm->lock);
 		return r;
 	default:
-		return -ENOTTY;
+		return clock_vm_ioctl(vm, cmd, arg);
 	}
 }
 

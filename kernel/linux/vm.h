@@ -43,12 +43,28 @@ struct slots {
 	struct slot s[VM_SLOTS]; /* ascending by gpa, disjoint */
 };
 
+/* See clock.c; `lock' guards all of it but khz. */
+struct vm_clock {
+	spinlock_t lock;
+	u32 khz; /* (m) of the TSC of new vCPUs */
+	u64 base_ns; /* to be added to the host's clock */
+	u64 ns, tsc; /* one reading of the host's clock and TSC */
+	unsigned resumes;
+	/* The last TSC that user space set, when, and with what offset. */
+	u32 tsc_khz;
+	u64 tsc_value, tsc_ns, tsc_offset;
+};
+
 struct vm {
 	refcount_t refs; /* the VM's file and each vCPU's */
 	struct mm_struct *mm; /* (c) whose addresses the slots hold */
 	struct mutex lock;
 	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */
 	unsigned nvcpus; /* (m), grows only, after vcpu[] */
+	bool payloads; /* (m) user space knows of events' payloads */
+	bool triple_faults; /* (m) and of triple faults as events */
+	bool id32; /* (m) KVM_SET_LAPIC has 32-bit IDs (x2APIC) */
+	struct vm_clock clock;
 	bool split; /* (m) local APICs here, the rest in user space */
 	u32 pins; /* (m) of user space's IOAPIC, before split */
 
