@@ -5,68 +5,22 @@
  * Invariants
  *  1. RIP moves past an instruction only when it was carried out; one that
  *     cannot be measured (its bytes are gone meanwhile) is executed again.
- *  2. Without an emulator an access to what is no memory ends KVM_RUN with
- *     KVM_INTERNAL_ERROR_EMULATION: nothing is guessed.
+ *  2. What cannot be emulated ends KVM_RUN with an internal error: nothing is
+ *     guessed.
  */
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <asm/fpu/xcr.h>
 #include <uapi/linux/kvm_para.h>
 #include "../core/insn.h"
-#include "../core/walk.h"
 #include "../core/x86.h"
 #include "cpuid.h"
-#include "ioeventfd.h"
-#include "run.h"
+#include "debug.h"
+#include "linear.h"
+#include "mmio.h"
 
-static int
-walk_read(void *arg, struct gpa gpa, void *buf, unsigned size)
-{
-	return mem_read(arg, gpa, buf, size);
-}
-
-static int
-walk_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
-{
-	return mem_cmpxchg(arg, gpa, old, new, size);
-}
-
-static const struct walk_ops walk_ops = {
-	.read = walk_read,
-	.cmpxchg = walk_cmpxchg,
-};
-
-/* Bytes at RIP, up to the end of the next page; how many. */
-static unsigned
-fetch(struct vcpu *v, u8 *buf)
-{
-	struct gcpu *c = vcpu_state(v);
-	unsigned got = 0, n;
-	struct walk_env env;
-	struct walk_result res;
-	struct gva va;
-	u32 error;
-
-	env = (struct walk_env){ c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
-		c->pkru, c->maxphyaddr };
-	va.v = c->rip;
-	if (!(c->efer & X86_EFER_LMA) || !(c->seg[SEG_CS].attr & SEG_L))
-		va.v = (u32)(c->rip + c->seg[SEG_CS].base);
-	while (got < INSN_MAX) {
-		n = min_t(u64, INSN_MAX - got, 4096 - (va.v & 4095));
-		if (walk(&env, &walk_ops, v->vm, va,
-			WALK_FETCH | WALK_PROBE | (c->cpl == 3 ? WALK_USER : 0),
-			&res, &error) ||
-		    mem_read(v->vm, res.gpa, buf + got, n))
-			break;
-		got += n;
-		va.v += n;
-	}
-	return got;
-}
-
-static bool
-measure(struct vcpu *v, struct insn *in)
+bool
+exits_measure(struct vcpu *v, struct insn *in)
 {
 	struct gcpu *c = vcpu_state(v);
 	u8 buf[INSN_MAX];
@@ -74,13 +28,13 @@ measure(struct vcpu *v, struct insn *in)
 
 	cpu_need(c, CPU_SEGS | CPU_CRS);
 	bits = cpu_mode_bits(c);
-	return insn_decode(buf, fetch(v, buf), bits, in) == 0 &&
+	return insn_decode(buf, linear_fetch(v, buf), bits, in) == 0 &&
 	    in->what != INSN_OTHER;
 }
 
 /* Past the instruction; false: it is executed again. */
-static bool
-skip(struct vcpu *v)
+bool
+exits_skip(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	struct insn in;
@@ -88,13 +42,13 @@ skip(struct vcpu *v)
 	if (v->hv->info.next_rip != 0) {
 		c->rip = v->hv->info.next_rip;
 	} else {
-		if (!measure(v, &in))
+		if (!exits_measure(v, &in))
 			return false;
 		c->rip += in.len;
 		if (cpu_mode_bits(c) != 64)
 			c->rip = (u32)c->rip;
 	}
-	v->hv->intr_shadow = false;
+	emulate_done(v, false);
 	return true;
 }
 
@@ -114,17 +68,31 @@ internal_error(struct vcpu *v, u32 suberror)
 	return NEXT_USER;
 }
 
+void
+exits_cpuid(struct vcpu *v, u32 *a, u32 *b, u32 *c, u32 *d)
+{
+	struct gcpu *cpu = vcpu_state(v);
+	u32 r[4];
+
+	cpu_need(cpu, CPU_CRS);
+	cpuid_answer(v->cpuid, v->ncpuid, cpu, *a, *c, r);
+	*a = r[LEAF_EAX];
+	*b = r[LEAF_EBX];
+	*c = r[LEAF_ECX];
+	*d = r[LEAF_EDX];
+}
+
 static enum next
 serve_cpuid(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	u32 r[4];
 
-	if (!skip(v))
+	if (!exits_skip(v))
 		return NEXT_ENTER;
-	cpu_need(c, CPU_CRS);
-	cpuid_answer(
-	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
+	r[LEAF_EAX] = (u32)c->gpr[R_RAX];
+	r[LEAF_ECX] = (u32)c->gpr[R_RCX];
+	exits_cpuid(v, &r[LEAF_EAX], &r[LEAF_EBX], &r[LEAF_ECX], &r[LEAF_EDX]);
 	c->gpr[R_RAX] = r[LEAF_EAX];
 	c->gpr[R_RBX] = r[LEAF_EBX];
 	c->gpr[R_RCX] = r[LEAF_ECX];
@@ -140,7 +108,7 @@ serve_rdmsr(struct vcpu *v)
 
 	if (msr_read(v, (u32)c->gpr[R_RCX], &val, false))
 		return gp(v);
-	if (skip(v)) {
+	if (exits_skip(v)) {
 		c->gpr[R_RAX] = (u32)val;
 		c->gpr[R_RDX] = val >> 32;
 	}
@@ -153,7 +121,7 @@ serve_wrmsr(struct vcpu *v)
 	struct gcpu *c = vcpu_state(v);
 	u64 rip = c->rip;
 
-	if (!skip(v))
+	if (!exits_skip(v))
 		return NEXT_ENTER;
 	if (msr_write(v, (u32)c->gpr[R_RCX],
 		(u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32, false)) {
@@ -166,66 +134,37 @@ serve_wrmsr(struct vcpu *v)
 static enum next
 serve_hlt(struct vcpu *v)
 {
-	if (skip(v))
-		v->mp_state = KVM_MP_STATE_HALTED;
+	if (!exits_skip(v))
+		return NEXT_ENTER;
+	if (!v->vm->split) {
+		v->run->exit_reason = KVM_EXIT_HLT;
+		return NEXT_USER;
+	}
+	v->mp_state = KVM_MP_STATE_HALTED;
 	return NEXT_ENTER;
 }
 
-static u8 *
-pio_data(struct vcpu *v)
-{
-	return (u8 *)v->run + PAGE_SIZE;
-}
-
-void
+enum next
 exits_complete(struct vcpu *v)
 {
-	struct gcpu *c = vcpu_state(v);
-	u64 val = 0;
+	int kind = v->pending.kind;
 
-	v->in.pending = false;
-	memcpy(&val, pio_data(v), v->in.size);
-	if (v->in.size == 4)
-		c->gpr[R_RAX] = 0;
-	memcpy(&c->gpr[R_RAX], &val, v->in.size);
-	c->rip = v->in.next_rip;
-}
-
-static enum next
-serve_io(struct vcpu *v)
-{
-	struct gcpu *c = vcpu_state(v);
-	const struct hv_info *i = &v->hv->info;
-	struct kvm_run *run = v->run;
-
-	if (i->io.string)
-		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
-	if (!i->io.in &&
-	    ioeventfd_write(v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX],
-		i->io.size)) {
-		v->hv->intr_shadow = false;
-		c->rip = i->next_rip;
+	v->pending.kind = PENDING_NONE;
+	if (v->pending.rip != vcpu_state(v)->rip)
 		return NEXT_ENTER;
-	}
-	run->exit_reason = KVM_EXIT_IO;
-	run->io.direction = i->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-	run->io.size = i->io.size;
-	run->io.port = i->io.port;
-	run->io.count = 1;
-	run->io.data_offset = PAGE_SIZE;
-	v->hv->intr_shadow = false;
-	if (i->io.in) {
-		v->in.pending = true;
-		v->in.size = i->io.size;
-		v->in.next_rip = i->next_rip;
-		return NEXT_USER;
-	}
-	memcpy(pio_data(v), &c->gpr[R_RAX], i->io.size);
-	c->rip = i->next_rip;
-	return NEXT_USER;
+	if (kind == PENDING_EMUL)
+		return emulate_complete(v);
+	if (kind == PENDING_LOAD)
+		return mmio_complete(v);
+	v->pending.kind = kind;
+	pio_complete(v);
+	return NEXT_ENTER;
 }
 
-/* MOV to CR4, as the intercepts are: what OSXSAVE and the valid bits need. */
+/*
+ * MOV to CR4, for what OSXSAVE and the valid bits need; MOV to CR8, while an
+ * interrupt waits for the TPR to fall.
+ */
 static enum next
 serve_cr(struct vcpu *v)
 {
@@ -233,19 +172,27 @@ serve_cr(struct vcpu *v)
 	struct insn in;
 	u64 val;
 
-	if (!measure(v, &in) || in.what != INSN_MOV_CR || !in.write ||
-	    in.n != 4)
+	if (!exits_measure(v, &in) || in.what != INSN_MOV_CR || !in.write)
 		return NEXT_ENTER;
 	val = c->gpr[in.reg];
 	if (cpu_mode_bits(c) != 64)
 		val = (u32)val;
+	if (in.n == 8) {
+		if (val > 15)
+			return gp(v);
+		if (exits_skip(v))
+			vcpu_set_cr8(v, val);
+		return NEXT_ENTER;
+	}
+	if (in.n != 4)
+		return NEXT_ENTER;
 	if (!cpu_cr4_allowed(c, val))
 		return gp(v);
 	c->cr4 = val;
 	cpu_dirty(c, CPU_CRS);
 	hv->flush_tlb(v->hv);
 	c->rip += in.len;
-	v->hv->intr_shadow = false;
+	emulate_done(v, false);
 	return NEXT_ENTER;
 }
 
@@ -257,10 +204,9 @@ serve_xsetbv(struct vcpu *v)
 	u64 val = (u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32;
 
 	cpu_need(c, CPU_SEGS);
-	if (c->cpl != 0 || (u32)c->gpr[R_RCX] != 0 || !(val & 1) ||
-	    (val & ~c->xcr0_valid) || (val & 6) == 4)
+	if (c->cpl != 0 || (u32)c->gpr[R_RCX] != 0 || !cpu_xcr0_allowed(c, val))
 		return gp(v);
-	if (skip(v))
+	if (exits_skip(v))
 		c->xcr0 = val;
 	return NEXT_ENTER;
 }
@@ -276,7 +222,10 @@ serve_npf(struct vcpu *v)
 	case MEM_MAPPED:
 		return NEXT_ENTER;
 	case MEM_NONE:
-		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+		if (v->hv->cut.type != EVENT_NONE)
+			return internal_error(
+			    v, KVM_INTERNAL_ERROR_DELIVERY_EV);
+		return mmio_fault(v);
 	case MEM_ERROR:
 		return NEXT_ERROR;
 	}
@@ -287,13 +236,10 @@ static enum next
 serve_exception(struct vcpu *v)
 {
 	switch (v->hv->info.vector) {
-	case X86_MC:
-		/* The host's: deliver it where the host expects it. */
-		asm volatile("int $18");
-		return NEXT_ENTER;
 	case X86_DB:
-		event_raise(&v->event, X86_DB, false, 0);
-		return NEXT_ENTER;
+		return debug_db(v);
+	case X86_BP:
+		return debug_bp(v);
 	case X86_AC:
 		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
@@ -305,7 +251,7 @@ serve_exception(struct vcpu *v)
 static enum next
 serve_hypercall(struct vcpu *v)
 {
-	if (skip(v))
+	if (exits_skip(v))
 		vcpu_state(v)->gpr[R_RAX] = (u64)-KVM_ENOSYS;
 	return NEXT_ENTER;
 }
@@ -315,7 +261,6 @@ serve(struct vcpu *v, enum hv_exit why)
 {
 	switch (why) {
 	case HV_INTR:
-	case HV_DR:
 	case HV_WINDOW_INTR:
 	case HV_INVLPG:
 		return NEXT_ENTER;
@@ -331,31 +276,34 @@ serve(struct vcpu *v, enum hv_exit why)
 	case HV_HLT:
 		return serve_hlt(v);
 	case HV_IO:
-		return serve_io(v);
+		return pio_serve(v);
 	case HV_NPF:
 		return serve_npf(v);
 	case HV_EXCEPTION:
 		return serve_exception(v);
 	case HV_HYPERCALL:
 		return serve_hypercall(v);
+	case HV_DR:
+		return debug_mov_dr(v);
 	case HV_CR:
 		return serve_cr(v);
 	case HV_XSETBV:
 		return serve_xsetbv(v);
 	case HV_WBINVD:
-		skip(v);
+		exits_skip(v);
 		return NEXT_ENTER;
 	case HV_PAUSE:
-		skip(v);
-		yield();
+		exits_skip(v);
+		vcpu_spins(v);
 		return NEXT_ENTER;
 	case HV_RDPMC:
 		return gp(v);
 	case HV_UD:
 		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
-	case HV_TASK:
 	case HV_EMULATE:
+		return emulate(v, NULL, 0);
+	case HV_TASK:
 		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
 	case HV_SHUTDOWN:
 		v->run->exit_reason = KVM_EXIT_SHUTDOWN;

@@ -92,7 +92,7 @@ run_accept_init(struct vcpu *v)
 		hv->vcpu_reset(v->hv, true);
 		lapic_reset(&v->lapic, true);
 		event_reset(&v->event);
-		v->in.pending = false;
+		v->pending.kind = PENDING_NONE;
 		v->mp_state = v->id == 0 ? KVM_MP_STATE_RUNNABLE
 					 : KVM_MP_STATE_INIT_RECEIVED;
 	}
@@ -247,6 +247,10 @@ loop(struct vcpu *v)
 {
 	enum next next = NEXT_ENTER;
 
+	if (v->pending.kind != PENDING_NONE)
+		next = exits_complete(v);
+	if (next == NEXT_ENTER && READ_ONCE(v->run->immediate_exit))
+		return -EINTR;
 	while (next == NEXT_ENTER) {
 		if (READ_ONCE(v->requests))
 			serve_requests(v);
@@ -354,10 +358,8 @@ vcpu_run(struct vcpu *v)
 		goto out;
 	if (!v->vm->split)
 		vcpu_set_cr8(v, READ_ONCE(v->run->cr8));
-	if (v->in.pending)
-		exits_complete(v);
 	vcpu_attend(v);
-	r = READ_ONCE(v->run->immediate_exit) ? -EINTR : run_loaded(v);
+	r = run_loaded(v);
 	publish(v);
 out:
 	if (v->sigset_active)
