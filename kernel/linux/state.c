@@ -50,8 +50,8 @@ state_set_regs(struct vcpu *v, void *buf)
 	regs_order(r, reg);
 	for (i = 0; i < CPU_NREGS; i++)
 		c->gpr[i] = *reg[i];
-	c->rip = r.rip;
-	c->rflags = (r.rflags & 0x3f7fd5) | X86_RFLAGS_ONE;
+	c->rip = r->rip;
+	c->rflags = (r->rflags & RFLAGS_DEFINED) | X86_RFLAGS_ONE;
 	v->event.exception.type = EVENT_NONE;
 	vcpu_attend(v);
 	return 0;

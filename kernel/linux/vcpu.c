@@ -112,6 +112,7 @@ vcpu_load(struct vcpu *v, int cpu)
 {
 	clock_load(v, v->cpu != cpu);
 	WRITE_ONCE(v->cpu, cpu);
+	compat_ibpb_before_user();
 	hv->load(v->hv);
 }
 
