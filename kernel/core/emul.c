@@ -141,7 +141,6 @@ enum emul_result
 emul_put(struct emul *e, unsigned arg, u64 v)
 {
 	const struct decoded *in = &e->in;
-	struct emul_write *w;
 
 	if (arg == A_REG || arg == A_OPREG || arg == A_ACC ||
 	    (arg == A_RM && !in->mem)) {
@@ -155,11 +154,8 @@ emul_put(struct emul *e, unsigned arg, u64 v)
 	}
 	TRY(emul_write(e, operand_of(e, arg), &v, in->size));
 	/* APM vol. 3 "Lock Prefix": XCHG implies it. */
-	if (in->lock || in->op == OP_XCHG) {
-		w = &e->writes[e->nwrites - 1];
-		w->lock = true;
-		memcpy(w->old, &e->old, sizeof(e->old));
-	}
+	if (in->lock || in->op == OP_XCHG)
+		emul_lock_write(e, &e->old);
 	return EMUL_DONE;
 }
 

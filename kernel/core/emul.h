@@ -82,7 +82,7 @@ struct emul_ops {
 struct emul_write {
 	struct gva va;
 	struct gpa gpa[2]; /* of the bytes in the first and in the next page */
-	u8 access, len;
+	u8 len;
 	u8 split; /* bytes in the first page */
 	bool lock; /* compare-exchange against old */
 	u8 data[32], old[16];

@@ -112,8 +112,9 @@ emul_probe(struct emul *, struct emul_ref, unsigned, bool write);
 /* Memory at a linear address; access is WALK_IMPLICIT for tables. */
 enum emul_result
 emul_read_linear(struct emul *, struct gva, unsigned access, void *, unsigned);
-struct emul_write *
+enum emul_result
 emul_queue(struct emul *, struct gva, unsigned access, const void *, unsigned);
+void emul_lock_write(struct emul *, const void *old);
 enum emul_result emul_commit_writes(struct emul *);
 enum emul_result emul_fetch(struct emul *);
 bool emul_canonical(const struct emul *, u64);

@@ -86,6 +86,8 @@ emul_linear(struct emul *e, struct emul_ref ref, unsigned len, bool write,
 
 	if (e->in.bits == 64) {
 		v = ref.off;
+		if (!emul_canonical(e, v))
+			return refuse(e, ref.seg);
 		if (ref.seg == SEG_FS || ref.seg == SEG_GS)
 			v += s->base;
 		if (!emul_canonical(e, v) || !emul_canonical(e, v + len - 1))
@@ -214,18 +216,30 @@ emul_probe(struct emul *e, struct emul_ref ref, unsigned len, bool write)
 	return translate(e, va, access, &gpa, &left);
 }
 
-struct emul_write *
+/* The pages are looked up now: what can fault does so in program order. */
+enum emul_result
 emul_queue(struct emul *e, struct gva va, unsigned access, const void *data,
     unsigned len)
 {
-	struct emul_write *w = &e->writes[e->nwrites++];
+	struct emul_write *w = &e->writes[e->nwrites];
+	struct gva next;
+	u64 left;
 
+	access |= WALK_WRITE;
+	TRY(translate(e, va, access, &w->gpa[0], &left));
+	w->split = (u8)min_u(left, len);
+	if (w->split < len) {
+		next.v = va.v + w->split;
+		if (e->in.bits != 64)
+			next.v = (u32)next.v;
+		TRY(translate(e, next, access, &w->gpa[1], &left));
+	}
 	w->va = va;
-	w->access = (u8)(access | WALK_WRITE);
 	w->len = (u8)len;
 	w->lock = false;
 	memcpy(w->data, data, len);
-	return w;
+	e->nwrites++;
+	return EMUL_DONE;
 }
 
 enum emul_result
@@ -234,24 +248,17 @@ emul_write(struct emul *e, struct emul_ref ref, const void *data, unsigned len)
 	struct gva va;
 
 	TRY(emul_linear(e, ref, len, true, &va));
-	emul_queue(e, va, 0, data, len);
-	return EMUL_DONE;
+	return emul_queue(e, va, 0, data, len);
 }
 
-static enum emul_result
-prepare_write(struct emul *e, struct emul_write *w)
+/* The last queued write is a compare-exchange against these bytes. */
+void
+emul_lock_write(struct emul *e, const void *old)
 {
-	struct gva next;
-	u64 left;
+	struct emul_write *w = &e->writes[e->nwrites - 1];
 
-	TRY(translate(e, w->va, w->access, &w->gpa[0], &left));
-	w->split = (u8)min_u(left, w->len);
-	if (w->split == w->len)
-		return EMUL_DONE;
-	next.v = w->va.v + w->split;
-	if (e->in.bits != 64)
-		next.v = (u32)next.v;
-	return translate(e, next, w->access, &w->gpa[1], &left);
+	w->lock = true;
+	memcpy(w->old, old, w->len);
 }
 
 /*
@@ -303,15 +310,10 @@ carry_out(struct emul *e, const struct emul_write *w)
 	return EMUL_DONE;
 }
 
-/* Nothing is written unless everything can be. */
 enum emul_result
 emul_commit_writes(struct emul *e)
 {
-	unsigned i;
-
 	if (!e->committing) {
-		for (i = 0; i < e->nwrites; i++)
-			TRY(prepare_write(e, &e->writes[i]));
 		e->committing = true;
 		e->write_at = e->write_off = 0;
 	}

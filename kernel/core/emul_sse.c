@@ -21,18 +21,22 @@ check_enabled(struct emul *e)
 	return EMUL_DONE;
 }
 
-/* The memory operand: MOVAPS and others insist on alignment. */
+/* The memory operand: MOVAPS and others insist on alignment, and do so before
+ * the segment is looked at. */
 static enum emul_result
-vector_operand(struct emul *e, bool write, struct emul_ref *ref)
+vector_operand(struct emul *e, struct emul_ref *ref)
 {
-	struct gva va;
+	u64 va;
 
 	*ref = emul_operand(e);
-	ref->align = e->in.valign ? 1 : 0;
+	ref->align = e->in.vbytes == 32 ? 16 : 0;
 	if (!e->in.valign)
 		return EMUL_DONE;
-	TRY(emul_linear(e, *ref, e->in.vbytes, write, &va));
-	if (va.v & (e->in.vbytes - 1))
+	ref->align = 1;
+	va = ref->off;
+	if (e->in.bits != 64 || ref->seg == SEG_FS || ref->seg == SEG_GS)
+		va += emul_seg(e, ref->seg)->base;
+	if (va & (e->in.vbytes - 1U))
 		return emul_fault(e, X86_GP, 0);
 	return EMUL_DONE;
 }
@@ -51,7 +55,7 @@ source(struct emul *e, u8 *v)
 	struct emul_ref ref;
 
 	if (e->in.mem) {
-		TRY(vector_operand(e, false, &ref));
+		TRY(vector_operand(e, &ref));
 		return emul_read(e, ref, v, e->in.vbytes);
 	}
 	if (e->in.vgpr)
@@ -115,6 +119,6 @@ emul_vstore(struct emul *e)
 	e->ops->xmm_get(e, in->reg, v, in->vlen);
 	if (!in->mem)
 		return store_register(e, v);
-	TRY(vector_operand(e, true, &ref));
+	TRY(vector_operand(e, &ref));
 	return emul_write(e, ref, v + (in->vec == V_HIGH ? 8 : 0), in->vbytes);
 }

@@ -88,8 +88,9 @@ emul_cmps(struct emul *e)
 
 	if (is_empty(e))
 		return EMUL_DONE;
-	TRY(emul_read(e, source(e), &a, e->in.size));
+	/* In the order of AMD's CPUs, which shows when both fault. */
 	TRY(emul_read(e, destination(e), &b, e->in.size));
+	TRY(emul_read(e, source(e), &a, e->in.size));
 	emul_compare(e, a, b);
 	step(e, R_RSI, e->in.size);
 	step(e, R_RDI, e->in.size);
@@ -209,12 +210,11 @@ emul_ins(struct emul *e)
 	u16 port = port_of(e, A_DX);
 	u64 v = 0;
 
+	TRY(check_port(e, port, size)); /* even of no access */
 	if (is_empty(e))
 		return EMUL_DONE;
-	TRY(check_port(e, port, size));
-	TRY(emul_probe(e, destination(e), size, true));
-	TRY(emul_access(e, EMUL_PORT, port, &v, size, false));
 	TRY(emul_write(e, destination(e), &v, size));
+	TRY(emul_access(e, EMUL_PORT, port, e->writes[0].data, size, false));
 	step(e, R_RDI, size);
 	return finish(e);
 }
@@ -226,9 +226,9 @@ emul_outs(struct emul *e)
 	u16 port = port_of(e, A_DX);
 	u64 v = 0;
 
+	TRY(check_port(e, port, size)); /* even of no access */
 	if (is_empty(e))
 		return EMUL_DONE;
-	TRY(check_port(e, port, size));
 	TRY(emul_read(e, source(e), &v, size));
 	TRY(emul_access(e, EMUL_PORT, port, &v, size, true));
 	step(e, R_RSI, size);

@@ -102,8 +102,6 @@ emul_mov_cr(struct emul *e)
 	unsigned n = e->in.reg | (e->in.lock ? 8U : 0);
 	unsigned size = e->in.bits == 64 ? 8 : 4;
 
-	if (n != 0 && n != 2 && n != 3 && n != 4 && n != 8)
-		return emul_ud(e);
 	if (e->in.dst == A_NONE)
 		return set_cr(e, n, emul_reg(e, e->in.rm, size));
 	emul_set_reg(e, e->in.rm, size, read_cr(e->cpu, n));
@@ -121,8 +119,6 @@ check_dr(struct emul *e, unsigned *n)
 {
 	struct gcpu *c = e->cpu;
 
-	if (*n > 7)
-		return emul_ud(e);
 	if (*n == 4 || *n == 5) {
 		if (c->cr4 & X86_CR4_DE)
 			return emul_ud(e);
