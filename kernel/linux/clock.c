@@ -6,20 +6,16 @@
  *
  * Invariants
  *  1. guest TSC = host TSC * ratio + offset, everywhere.
- *  2. On a host whose TSCs are in step all vCPUs' pages are made of one
- *     reading of the host's clock (struct vm_clock), so that no two of them
- *     disagree; they say so with PVCLOCK_TSC_STABLE_BIT.
- *  3. A page's version is odd while it is written, and only its own vCPU's
- *     thread writes it.
+ *  2. On a host whose TSCs are in step all vCPUs' pages say the same line
+ *     (core/pvclock.h), and that they do.
+ *  3. Only the vCPU's own thread writes its page.
  */
 #include <linux/kvm.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/uaccess.h>
 #include <asm/msr.h>
-#include <asm/pvclock-abi.h>
 #include <asm/tsc.h>
-#include <uapi/asm/kvm_para.h>
 #include "calls.h"
 #include "clock.h"
 
@@ -29,7 +25,7 @@
 #define VALID \
 	(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
 
-/* Host TSC lost in all suspends: added to guests' offsets at their next load. */
+/* Host TSC lost in suspends: added to guests' offsets at their next load. */
 static u64 tsc_lost;
 static unsigned resumes;
 
@@ -58,29 +54,19 @@ set_offset(struct vcpu *v, u64 offset)
 	vcpu_request(v, REQ_CLOCK);
 }
 
-/*
- * A VMM sets each vCPU's counter in turn, to values that were the same when
- * it computed or saved them.  What is within a second of the last one set,
- * continued, means that one (as KVM has it, which VMMs rely on).
- */
+/* pvclock_sync() knows one rate: two vCPUs of different ones are not in step. */
 void
 clock_sync_tsc(struct vcpu *v, u64 val)
 {
 	struct vm_clock *k = &v->vm->clock;
-	u64 now = ktime_get_boottime_ns(), tsc = rdtsc(), expected, off;
+	u64 now = scale(rdtsc(), v->hv->tsc_ratio), off;
+	bool matched;
 
 	spin_lock(&k->lock);
-	expected = k->tsc_value +
-	    mul_u64_u64_div_u64(now - k->tsc_ns, v->tsc_khz, 1000000);
-	off = val > expected ? val - expected : expected - val;
-	if (k->tsc_khz != v->tsc_khz ||
-	    (val != 0 && off > v->tsc_khz * 1000ULL)) {
-		k->tsc_khz = v->tsc_khz;
-		k->tsc_ns = now;
-		k->tsc_value = val;
-		k->tsc_offset = val - scale(tsc, v->hv->tsc_ratio);
-	}
-	off = k->tsc_offset;
+	if (k->sync_khz != v->tsc_khz)
+		k->sync.any = false;
+	k->sync_khz = v->tsc_khz;
+	off = pvclock_sync(&k->sync, val, now, v->tsc_khz * 1000ULL, &matched);
 	spin_unlock(&k->lock);
 	v->tsc_lost = READ_ONCE(tsc_lost);
 	set_offset(v, off);
@@ -99,7 +85,10 @@ clock_vm_init(struct vm *vm)
 
 	spin_lock_init(&k->lock);
 	k->khz = tsc_khz;
-	k->base_ns = -ktime_get_boottime_ns();
+	k->line.host = pvclock_scale(tsc_khz * 1000ULL);
+	k->resumes = READ_ONCE(resumes);
+	k->boot_offset = -ktime_get_boottime_ns();
+	pvclock_set(&k->line, rdtsc(), 0);
 }
 
 void
@@ -150,26 +139,23 @@ clock_get_khz(struct vcpu *v, unsigned long arg)
 	return v->tsc_khz;
 }
 
-/* The VM's clock at the host's TSC, by the one reading of invariant 2. */
-static u64
-vm_ns(struct vm_clock *k, u64 tsc)
+/*
+ * The line, caller holds k->lock.  A suspend ends it, and where TSCs are not
+ * in step it is drawn anew at each use: by the host's clock, which never goes
+ * back.
+ */
+static struct pvclock_line *
+line(struct vm_clock *k)
 {
-	return k->ns + mul_u64_u64_div_u64(tsc - k->tsc, 1000000, tsc_khz);
-}
+	u64 tsc, ns, now = READ_ONCE(resumes);
 
-/* Caller holds k->lock.  A suspend makes the reading worthless. */
-static void
-read_host(struct vm_clock *k)
-{
-	unsigned long flags;
-
-	if (k->resumes == READ_ONCE(resumes) && k->tsc != 0)
-		return;
-	k->resumes = READ_ONCE(resumes);
-	local_irq_save(flags);
-	k->tsc = rdtsc();
-	k->ns = ktime_get_boottime_ns();
-	local_irq_restore(flags);
+	if (stable() && k->resumes == now)
+		return &k->line;
+	k->resumes = now;
+	tsc = rdtsc();
+	ns = ktime_get_boottime_ns();
+	pvclock_rebase(&k->line, tsc, ns + k->boot_offset);
+	return &k->line;
 }
 
 /* Nanoseconds since the VM began, at the host's TSC that is returned too. */
@@ -177,95 +163,56 @@ static u64
 read_clock(struct vm *vm, u64 *tsc)
 {
 	struct vm_clock *k = &vm->clock;
-	unsigned long flags;
 	u64 ns;
 
 	spin_lock(&k->lock);
-	if (stable()) {
-		read_host(k);
-		*tsc = rdtsc();
-		ns = vm_ns(k, *tsc);
-	} else {
-		local_irq_save(flags);
-		*tsc = rdtsc();
-		ns = ktime_get_boottime_ns();
-		local_irq_restore(flags);
-	}
-	ns += k->base_ns;
+	*tsc = rdtsc();
+	ns = pvclock_now(line(k), *tsc);
 	spin_unlock(&k->lock);
 	return ns;
 }
 
+struct page_at {
+	struct vm *vm;
+	u64 gpa;
+};
+
 static int
-write_guest(struct vm *vm, u64 gpa, const void *buf, unsigned len)
+write_page(void *arg, unsigned off, const void *buf, unsigned len)
 {
+	struct page_at *p = arg;
+	u64 gpa = p->gpa + off;
 	unsigned n = min_t(u64, len, PAGE_SIZE - (gpa & (PAGE_SIZE - 1)));
-	int err = mem_write(vm, (struct gpa){ gpa }, buf, n);
+	int err = mem_write(p->vm, (struct gpa){ gpa }, buf, n);
 
-	if (err || n == len)
-		return err;
-	return mem_write(
-	    vm, (struct gpa){ gpa + n }, (const u8 *)buf + n, len - n);
-}
-
-/* ns = (delta << shift) * mul >> 32, or >> -shift. */
-static void
-rate(u32 khz, u32 *mul, s8 *shift)
-{
-	u64 hz = khz * 1000ULL;
-
-	*shift = 0;
-	for (; hz > 2 * NSEC_PER_SEC; hz >>= 1)
-		--*shift;
-	for (; hz <= NSEC_PER_SEC; hz <<= 1)
-		++*shift;
-	*mul = (u32)div64_u64((u64)NSEC_PER_SEC << 32, hz);
-}
-
-static void
-fill(struct vcpu *v, struct pvclock_vcpu_time_info *p)
-{
-	struct vm_clock *k = &v->vm->clock;
-	u64 tsc;
-
-	if (stable()) {
-		spin_lock(&k->lock);
-		read_host(k);
-		tsc = k->tsc;
-		p->system_time = k->ns + k->base_ns;
-		spin_unlock(&k->lock);
-		p->flags = PVCLOCK_TSC_STABLE_BIT;
-	} else {
-		p->system_time = read_clock(v->vm, &tsc);
-	}
-	p->tsc_timestamp = clock_guest_tsc(v, tsc);
-	rate(v->tsc_khz, &p->tsc_to_system_mul, &p->tsc_shift);
-	if (v->clock_stopped)
-		p->flags |= PVCLOCK_GUEST_STOPPED;
-	v->clock_stopped = false;
+	if (!err && n < len)
+		err = mem_write(p->vm, (struct gpa){ gpa + n },
+		    (const u8 *)buf + n, len - n);
+	smp_wmb(); /* the version, then what it guards */
+	return err;
 }
 
 void
 clock_update(struct vcpu *v)
 {
-	struct pvclock_vcpu_time_info p = { 0 };
-	u64 at = v->clock_msr & ~ENABLED;
-	u32 version;
+	struct page_at at = { v->vm, v->clock_msr & ~ENABLED };
+	struct vm_clock *k = &v->vm->clock;
+	struct pvclock_line *l;
+	u8 flags = 0;
 
 	if (!(v->clock_msr & ENABLED))
 		return;
-	fill(v, &p);
-	/* The number goes on over re-registrations; odd: being written. */
-	v->clock_version += 2;
-	p.version = v->clock_version;
-	version = p.version - 1;
-	if (write_guest(v->vm, at, &version, sizeof(version)))
-		return;
-	smp_wmb();
-	write_guest(v->vm, at + sizeof(version), (u8 *)&p + sizeof(version),
-	    sizeof(p) - sizeof(version));
-	smp_wmb();
-	write_guest(v->vm, at, &p.version, sizeof(p.version));
+	if (stable())
+		flags |= PVCLOCK_TSC_STABLE;
+	if (v->clock_stopped)
+		flags |= PVCLOCK_GUEST_STOPPED;
+	v->clock_stopped = false;
+	spin_lock(&k->lock);
+	l = line(k);
+	pvclock_fill(&v->clock, l, clock_guest_tsc(v, l->host_tsc),
+	    pvclock_scale(v->tsc_khz * 1000ULL), flags);
+	spin_unlock(&k->lock);
+	pvclock_publish(&v->clock, write_page, &at);
 }
 
 int
@@ -280,23 +227,17 @@ clock_write_system(struct vcpu *v, u64 val)
 int
 clock_write_wall(struct vcpu *v, u64 val)
 {
-	struct pvclock_wall_clock w = { .version = 1 };
-	u64 ns, tsc;
+	struct page_at at = { v->vm, val };
+	struct pvclock_wall w = { 0 };
+	u64 tsc;
 
-	v->wall_msr = val;
-	if (!val)
+	if (val == 0)
 		return 0;
-	ns = ktime_get_real_ns() - read_clock(v->vm, &tsc);
-	if (write_guest(v->vm, val, &w.version, sizeof(w.version)))
+	if (mem_read(v->vm, (struct gpa){ val }, &w.version, 4))
 		return 0;
-	smp_wmb();
-	w.sec = (u32)div_u64(ns, NSEC_PER_SEC);
-	w.nsec = (u32)(ns - w.sec * NSEC_PER_SEC);
-	write_guest(v->vm, val + sizeof(w.version), &w.sec,
-	    sizeof(w) - sizeof(w.version));
-	smp_wmb();
-	w.version = 2;
-	write_guest(v->vm, val, &w.version, sizeof(w.version));
+	pvclock_fill_wall(
+	    &w, ktime_get_real_ns(), read_clock(v->vm, &tsc));
+	pvclock_publish_wall(&w, write_page, &at);
 	return 0;
 }
 
@@ -359,8 +300,9 @@ static long
 set_clock(struct vm *vm, void __user *arg)
 {
 	unsigned i, n = smp_load_acquire(&vm->nvcpus);
+	struct vm_clock *k = &vm->clock;
 	struct kvm_clock_data d;
-	u64 now, real, tsc;
+	u64 real;
 
 	if (copy_from_user(&d, arg, sizeof(d)))
 		return -EFAULT;
@@ -371,10 +313,10 @@ set_clock(struct vm *vm, void __user *arg)
 		if (real > d.realtime)
 			d.clock += real - d.realtime;
 	}
-	now = read_clock(vm, &tsc);
-	spin_lock(&vm->clock.lock);
-	vm->clock.base_ns += d.clock - now;
-	spin_unlock(&vm->clock.lock);
+	spin_lock(&k->lock);
+	pvclock_set(&k->line, rdtsc(), d.clock);
+	k->boot_offset = d.clock - ktime_get_boottime_ns();
+	spin_unlock(&k->lock);
 	for (i = 0; i < n; i++) {
 		vcpu_request(vm->vcpu[i], REQ_CLOCK);
 		vcpu_kick(vm->vcpu[i]);

@@ -82,6 +82,33 @@ vcpu_check_extension(unsigned long cap)
 	}
 }
 
+/* Of a VM, for all its vCPUs. */
+long
+vcpu_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	u64 x2 = KVM_X2APIC_API_USE_32BIT_IDS |
+	    KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+
+	if (cap->flags)
+		return -EINVAL;
+	switch (cap->cap) {
+	case KVM_CAP_EXCEPTION_PAYLOAD:
+		WRITE_ONCE(vm->payloads, cap->args[0] != 0);
+		return 0;
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+		WRITE_ONCE(vm->triple_faults, cap->args[0] != 0);
+		return 0;
+	case KVM_CAP_X2APIC_API:
+		if (cap->args[0] & ~x2)
+			return -EINVAL;
+		if (cap->args[0] & KVM_X2APIC_API_USE_32BIT_IDS)
+			WRITE_ONCE(vm->id32, true);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
 /* Waits until no CPU is in the guest with old translations. */
 void
 vcpu_flush_all(struct vm *vm)
@@ -215,6 +242,7 @@ make(struct vm *vm, u32 id)
 	v->vm = vm;
 	v->id = id;
 	event_reset(&v->event);
+	msr_reset(&v->msr);
 	mutex_init(&v->lock);
 	rcuwait_init(&v->wait);
 	preempt_notifier_init(&v->preempt, &preempt_ops);

@@ -17,6 +17,8 @@
 #include "../core/emul.h"
 #include "../core/lapic.h"
 #include "../core/mov.h"
+#include "../core/msr.h"
+#include "../core/pvclock.h"
 #include "../hv/hv.h"
 #include "vm.h"
 
@@ -91,12 +93,12 @@ struct vcpu {
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
 	bool sigset_active; /* (v) */
-	u64 mtrr_deftype; /* (v) */
+	struct msr_state msr; /* (v) */
 
 	u32 tsc_khz; /* (v) */
 	u64 tsc_lost; /* (v) of clock.c's, already added to the offset */
-	u64 clock_msr, wall_msr; /* (v) */
-	u32 clock_version; /* (v) */
+	struct pvclock_time clock; /* (v) kvm-clock's page as last written */
+	u64 clock_msr; /* (v) where it is, and whether */
 	bool clock_stopped; /* (v) of KVM_KVMCLOCK_CTRL */
 	unsigned spun_for; /* (v) index of the vCPU last yielded to */
 	struct pid __rcu *pid; /* of the thread that runs it */
@@ -144,6 +146,7 @@ void vcpu_set_thread(struct vcpu *);
 void vcpu_kick(struct vcpu *);
 void vcpu_spins(struct vcpu *); /* on a lock that another may hold */
 int vcpu_check_extension(unsigned long cap); /* of calls on vCPUs */
+long vcpu_enable_cap(struct vm *, const struct kvm_enable_cap *);
 
 /* run.c */
 int vcpu_run(struct vcpu *);
@@ -151,6 +154,7 @@ int vcpu_run(struct vcpu *);
 /* msr.c: 0, or 1 for #GP; host: user space asks. */
 int msr_read(struct vcpu *, u32 msr, u64 *, bool host);
 int msr_write(struct vcpu *, u32 msr, u64, bool host);
+long msr_dev_ioctl(unsigned cmd, unsigned long arg); /* of /dev/vmm */
 
 /* apic.c */
 void apic_init(struct vcpu *);

@@ -81,8 +81,9 @@ enable_cap(struct vm *vm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
-	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags ||
-	    cap.args[0] > ROUTING_MAX)
+	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP)
+		return vcpu_enable_cap(vm, &cap);
+	if (cap.flags || cap.args[0] > ROUTING_MAX)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	if (vm->split || vm->nvcpus) {

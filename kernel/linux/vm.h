@@ -20,6 +20,7 @@
 #include <linux/srcu.h>
 #include <linux/workqueue.h>
 #include "../core/npt.h"
+#include "../core/pvclock.h"
 
 #define VM_SLOTS 64
 #define VM_VCPUS 64
@@ -47,12 +48,11 @@ struct slots {
 struct vm_clock {
 	spinlock_t lock;
 	u32 khz; /* (m) of the TSC of new vCPUs */
-	u64 base_ns; /* to be added to the host's clock */
-	u64 ns, tsc; /* one reading of the host's clock and TSC */
-	unsigned resumes;
-	/* The last TSC that user space set, when, and with what offset. */
-	u32 tsc_khz;
-	u64 tsc_value, tsc_ns, tsc_offset;
+	struct pvclock_line line;
+	u64 boot_offset; /* to the host's clock, where the line ends */
+	unsigned resumes; /* of the host, when the line was drawn */
+	struct pvclock_sync sync; /* of the TSCs that user space sets */
+	u32 sync_khz;
 };
 
 struct vm {
