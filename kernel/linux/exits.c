@@ -251,8 +251,11 @@ serve_exception(struct vcpu *v)
 static enum next
 serve_hypercall(struct vcpu *v)
 {
+	struct gcpu *c = vcpu_state(v);
+
+	cpu_need(c, CPU_SEGS);
 	if (exits_skip(v))
-		vcpu_state(v)->gpr[R_RAX] = (u64)-KVM_ENOSYS;
+		c->gpr[R_RAX] = c->cpl ? (u64)-KVM_EPERM : (u64)-KVM_ENOSYS;
 	return NEXT_ENTER;
 }
 

@@ -90,7 +90,7 @@ run_accept_init(struct vcpu *v)
 {
 	if (test_and_clear_bit(REQ_INIT, &v->requests)) {
 		hv->vcpu_reset(v->hv, true);
-		lapic_reset(&v->lapic, true);
+		apic_reset(v);
 		event_reset(&v->event);
 		v->pending.kind = PENDING_NONE;
 		v->mp_state = v->id == 0 ? KVM_MP_STATE_RUNNABLE

@@ -158,6 +158,7 @@ long msr_dev_ioctl(unsigned cmd, unsigned long arg); /* of /dev/vmm */
 
 /* apic.c */
 void apic_init(struct vcpu *);
+void apic_reset(struct vcpu *); /* INIT */
 int apic_set_base(struct vcpu *, u64); /* user space's; 0 or -EINVAL */
 /* How many LAPICs took the message; -EPERM without split controllers. */
 int apic_message(struct vm *, u64 addr, u32 data);
