@@ -103,9 +103,12 @@ $(B)/regress/bench/guestio: regress/bench/guestio.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
-# The conformance tests of the KVM API, run in the lab.
+# The conformance tests of the KVM API, and what shares their guests.
 kapi_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard regress/kapi/*.c))
+kapi_LIB	= $(addprefix $(B)/regress/kapi/,check.o run.o vm.o)
 $(B)/regress/kapi/kapi: $(kapi_OBJ)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/regress/bench/exits: $(B)/regress/bench/exits.o $(kapi_LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
@@ -151,9 +154,10 @@ run: setup
 	@$(MAKE) --no-print-directory B=$(B) all
 	@B=$(B) regress/run.sh
 
-#: bench      against QEMU, in the lab
+#: bench      against QEMU and KVM, in the lab
 bench: setup
-	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio
+	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
+	    $(B)/regress/bench/exits
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

@@ -117,7 +117,7 @@ GUEST(64, movss,
 static void
 mov_ss_shadow(int dev)
 {
-	static const uint64_t rips[] = { 12, 15, 16 };
+	static const uint64_t rips[] = { 13, 16, 17 };
 	struct kvm_regs r;
 	struct vcpu v;
 	struct vm vm;
@@ -322,7 +322,7 @@ from_user(int dev)
 
 	guest(&vm, &v, dev, USER64, &idle);
 	for (i = 0; i < 2; i++) {
-		vcpu_mode(&v, modes[i]);
+		vcpu_mode_ltr(&v, modes[i]);
 		allow(&v);
 		interrupt(&v, 0x30);
 		run_trap(&v, &t);

@@ -268,7 +268,7 @@ user_rights(int dev)
 	run_to(&v, KVM_EXIT_IO);
 	EQ(v.run->io.port, 0x80);
 	/* A bitmap that allows 0x60 alone. */
-	vcpu_mode(&v, USER64);
+	vcpu_mode_ltr(&v, USER64);
 	memset(vm.mem + TSS + 0x68, 0xff, 0x40);
 	vm.mem[TSS + 0x68 + 0x60 / 8] = 0xfe;
 	sregs_get(&v, &s);

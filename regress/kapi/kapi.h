@@ -124,7 +124,8 @@ struct trap {
 	uint64_t rip, cs, flags;
 };
 
-/* main.c: the outcomes of a test. */
+/* check.c: the outcomes of a test. */
+#define SKIPPED 77
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
@@ -178,6 +179,7 @@ uint32_t vm_u32(const struct vm *, uint64_t gpa);
 uint64_t *vm_pte(const struct vm *, uint64_t gpa);
 void vcpu_open(struct vcpu *, struct vm *, unsigned id);
 void vcpu_mode(const struct vcpu *, enum mode);
+void vcpu_mode_ltr(struct vcpu *, enum mode);
 /* The whole of it: a vCPU in mode at the beginning of code. */
 void guest(struct vm *, struct vcpu *, int dev, enum mode,
     const struct guest *code);

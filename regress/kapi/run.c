@@ -104,9 +104,11 @@ unexpected(struct vcpu *v, const char *wanted)
 
 	if (at_port(v, TRAP)) {
 		read_trap(v, &t);
-		fail("vector %u, error %#llx at rip %#llx instead of %s",
+		fail("vector %u, error %#llx at %#llx:%#llx, flags %#llx "
+		     "instead of %s",
 		    t.vector, (unsigned long long)t.error,
-		    (unsigned long long)t.rip, wanted);
+		    (unsigned long long)t.cs, (unsigned long long)t.rip,
+		    (unsigned long long)t.flags, wanted);
 	}
 	regs_get(v, &regs);
 	if (r->exit_reason == KVM_EXIT_IO)

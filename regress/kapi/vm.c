@@ -340,6 +340,33 @@ vcpu_mode(const struct vcpu *v, enum mode mode)
 	regs_set(v, &r);
 }
 
+GUEST(64, load_tr, "mov $0x38, %eax\n\tltr %ax\n\t" END); /* 32 bit too */
+
+/*
+ * For what looks into the TSS in 32-bit mode or at its bitmap: the lab's
+ * emulated processor wants TR as its LTR leaves it, which is not busy.
+ */
+void
+vcpu_mode_ltr(struct vcpu *v, enum mode mode)
+{
+	struct kvm_segment tr;
+	struct kvm_sregs s;
+	struct kvm_regs r;
+
+	vcpu_mode(v, mode == USER64 || mode == LONG64 ? LONG64 : PAE32);
+	vm_load(v->vm, CODE2, &load_tr);
+	regs_get(v, &r);
+	r.rip = CODE2;
+	regs_set(v, &r);
+	run_done(v);
+	sregs_get(v, &s);
+	tr = s.tr;
+	vcpu_mode(v, mode);
+	sregs_get(v, &s);
+	s.tr = tr;
+	sregs_set(v, &s);
+}
+
 void
 guest(struct vm *vm, struct vcpu *v, int dev, enum mode mode,
     const struct guest *code)
