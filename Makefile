@@ -48,8 +48,8 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit config lint module lab lab-shell test run \
-	bench install clean
+.PHONY: help all setup check unit config lint module kapi lab lab-shell test \
+	run bench install clean
 .SECONDARY:
 
 help:
@@ -104,11 +104,15 @@ $(B)/regress/bench/guestio: regress/bench/guestio.c
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
 # The conformance tests of the KVM API, and what shares their guests.
-kapi_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard regress/kapi/*.c))
 kapi_LIB	= $(addprefix $(B)/regress/kapi/,check.o run.o vm.o)
+kapi_OBJ	= $(filter-out %/fuzz.o %/cycles.o,$(patsubst %.c,$(B)/%.o, \
+		    $(wildcard regress/kapi/*.c)))
+kapi_BIN	= $(addprefix $(B)/regress/kapi/,kapi fuzz cycles)
 $(B)/regress/kapi/kapi: $(kapi_OBJ)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/regress/kapi/fuzz: $(B)/regress/kapi/fuzz.o $(kapi_LIB)
+$(B)/regress/kapi/cycles: $(B)/regress/kapi/cycles.o $(kapi_LIB)
 $(B)/regress/bench/exits: $(B)/regress/bench/exits.o $(kapi_LIB)
+$(kapi_BIN) $(B)/regress/bench/exits:
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
@@ -128,6 +132,9 @@ lint:
 #: module     vmm.ko for each kernel whose headers `setup' installed
 module:
 	@B=$(B) regress/lab/module
+
+#: kapi       the tests of the KVM API, which run in the lab
+kapi: $(kapi_BIN)
 
 #: setup      install what building and testing need (Debian packages)
 setup:

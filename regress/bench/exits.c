@@ -15,16 +15,15 @@
 #include <unistd.h>
 #include "../kapi/kapi.h"
 
-#define N	 2000u
-#define NPAGES	 1024u
-#define AREA	 0x40000000ul
-#define X2APIC                                                                 \
-	"mov $0x1b, %ecx\n\trdmsr\n\tor $0xc00, %eax\n\twrmsr\n\t"             \
+#define N      2000u
+#define NPAGES 1024u
+#define AREA   0x40000000ul
+#define X2APIC                                                     \
+	"mov $0x1b, %ecx\n\trdmsr\n\tor $0xc00, %eax\n\twrmsr\n\t" \
 	"mov $0x80f, %ecx\n\tmov $0x1ff, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
 
 /* Each loop runs once for what is slow the first time, then r8 times. */
-#define LOOP(text)                                                             \
-	PUT(1) "1:	" text "\n\tdec %r8d\n\tjnz 1b\n\t" END
+#define LOOP(text) PUT(1) "1:	" text "\n\tdec %r8d\n\tjnz 1b\n\t" END
 GUEST(64, empty, LOOP("nop"));
 GUEST(64, cpuid, LOOP("xor %eax, %eax\n\tcpuid"));
 GUEST(64, vmmcall, LOOP("mov $0x7777, %eax\n\tvmmcall"));
@@ -34,9 +33,9 @@ GUEST(64, mmio, LOOP("mov %eax, (%rsi)"));
 GUEST(64, touch, LOOP("mov %eax, (%rsi)\n\tadd $4096, %rsi"));
 GUEST(64, timer,
     X2APIC "mov $0x832, %ecx\n\tmov $0x40041, %eax\n\twrmsr\n\tsti\n\t"
-    "xor %ebx, %ebx\n\t" LOOP("mov $0x6e0, %ecx\n\tmov $1, %eax\n\t"
-			      "xor %edx, %edx\n\twrmsr\n\tinc %ebx\n"
-			      "2:	cmp %ebx, (0xc000)\n\tjne 2b"));
+	   "xor %ebx, %ebx\n\t" LOOP("mov $0x6e0, %ecx\n\tmov $1, %eax\n\t"
+				     "xor %edx, %edx\n\twrmsr\n\tinc %ebx\n"
+				     "2:	cmp %ebx, (0xc000)\n\tjne 2b"));
 GUEST(64, waiting, X2APIC "sti\n\t" LOOP("nop\n\tout %al, $0x60"));
 GUEST(64, handler,
     "push %rax\n\tpush %rcx\n\tpush %rdx\n\tincl (0xc000)\n\t"
@@ -115,10 +114,9 @@ kick(int dev, const char *figure, const struct guest *code, uint64_t addr,
     uint32_t len, uint32_t flags)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct kvm_ioeventfd e = { .addr = addr,
-		.len = len,
-		.fd = fd,
-		.flags = flags };
+	struct kvm_ioeventfd e = {
+		.addr = addr, .len = len, .fd = fd, .flags = flags
+	};
 	struct vcpu v;
 	struct vm vm;
 	uint64_t t;
@@ -136,13 +134,8 @@ static void
 irqfd(int dev)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry e;
-	} route = { { .nr = 1 },
-		{ .gsi = 30,
-		    .type = KVM_IRQ_ROUTING_MSI,
-		    .u.msi = { .address_lo = APIC, .data = 0x41 } } };
+	WITH_ROOM(struct kvm_irq_routing, struct kvm_irq_routing_entry, 1)
+	route = { .head.nr = 1 };
 	struct kvm_irqfd q = { .fd = (uint32_t)fd, .gsi = 30 };
 	struct vcpu v;
 	struct vm vm;
@@ -150,6 +143,9 @@ irqfd(int dev)
 	unsigned i;
 
 	prepare(&vm, &v, dev, &waiting, N);
+	route.head.entries[0] = (struct kvm_irq_routing_entry){ .gsi = 30,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = APIC, .data = 0x41 } };
 	DO(vm.fd, KVM_SET_GSI_ROUTING, &route);
 	DO(vm.fd, KVM_IRQFD, &q);
 	t = now();

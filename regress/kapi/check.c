@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "kapi.h"
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 outcome(int status, const char *fmt, va_list ap)
 {
 	char why[512];
@@ -41,8 +41,8 @@ skip(const char *fmt, ...)
 }
 
 void
-kapi_eq(const char *file, int line, const char *what, uint64_t got,
-    uint64_t want)
+kapi_eq(
+    const char *file, int line, const char *what, uint64_t got, uint64_t want)
 {
 	if (got != want)
 		fail("%s:%d: %s is %#llx, not %#llx", file, line, what,

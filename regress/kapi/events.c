@@ -74,8 +74,9 @@ sti_shadow(int dev)
 	EQ(v.nmarks, 2);
 }
 
-GUEST(64, sti_cli, "sti\n\tcli\n\tmov $100, %ecx\n1:\tloop 1b\n\t" PUT(1)
-		   "sti\n\tnop\n\t" END);
+GUEST(64, sti_cli,
+    "sti\n\tcli\n\tmov $100, %ecx\n1:\tloop 1b\n\t" PUT(
+	1) "sti\n\tnop\n\t" END);
 
 /* STI CLI is no window. */
 static void
@@ -91,8 +92,8 @@ sti_then_cli(int dev)
 	run_done(&v);
 }
 
-GUEST(64, popf_code,
-    "pushf\n\torl $0x200, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
+GUEST(
+    64, popf_code, "pushf\n\torl $0x200, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
 
 /* POPF has no shadow. */
 static void
@@ -228,8 +229,8 @@ nmi_and_interrupt(int dev)
 	run_done(&v);
 }
 
-GUEST(64, step_code,
-    "pushf\n\torl $0x300, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
+GUEST(
+    64, step_code, "pushf\n\torl $0x300, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
 
 /*
  * After the instruction that is stepped an interrupt is pending too: the trap
@@ -288,7 +289,8 @@ software_interrupts(int dev)
 	run_done(&v);
 }
 
-GUEST(16, real_int, "mov $0x1234, %bx\n\tint $0x10\n\tsti\n\tnop\n\tnop\n\t" END);
+GUEST(
+    16, real_int, "mov $0x1234, %bx\n\tint $0x10\n\tsti\n\tnop\n\tnop\n\t" END);
 
 static void
 real_mode(int dev)

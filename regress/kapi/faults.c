@@ -255,7 +255,8 @@ delivery_cut_off(int dev)
 		r.rsp = 0x40001000;
 		regs_set(&v, &r);
 		if (i % 2 == 0)
-			DO(v.fd, KVM_INTERRUPT, &(struct kvm_interrupt){ 0x30 });
+			DO(v.fd, KVM_INTERRUPT,
+			    &(struct kvm_interrupt){ 0x30 });
 		else
 			DO(v.fd, KVM_NMI, 0);
 		run(&v);
@@ -297,8 +298,7 @@ canonical(int dev)
 	EQ(t.vector, SS);
 }
 
-GUEST(64, arithmetic,
-    "xor %edx, %edx\n\txor %ecx, %ecx\n\tdiv %ecx\n\t" END);
+GUEST(64, arithmetic, "xor %edx, %edx\n\txor %ecx, %ecx\n\tdiv %ecx\n\t" END);
 GUEST(64, simd,
     "movl $0x1e80, (0xc000)\n\tldmxcsr (0xc000)\n\t" /* unmask invalid */
     "mov $0x7f800001, %eax\n\tmovd %eax, %xmm0\n\taddss %xmm0, %xmm0\n\t" END);

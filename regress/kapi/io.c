@@ -148,8 +148,8 @@ static const struct rep_row {
 	int step; /* of rsi or rdi, per element */
 } reps[] = {
 	{ "outsb", LONG64, &rep_out64, false, 1, 100, FREE, 1 },
-	{ "outsb, over a page", LONG64, &rep_out64, false, 1, 100,
-	    FREE + 0xfe0, 1 },
+	{ "outsb, over a page", LONG64, &rep_out64, false, 1, 100, FREE + 0xfe0,
+	    1 },
 	{ "outsb, pages", LONG64, &rep_out64, false, 1, 10000, FREE + 5, 1 },
 	{ "outsw, odd over a page", LONG64, &rep_out64w, false, 2, 50,
 	    FREE + 0xfdf, 2 },
@@ -186,8 +186,8 @@ repeat(int dev, const struct rep_row *row)
 	regs_set(&v, &r);
 	CHECK(stream(&v, bytes, sizeof(bytes)) == n, "%s: length", row->name);
 	regs_get(&v, &r);
-	CHECK(r.rcx == 0, "%s: rcx %#llx", row->name,
-	    (unsigned long long)r.rcx);
+	CHECK(
+	    r.rcx == 0, "%s: rcx %#llx", row->name, (unsigned long long)r.rcx);
 	CHECK((row->in ? r.rdi : r.rsi) ==
 		row->where + (uint64_t)(row->step * (int)row->count),
 	    "%s: pointer", row->name);
@@ -240,8 +240,9 @@ string_faults(int dev)
 	EQ(stream(&v, bytes, sizeof(bytes)), 16);
 }
 
-GUEST(64, user_io, "in $0x60, %al\n\tout %al, $0x60\n\tcli\n\tsti\n\t"
-		   "out %al, $0x80\n\t");
+GUEST(64, user_io,
+    "in $0x60, %al\n\tout %al, $0x60\n\tcli\n\tsti\n\t"
+    "out %al, $0x80\n\t");
 
 /* Level 3: by IOPL, by the bitmap, by neither. */
 static void

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "kapi.h"
 
-#define AP_PAGE 0x90000u
+#define AP_PAGE	  0x90000u
 #define MSR_CLOCK 0x4b564d01u
 #define MSR_WALL  0x4b564d00u
 
@@ -211,8 +211,8 @@ wall_clock(int dev)
 	EQ(vm_u32(&vm, FREE + 0x1000) & 1, 0);
 	CHECK(vm_u32(&vm, FREE + 0x1000) != 0, "no version");
 	boot = vm_u32(&vm, FREE + 0x1004) + (int64_t)(now.clock / 1000000000);
-	CHECK(boot - t.tv_sec >= -2 && boot - t.tv_sec <= 2,
-	    "%lld s off", (long long)(boot - t.tv_sec));
+	CHECK(boot - t.tv_sec >= -2 && boot - t.tv_sec <= 2, "%lld s off",
+	    (long long)(boot - t.tv_sec));
 }
 
 /* Halts that wake each other: no wake-up is lost in many rounds. */

@@ -153,8 +153,7 @@ paging_pae(const struct vm *vm, bool is64)
 
 	put64(vm, PML4, PDPT | P_RWU);
 	for (i = 0; i < 4; i++)
-		put64(vm, PDPT + i * 8,
-		    (PD + i * PAGE) | (is64 ? P_RWU : 1));
+		put64(vm, PDPT + i * 8, (PD + i * PAGE) | (is64 ? P_RWU : 1));
 	for (i = 0; i < 2048; i++)
 		put64(vm, PD + i * 8, ((uint64_t)i << 21) | P_RWU | P_BIG);
 	put64(vm, PD, PT | P_RWU);
@@ -215,8 +214,8 @@ vm_u32(const struct vm *vm, uint64_t gpa)
 void
 set_cpuid(const struct vcpu *v, int dev)
 {
-	struct kvm_cpuid2 *c = calloc(
-	    1, sizeof(*c) + 256 * sizeof(struct kvm_cpuid_entry2));
+	struct kvm_cpuid2 *c =
+	    calloc(1, sizeof(*c) + 256 * sizeof(struct kvm_cpuid_entry2));
 
 	c->nent = 256;
 	DO(dev, KVM_GET_SUPPORTED_CPUID, c);
@@ -232,8 +231,8 @@ vcpu_open(struct vcpu *v, struct vm *vm, unsigned id)
 	v->fd = DO(vm->fd, KVM_CREATE_VCPU, id);
 	/* Two pages on every x86 KVM: the run structure and port data. */
 	v->run_size = 2 * PAGE;
-	v->run = mmap(NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-	    v->fd, 0);
+	v->run = mmap(
+	    NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 	if (v->run == MAP_FAILED)
 		fail("mmap of the run page: %s", strerror(errno));
 }
