@@ -16,7 +16,7 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
-		  liburing libcap-ng
+		  liburing libcap-ng libmnl zlib libzstd
 CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
@@ -48,8 +48,8 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit config lint module kapi lab lab-shell test \
-	run bench install clean
+.PHONY: help all setup check unit fuzz config lint module kapi lab lab-shell \
+	test run bench install clean
 .SECONDARY:
 
 help:
@@ -81,10 +81,14 @@ $(B)/vmd/%.c: vmd/%.y
 $(B)/vmd/%.o: $(B)/vmd/%.c
 	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The emulator is compared with this machine's CPU.
+$(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
+	$(B)/regress/kernel/emul_env.o
+$(B)/regress/kernel/%.o: CPPFLAGS += -Ikernel/core
 $(B)/regress/kernel/%: regress/kernel/%.c $(B)/kernel/libcore.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Ikernel/core $(CFLAGS) $(LDFLAGS) -MMD -MP \
-	    -MF $@.d -o $@ $< $(filter %.a,$^) -lcmocka
+	    -MF $@.d -o $@ $< $(filter %.o,$^) $(filter %.a,$^) -lcmocka
 $(B)/regress/lib/%: regress/lib/%.c $(B)/lib/libvmm.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< \
@@ -122,6 +126,11 @@ check: all unit config lint
 
 unit: $(test_BIN)
 	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 60 $$t; done
+
+#: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n)
+CASES		= 200000000
+fuzz: $(B)/regress/kernel/test_emul
+	EMUL_CASES=$(CASES) $<
 
 config: all
 	@if [ -x regress/vmd/config/run ]; then regress/vmd/config/run $(B)/vmd/vmd; fi

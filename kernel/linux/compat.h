@@ -6,6 +6,7 @@
  * Where the kernels that we support (6.1 to 6.12) differ.  The only file
  * with version checks.
  */
+#include <linux/eventfd.h>
 #include <linux/rcupdate.h>
 #include <linux/smp.h>
 #include <linux/version.h>
@@ -20,6 +21,16 @@
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #include <trace/events/ipi.h>
 #endif
+
+static inline void
+compat_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
 
 static inline void
 compat_rcu_virt_note_context_switch(void)

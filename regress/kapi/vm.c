@@ -210,15 +210,21 @@ vm_u32(const struct vm *vm, uint64_t gpa)
 	return *(volatile uint32_t *)(void *)(vm->mem + gpa);
 }
 
-/* What the host supports, as user space that knows no better sets it. */
+/* What the host supports, and the deadline timer, which has a capability of its
+ * own; as user space that knows no better sets it. */
 void
 set_cpuid(const struct vcpu *v, int dev)
 {
+	unsigned i;
 	struct kvm_cpuid2 *c =
 	    calloc(1, sizeof(*c) + 256 * sizeof(struct kvm_cpuid_entry2));
 
 	c->nent = 256;
 	DO(dev, KVM_GET_SUPPORTED_CPUID, c);
+	for (i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 1 &&
+		    have_cap(dev, KVM_CAP_TSC_DEADLINE_TIMER))
+			c->entries[i].ecx |= 1u << 24;
 	DO(v->fd, KVM_SET_CPUID2, c);
 	free(c);
 }
