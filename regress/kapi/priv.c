@@ -6,6 +6,7 @@
 #include "kapi.h"
 
 #define NONE 99u /* no exception */
+#define ANY  98u /* #UD or #GP: the order is not the same on all CPUs */
 
 /* name, text, vector at level 0, vector at level 3 */
 #define ROWS(X)                                                               \
@@ -17,7 +18,6 @@
 	X(lidt, "lidt (0xc020)", NONE, GP)                                    \
 	X(lldt, "xor %eax, %eax\n\tlldt %ax", NONE, GP)                       \
 	X(ltr_busy, "mov $0x38, %eax\n\tltr %ax", NONE, GP)                   \
-	X(ltr_null, "xor %eax, %eax\n\tltr %ax", GP, GP)                      \
 	X(lmsw, "smsw %ax\n\tlmsw %ax", NONE, GP)                             \
 	X(invlpg, "invlpg (0xc000)", NONE, GP)                                \
 	X(invd, "wbinvd", NONE, GP)                                           \
@@ -68,7 +68,7 @@
 	X(xsetbv_off,                                                         \
 	    "xor %ecx, %ecx\n\tmov $1, %eax\n\txor %edx, %edx\n\t"            \
 	    "xsetbv",                                                         \
-	    UD, UD)                                                           \
+	    UD, ANY)                                                          \
 	X(rsm, "rsm", UD, UD)                                                 \
 	X(monitor,                                                            \
 	    "mov $0xc000, %eax\n\txor %ecx, %ecx\n\txor %edx, %edx\n\t"       \
@@ -97,6 +97,14 @@ static const struct row {
 	ROWS(ROW)
 };
 
+/* KVM does not intercept these where the CPU has a virtual GIF. */
+static bool
+may_run(int dev, const char *name)
+{
+	return is_kvm(dev) &&
+	    (strcmp(name, "stgi") == 0 || strcmp(name, "clgi") == 0);
+}
+
 static void
 privileged(int dev, bool user)
 {
@@ -118,6 +126,8 @@ privileged(int dev, bool user)
 			run(&v);
 		while (v.run->exit_reason == KVM_EXIT_IO &&
 		    v.run->io.port == 0x70);
+		if (may_run(dev, row->name) && at_port(&v, DONE))
+			continue;
 		if (want == NONE && !user) {
 			if (at_port(&v, TRAP))
 				run_done(&v); /* says what it was */
@@ -129,7 +139,9 @@ privileged(int dev, bool user)
 		    row->name, v.run->exit_reason, want);
 		t.vector = (unsigned)(rip_of(&v) - STUBS) / STUB_LEN;
 		/* Without a right to END a row that may run ends in #GP. */
-		CHECK(t.vector == (want == NONE ? GP : want),
+		if (want == ANY && t.vector == UD)
+			continue;
+		CHECK(t.vector == (want == NONE || want == ANY ? GP : want),
 		    "%s: vector %u instead of %u", row->name, t.vector, want);
 	}
 }

@@ -48,8 +48,14 @@ mark(struct vcpu *v)
 int
 run_errno(struct vcpu *v)
 {
+	int r;
+
 	do {
-		if (ioctl(v->fd, KVM_RUN, 0) < 0)
+		/* What INIT wakes comes back first. */
+		do
+			r = ioctl(v->fd, KVM_RUN, 0);
+		while (r < 0 && errno == EAGAIN);
+		if (r < 0)
 			return errno;
 	} while (mark(v));
 	return 0;

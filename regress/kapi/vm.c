@@ -5,7 +5,9 @@
  */
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "kapi.h"
 
 #define PML4   TABLES
@@ -24,6 +26,18 @@ bool
 have_cap(int dev, unsigned cap)
 {
 	return ioctl(dev, KVM_CHECK_EXTENSION, cap) > 0;
+}
+
+/* For what KVM leaves open and we do not. */
+bool
+is_kvm(int dev)
+{
+	char link[64], target[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dev);
+	n = readlink(link, target, sizeof(target));
+	return n == 8 && memcmp(target, "/dev/kvm", 8) == 0;
 }
 
 void *
