@@ -127,10 +127,13 @@ check: all unit config lint
 unit: $(test_BIN)
 	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 60 $$t; done
 
-#: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n)
+#: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n);
+#:            the driver's calls for FUZZ_SECONDS=n
 CASES		= 200000000
-fuzz: $(B)/regress/kernel/test_emul
+FUZZ_SECONDS	= 600
+fuzz: $(B)/regress/kernel/test_emul kapi
 	EMUL_CASES=$(CASES) $<
+	@B=$(B) regress/kapi/lab -v -t 7200 -- -r $(FUZZ_SECONDS)
 
 config: all
 	@if [ -x regress/vmd/config/run ]; then regress/vmd/config/run $(B)/vmd/vmd; fi

@@ -89,23 +89,6 @@ lab_suite() {
 	    regress/suite/all.sh ${TESTS:-}
 }
 
-# kapi NAME LAB-OPTION... -- ARGUMENT...: the tests of the KVM API.  Without
-# UMIP user space sees the host's descriptor tables.
-kapi() {
-	local name=$1 o=()
-	shift
-	while [[ $1 != -- ]]; do
-		o+=("$1")
-		shift
-	done
-	counted "$name" regress/lab/run -n -c 2 -m 2048 -t 1200 \
-	    -a "-cpu max,-umip" "${o[@]}" \
-	    -x "$B/regress/kapi/kapi=kapi/kapi" \
-	    -x "$B/regress/kapi/fuzz=kapi/fuzz" \
-	    -x "$B/regress/kapi/cycles=kapi/cycles" \
-	    regress/kapi/run.sh "${@:2}"
-}
-
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
 step build "$make" --no-print-directory "B=$B" all kapi
@@ -113,6 +96,6 @@ check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite
-kapi "KVM API, on KVM" --
-kapi "robustness, on KVM" -- -r 20
+counted "KVM API, on KVM" regress/kapi/lab --
+counted "robustness, on KVM" regress/kapi/lab -- -r 20
 summary
