@@ -324,8 +324,7 @@ from_user(int dev)
 
 	guest(&vm, &v, dev, USER64, &idle);
 	for (i = 0; i < 2; i++) {
-		vcpu_mode_ltr(&v, modes[i]);
-		allow(&v);
+		vcpu_enter_user(&v, modes[i], RFLAGS_IF | 2);
 		interrupt(&v, 0x30);
 		run_trap(&v, &t);
 		EQ(t.vector, 0x30);

@@ -248,7 +248,6 @@ GUEST(64, user_io,
 static void
 user_rights(int dev)
 {
-	struct kvm_sregs s;
 	struct kvm_regs r;
 	struct vcpu v;
 	struct vm vm;
@@ -269,12 +268,10 @@ user_rights(int dev)
 	run_to(&v, KVM_EXIT_IO);
 	EQ(v.run->io.port, 0x80);
 	/* A bitmap that allows 0x60 alone. */
-	vcpu_mode_ltr(&v, USER64);
-	memset(vm.mem + TSS + 0x68, 0xff, 0x40);
+	vcpu_enter_user(&v, USER64, 2);
+	memset(vm.mem + TSS + 0x68, 0xff, 0x98);
+	memcpy(vm.mem + TSS + 102, &(uint16_t){ 0x68 }, 2);
 	vm.mem[TSS + 0x68 + 0x60 / 8] = 0xfe;
-	sregs_get(&v, &s);
-	s.tr.limit = 0x68 + 0x40;
-	sregs_set(&v, &s);
 	expect_io(&v, KVM_EXIT_IO_IN, 1, 1);
 	expect_io(&v, KVM_EXIT_IO_OUT, 1, 1);
 	run_trap(&v, &t); /* cli */

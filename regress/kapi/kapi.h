@@ -188,7 +188,7 @@ uint32_t vm_u32(const struct vm *, uint64_t gpa);
 uint64_t *vm_pte(const struct vm *, uint64_t gpa);
 void vcpu_open(struct vcpu *, struct vm *, unsigned id);
 void vcpu_mode(const struct vcpu *, enum mode);
-void vcpu_mode_ltr(struct vcpu *, enum mode);
+void vcpu_enter_user(const struct vcpu *, enum mode, uint64_t flags);
 /* The whole of it: a vCPU in mode at the beginning of code. */
 void
 guest(struct vm *, struct vcpu *, int dev, enum mode, const struct guest *code);

@@ -136,7 +136,7 @@ descriptors(const struct vm *vm, bool is64)
 	static const uint64_t gdt[] = { 0, 0x00af9b000000ffff,
 		0x00cf93000000ffff, 0x00cf9b000000ffff, 0x00affb000000ffff,
 		0x00cff3000000ffff, 0x00cffb000000ffff,
-		0x0000890000000067 | (uint64_t)TSS << 16, 0, 0x00009b000000ffff,
+		0x00008900000000ff | (uint64_t)TSS << 16, 0, 0x00009b000000ffff,
 		0x000093000000ffff };
 	uint32_t esp0 = STACK0, ss0 = SEL_DATA;
 
@@ -150,7 +150,7 @@ descriptors(const struct vm *vm, bool is64)
 		memcpy(vm->mem + TSS + 8, &ss0, 4);
 	}
 	/* The permission bitmap is beyond the limit. */
-	memcpy(vm->mem + TSS + 102, &(uint16_t){ 0x68 }, 2);
+	memcpy(vm->mem + TSS + 102, &(uint16_t){ 0x100 }, 2);
 }
 
 uint64_t *
@@ -359,31 +359,29 @@ vcpu_mode(const struct vcpu *v, enum mode mode)
 	regs_set(v, &r);
 }
 
-GUEST(64, load_tr, "mov $0x38, %eax\n\tltr %ax\n\t" END); /* 32 bit too */
+/* rbx: the flags of level 3. */
+GUEST(64, to_user64,
+    "mov $0x38, %eax\n\tltr %ax\n\tpush $0x2b\n\tpush $0x8000\n\t"
+    "push %rbx\n\tpush $0x23\n\tpush $0x8000\n\tiretq");
+GUEST(32, to_user32,
+    "mov $0x38, %eax\n\tltr %ax\n\tpush $0x2b\n\tpush $0x8000\n\t"
+    "push %ebx\n\tpush $0x33\n\tpush $0x8000\n\tiret");
 
 /*
- * For what looks into the TSS in 32-bit mode or at its bitmap: the lab's
- * emulated processor wants TR as its LTR leaves it, which is not busy.
+ * For what looks into the TSS at level 3: the lab's emulated processor wants TR
+ * as its own LTR leaves it, so the guest loads it and goes to CODE by IRET.
  */
 void
-vcpu_mode_ltr(struct vcpu *v, enum mode mode)
+vcpu_enter_user(const struct vcpu *v, enum mode mode, uint64_t flags)
 {
-	struct kvm_segment tr;
-	struct kvm_sregs s;
 	struct kvm_regs r;
 
-	vcpu_mode(v, mode == USER64 || mode == LONG64 ? LONG64 : PAE32);
-	vm_load(v->vm, CODE2, &load_tr);
+	vcpu_mode(v, mode == USER64 ? LONG64 : PAE32);
+	vm_load(v->vm, CODE2, mode == USER64 ? &to_user64 : &to_user32);
 	regs_get(v, &r);
 	r.rip = CODE2;
+	r.rbx = flags;
 	regs_set(v, &r);
-	run_done(v);
-	sregs_get(v, &s);
-	tr = s.tr;
-	vcpu_mode(v, mode);
-	sregs_get(v, &s);
-	s.tr = tr;
-	sregs_set(v, &s);
 }
 
 void
