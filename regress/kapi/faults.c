@@ -338,7 +338,7 @@ other_exceptions(int dev)
 	}
 }
 
-GUEST(64, align3, "mov 1(%rsi), %eax\n\t");
+GUEST(64, align3, "mov 1(%rsi), %eax\n\t" END);
 
 static void
 alignment_check(int dev)
