@@ -29,6 +29,7 @@ lib_SRC		= $(wildcard lib/*.c)
 vmd_SRC		= $(wildcard vmd/*.c)
 ctl_SRC		= $(wildcard vmctl/*.c)
 lib_OBJ		= $(lib_SRC:%.c=$(B)/%.o)
+core_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard kernel/core/*.c))
 vmd_OBJ		= $(vmd_SRC:%.c=$(B)/%.o) $(patsubst %.y,$(B)/%.o,$(wildcard vmd/*.y))
 ctl_OBJ		= $(ctl_SRC:%.c=$(B)/%.o)
 # Every program has one main.c; the rest is an archive, so that unit tests
@@ -43,12 +44,12 @@ CPPFLAGS	+= -DVMD_CONFINE_TEST -Iregress/confine
 vmd_OBJ		+= $(B)/regress/confine/confine.o $(B)/regress/confine/ask.o
 endif
 
-test_SRC	= $(wildcard regress/lib/test_*.c regress/vmd/test_*.c \
-		    regress/vmctl/test_*.c)
+test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
+		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit config lint lab lab-shell test run bench \
-	install clean
+.PHONY: help all setup check unit fuzz config lint module lab lab-shell test run \
+	bench install clean
 .SECONDARY:
 
 help:
@@ -58,6 +59,7 @@ help:
 all: $(B)/vmd/vmd $(B)/vmctl/vmctl
 
 $(B)/lib/libvmm.a: $(lib_OBJ)
+$(B)/kernel/libcore.a: $(core_OBJ)
 $(B)/vmd/libvmd.a: $(filter-out $(vmd_MAIN),$(vmd_OBJ))
 $(B)/vmctl/libvmctl.a: $(filter-out $(ctl_MAIN),$(ctl_OBJ))
 $(B)/%.a:
@@ -79,6 +81,14 @@ $(B)/vmd/%.c: vmd/%.y
 $(B)/vmd/%.o: $(B)/vmd/%.c
 	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The emulator is compared with this machine's CPU.
+$(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
+	$(B)/regress/kernel/emul_env.o
+$(B)/regress/kernel/%.o: CPPFLAGS += -Ikernel/core
+$(B)/regress/kernel/%: regress/kernel/%.c $(B)/kernel/libcore.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ikernel/core $(CFLAGS) $(LDFLAGS) -MMD -MP \
+	    -MF $@.d -o $@ $< $(filter %.o,$^) $(filter %.a,$^) -lcmocka
 $(B)/regress/lib/%: regress/lib/%.c $(B)/lib/libvmm.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< \
@@ -105,11 +115,20 @@ check: all unit config lint
 unit: $(test_BIN)
 	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 60 $$t; done
 
+#: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n)
+CASES		= 200000000
+fuzz: $(B)/regress/kernel/test_emul
+	EMUL_CASES=$(CASES) $<
+
 config: all
 	@if [ -x regress/vmd/config/run ]; then regress/vmd/config/run $(B)/vmd/vmd; fi
 
 lint:
 	@if [ -x regress/lint/run ]; then regress/lint/run; fi
+
+#: module     vmm.ko for each kernel whose headers `setup' installed
+module:
+	@B=$(B) regress/lab/module
 
 #: setup      install what building and testing need (Debian packages)
 setup:

@@ -15,7 +15,7 @@ packages="
 	libzstd-dev mandoc sparse cppcheck clang clang-format shellcheck
 	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
 	fakeroot uidmap qemu-utils acpica-tools expect socat jq procps
-	debian-archive-keyring"
+	debian-archive-keyring rsync"
 list=/etc/apt/sources.list.d/vmm-backports.list
 updated=''
 
@@ -110,5 +110,34 @@ install_qemu() {
 	    qemu-system-x86 >/dev/null
 }
 
+# The kernels that the lab boots, by metapackage: Debian 12's own, and the one
+# of backports; the driver is built for both.
+kernel_meta=linux-headers-cloud-amd64
+
+# headers_of VERSION-PATTERN: the package that the metapackage stands for.
+headers_of() {
+	local ver
+	# Nothing may end the pipeline early.
+	ver=$(apt-cache madison "$kernel_meta" 2>/dev/null |
+	    awk -v p="^$1" '$3 ~ p && !n++ { print $3 }')
+	[[ -n $ver ]] || return 0
+	apt-cache show "$kernel_meta=$ver" |
+	    sed -n 's/^Depends: \([^ ]*\).*/\1/p' | sed 1q
+}
+
+install_headers() {
+	local v p missing=()
+	[[ -n $(headers_of '6\\.1\\.') ]] || update
+	for v in '6\\.1\\.' '6\\.12\\.'; do
+		p=$(headers_of "$v")
+		[[ -z $p ]] || installed "$p" || missing+=("$p")
+	done
+	[[ ${#missing[@]} -gt 0 ]] || return 0
+	say "installing ${missing[*]}"
+	as_root apt-get -qq -y --no-install-recommends install \
+	    "${missing[@]}" >/dev/null
+}
+
 install_missing
 install_qemu
+install_headers

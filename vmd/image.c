@@ -265,8 +265,8 @@ disk_size(int fd, const struct stat *st, uint64_t *size)
 }
 
 static int
-check_disk(int fd, const char *path, bool readonly, const struct stat *st,
-    struct fail *why)
+check_disk(int fd, const char *path, bool readonly, bool sectors,
+    const struct stat *st, struct fail *why)
 {
 	uint64_t size;
 	int error;
@@ -276,7 +276,7 @@ check_disk(int fd, const char *path, bool readonly, const struct stat *st,
 	if (size == 0)
 		return fail_set(
 		    why, CTL_E_DISK, "disk %s: file is empty", path);
-	if (size % 512 != 0)
+	if (sectors && size % 512 != 0)
 		return fail_set(why, CTL_E_DISK,
 		    "disk %s: size is not a multiple of 512 bytes", path);
 	error = lock_disk(fd, readonly);
@@ -289,7 +289,8 @@ check_disk(int fd, const char *path, bool readonly, const struct stat *st,
 }
 
 int
-image_open_disk(const char *path, bool readonly, int *fdp, struct fail *why)
+image_open_disk(
+    const char *path, bool readonly, bool sectors, int *fdp, struct fail *why)
 {
 	struct stat st;
 	int fd, pathfd, flags = readonly ? O_RDONLY : O_RDWR;
@@ -313,7 +314,7 @@ image_open_disk(const char *path, bool readonly, int *fdp, struct fail *why)
 	if (fd < 0)
 		return fail_set(
 		    why, CTL_E_DISK, "disk %s: %s", path, strerror(-fd));
-	if ((error = check_disk(fd, path, readonly, &st, why)) != 0) {
+	if ((error = check_disk(fd, path, readonly, sectors, &st, why)) != 0) {
 		fd_close(&fd);
 		return error;
 	}

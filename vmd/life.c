@@ -25,7 +25,7 @@
 #include <time.h>
 #include <event2/event.h>
 
-#include "image.h"
+#include "chain.h"
 #include "imsg.h"
 #include "life.h"
 #include "log.h"
@@ -120,17 +120,22 @@ child_kill(const struct child *ch, int sig)
 		log_warn("kill %d", (int)ch->pid);
 }
 
-/* The end begins: whatever still runs of this VM is killed. */
+/*
+ * The end begins: the vm process is killed.  Devices may write what is left
+ * of their images; they are killed when they take too long.
+ */
 static void
 kill_run(struct vm *vm)
 {
+	bool again = vm->state == VM_ENDING;
 	uint32_t i;
 
 	set_state(vm, VM_ENDING);
 	arm(vm, vm->life->limits.kill);
 	child_kill(&vm->run.vm, SIGKILL);
 	for (i = 0; i < VM_DISKS_MAX; i++) {
-		child_kill(&vm->run.disk[i], SIGKILL);
+		if (again)
+			child_kill(&vm->run.disk[i], SIGKILL);
 		child_close(&vm->run.disk[i]);
 	}
 	child_close(&vm->run.vm);
@@ -526,7 +531,7 @@ finish(struct vm *vm)
 
 	evtimer_del(vm->timer);
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		image_release(&vm->run.image[i]);
+		chain_release(&vm->run.image[i]);
 	if (!vm->run.ready && !vm->run.again) {
 		finish_failed(l, vm);
 		return;

@@ -10,7 +10,8 @@
  * Set-up of a VM (all before anybody is sealed):
  *   parent  spawns vm/NAME and one NAME/vioblkN per disk
  *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
- *   parent -> vioblk   BLK_CONF, BLK_FD (image), BLK_FD (device channel)
+ *   parent -> vioblk   BLK_CONF, BLK_FD (image), one for each that it is based
+ *                      on, BLK_FD (device channel)
  *   vioblk -> vm       DEV_HELLO    (over the device channel)
  *   vm -> vioblk       DEV_MEM, DEV_QUEUEFD x 2 per queue, DEV_SEAL
  *   vioblk -> vm       DEV_SEALED   (its sandbox_seal() is done)
@@ -48,9 +49,10 @@ enum vm_end {
 };
 
 /* parent -> vioblk */
-#define BLK_REQUESTS(X)                                                   \
-	X(BLK_CONF, 0,                                                    \
-	    "u32 index, u32 format, u32 readonly, u32 vcpus, str serial") \
+#define BLK_REQUESTS(X)                                        \
+	X(BLK_CONF, 0,                                         \
+	    "u32 index, u32 readonly, u32 vcpus, str serial, " \
+	    "u32 nimages, nimages x u32 format")               \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
 /* vioblk -> parent */
 #define BLK_REPORTS(X)   \

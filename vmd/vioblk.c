@@ -44,7 +44,10 @@ struct proc {
 	struct vioblk_conf conf;
 	bool configured, sealed; /* BLK_CONF, DEV_SEAL were there */
 	bool ended;
-	int image, channel; /* until used */
+	struct disk_layer image[DISK_LAYERS_MAX]; /* until used */
+	unsigned nimages; /* of them, configured */
+	unsigned nopen; /* received */
+	int channel; /* until used */
 };
 
 /* The vm process: msg.h, DEV_REQUESTS. */
@@ -140,17 +143,21 @@ static int
 blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct proc *p = arg;
-	uint32_t index, format, readonly, vcpus;
+	uint32_t index, format, readonly, vcpus, n;
 	char serial[256];
 	size_t len;
 
 	if (p->configured || ibuf_get_n32(body, &index) == -1 ||
-	    ibuf_get_n32(body, &format) == -1 ||
 	    ibuf_get_n32(body, &readonly) == -1 || readonly > 1 ||
 	    ibuf_get_n32(body, &vcpus) == -1 ||
-	    ctl_get_str(body, serial, sizeof(serial)) != 0)
+	    ctl_get_str(body, serial, sizeof(serial)) != 0 ||
+	    ibuf_get_n32(body, &n) == -1 || n < 1 || n > DISK_LAYERS_MAX)
 		return -EBADMSG;
-	p->conf.format = (enum vm_diskfmt)format;
+	for (p->nimages = 0; p->nimages < n; p->nimages++) {
+		if (ibuf_get_n32(body, &format) == -1)
+			return -EBADMSG;
+		p->image[p->nimages].format = (enum vm_diskfmt)format;
+	}
 	p->conf.readonly = readonly == 1;
 	p->conf.vcpus = vcpus;
 	len = strnlen(serial, VIOBLK_SERIAL_MAX);
@@ -165,16 +172,17 @@ blk_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct proc *p = arg;
 	uint32_t kind;
-	int *to;
 
 	if (ibuf_get_n32(body, &kind) == -1)
 		kind = UINT32_MAX;
-	to = kind == BLK_FD_IMAGE ? &p->image : &p->channel;
-	if ((kind != BLK_FD_IMAGE && kind != BLK_FD_CHANNEL) || *to != -1) {
+	if (kind == BLK_FD_IMAGE && p->nopen < p->nimages)
+		p->image[p->nopen++].fd = fd;
+	else if (kind == BLK_FD_CHANNEL && p->channel == -1)
+		p->channel = fd;
+	else {
 		close(fd);
 		return -EBADMSG;
 	}
-	*to = fd;
 	return 0;
 }
 
@@ -249,7 +257,7 @@ static int
 give_up(struct proc *p, int error, const char *why)
 {
 	struct ibuf *b = chan_body();
-	char line[256];
+	char line[320];
 
 	snprintf(line, sizeof(line), "%s: %s", why, strerror(-error));
 	must(ibuf_add_n32(b, (uint64_t)-error));
@@ -272,7 +280,7 @@ receive(struct proc *p, struct chan *c, bool (*complete)(const struct proc *))
 static bool
 have_conf(const struct proc *p)
 {
-	return p->configured && p->image != -1 && p->channel != -1;
+	return p->configured && p->nopen == p->nimages && p->channel != -1;
 }
 
 static bool
@@ -301,15 +309,15 @@ send_hello(struct proc *p)
 static int
 set_up(struct proc *p)
 {
-	const char *why;
+	struct why why;
 	int error;
 
 	error = receive(p, p->parent, have_conf);
 	if (error != 0)
 		return give_up(p, error, "set-up by parent");
-	error = vioblk_new(&p->dev, &p->conf, fd_take(&p->image), &why);
+	error = vioblk_new(&p->dev, &p->conf, p->image, p->nopen, &why);
 	if (error != 0)
-		return give_up(p, error, why);
+		return give_up(p, error, why.text);
 	p->vm = chan_new(NULL, fd_take(&p->channel), &vm_ops, p);
 	if (p->vm == NULL)
 		return give_up(p, -errno, "device channel");
@@ -383,7 +391,7 @@ log_stats(const struct vioblk *dev)
 int
 vioblk_main(void)
 {
-	struct proc p = { .image = -1, .channel = -1 };
+	struct proc p = { .channel = -1 };
 
 	p.parent = chan_new(NULL, SPAWN_FD, &parent_ops, &p);
 	if (p.parent == NULL)
@@ -395,5 +403,6 @@ vioblk_main(void)
 	event_base_dispatch(p.base);
 	vioblk_stop(p.dev);
 	log_stats(p.dev);
+	vioblk_free(p.dev);
 	return 0;
 }

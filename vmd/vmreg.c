@@ -66,7 +66,7 @@ init_children(struct vm *vm)
 
 	vm->run.vm.vm = vm;
 	for (i = 0; i < VM_DISKS_MAX; i++) {
-		vm->run.image[i] = -1;
+		vm->run.image[i].n = 0;
 		vm->run.disk[i].vm = vm;
 		vm->run.disk[i].disk = i;
 		vm->run.disk[i].is_disk = true;

@@ -8,6 +8,7 @@
  */
 #include <sys/queue.h>
 #include <stdbool.h>
+#include "chain.h"
 #include "ctl.h"
 #include "fail.h"
 #include "tty.h"
@@ -50,7 +51,7 @@ enum run_end {
 struct vm_run {
 	struct child vm;
 	struct child disk[VM_DISKS_MAX];
-	int image[VM_DISKS_MAX]; /* -1: none; see image_release() */
+	struct chain image[VM_DISKS_MAX]; /* see image_release() */
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
 	bool stopped; /* on request: no restart */

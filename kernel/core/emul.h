@@ -11,13 +11,20 @@
  *  1. Transactional: registers change only when the whole instruction (or
  *     iteration) succeeded; on a fault nothing but what the architecture
  *     says has changed.
- *  2. Restartable: an access that user space must answer ends with EMUL_IO;
- *     after the answer the same instruction is emulated again from its start
- *     and the answered accesses are served from the log (io[]).  No
- *     instruction writes before its last read, so a replay is exact.
+ *  2. Restartable: an access that user space must answer ends with EMUL_IO.
+ *     Reads come first: after the answer the same instruction is emulated
+ *     again from its start and what was answered is served from the log
+ *     (io[]).  Writes are collected, checked together, and only then carried
+ *     out, in program order; an answered write continues there.  So each
+ *     device access happens exactly once.
  *  3. The instruction bytes are fetched once; what was fetched is decoded.
+ *
+ * Single-stepping (RFLAGS.TF), breakpoints and the delivery of faults are the
+ * caller's.
  */
 #include "cpu.h"
+#include "decode.h"
+#include "walk.h"
 
 enum emul_result {
 	EMUL_DONE, /* rip advanced (or at the same REP, with less left) */
@@ -42,16 +49,17 @@ struct emul_io {
 struct emul;
 struct emul_ops {
 	/*
-	 * Linear memory, len <= 64, may cross pages.  0; 1: ctx->fault set;
-	 * -EAGAIN; -EREMOTE: MMIO, the emulator logs it in io[] page by page.
-	 * translate gives the gpa for that (and for atomic access).
+	 * The guest's page tables; access is enum walk_access.  0: gpa and
+	 * the bytes to the end of the page; 1: e->fault is set; -EAGAIN.
 	 */
 	int (*translate)(struct emul *, struct gva, unsigned access,
 	    struct gpa *, u64 *left_in_page);
-	/* Guest RAM, within one page. 0, or -EREMOTE when it is no RAM. */
+	/* Guest RAM, within one page.  0, or -EREMOTE: it is no RAM (or ROM,
+	 * which is RAM for reads only). */
 	int (*ram_read)(struct emul *, struct gpa, void *, unsigned len);
 	int (*ram_write)(struct emul *, struct gpa, const void *, unsigned len);
-	/* Atomic compare-exchange of 1..16 bytes in RAM; 0, -EAGAIN,-EREMOTE */
+	/* Atomic compare-exchange of 1..16 bytes within a cache line;
+	 * 0, -EAGAIN: memory is not old, -EREMOTE as above. */
 	int (*ram_cmpxchg)(struct emul *, struct gpa, const void *old,
 	    const void *new, unsigned len);
 	/* In-kernel devices (LAPIC page, ioeventfd): 0 = served. */
@@ -62,11 +70,24 @@ struct emul_ops {
 	int (*set_cr)(struct emul *, unsigned cr, u64);
 	int (*rdmsr)(struct emul *, u32 msr, u64 *);
 	int (*wrmsr)(struct emul *, u32 msr, u64);
-	/* Vector registers for SSE/AVX moves; n < 16, len 16 or 32. */
+	void (*invlpg)(struct emul *, struct gva);
+	/* Vector registers for SSE/AVX moves; n < 16, len 16 or 32.  A set of
+	 * 16 keeps the upper half. */
 	void (*xmm_get)(struct emul *, unsigned n, void *, unsigned len);
 	void (*xmm_set)(struct emul *, unsigned n, const void *, unsigned len);
 	void (*cpuid)(struct emul *, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 };
+
+/* A write that is carried out when the instruction cannot fail any more. */
+struct emul_write {
+	struct gva va;
+	struct gpa gpa[2]; /* of the bytes in the first and in the next page */
+	u8 len;
+	u8 split; /* bytes in the first page */
+	bool lock; /* compare-exchange against old */
+	u8 data[32], old[16];
+};
+#define EMUL_WRITES 34 /* ENTER with 31 levels */
 
 struct emul {
 	struct gcpu *cpu; /* groups REGS, SEGS, CRS are needed by the caller */
@@ -74,18 +95,38 @@ struct emul {
 	void *arg;
 	bool avx; /* vector state is enabled: XCR0 and CR4 allow VEX moves */
 
-	u8 insn[15]; /* bytes at rip, when the hardware supplied them ... */
-	u8 insn_len; /* ... 0: fetch through translate/ram_read */
+	u8 insn[DECODE_MAX]; /* bytes at rip, as far as the hardware supplied
+				them; more are fetched as needed */
+	u8 insn_len;
 
 	struct fault fault;
 	struct emul_io io[EMUL_IO_MAX]; /* log of this instruction */
 	u8 io_n, io_at;
 	struct emul_io *pending; /* with EMUL_IO: the entry to answer */
+	bool shadow; /* done: events wait until after the next instruction */
+
+	/* The emulator's own: the instruction and the state it will leave. */
+	bool decoded, committing;
+	bool again; /* a repeated instruction is not at its end */
+	u8 result; /* enum emul_result, when it is complete */
+	u8 cpl;
+	struct decoded in;
+	u64 gpr[CPU_NREGS], rip, rflags;
+	struct seg seg[CPU_NSEGS];
+	u8 seg_set; /* which of seg[] are new */
+	u64 old; /* of the memory operand that is being changed */
+	struct emul_write writes[EMUL_WRITES];
+	u8 nwrites, write_at, write_off;
 };
 
-/* Forget the log: a new instruction begins. */
+/* A new instruction begins: forget the log and the bytes.  Then the caller may
+ * give insn[] and insn_len. */
 void emul_begin(struct emul *);
-/* After EMUL_IO: the caller set pending->done (and data for a read). */
+/*
+ * Call it again after EMUL_IO, when pending->done (and data of a read) is set.
+ * After EMUL_AGAIN the guest may run instead, unless io_n is not 0: then
+ * devices were accessed already and the call must be repeated.
+ */
 enum emul_result emul_run(struct emul *);
 
 #endif

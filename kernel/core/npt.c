@@ -6,8 +6,10 @@
  *  1. An entry with X86_PTE_PS at levels 2 and 3, or any present entry at
  *     level 1, is a leaf; all other present entries name a page of ours.
  *  2. Each entry is U: nested walks are user accesses (APM "Nested Paging").
- *  3. A leaf goes from one page to another only through not present or with
- *     the caller told to flush.
+ *  3. A leaf goes from one page to another, and a table goes, only with the
+ *     caller told to flush.
+ *  4. A table off the tree is on a list through its entry 0, with P clear: a
+ *     CPU that walks it still, until the flush, finds nothing there.
  */
 #include "npt.h"
 #include "host.h"
@@ -41,10 +43,11 @@ table_of(u64 e)
 }
 
 int
-npt_init(struct npt *n)
+npt_init(struct npt *n, int levels)
 {
-	n->tables = 1;
+	n->levels = levels;
 	n->root = host_page_alloc();
+	n->tables = n->root != NULL;
 	return n->root == NULL ? -ENOMEM : 0;
 }
 
@@ -66,14 +69,15 @@ void
 npt_free(struct npt *n)
 {
 	if (n->root != NULL)
-		free_level(n->root, NPT_LEVELS);
+		free_level(n->root, n->levels);
 	n->root = NULL;
+	n->tables = 0;
 }
 
 int
 npt_cache_fill(struct npt_cache *c)
 {
-	while (c->n < NPT_LEVELS) {
+	while (c->n < NPT_LEVELS_MAX) {
 		c->page[c->n] = host_page_alloc();
 		if (c->page[c->n] == NULL)
 			return -ENOMEM;
@@ -89,6 +93,27 @@ npt_cache_drain(struct npt_cache *c)
 		host_page_free(c->page[--c->n]);
 }
 
+/* Off the tree and onto the list (invariant 4). */
+static void
+unlink_table(struct npt *n, u64 *table, void **list)
+{
+	n->tables--;
+	__atomic_store_n(
+	    &table[0], (u64)(unsigned long)*list, __ATOMIC_RELAXED);
+	*list = table;
+}
+
+void
+npt_release(void *stale)
+{
+	u64 *table;
+
+	while ((table = stale) != NULL) {
+		stale = (void *)(unsigned long)table[0];
+		host_page_free(table);
+	}
+}
+
 /* The table that holds the entry for gpa at this level, or NULL. */
 static u64 *
 find(const struct npt *n, struct gpa gpa, int level)
@@ -96,7 +121,7 @@ find(const struct npt *n, struct gpa gpa, int level)
 	u64 *table = n->root, e;
 	int at;
 
-	for (at = NPT_LEVELS; at > level; at--) {
+	for (at = n->levels; at > level; at--) {
 		e = load(&table[index_of(gpa, at)]);
 		if (!(e & X86_PTE_P) || is_leaf(e, at))
 			return NULL;
@@ -119,6 +144,45 @@ npt_fits(const struct npt *n, struct gpa gpa, enum npt_level level)
 	return !(e & X86_PTE_P) || is_leaf(e, level);
 }
 
+/* The entry for a table; rights are those of the leaves. */
+static u64
+table_entry(const u64 *table)
+{
+	return host_page_pa(table).v | X86_PTE_P | X86_PTE_W | X86_PTE_U |
+	    X86_PTE_A;
+}
+
+/* Fill a table with what the leaf e of `level' maps. */
+static void
+split(u64 *table, u64 e, int level)
+{
+	u64 step = 1ULL << (12 + 9 * (level - 2));
+	unsigned i;
+
+	if (level == 2)
+		e &= ~(u64)X86_PTE_PS;
+	for (i = 0; i < ENTRIES; i++)
+		table[i] = e + i * step;
+}
+
+/* The table below *p, made when there is none; *flush: a page was split. */
+static u64 *
+make_table(struct npt *n, struct npt_cache *c, u64 *p, int level, bool *flush)
+{
+	u64 e = load(p), *table;
+
+	if ((e & X86_PTE_P) && !is_leaf(e, level))
+		return table_of(e);
+	table = c->page[--c->n];
+	n->tables++;
+	if (e & X86_PTE_P) {
+		split(table, e, level);
+		*flush = true;
+	}
+	__atomic_store_n(p, table_entry(table), __ATOMIC_RELEASE);
+	return table;
+}
+
 bool
 npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
     enum npt_level leaf, bool writable, void **stale)
@@ -128,21 +192,9 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 	int level;
 
 	*stale = NULL;
-	for (level = NPT_LEVELS; level > (int)leaf; level--) {
-		p = &table[index_of(gpa, level)];
-		e = load(p);
-		if (!(e & X86_PTE_P) || is_leaf(e, level)) {
-			/* A large page that has to go goes as a whole. */
-			flush |= (e & X86_PTE_P) != 0;
-			table = c->page[--c->n];
-			n->tables++;
-			e = host_page_pa(table).v | X86_PTE_P | X86_PTE_W |
-			    X86_PTE_U | X86_PTE_A;
-			__atomic_store_n(p, e, __ATOMIC_RELEASE);
-			continue;
-		}
-		table = table_of(e);
-	}
+	for (level = n->levels; level > (int)leaf; level--)
+		table = make_table(
+		    n, c, &table[index_of(gpa, level)], level, &flush);
 	p = &table[index_of(gpa, level)];
 	new = (hpa.v & ~(npt_page_size(leaf) - 1)) | X86_PTE_P | X86_PTE_U |
 	    X86_PTE_A;
@@ -154,8 +206,7 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 	if (!(e & X86_PTE_P))
 		return flush;
 	if (!is_leaf(e, level)) {
-		*stale = table_of(e);
-		n->tables--;
+		unlink_table(n, table_of(e), stale);
 		return true;
 	}
 	return flush || ((e ^ new) & ADDR_MASK) ||
@@ -176,6 +227,8 @@ visit(u64 *table, int level, u64 base, u64 start, u64 end, leaf_fn *fn)
 	bool changed = false;
 	unsigned i;
 
+	if (start >= end)
+		return false;
 	i = start > base ? (unsigned)((start - base) / span) : 0;
 	for (; i < ENTRIES; i++) {
 		at = base + i * span;
@@ -211,7 +264,8 @@ zap_leaf(u64 e, int level)
 static u64
 protect_leaf(u64 e, int level)
 {
-	return level == NPT_4K ? e & ~(u64)X86_PTE_W : 0;
+	(void)level;
+	return e & ~(u64)X86_PTE_W;
 }
 
 static u64
@@ -224,13 +278,26 @@ old_leaf(u64 e, int level)
 bool
 npt_zap(struct npt *n, struct gpa start, struct gpa end)
 {
-	return visit(n->root, NPT_LEVELS, 0, start.v, end.v, zap_leaf);
+	return visit(n->root, n->levels, 0, start.v, end.v, zap_leaf);
 }
 
 bool
 npt_protect(struct npt *n, struct gpa start, struct gpa end)
 {
-	return visit(n->root, NPT_LEVELS, 0, start.v, end.v, protect_leaf);
+	return visit(n->root, n->levels, 0, start.v, end.v, protect_leaf);
+}
+
+bool
+npt_protect_mask(struct npt *n, struct gpa base, u64 mask)
+{
+	struct gpa gpa;
+	bool changed = false;
+
+	for (; mask != 0; mask &= mask - 1) {
+		gpa.v = base.v + ((u64)__builtin_ctzll(mask) << 12);
+		changed |= npt_protect(n, gpa, (struct gpa){ gpa.v + 4096 });
+	}
+	return changed;
 }
 
 static bool
@@ -239,6 +306,8 @@ any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
 	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e;
 	unsigned i;
 
+	if (start >= end)
+		return false;
 	i = start > base ? (unsigned)((start - base) / span) : 0;
 	for (; i < ENTRIES; i++) {
 		at = base + i * span;
@@ -259,6 +328,41 @@ bool
 npt_young(struct npt *n, struct gpa start, struct gpa end, bool clear)
 {
 	if (clear)
-		return visit(n->root, NPT_LEVELS, 0, start.v, end.v, old_leaf);
-	return any_young(n->root, NPT_LEVELS, 0, start.v, end.v);
+		return visit(n->root, n->levels, 0, start.v, end.v, old_leaf);
+	return any_young(n->root, n->levels, 0, start.v, end.v);
+}
+
+/* Below `table', which serves from base on; true when it maps nothing. */
+static bool
+prune(struct npt *n, u64 *table, int level, u64 base, u64 start, u64 end,
+    void **list)
+{
+	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e;
+	bool empty = true;
+	unsigned i;
+
+	for (i = 0; i < ENTRIES; i++) {
+		e = load(&table[i]);
+		if (!(e & X86_PTE_P))
+			continue;
+		at = base + i * span;
+		if (is_leaf(e, level) || at >= end || at + span <= start ||
+		    !prune(n, table_of(e), level - 1, at, start, end, list) ||
+		    at < start || at + span > end) {
+			empty = false;
+			continue;
+		}
+		__atomic_store_n(&table[i], 0, __ATOMIC_RELEASE);
+		unlink_table(n, table_of(e), list);
+	}
+	return empty;
+}
+
+void *
+npt_prune(struct npt *n, struct gpa start, struct gpa end)
+{
+	void *list = NULL;
+
+	prune(n, n->root, n->levels, 0, start.v, end.v, &list);
+	return list;
 }

@@ -11,7 +11,7 @@
  * enter() is called with preemption and interrupts off and returns the same
  * way; what it returns is one decoded exit that both vendors can express.
  */
-#include "../core/cpu.h"
+#include "../core/event.h"
 
 enum hv_exit {
 	HV_INTR, /* a host interrupt or NMI: enable interrupts */
@@ -24,7 +24,7 @@ enum hv_exit {
 	HV_IO, /* io.* */
 	HV_HYPERCALL,
 	HV_WINDOW_INTR, /* the guest can take an interrupt now */
-	HV_WINDOW_NMI, /* an NMI handler returned */
+	HV_WINDOW_NMI, /* at the IRET of an NMI handler */
 	HV_CR, /* cr.* */
 	HV_DR,
 	HV_XSETBV,
@@ -63,32 +63,14 @@ struct hv_info {
 	u64 hw_reason;
 };
 
-/* An event to inject at the next entry, or one whose delivery was cut off. */
-enum hv_event_type {
-	HV_EV_NONE,
-	HV_EV_INTR,
-	HV_EV_NMI,
-	HV_EV_EXCEPTION,
-	HV_EV_SOFT, /* INT n, INT3, INTO: rip is that of the instruction */
-};
-
-struct hv_event {
-	enum hv_event_type type;
-	u8 vector;
-	bool has_error;
-	u32 error;
-	u8 insn_len; /* HV_EV_SOFT */
-};
-
 struct hv_vcpu {
 	struct gcpu cpu;
 	struct hv_info info;
-	struct hv_event inject; /* type NONE after a successful entry */
-	struct hv_event cut; /* delivery was intercepted: to be redone */
+	struct event inject; /* type EVENT_NONE after a successful entry */
+	struct event cut; /* delivery was intercepted, by the last exit */
 	u64 tsc_offset;
 	bool irq_window; /* the next entry asks for HV_WINDOW_INTR */
 	bool intr_shadow; /* STI or MOV SS blocks interrupts */
-	bool nmi_masked;
 };
 
 struct hv_ops {

@@ -8,6 +8,7 @@
 #include <linux/math64.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
+#include "routing.h"
 #include "vcpu.h"
 
 #define TSC_FAR	     (1ULL << 54)
@@ -157,13 +158,17 @@ tsc_to_ns(void *arg, u64 tsc)
 	return ktime_get_ns() + mul_u64_u64_div_u64(tsc - at, 1000000, tsc_khz);
 }
 
-/*
- * The EOI of a level-triggered vector is user space's business only when its
- * IOAPIC sends such; its pins' routes say so, and there are none yet.
- */
+/* The EOI of a level-triggered vector is user space's business only when its
+ * IOAPIC sends such. */
 static void
 eoi(void *arg, u8 vector)
 {
+	struct vcpu *v = arg;
+
+	if (!routing_wants_eoi(v->vm, vector))
+		return;
+	v->eoi_vector = vector;
+	v->eoi_pending = true;
 }
 
 static void

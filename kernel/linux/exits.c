@@ -16,6 +16,7 @@
 #include "../core/walk.h"
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "ioeventfd.h"
 #include "run.h"
 
 static int
@@ -100,7 +101,7 @@ skip(struct vcpu *v)
 static enum next
 gp(struct vcpu *v)
 {
-	vcpu_fault(v, X86_GP, true, 0);
+	event_raise(&v->event, X86_GP, true, 0);
 	return NEXT_ENTER;
 }
 
@@ -117,21 +118,17 @@ static enum next
 serve_cpuid(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
-	const struct kvm_cpuid_entry2 *e;
-	u32 leaf = (u32)c->gpr[R_RAX], index = (u32)c->gpr[R_RCX];
+	u32 r[4];
 
 	if (!skip(v))
 		return NEXT_ENTER;
-	e = cpuid_find(v->cpuid, v->ncpuid, leaf, index);
-	c->gpr[R_RAX] = e ? e->eax : 0;
-	c->gpr[R_RBX] = e ? e->ebx : 0;
-	c->gpr[R_RCX] = e ? e->ecx : 0;
-	c->gpr[R_RDX] = e ? e->edx : 0;
-	if (leaf == 1 && e) {
-		cpu_need(c, CPU_CRS);
-		if (c->cr4 & X86_CR4_OSXSAVE)
-			c->gpr[R_RCX] |= CORE_BIT(27);
-	}
+	cpu_need(c, CPU_CRS);
+	cpuid_answer(
+	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
+	c->gpr[R_RAX] = r[LEAF_EAX];
+	c->gpr[R_RBX] = r[LEAF_EBX];
+	c->gpr[R_RCX] = r[LEAF_ECX];
+	c->gpr[R_RDX] = r[LEAF_EDX];
 	return NEXT_ENTER;
 }
 
@@ -203,6 +200,13 @@ serve_io(struct vcpu *v)
 
 	if (i->io.string)
 		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+	if (!i->io.in &&
+	    ioeventfd_write(v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX],
+		i->io.size)) {
+		v->hv->intr_shadow = false;
+		c->rip = i->next_rip;
+		return NEXT_ENTER;
+	}
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = i->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = i->io.size;
@@ -288,10 +292,10 @@ serve_exception(struct vcpu *v)
 		asm volatile("int $18");
 		return NEXT_ENTER;
 	case X86_DB:
-		vcpu_fault(v, X86_DB, false, 0);
+		event_raise(&v->event, X86_DB, false, 0);
 		return NEXT_ENTER;
 	case X86_AC:
-		vcpu_fault(v, X86_AC, true, 0);
+		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
 	default:
 		return internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV);
@@ -306,8 +310,8 @@ serve_hypercall(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-enum next
-exits_serve(struct vcpu *v, enum hv_exit why)
+static enum next
+serve(struct vcpu *v, enum hv_exit why)
 {
 	switch (why) {
 	case HV_INTR:
@@ -316,7 +320,7 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 	case HV_INVLPG:
 		return NEXT_ENTER;
 	case HV_WINDOW_NMI:
-		v->hv->nmi_masked = false;
+		event_iret(&v->event, vcpu_state(v)->rip);
 		return NEXT_ENTER;
 	case HV_CPUID:
 		return serve_cpuid(v);
@@ -348,7 +352,7 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 	case HV_RDPMC:
 		return gp(v);
 	case HV_UD:
-		vcpu_fault(v, X86_UD, false, 0);
+		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
 	case HV_TASK:
 	case HV_EMULATE:
@@ -364,4 +368,18 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 		return NEXT_USER;
 	}
 	return internal_error(v, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+}
+
+enum next
+exits_serve(struct vcpu *v, enum hv_exit why)
+{
+	enum next next = serve(v, why);
+
+	if (next == NEXT_ENTER && v->eoi_pending) {
+		v->eoi_pending = false;
+		v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		v->run->eoi.vector = v->eoi_vector;
+		return NEXT_USER;
+	}
+	return next;
 }

@@ -12,6 +12,7 @@
 #include "cpuid.h"
 #include "dev.h"
 #include "power.h"
+#include "routing.h"
 #include "vcpu.h"
 
 const struct hv_ops *hv;
@@ -22,11 +23,19 @@ int
 dev_check_extension(unsigned long cap)
 {
 	switch (cap) {
+	case KVM_CAP_IRQCHIP: /* split only */
 	case KVM_CAP_USER_MEMORY:
+	case KVM_CAP_SET_TSS_ADDR:
+	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_EXT_CPUID:
 	case KVM_CAP_MP_STATE:
 	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
+	case KVM_CAP_IRQ_INJECT_STATUS:
+	case KVM_CAP_IRQFD:
+	case KVM_CAP_IOEVENTFD:
+	case KVM_CAP_IOEVENTFD_NO_LENGTH:
+	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
 	case KVM_CAP_SIGNAL_MSI:
 	case KVM_CAP_SPLIT_IRQCHIP:
 	case KVM_CAP_IMMEDIATE_EXIT:
@@ -34,6 +43,8 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_ENABLE_CAP_VM:
 		return 1;
+	case KVM_CAP_IRQ_ROUTING:
+		return ROUTING_MAX;
 	case KVM_CAP_NR_VCPUS:
 	case KVM_CAP_MAX_VCPUS:
 	case KVM_CAP_MAX_VCPU_ID:
@@ -57,7 +68,7 @@ supported_cpuid(struct kvm_cpuid2 __user *arg)
 	e = kcalloc(CPUID_ENTRIES, sizeof(*e), GFP_KERNEL);
 	if (!e)
 		return -ENOMEM;
-	n = cpuid_supported(e, min_t(u32, head.nent, CPUID_ENTRIES));
+	n = cpuid_offer(e, min_t(u32, head.nent, CPUID_ENTRIES));
 	if (n >= 0) {
 		head.nent = (u32)n;
 		if (copy_to_user(arg, &head, sizeof(head)) ||

@@ -20,7 +20,6 @@
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
-#include "../core/host.h"
 #include "vm.h"
 
 static const struct slot *
@@ -125,12 +124,12 @@ host_level(struct mm_struct *mm, unsigned long hva)
 	pud = READ_ONCE(*pud_offset(&p4d, hva));
 	if (pud_none(pud) || !pud_present(pud))
 		goto out;
-	if (pud_large(pud)) {
+	if (pud_leaf(pud)) {
 		level = NPT_1G;
 		goto out;
 	}
 	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (!pmd_none(pmd) && pmd_present(pmd) && pmd_large(pmd))
+	if (!pmd_none(pmd) && pmd_present(pmd) && pmd_leaf(pmd))
 		level = NPT_2M;
 out:
 	local_irq_restore(flags);
@@ -193,7 +192,7 @@ install(struct vm *vm, struct npt_cache *cache, const struct slot *s,
 	if (npt_map(&vm->npt, cache, gpa, hpa, level, writable, &stale))
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
-	host_page_free(stale);
+	npt_release(stale);
 	return 0;
 }
 
@@ -378,7 +377,7 @@ mem_create(struct vm *vm)
 	err = init_srcu_struct(&vm->srcu);
 	if (err)
 		goto free_slots;
-	err = npt_init(&vm->npt);
+	err = npt_init(&vm->npt, pgtable_l5_enabled() ? 5 : 4);
 	if (err)
 		goto free_srcu;
 	vm->notifier.ops = &notifier_ops;

@@ -6,69 +6,56 @@
  *  1. No wake-up is lost: who wants the vCPU's attention sets a request and
  *     then looks at in_guest and the wait queue (vcpu_kick); we set in_guest
  *     or our task state first and then look at the requests.
- *  2. At most one event is injected per entry, in the order of APM vol. 2
- *     "Priorities" : what was cut off, exceptions, NMI, interrupts.
+ *  2. What is injected is core/event.c's choice.
  *  3. The guest's FPU state is current from start to end of KVM_RUN.
  */
 #include <linux/context_tracking.h>
-#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
+#include "compat.h"
 #include "run.h"
 
 #define ENTER_NOT ((enum hv_exit) - 1)
 
+static struct event_env
+event_env(const struct vcpu *v)
+{
+	const struct gcpu *c = &v->hv->cpu;
+
+	return (struct event_env){ .rip = c->rip,
+		.iflag = (c->rflags & X86_RFLAGS_IF) != 0,
+		.shadow = v->hv->intr_shadow,
+		.lapic = lapic_highest(&v->lapic) };
+}
+
 static bool
-intr_allowed(const struct vcpu *v)
+intr_open(const struct vcpu *v)
 {
-	return (v->hv->cpu.rflags & X86_RFLAGS_IF) && !v->hv->intr_shadow;
-}
+	struct event_env env = event_env(v);
 
-static int
-pending_vector(const struct vcpu *v)
-{
-	return v->extint >= 0 ? v->extint : lapic_highest(&v->lapic);
-}
-
-static void
-inject_interrupt(struct vcpu *v)
-{
-	int vec = pending_vector(v);
-
-	if (v->extint >= 0)
-		v->extint = -1;
-	else
-		lapic_accept(&v->lapic, (u8)vec);
-	v->hv->inject =
-	    (struct hv_event){ .type = HV_EV_INTR, .vector = (u8)vec };
+	return event_intr_open(&v->event, &env);
 }
 
 static void
 choose_event(struct vcpu *v)
 {
+	struct event_env env = event_env(v);
 	struct hv_vcpu *h = v->hv;
-	bool nmi_window = false, intr_window;
 
-	if (h->cut.type != HV_EV_NONE) {
-		h->inject = h->cut;
-		h->cut.type = HV_EV_NONE;
-	} else if (v->exception.type != HV_EV_NONE) {
-		h->inject = v->exception;
-		v->exception.type = HV_EV_NONE;
-	} else if (v->nmi && !h->nmi_masked && !h->intr_shadow) {
-		v->nmi = false;
-		h->nmi_masked = true;
-		h->inject =
-		    (struct hv_event){ .type = HV_EV_NMI, .vector = X86_NMI };
-	} else if (pending_vector(v) >= 0 && intr_allowed(v)) {
-		inject_interrupt(v);
+	if (event_choose(&v->event, &env, &h->inject)) {
+		lapic_accept(&v->lapic, h->inject.vector);
+		env.lapic = lapic_highest(&v->lapic);
 	}
-	nmi_window = h->nmi_masked;
-	intr_window =
-	    pending_vector(v) >= 0 || v->run->request_interrupt_window;
-	hv->window(h, intr_window, nmi_window);
+	if (h->inject.type == EVENT_EXCEPTION) {
+		cpu_need(&h->cpu, CPU_CRS | CPU_DRS);
+		event_apply(&h->cpu, &h->inject);
+	}
+	hv->window(h,
+	    event_wants_intr(&v->event, &env) ||
+		v->run->request_interrupt_window,
+	    event_wants_iret(&v->event));
 	hv->tpr(h, (u8)lapic_get_cr8(&v->lapic));
 }
 
@@ -95,11 +82,11 @@ serve_requests(struct vcpu *v)
 	if (test_and_clear_bit(REQ_TIMER, &v->requests))
 		lapic_timer_fired(&v->lapic);
 	if (test_and_clear_bit(REQ_NMI, &v->requests))
-		v->nmi = true;
+		v->event.nmi_pending = true;
 	if (test_and_clear_bit(REQ_INIT, &v->requests)) {
 		hv->vcpu_reset(v->hv, true);
 		lapic_reset(&v->lapic, true);
-		v->exception.type = HV_EV_NONE;
+		event_reset(&v->event);
 		v->mp_state = v->id == 0 ? KVM_MP_STATE_RUNNABLE
 					 : KVM_MP_STATE_INIT_RECEIVED;
 	}
@@ -113,13 +100,14 @@ serve_requests(struct vcpu *v)
 static bool
 awake(struct vcpu *v)
 {
+	struct event_env env;
+
 	if (v->mp_state == KVM_MP_STATE_RUNNABLE)
 		return true;
 	if (v->mp_state != KVM_MP_STATE_HALTED)
 		return false;
-	return v->exception.type != HV_EV_NONE ||
-	    (v->nmi && !v->hv->nmi_masked) ||
-	    (pending_vector(v) >= 0 && (v->hv->cpu.rflags & X86_RFLAGS_IF));
+	env = event_env(v);
+	return event_wakes(&v->event, &env);
 }
 
 /* Sleeps until there may be something; -EINTR for a signal. */
@@ -145,7 +133,7 @@ enter(struct vcpu *v)
 		switch_fpu_return();
 	vtime_account_guest_enter();
 	if (!context_tracking_guest_enter())
-		rcu_virt_note_context_switch(smp_processor_id());
+		compat_rcu_virt_note_context_switch();
 	why = hv->enter(v->hv);
 	context_tracking_guest_exit();
 	vtime_account_guest_exit();
@@ -165,11 +153,10 @@ once(struct vcpu *v)
 	why = enter(v);
 	preempt_enable();
 	if (why == ENTER_NOT) {
-		/* What was chosen is chosen again. */
-		v->hv->cut = v->hv->inject;
-		v->hv->inject.type = HV_EV_NONE;
+		event_undo(&v->event);
 		return NEXT_ENTER;
 	}
+	event_exit(&v->event, &v->hv->cut, v->hv->cpu.rip);
 	if (v->hv->cpu.cr8 != lapic_get_cr8(&v->lapic))
 		lapic_set_cr8(&v->lapic, v->hv->cpu.cr8);
 	return exits_serve(v, why);
@@ -186,8 +173,8 @@ loop(struct vcpu *v)
 			v->run->exit_reason = KVM_EXIT_INTR;
 			return -EINTR;
 		}
-		if (v->shutdown) {
-			v->shutdown = false;
+		if (v->event.triple) {
+			v->event.triple = false;
 			v->run->exit_reason = KVM_EXIT_SHUTDOWN;
 			return 0;
 		}
@@ -196,8 +183,7 @@ loop(struct vcpu *v)
 			continue;
 		}
 		v->mp_state = KVM_MP_STATE_RUNNABLE;
-		if (v->run->request_interrupt_window && intr_allowed(v) &&
-		    v->extint < 0) {
+		if (v->run->request_interrupt_window && intr_open(v)) {
 			v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
 		}
@@ -216,9 +202,8 @@ publish(struct vcpu *v)
 	run->if_flag = (v->hv->cpu.rflags & X86_RFLAGS_IF) != 0;
 	run->cr8 = lapic_get_cr8(&v->lapic);
 	run->apic_base = v->lapic.base_msr;
-	run->ready_for_interrupt_injection = v->extint < 0 &&
-	    lapic_accepts_pic(&v->lapic) && intr_allowed(v) &&
-	    v->hv->cut.type == HV_EV_NONE && v->exception.type == HV_EV_NONE;
+	run->ready_for_interrupt_injection =
+	    lapic_accepts_pic(&v->lapic) && intr_open(v);
 	run->flags = 0;
 }
 

@@ -99,13 +99,19 @@ may_replace(const struct slot *old, const struct slot *new)
 static void
 zap_slot(struct vm *vm, const struct slot *s)
 {
+	struct gpa start = { s->gpa }, end = { s->gpa + s->len };
+	void *stale;
+	bool flush;
+
 	if (s->len == 0)
 		return;
 	spin_lock(&vm->mmu_lock);
-	if (npt_zap(&vm->npt, (struct gpa){ s->gpa },
-		(struct gpa){ s->gpa + s->len }))
+	flush = npt_zap(&vm->npt, start, end);
+	stale = npt_prune(&vm->npt, start, end);
+	if (flush || stale)
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
+	npt_release(stale);
 }
 
 static int

@@ -53,7 +53,7 @@ set_regs(struct vcpu *v, void __user *arg)
 	c->rip = r.rip;
 	c->rflags = (r.rflags & 0x3f7fd5) | X86_RFLAGS_ONE;
 	v->in.pending = false;
-	v->exception.type = HV_EV_NONE;
+	v->event.exception.type = EVENT_NONE;
 	return 0;
 }
 
@@ -119,8 +119,9 @@ get_sregs(struct vcpu *v, void __user *arg)
 	s.cr8 = lapic_get_cr8(&v->lapic);
 	s.efer = c->efer;
 	s.apic_base = v->lapic.base_msr;
-	if (v->extint >= 0)
-		s.interrupt_bitmap[v->extint / 64] |= 1ULL << v->extint % 64;
+	if (v->event.extint >= 0)
+		s.interrupt_bitmap[v->event.extint / 64] |= 1ULL
+		    << v->event.extint % 64;
 	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
 }
 
@@ -161,43 +162,10 @@ set_sregs(struct vcpu *v, void __user *arg)
 	return 0;
 }
 
-/* Facts of struct gcpu that the leaves decide. */
-static void
-derive(struct vcpu *v)
-{
-	struct gcpu *c = vcpu_state(v);
-	const struct kvm_cpuid_entry2 *e;
-	u64 cr4 = 0x7f;
-
-	cr4 |= X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-	c->xcr0_valid = 1;
-	e = cpuid_find(v->cpuid, v->ncpuid, 1, 0);
-	if (e && (e->ecx & CORE_BIT(26)) && boot_cpu_has(X86_FEATURE_OSXSAVE)) {
-		cr4 |= X86_CR4_OSXSAVE;
-		c->xcr0_valid = 3;
-		if ((e->ecx & CORE_BIT(28)) && boot_cpu_has(X86_FEATURE_AVX))
-			c->xcr0_valid = 7;
-	}
-	e = cpuid_find(v->cpuid, v->ncpuid, 7, 0);
-	if (e && (e->ebx & 1) && boot_cpu_has(X86_FEATURE_FSGSBASE))
-		cr4 |= X86_CR4_FSGSBASE;
-	if (e && (e->ebx & CORE_BIT(7)) && boot_cpu_has(X86_FEATURE_SMEP))
-		cr4 |= X86_CR4_SMEP;
-	if (e && (e->ebx & CORE_BIT(20)) && boot_cpu_has(X86_FEATURE_SMAP))
-		cr4 |= X86_CR4_SMAP;
-	c->cr4_valid = cr4;
-	c->efer_valid =
-	    X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-	e = cpuid_find(v->cpuid, v->ncpuid, 0x80000008, 0);
-	c->maxphyaddr = e ? e->eax & 0xff : 36;
-	if (c->maxphyaddr < 32 || c->maxphyaddr > 52)
-		c->maxphyaddr = 36;
-}
-
 static long
 set_cpuid2(struct vcpu *v, void __user *arg)
 {
-	struct kvm_cpuid_entry2 *e;
+	struct cpuid_entry *e;
 	struct kvm_cpuid2 head;
 
 	if (copy_from_user(&head, arg, sizeof(head)))
@@ -210,7 +178,8 @@ set_cpuid2(struct vcpu *v, void __user *arg)
 	kvfree(v->cpuid);
 	v->cpuid = e;
 	v->ncpuid = head.nent;
-	derive(v);
+	cpuid_derive(
+	    e, head.nent, cpuid_host_cr4(), cpuid_host_xcr0(), vcpu_state(v));
 	return 0;
 }
 
@@ -253,9 +222,9 @@ interrupt(struct vcpu *v, void __user *arg)
 		return -EFAULT;
 	if (i.irq > 255)
 		return -EINVAL;
-	if (v->extint >= 0)
+	if (v->event.extint >= 0)
 		return -EEXIST;
-	v->extint = (int)i.irq;
+	v->event.extint = (int)i.irq;
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include "../core/x86.h"
+#include "compat.h"
 #include "vcpu.h"
 
 /* Single pages, as user mappings count references of each. */
@@ -52,39 +53,6 @@ vcpu_flush_all(struct vm *vm)
 			smp_call_function_single(
 			    READ_ONCE(v->cpu), nothing, NULL, 1);
 	}
-}
-
-/* APM vol. 2 "#DF-Double-Fault Exception": contributory after contributory,
- * and page faults after page faults. */
-static bool
-contributory(u8 vec)
-{
-	return vec == X86_DE || (vec >= X86_TS && vec <= X86_GP);
-}
-
-void
-vcpu_fault(struct vcpu *v, u8 vector, bool has_error, u32 error)
-{
-	struct hv_event *first = &v->hv->cut;
-
-	v->exception = (struct hv_event){ .type = HV_EV_EXCEPTION,
-		.vector = vector,
-		.has_error = has_error,
-		.error = error };
-	if (first->type != HV_EV_EXCEPTION)
-		return;
-	if (first->vector == X86_DF) {
-		/* A third: the processor shuts down. */
-		v->shutdown = true;
-	} else if ((contributory(first->vector) && contributory(vector)) ||
-	    (first->vector == X86_PF &&
-		(vector == X86_PF || contributory(vector)))) {
-		v->exception.vector = X86_DF;
-		v->exception.has_error = true;
-		v->exception.error = 0;
-	}
-	/* Otherwise the first is raised again by its instruction. */
-	first->type = HV_EV_NONE;
 }
 
 static struct vcpu *
@@ -135,7 +103,7 @@ make(struct vm *vm, u32 id)
 		return NULL;
 	v->vm = vm;
 	v->id = id;
-	v->extint = -1;
+	event_reset(&v->event);
 	mutex_init(&v->lock);
 	rcuwait_init(&v->wait);
 	preempt_notifier_init(&v->preempt, &preempt_ops);

@@ -12,6 +12,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <asm/fpu/api.h>
+#include "../core/cpuid.h"
 #include "../core/host.h"
 #include "../core/lapic.h"
 #include "../hv/hv.h"
@@ -45,17 +46,17 @@ struct vcpu {
 	struct lapic lapic; /* (v), see lapic.h */
 	struct hrtimer timer; /* (v) armed by lapic */
 	u32 mp_state; /* (v) KVM_MP_STATE_* */
-	struct hv_event exception; /* (v) to be injected */
-	int extint; /* (v) vector of KVM_INTERRUPT, or -1 */
-	bool nmi; /* (v) pending */
-	bool shutdown; /* (v) a triple fault */
+	struct event_state event; /* (v) */
 	struct {
 		bool pending;
 		u8 size;
 		u64 next_rip;
 	} in; /* (v) an IN that user space answers */
 
-	struct kvm_cpuid_entry2 *cpuid; /* (v) */
+	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
+	u8 eoi_vector; /* (v) */
+
+	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
 	bool sigset_active; /* (v) */
@@ -80,7 +81,6 @@ extern const struct hv_ops *hv;
 int vcpu_new(struct vm *, u32 id); /* a file descriptor, or -errno */
 void vcpu_free(struct vcpu *);
 void vcpu_kick(struct vcpu *);
-void vcpu_fault(struct vcpu *, u8 vector, bool has_error, u32 error);
 
 /* run.c */
 int vcpu_run(struct vcpu *);

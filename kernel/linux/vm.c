@@ -11,6 +11,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "dev.h"
+#include "ioeventfd.h"
+#include "routing.h"
 #include "vcpu.h"
 
 struct vm *
@@ -24,7 +26,9 @@ vm_new(void)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&vm->refs, 1);
 	mutex_init(&vm->lock);
+	mutex_init(&vm->irq_lock);
 	mutex_init(&vm->slots_lock);
+	irqfd_init(vm);
 	spin_lock_init(&vm->mmu_lock);
 	err = dev_enable();
 	if (err)
@@ -59,6 +63,8 @@ vm_put(struct vm *vm)
 	for (i = 0; i < vm->nvcpus; i++)
 		vcpu_free(vm->vcpu[i]);
 	vm->nvcpus = 0;
+	routing_free(vm);
+	ioeventfd_free_all(vm);
 	mem_destroy(vm);
 	mmdrop(vm->mm);
 	dev_disable();
@@ -73,13 +79,16 @@ enable_cap(struct vm *vm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
-	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags || cap.args[0] > 256)
+	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags ||
+	    cap.args[0] > ROUTING_MAX)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	if (vm->split || vm->nvcpus)
+	if (vm->split || vm->nvcpus) {
 		r = -EEXIST;
-	else
-		vm->split = true;
+	} else {
+		vm->pins = (u32)cap.args[0];
+		WRITE_ONCE(vm->split, true);
+	}
 	mutex_unlock(&vm->lock);
 	return r;
 }
@@ -94,21 +103,27 @@ set_region(struct vm *vm, void __user *arg)
 	return mem_set_region(vm, &r);
 }
 
+/* Intel's real-mode helpers: this hardware needs neither. */
 static long
-signal_msi(struct vm *vm, void __user *arg)
+set_tss_addr(unsigned long addr)
 {
-	struct kvm_msi m;
+	return addr > (u32)(-3 * PAGE_SIZE) ? -EINVAL : 0;
+}
 
-	if (copy_from_user(&m, arg, sizeof(m)))
+static long
+set_identity_map(struct vm *vm, void __user *arg)
+{
+	u64 addr;
+
+	if (copy_from_user(&addr, arg, sizeof(addr)))
 		return -EFAULT;
-	if (m.flags)
-		return -EINVAL;
-	return apic_message(vm, m.address_lo | (u64)m.address_hi << 32, m.data);
+	return smp_load_acquire(&vm->nvcpus) ? -EINVAL : 0;
 }
 
 static long
 vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 {
+	void __user *p = (void __user *)arg;
 	struct vm *vm = file->private_data;
 	long r;
 
@@ -118,11 +133,24 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 	case KVM_CHECK_EXTENSION:
 		return dev_check_extension(arg);
 	case KVM_ENABLE_CAP:
-		return enable_cap(vm, (void __user *)arg);
+		return enable_cap(vm, p);
 	case KVM_SET_USER_MEMORY_REGION:
-		return set_region(vm, (void __user *)arg);
+		return set_region(vm, p);
+	case KVM_SET_TSS_ADDR:
+		return set_tss_addr(arg);
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		return set_identity_map(vm, p);
+	case KVM_SET_GSI_ROUTING:
+		return routing_set(vm, p);
+	case KVM_IRQ_LINE:
+	case KVM_IRQ_LINE_STATUS:
+		return routing_line(vm, p, cmd == KVM_IRQ_LINE_STATUS);
 	case KVM_SIGNAL_MSI:
-		return signal_msi(vm, (void __user *)arg);
+		return routing_signal_msi(vm, p);
+	case KVM_IRQFD:
+		return irqfd_ioctl(vm, p);
+	case KVM_IOEVENTFD:
+		return ioeventfd_ioctl(vm, p);
 	case KVM_CREATE_VCPU:
 		if (arg >= VM_VCPUS)
 			return -EINVAL;
@@ -138,7 +166,10 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 static int
 vm_release(struct inode *inode, struct file *file)
 {
-	vm_put(file->private_data);
+	struct vm *vm = file->private_data;
+
+	irqfd_free_all(vm);
+	vm_put(vm);
 	return 0;
 }
 

@@ -8,14 +8,17 @@
  * Locks, in this order (LOCKING.md)
  *  (c)  constant after creation
  *  (m)  vm->lock, a mutex: creation of vCPUs, capabilities
+ *  (i)  vm->irq_lock, a mutex: interrupts by number
  *  (s)  vm->slots_lock, a mutex, for changes; readers hold vm->srcu
  *  (n)  vm->mmu_lock, a spinlock
  */
+#include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 #include "../core/npt.h"
 
 #define VM_SLOTS 64
@@ -23,8 +26,10 @@
 /* 4 KiB below the end keep sums in range. */
 #define VM_GPA_END ((1ULL << NPT_GPA_BITS) - 4096)
 
-struct vcpu;
+struct ioevents;
 struct kvm_userspace_memory_region;
+struct route;
+struct vcpu;
 
 struct slot {
 	u64 gpa, len;
@@ -45,10 +50,19 @@ struct vm {
 	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */
 	unsigned nvcpus; /* (m), grows only, after vcpu[] */
 	bool split; /* (m) local APICs here, the rest in user space */
+	u32 pins; /* (m) of user space's IOAPIC, before split */
+
+	struct mutex irq_lock;
+	struct route *routes; /* (i), see routing.c */
+	u32 nroutes; /* (i) */
+	unsigned long eoi_vectors[BITS_TO_LONGS(256)]; /* (i), readers: any */
+	struct list_head irqfds; /* (i) */
+	struct work_struct reap; /* irqfds whose eventfd is closed */
 
 	struct mutex slots_lock;
 	struct srcu_struct srcu;
 	struct slots __rcu *slots; /* (s) */
+	struct ioevents __rcu *events[2]; /* (s), enum ioeventfd_space */
 
 	spinlock_t mmu_lock;
 	struct npt npt; /* (n) */

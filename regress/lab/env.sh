@@ -4,7 +4,7 @@
 # Shared by the lab's and the guest's build scripts (sourced, bash).
 #
 # The cache holds one directory per artefact and hash of its inputs:
-#	kernel-HASH	vmlinuz, vmlinux (uncompressed, PVH), modules, busybox
+#	kernel-HASH	(one for each version) vmlinuz, vmlinux (uncompressed, PVH), modules, busybox
 #	initrd-HASH	the lab host's initrd and init
 #	lab-HASH	its root file system
 #	guest-HASH	guest.ext4: a Debian guest's disk, kernel and initrds
@@ -159,13 +159,24 @@ pack_initrd() {
 		    --show-depends "$m"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' |
 	    while read -r f; do
-		cp "$f" "$d/lib/"
-		strip --strip-debug "$d/lib/${f##*/}"
-		echo "${f##*/}" >>"$d/lib/order"
+		m=${f##*/}
+		m=${m%.xz}
+		case $f in
+		*.xz) xz -dc "$f" >"$d/lib/$m" ;;
+		*) cp "$f" "$d/lib/" ;;
+		esac
+		strip --strip-debug "$d/lib/$m"
+		echo "$m" >>"$d/lib/order"
 	done
 	# The kernel opens /dev/console before /init runs.
 	(cd "$d" && find . | sort | cpio --quiet -o -H newc -R 0:0) >"$out"
 	rm -rf "$d"
+}
+
+# Of backports, by version: "" when this machine's sources have none.
+kernel_in_backports() {
+	apt-cache madison "$kernel_meta" 2>/dev/null |
+	    awk '$3 ~ /^6[.]12[.]/ && !n++ { print $3 }'
 }
 
 # artefact NAME HASH FUNCTION: sets $made to the directory, building it by

@@ -18,10 +18,11 @@ t_login_stop_and_start_again() {
 	vmctl stop -w deb
 }
 
+# By the owner: root's cu becomes user uucp, who may not open the terminal.
 t_cu_works_too() {
-	debian deb 'memory 512M' 'cpus 1' | vmd_up
+	debian deb 'memory 512M' 'cpus 1' 'owner alice' | vmd_up
 	vmctl start deb
-	DEB_CONSOLE="cu -l $(field deb tty)" expect -f debian.exp deb hostname \
-	    debian
+	DEB_CONSOLE="cu -l $(field deb tty)" as alice expect -f debian.exp deb \
+	    hostname debian
 	vmctl stop -fw deb
 }

@@ -78,29 +78,29 @@ drs_out(struct gcpu *c)
 static void
 inject(struct svm_vcpu *v)
 {
-	struct hv_event *e = &v->hv.inject;
+	struct event *e = &v->hv.inject;
 	u64 inj = e->vector | VMCB_EV_VALID;
 
 	switch (e->type) {
-	case HV_EV_NONE:
+	case EVENT_NONE:
 		return;
-	case HV_EV_INTR:
+	case EVENT_INTR:
 		inj |= VMCB_EV_INTR;
 		break;
-	case HV_EV_NMI:
+	case EVENT_NMI:
 		inj |= VMCB_EV_NMI;
 		break;
-	case HV_EV_EXCEPTION:
+	case EVENT_EXCEPTION:
 		inj |= VMCB_EV_EXCEPTION;
 		if (e->has_error)
 			inj |= VMCB_EV_ERROR | (u64)e->error << 32;
 		break;
-	case HV_EV_SOFT:
+	case EVENT_SOFT:
 		inj |= VMCB_EV_SOFT;
 		break;
 	}
 	v->vmcb->c.event_inj = inj;
-	e->type = HV_EV_NONE;
+	e->type = EVENT_NONE;
 }
 
 static void

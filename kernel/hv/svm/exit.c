@@ -6,8 +6,8 @@
  * Invariants
  *  1. next_rip is 0 unless this CPU saves it and the exit is of a decoded
  *     instruction; the caller then measures the instruction itself.
- *  2. An event whose delivery was cut off is in hv->cut; software events are
- *     not, as RIP still names the instruction that raises them again.
+ *  2. An event whose delivery was cut off is in hv->cut; RIP is that of the
+ *     instruction that raised it, or was interrupted.
  */
 #include <linux/kernel.h>
 #include "../../core/x86.h"
@@ -18,11 +18,11 @@
 static void
 take_cut(struct svm_vcpu *v)
 {
-	struct hv_event *e = &v->hv.cut;
+	struct event *e = &v->hv.cut;
 	u64 info = v->vmcb->c.exit_int_info;
 	u8 vec = info & VMCB_EV_VECTOR;
 
-	e->type = HV_EV_NONE;
+	e->type = EVENT_NONE;
 	if (!(info & VMCB_EV_VALID))
 		return;
 	e->vector = vec;
@@ -30,15 +30,16 @@ take_cut(struct svm_vcpu *v)
 	e->error = e->has_error ? EVENT_ERROR(info) : 0;
 	switch (info & VMCB_EV_TYPE) {
 	case VMCB_EV_INTR:
-		e->type = HV_EV_INTR;
+		e->type = EVENT_INTR;
 		break;
 	case VMCB_EV_NMI:
-		e->type = HV_EV_NMI;
+		e->type = EVENT_NMI;
 		break;
 	case VMCB_EV_EXCEPTION:
-		/* INT3 and INTO are raised again by themselves. */
-		if (vec != X86_BP && vec != X86_OF)
-			e->type = HV_EV_EXCEPTION;
+		e->type = EVENT_EXCEPTION;
+		break;
+	case VMCB_EV_SOFT:
+		e->type = EVENT_SOFT;
 		break;
 	default:
 		break;

@@ -217,8 +217,8 @@ svm_vcpu_reset(struct hv_vcpu *hv, bool init)
 		c->pkru = 0;
 	}
 	c->dirty = CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
-	hv->intr_shadow = hv->nmi_masked = false;
-	hv->inject.type = hv->cut.type = HV_EV_NONE;
+	hv->intr_shadow = false;
+	hv->inject.type = hv->cut.type = EVENT_NONE;
 }
 
 struct hv_vcpu *

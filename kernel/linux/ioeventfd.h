@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef LINUX_IOEVENTFD_H
+#define LINUX_IOEVENTFD_H
+
+#include "vm.h"
+
+enum ioeventfd_space { IOEVENT_PORT, IOEVENT_MMIO };
+
+long ioeventfd_ioctl(struct vm *, void __user *); /* KVM_IOEVENTFD */
+/* A write of the guest: true when an eventfd took it.  Any context but NMI. */
+bool ioeventfd_write(struct vm *, enum ioeventfd_space, u64 addr,
+    const void *data, unsigned len);
+void ioeventfd_free_all(struct vm *);
+
+#endif
