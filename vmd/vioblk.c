@@ -3,8 +3,9 @@
  * The process NAME/vioblkN: one virtio block device over one image.
  *
  * Set-up by two channels as msg.h says: the parent names image and options,
- * the vm process gives memory and eventfds.  Then the process confines
- * itself, makes its threads, seals itself and tells both.  From then on the
+ * the vm process gives memory and eventfds.  The process confines itself
+ * before it looks at the image, makes its threads, seals itself and tells
+ * both.  From then on the
  * channels carry start, reset and their answers only; the data path is in
  * the queue threads (vioblk_queue.c).
  *
@@ -309,12 +310,18 @@ send_hello(struct proc *p)
 static int
 set_up(struct proc *p)
 {
+	static const struct sandbox box = {
+		.user = "_vmd",
+		.nofile = 64,
+	};
 	struct why why;
 	int error;
 
 	error = receive(p, p->parent, have_conf);
 	if (error != 0)
 		return give_up(p, error, "set-up by parent");
+	/* Before the image is read: it may be anybody's. */
+	sandbox_confine(&box);
 	error = vioblk_new(&p->dev, &p->conf, p->image, p->nopen, &why);
 	if (error != 0)
 		return give_up(p, error, why.text);
@@ -343,17 +350,12 @@ make_events(struct proc *p)
 	return 0;
 }
 
-/* Confine, make the threads, seal. */
+/* Make the threads, seal. */
 static int
-confine(struct proc *p)
+seal(struct proc *p)
 {
-	static const struct sandbox box = {
-		.user = "_vmd",
-		.nofile = 64,
-	};
 	int error;
 
-	sandbox_confine(&box);
 	error = make_events(p);
 	if (error == 0)
 		error = vioblk_threads(p->dev);
@@ -396,7 +398,7 @@ vioblk_main(void)
 	p.parent = chan_new(NULL, SPAWN_FD, &parent_ops, &p);
 	if (p.parent == NULL)
 		fatal("channel to parent");
-	if (set_up(&p) != 0 || confine(&p) != 0)
+	if (set_up(&p) != 0 || seal(&p) != 0)
 		return 1;
 	must(chan_send(p.vm, DEV_SEALED, 0, -1, NULL));
 	must(chan_send(p.parent, BLK_READY, 0, -1, NULL));
