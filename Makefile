@@ -16,7 +16,7 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
-		  liburing libcap-ng zlib libzstd
+		  liburing libcap-ng libmnl zlib libzstd
 CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
@@ -106,6 +106,11 @@ $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 $(B)/regress/bench/guestio: regress/bench/guestio.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
+
+# The conformance tests of the KVM API, run in the lab.
+kapi_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard regress/kapi/*.c))
+$(B)/regress/kapi/kapi: $(kapi_OBJ)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 

@@ -34,6 +34,8 @@ enum promise {
 	P_URING = 1 << 5,
 	P_VMM = 1 << 6,
 	P_TTY = 1 << 7,
+	P_TAP = 1 << 8,
+	P_NETCFG = 1 << 9,
 };
 
 static const struct {
@@ -48,6 +50,8 @@ static const struct {
 	{ "uring", P_URING },
 	{ "vmm", P_VMM },
 	{ "tty", P_TTY },
+	{ "tap", P_TAP },
+	{ "netcfg", P_NETCFG },
 };
 
 /* (argument & mask) == value; mask 0: no condition. */
@@ -154,6 +158,10 @@ static const struct rule {
 	{ P_DISK, SCMP_SYS(newfstatat), { IS(3, AT_EMPTY_PATH) } },
 
 	{ P_URING, SCMP_SYS(io_uring_enter), { { 0 } } },
+
+	/* A netlink socket that is there; sockets cannot be made. */
+	{ P_NETCFG, SCMP_SYS(sendto), { { 0 } } },
+	{ P_NETCFG, SCMP_SYS(recvmsg), { { 0 } } },
 };
 
 static int
@@ -261,7 +269,7 @@ filter_load(const char *names, const struct sandbox_ioctl *ioctls,
 	if (error != 0)
 		return error;
 	*why = "ioctls without a promise that has any";
-	if (nioctls > 0 && !(promises & (P_VMM | P_TTY | P_DISK)))
+	if (nioctls > 0 && !(promises & (P_VMM | P_TTY | P_DISK | P_TAP)))
 		return -EINVAL;
 	*why = "libseccomp";
 	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);

@@ -45,13 +45,15 @@
 #define REASON_MAX 128 /* what is kept of a peer's text */
 
 /*
- * Features that a device may offer: its own (0 to 23), and of those reserved
- * for rings and negotiation ("Reserved Feature Bits") what our virtqueue
- * reader knows.  The transport itself adds VERSION_1.
+ * Features that a device may offer: its own (0 to 23, and from 50 on, where
+ * no device of ours knows 63), and of those reserved for rings and negotiation
+ * ("Reserved Feature Bits") what our virtqueue reader knows.  The transport
+ * itself adds VERSION_1.
  */
-#define FEATURES_KNOWN                                                     \
-	(UINT64_C(0xffffff) | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | \
-	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |                       \
+#define FEATURES_KNOWN                                   \
+	(UINT64_C(0xffffff) | UINT64_C(0x1fff) << 50 |   \
+	    UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | \
+	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |     \
 	    UINT64_C(1) << VIRTIO_F_VERSION_1)
 
 enum state { HELLO, SEALING, IDLE, STARTED, RESETTING, DEAD };

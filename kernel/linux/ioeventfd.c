@@ -94,6 +94,24 @@ ioeventfd_write(struct vm *vm, enum ioeventfd_space space, u64 addr,
 	return taken;
 }
 
+bool
+ioeventfd_at(struct vm *vm, enum ioeventfd_space space, u64 addr)
+{
+	const struct ioevents *all;
+	bool is = false;
+	unsigned i;
+	int idx;
+
+	idx = srcu_read_lock(&vm->srcu);
+	all = srcu_dereference(vm->events[space], &vm->srcu);
+	if (all) {
+		i = find(all, addr);
+		is = i < all->n && all->e[i].addr == addr;
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return is;
+}
+
 static struct ioevents *
 current_table(struct vm *vm, enum ioeventfd_space space)
 {

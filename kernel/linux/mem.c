@@ -12,6 +12,7 @@
  *  3. A list of slots never changes; it is replaced, and the old one freed
  *     when no reader is left.
  */
+#include <linux/highmem.h>
 #include <linux/io.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
@@ -57,6 +58,12 @@ user_address(struct vm *vm, struct gpa gpa, unsigned len, bool write)
 	return hva;
 }
 
+bool
+mem_present(struct vm *vm, struct gpa gpa, unsigned len, bool write)
+{
+	return user_address(vm, gpa, len, write) != 0;
+}
+
 int
 mem_read(struct vm *vm, struct gpa gpa, void *buf, unsigned len)
 {
@@ -77,27 +84,58 @@ mem_write(struct vm *vm, struct gpa gpa, const void *buf, unsigned len)
 	return 0;
 }
 
+/* On the kernel's own mapping of the page, which no fault can interrupt. */
+static bool
+exchange(void *p, const void *old, const void *new, unsigned size)
+{
+	union {
+		u8 b;
+		u16 w;
+		u32 l;
+		u64 q;
+		u64 x[2];
+	} o = { 0 }, n = { 0 };
+	bool ok;
+
+	memcpy(&o, old, size);
+	memcpy(&n, new, size);
+	switch (size) {
+	case 1:
+		return try_cmpxchg((u8 *)p, &o.b, n.b);
+	case 2:
+		return try_cmpxchg((u16 *)p, &o.w, n.w);
+	case 4:
+		return try_cmpxchg((u32 *)p, &o.l, n.l);
+	case 8:
+		return try_cmpxchg((u64 *)p, &o.q, n.q);
+	default:
+		asm volatile("lock cmpxchg16b %1"
+			     : "=@ccz"(ok), "+m"(*(u8(*)[16])p),
+			     "+a"(o.x[0]), "+d"(o.x[1])
+			     : "b"(n.x[0]), "c"(n.x[1])
+			     : "memory");
+		return ok;
+	}
+}
+
 int
-mem_cmpxchg(struct vm *vm, struct gpa gpa, u64 old, u64 new, unsigned size)
+mem_cmpxchg(struct vm *vm, struct gpa gpa, const void *old, const void *new,
+    unsigned size)
 {
 	unsigned long hva = user_address(vm, gpa, size, true);
-	u32 old32 = (u32)old;
-	bool ok = false;
+	struct page *page;
+	u8 *p;
+	bool ok;
 
-	if (!hva || (hva & (size - 1)) ||
-	    !user_access_begin((void __user *)hva, size))
+	if (!hva || (hva & ~PAGE_MASK) + size > PAGE_SIZE ||
+	    (size == 16 && (hva & 15)) ||
+	    pin_user_pages_fast(hva & PAGE_MASK, 1, FOLL_WRITE, &page) != 1)
 		return -EFAULT;
-	if (size == 4)
-		ok = unsafe_try_cmpxchg_user(
-		    (u32 __user *)hva, &old32, (u32) new, fault);
-	else
-		ok = unsafe_try_cmpxchg_user(
-		    (u64 __user *)hva, &old, new, fault);
-	user_access_end();
+	p = kmap_local_page(page);
+	ok = exchange(p + (hva & ~PAGE_MASK), old, new, size);
+	kunmap_local(p);
+	unpin_user_pages_dirty_lock(&page, 1, ok);
 	return ok ? 0 : -EAGAIN;
-fault:
-	user_access_end();
-	return -EFAULT;
 }
 
 /* --- nested faults ------------------------------------------------------ */

@@ -52,7 +52,6 @@ set_regs(struct vcpu *v, void __user *arg)
 		c->gpr[i] = *reg[i];
 	c->rip = r.rip;
 	c->rflags = (r.rflags & 0x3f7fd5) | X86_RFLAGS_ONE;
-	v->in.pending = false;
 	v->event.exception.type = EVENT_NONE;
 	return 0;
 }

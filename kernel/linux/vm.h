@@ -93,8 +93,11 @@ mem_fault(struct vm *, struct npt_cache *, struct gpa, bool write);
 /* Copies within one page; 0 or -EFAULT.  May sleep. */
 int mem_read(struct vm *, struct gpa, void *, unsigned len);
 int mem_write(struct vm *, struct gpa, const void *, unsigned len);
-/* -EAGAIN: it was not `old'; size 4 or 8, aligned. */
-int mem_cmpxchg(struct vm *, struct gpa, u64 old, u64 new, unsigned size);
+/* Would a copy be to or from a slot? */
+bool mem_present(struct vm *, struct gpa, unsigned len, bool write);
+/* -EAGAIN: it was not `old'; size 1, 2, 4, 8 or 16, aligned for 16. */
+int mem_cmpxchg(
+    struct vm *, struct gpa, const void *old, const void *new, unsigned size);
 
 /* vcpu.c: all vCPUs drop their translations before they run on. */
 void vcpu_flush_all(struct vm *);
