@@ -11,6 +11,8 @@
 #define CMD_LIST(X)                                                         \
 	X("check", check_run, "[-k device]")                                \
 	X("console", console_run, "[-n] id")                                \
+	X("create", create_run, "[-b base | -i input] [-s size] disk")      \
+	X("image", image_run, "check [-r] disk | info disk")                \
 	X("log", daemon_log, "brief | verbose")                             \
 	X("reload", daemon_reload, "")                                      \
 	X("show", status_run, "[-jr] [id]")                                 \
