@@ -26,6 +26,10 @@ int args_memory(const char *, uint64_t *);
 int args_cpus(const char *, uint32_t *);
 /* "[raw:]path": appended to the configuration. */
 int args_disk(const char *, struct vmconf *);
+/* An interface on this switch, or a local one for NULL: appended. */
+int args_nic(const char *sw, struct vmconf *);
+/* The number of interfaces in all; those missing are on no switch. */
+int args_nics(const char *, struct vmconf *);
 /* The path made absolute. */
 int args_path(const char *, char *out, size_t len);
 

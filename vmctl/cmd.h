@@ -15,8 +15,9 @@
 	X("reload", daemon_reload, "")                                      \
 	X("show", status_run, "[-jr] [id]")                                 \
 	X("start", start_run,                                               \
-	    "[-c] [-a cmdline] [-b path] [-d disk] [-I initrd] [-m size]\n" \
-	    "\t    [-p count] id | name")                                   \
+	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "           \
+	    "[-i count]\n"                                                  \
+	    "\t    [-m size] [-n switch] [-p count] id | name")             \
 	X("status", status_run, "[-jr] [id]")                               \
 	X("stop", stop_run, "[-fw] id | -a")                                \
 	X("wait", stop_wait, "id")
