@@ -192,8 +192,8 @@ args_nic(const char *sw, struct vmconf *conf)
 	struct vm_nicconf *nic;
 
 	if (conf->nnics >= VM_NICS_MAX) {
-		log_warnx("too many network interfaces (limit is %d)",
-		    VM_NICS_MAX);
+		log_warnx(
+		    "too many network interfaces (limit is %d)", VM_NICS_MAX);
 		return -ERANGE;
 	}
 	nic = &conf->nic[conf->nnics];

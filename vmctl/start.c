@@ -36,7 +36,8 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	bool ok = true;
 	int ch;
 
-	while (ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:")) != -1) {
+	while (
+	    ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:")) != -1) {
 		o->adhoc |= ch != 'c';
 		switch (ch) {
 		case 'a':

@@ -5,20 +5,11 @@
 # locked, and that nothing of it stays.
 limit=300
 
-# The lab has no udev that would load it and make the node.
-tun() {
-	modprobe tun 2>/dev/null || true
-	[[ -c /dev/net/tun ]] || {
-		mkdir -p /dev/net
-		mknod /dev/net/tun c 10 200
-	}
-}
-
 taps() { ip -o link show type tun 2>/dev/null | wc -l; }
 bridges() { ip -o link show type bridge 2>/dev/null | wc -l; }
 no_taps() { [[ $(taps) = 0 ]]; }
 
-# serve PORT MB: what a guest's get= reads; the sum is in $T/sum.
+# pattern MB: what the tiny guest sends and gets.
 pattern() {
 	yes "all work and no play makes jack a dull boy" 2>/dev/null |
 	    head -c $(($1 * 1048576)) || true

@@ -260,19 +260,6 @@ test_bad_input(void **state)
 		    "vmctl: too many disks (limit is 4): e\n" },
 		{ { "start", "-b", "kernel", "-d", "a\nb", "web" },
 		    "vmctl: path with control characters or too long\n" },
-		/* interfaces */
-		{ { "start", "-d", "d", "-i", "5", "web" },
-		    "vmctl: invalid number of network interfaces "
-		    "(1 to 4): 5\n" },
-		{ { "start", "-d", "d", "-i", "0", "web" },
-		    "vmctl: invalid number of network interfaces "
-		    "(1 to 4): 0\n" },
-		{ { "start", "-L", "-L", "-n", "a", "-L", "-L", "web" },
-		    "vmctl: too many network interfaces (limit is 4)\n" },
-		{ { "start", "-n", "", "web" },
-		    "vmctl: invalid switch name\n" },
-		{ { "start", "-n", NAME_64, "web" },
-		    "vmctl: switch name too long: " NAME_64 "\n" },
 		/* twice */
 		{ { "start", "-i", "1", "-i", "1", "web" },
 		    "vmctl: interfaces specified multiple times\n" },
@@ -302,6 +289,36 @@ test_bad_input(void **state)
 			    (int)(dir - rows[i].err), rows[i].err, s->fake.dir,
 			    dir + 2);
 		assert_string_equal(s->fake.err, want);
+		assert_string_equal(s->fake.requests, "");
+		assert_int_equal(s->fake.status, 1);
+	}
+}
+
+static void
+test_bad_interfaces(void **state)
+{
+	static const struct {
+		const char *args[FAKE_ARGS], *err;
+	} rows[] = {
+		{ { "start", "-d", "d", "-i", "5", "web" },
+		    "vmctl: invalid number of network interfaces "
+		    "(1 to 4): 5\n" },
+		{ { "start", "-d", "d", "-i", "0", "web" },
+		    "vmctl: invalid number of network interfaces "
+		    "(1 to 4): 0\n" },
+		{ { "start", "-L", "-L", "-n", "a", "-L", "-L", "web" },
+		    "vmctl: too many network interfaces (limit is 4)\n" },
+		{ { "start", "-n", "", "web" },
+		    "vmctl: invalid switch name\n" },
+		{ { "start", "-n", NAME_64, "web" },
+		    "vmctl: switch name too long: " NAME_64 "\n" },
+	};
+	struct files *s = *state;
+	size_t i;
+
+	for (i = 0; i < NROWS(rows); i++) {
+		fake_run(&s->fake, rows[i].args, "unread");
+		assert_string_equal(s->fake.err, rows[i].err);
 		assert_string_equal(s->fake.requests, "");
 		assert_int_equal(s->fake.status, 1);
 	}
@@ -403,6 +420,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_adhoc, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_bad_input, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_bad_interfaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(

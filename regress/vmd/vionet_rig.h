@@ -40,8 +40,9 @@
 #define HDR	   12
 #define F(n)	   (1ULL << (n))
 
-static const uint8_t rig_mac[6] = { 0xfe, 0xe1, 0xbb, 0xd1, 2, 3 };
-static const uint8_t rig_peer[6] = { 2, 0, 0, 0, 0, 9 };
+static const uint8_t rig_mac[6]
+    __attribute__((unused)) = { 0xfe, 0xe1, 0xbb, 0xd1, 2, 3 };
+static const uint8_t rig_peer[6] __attribute__((unused)) = { 2, 0, 0, 0, 0, 9 };
 
 /* What the link was told last. */
 struct rig_link {
