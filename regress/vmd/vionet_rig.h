@@ -85,7 +85,7 @@ struct rig {
 
 struct rig_opt {
 	unsigned pairs;
-	bool locked, serve;
+	bool locked, serve, stream;
 	struct local_conf local;
 	uint64_t without; /* features not to be negotiated */
 	uint16_t qsize;
@@ -149,11 +149,13 @@ rig_new(const struct rig_opt *o)
 	struct rig *r = calloc(1, sizeof(*r));
 	struct vionet_conf conf = {
 		.locked = o->locked,
-		.offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 |
-		    TUN_F_TSO_ECN | TUN_F_UFO,
+		.offload = o->stream ? 0
+				     : TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 |
+			TUN_F_TSO_ECN | TUN_F_UFO,
 		.npairs = o->pairs != 0 ? o->pairs : 1,
 		.ops = &rig_link_ops,
 		.mtu = 1500,
+		.stream = o->stream,
 		.serve = o->serve,
 		.local = o->local,
 	};
