@@ -143,6 +143,10 @@ static const struct chan_row dev_rows[] = {
 };
 static const struct chan_ops netcfg_ops = { netcfg_rows, 4, on_closed };
 static const struct chan_ops net_ops = { net_rows, 2, on_closed };
+static const struct chan_row passt_rows[] = {
+	{ PASST_ERROR, "PASST_ERROR", CHAN_NOFD, on_fail },
+};
+static const struct chan_ops passt_ops = { passt_rows, 1, on_closed };
 static const struct chan_ops dev_ops = { dev_rows, 4, on_closed };
 
 static pid_t
@@ -237,7 +241,7 @@ send_conf(struct peer *p, bool locked)
 	ibuf_add_n32(b, HOST);
 	ibuf_add_n32(b, GUEST);
 	ibuf_add_n32(b, 0);
-	ibuf_add_zero(b, 32);
+	ibuf_add_zero(b, 32 + 4);
 	say(p->vionet, NET_CONF, 0, -1, b);
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
@@ -309,25 +313,26 @@ make_device(struct peer *p, bool locked)
 
 /* The next frame of this type for the guest: its address in buf. */
 static bool
-next_frame(struct peer *p, unsigned type, uint8_t *buf, int ms)
+next_frame(struct rig *r, unsigned type, uint8_t *buf, int ms)
 {
 	uint32_t id, len;
 	int tries;
 
 	for (tries = 0; tries < 50; tries++) {
-		if (!rig_take(&p->r, 0, &id, &len, ms))
+		if (!rig_take(r, 0, &id, &len, ms))
 			return false;
-		memcpy(buf, rig_ptr(&p->r, p->r.q[0].desc[id].addr, len), len);
+		memcpy(buf, rig_ptr(r, r->q[0].desc[id].addr, len), len);
 		if ((unsigned)(buf[HDR + 12] << 8 | buf[HDR + 13]) == type)
 			return true;
 	}
 	return false;
 }
 
+/* Ask for an address by DHCP, and get this one. */
 static void
-discover(struct peer *p)
+discover(struct rig *r, const char *address)
 {
-	uint8_t *f = rig_ptr(&p->r, RIG_TX, 2000), buf[2048];
+	uint8_t *f = rig_ptr(r, RIG_TX, 2000), buf[2048];
 	uint8_t *ip = f + HDR + 14;
 	size_t len = 20 + 8 + 236 + 8;
 
@@ -336,6 +341,7 @@ discover(struct peer *p)
 	memcpy(f + HDR + 6, rig_mac, 6);
 	f[HDR + 12] = 8;
 	ip[0] = 0x45;
+	ip[8] = 64;
 	ip[2] = (uint8_t)(len >> 8);
 	ip[3] = (uint8_t)len;
 	ip[9] = 17;
@@ -345,9 +351,9 @@ discover(struct peer *p)
 	memcpy(ip + 28, "\1\1\6\0abcd", 8);
 	memcpy(ip + 56, rig_mac, 6);
 	memcpy(ip + 28 + 236, "\x63\x82\x53\x63\x35\1\1\xff", 8);
-	rig_send(&p->r, 0, HDR + 14 + len);
-	assert_true(next_frame(p, 0x0800, buf, MS));
-	assert_memory_equal(buf + HDR + 14 + 28 + 16, "\x0a\x4d\1\3", 4);
+	rig_send(r, 0, HDR + 14 + len);
+	assert_true(next_frame(r, 0x0800, buf, MS));
+	assert_memory_equal(buf + HDR + 14 + 28 + 16, address, 4);
 }
 
 /* ARP for the host's address, from src; is there an answer? */
@@ -364,7 +370,7 @@ arp(struct peer *p, const uint8_t *src)
 	memcpy(f + HDR + 28, "\x0a\x4d\1\3", 4);
 	memcpy(f + HDR + 38, "\x0a\x4d\1\2", 4);
 	rig_send(&p->r, 0, HDR + 42);
-	while (next_frame(p, 0x0806, buf, 500))
+	while (next_frame(&p->r, 0x0806, buf, 500))
 		if (buf[HDR + 21] == 2)
 			return true;
 	return false;
@@ -404,7 +410,7 @@ life(bool locked)
 
 	make_tap(&p);
 	make_device(&p, locked);
-	discover(&p);
+	discover(&p.r, "\x0a\x4d\1\3");
 	assert_true(arp(&p, rig_mac));
 	if (locked)
 		assert_false(arp(&p, forged));
@@ -413,7 +419,7 @@ life(bool locked)
 	assert_int_equal(p.reset, 1);
 	send_start(&p);
 	rig_fill(&p.r, 0, 0, 64, 1526);
-	discover(&p);
+	discover(&p.r, "\x0a\x4d\1\3");
 	assert_true(arp(&p, rig_mac));
 	assert_true(shell("nft list table inet vmd >/dev/null"));
 	assert_true(shell("ip link show tap0 >/dev/null"));
@@ -486,6 +492,42 @@ test_netcfg_wrong_fd(void **state)
 	forget(&p);
 }
 
+/* passt, as somebody else, behind a device with a stream as its link. */
+static void
+test_passt(void **state)
+{
+	struct peer p = { .tun = -1 };
+	struct ibuf *b = chan_body();
+	struct rig *r;
+	char cmd[128];
+	pid_t pid;
+
+	if (access("/usr/bin/passt", X_OK) == -1)
+		skip();
+	assert_true(shell("ip link set lo up && ip link add d0 type bridge && "
+			  "ip addr add 192.0.2.1/24 dev d0 && "
+			  "ip link set d0 up && "
+			  "ip route add default via 192.0.2.254"));
+	r = rig_new(&(struct rig_opt){ .stream = true });
+	rig_fill(r, 0, 0, 64, 1526);
+	pid = spawn(&p, passt_main, &passt_ops, &p.netcfg);
+	assert_int_equal(ibuf_add_n32(b, 0), 0);
+	say(p.netcfg, PASST_GO, 0, dup(r->link[0]), b);
+	assert_int_equal(chan_recv(p.netcfg, MS), -EPIPE);
+	assert_string_equal(p.text, "");
+	close(r->link[0]);
+	r->link[0] = -1;
+	discover(r, "\xc0\0\2\1");
+	snprintf(cmd, sizeof(cmd),
+	    "grep -q '^Uid:.65534.65534' /proc/%d/status", (int)pid);
+	assert_true(shell(cmd));
+	/* It ends with the device. */
+	rig_free(r);
+	assert_int_equal(ended(pid), 0);
+	forget(&p);
+	assert_true(shell("ip link del d0"));
+}
+
 int
 main(void)
 {
@@ -494,6 +536,7 @@ main(void)
 		cmocka_unit_test(test_locked),
 		cmocka_unit_test(test_netcfg_order),
 		cmocka_unit_test(test_netcfg_wrong_fd),
+		cmocka_unit_test(test_passt),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
