@@ -238,7 +238,7 @@ struct rule {
 static struct rule
 begin_rule(struct batch *b, const char *chain)
 {
-	struct rule r = { NULL };
+	struct rule r = { .h = NULL };
 
 	r.h = nft_message(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 	mnl_attr_put_strz(r.h, NFTA_RULE_TABLE, TABLE);
