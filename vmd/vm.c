@@ -168,9 +168,10 @@ static const struct vcpu_ops vcpu_callbacks = {
 static void
 on_broken(void *arg, const char *why)
 {
+	static struct log_rate rate = LOG_RATE(5, 60);
 	struct vm_dev *d = arg;
 
-	log_warnx("%s: needs reset: %s", d->name, why);
+	log_limited(&rate, "%s: needs reset: %s", d->name, why);
 	report(d->vm, VM_DEVSTATE, d->index, why);
 }
 
