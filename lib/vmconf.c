@@ -272,7 +272,7 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 	    ibuf_get_n32(buf, &readonly) == -1)
 		return -EBADMSG;
 	if (d->path[0] != '/' || !vmconf_path_ok(d->path) ||
-	    format != VM_DISK_RAW || readonly > 1)
+	    format > VM_DISK_QCOW2 || readonly > 1)
 		return -EBADMSG;
 	d->format = format;
 	d->readonly = readonly;

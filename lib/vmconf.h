@@ -28,7 +28,7 @@ struct ibuf;
 /* Shorter than PATH_MAX so that a whole configuration fits one message. */
 #define VM_PATH_MAX 2047 /* bytes without the NUL */
 
-enum vm_diskfmt { VM_DISK_RAW = 0 };
+enum vm_diskfmt { VM_DISK_RAW = 0, VM_DISK_QCOW2 = 1 };
 
 struct vm_diskconf {
 	char path[VM_PATH_MAX + 1];

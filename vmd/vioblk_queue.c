@@ -187,16 +187,15 @@ vioblk_queue_thread(struct vioblk_queue *q)
 {
 	struct aio_conf conf = {
 		.engine = q->dev->conf.engine,
-		.fd = disk_fd(q->dev->disk),
-		.readonly = q->dev->conf.readonly,
 		.kick = q->v.kick,
 		.call = q->v.call,
 		.wake = q->v.wake,
-		.depth = VIOBLK_QUEUE_SIZE,
+		.depth = disk_depth(q->dev->disk, VIOBLK_QUEUE_SIZE),
 	};
 	char name[16];
 	int error;
 
+	disk_aio(q->dev->disk, &conf);
 	error = aio_new(&q->aio, &conf);
 	if (error != 0)
 		return error;

@@ -168,10 +168,8 @@ static const struct vcpu_ops vcpu_callbacks = {
 static void
 on_broken(void *arg, const char *why)
 {
-	static struct log_rate rate = LOG_RATE(5, 60);
 	struct vm_dev *d = arg;
 
-	log_limited(&rate, "%s: needs reset: %s", d->name, why);
 	report(d->vm, VM_DEVSTATE, d->index, why);
 }
 

@@ -262,7 +262,7 @@ group7_register(struct decoded *d)
 		break;
 	default:
 		d->op = OP_OTHER;
-		return;
+		break;
 	}
 	d->flags &= (u16)~D_MEM;
 }
@@ -282,6 +282,9 @@ group15(const struct cursor *c, struct decoded *d)
 static void
 refine(struct cursor *c, struct decoded *d)
 {
+	/* APM "LDS": no 64-bit offsets. */
+	if (d->op == OP_LOAD_FAR && d->size == 8)
+		d->size = 4;
 	if (c->map == 0) {
 		if (d->opcode == 0x63 && d->bits != 64) {
 			d->op = OP_ARPL;
@@ -316,8 +319,10 @@ refine(struct cursor *c, struct decoded *d)
 			d->op = OP_LZCNT;
 		break;
 	case 0xc3:
-		if (d->rep)
+		if (c->prefix)
 			d->op = OP_UD;
+		if (d->size == 2)
+			d->size = 4;
 		break;
 	case 0xc7:
 		if ((d->reg & 7) >= 6 && !d->mem)
@@ -339,20 +344,28 @@ operand_size(const struct cursor *c, struct decoded *d, unsigned flags)
 		d->size = (d->bits == 16) != c->opsize ? 2 : 4;
 }
 
+/* CR0, 2, 3, 4, 8; LOCK makes CR0 CR8: APM "MOV CRn".  DR0 to DR7. */
+static bool
+exists(const struct decoded *d)
+{
+	if (d->op == OP_MOV_DR)
+		return d->reg < 8;
+	return d->lock ? d->reg == 0 : (0x11d >> d->reg & 1) != 0;
+}
+
 /* Does the encoding alone make it invalid? */
 static bool
 is_invalid(const struct decoded *d)
 {
+	if ((d->op == OP_MOV_CR || d->op == OP_MOV_DR) && !exists(d))
+		return true;
 	if ((d->flags & D_NO64) && d->bits == 64)
 		return true;
 	if ((d->flags & D_ONLY64) && d->bits != 64)
 		return true;
 	if ((d->flags & D_MEM) && !d->mem)
 		return true;
-	if (!d->lock)
-		return false;
-	/* APM "MOV CRn": LOCK makes CR0 CR8. */
-	if (d->op == OP_MOV_CR)
+	if (!d->lock || d->op == OP_MOV_CR)
 		return false;
 	return !(d->flags & D_LOCK) || d->dst != A_RM || !d->mem;
 }
@@ -408,6 +421,8 @@ vector_row(struct decoded *d, const struct decode_vrow *v)
 	    (((v->flags & VF_L0) && d->vlen != 16) ||
 		(!(v->flags & VF_NDS) && d->vreg != 0)))
 		d->op = OP_UD;
+	if (d->bits != 64)
+		d->vreg &= 7;
 }
 
 /* Others stay OP_OTHER. */
@@ -506,9 +521,9 @@ vex(struct cursor *c, struct decoded *d, u8 first)
 		return err;
 	d->vex = true;
 	d->rex = (u8)(((~p0 >> 5) & 7) | ((p1 & 0x80) ? REX_W : 0));
+	d->vreg = (u8)((~p1 >> 3) & 15);
 	if (d->bits != 64)
 		d->rex = 0;
-	d->vreg = (u8)((~p1 >> 3) & 15);
 	d->vlen = (p1 & 4) ? 32 : 16;
 	c->prefix = mandatory[p1 & 3];
 	c->map = p0 & 31;

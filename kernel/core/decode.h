@@ -11,63 +11,63 @@
 
 #define DECODE_MAX 15 /* APM vol. 3 "Instruction Length" */
 
-/* Operations, one for each way of executing; see decode_tab.c. */
-#define DECODE_OPS(X)                                                          \
-	/* known to be invalid; not known to us */                             \
-	X(UD, ud)                                                              \
-	X(OTHER, other) /* emul_alu.c */                                       \
-	X(ADD, alu)                                                            \
-	X(OR, alu)                                                             \
-	X(ADC, alu) X(SBB, alu) X(AND, alu) X(SUB, alu) X(XOR, alu)            \
-	    X(CMP, alu) X(TEST, alu) X(INC, unary) X(DEC, unary) X(NEG, unary) \
-		X(NOT, unary) X(ROL, shift) X(ROR, shift) X(RCL, shift)        \
-		    X(RCR, shift) X(SHL, shift) X(SHR, shift) X(SAR, shift)    \
-			X(SHLD, shift2) X(SHRD, shift2) X(MUL, mul)            \
-			    X(IMUL1, mul) X(IMUL2, imul) X(IMUL3, imul)        \
-				X(DIV, div) X(IDIV, div) /* emul_bit.c */      \
-	    X(BT, bt) X(BTS, bt) X(BTR, bt) X(BTC, bt) X(BSF, bitscan)         \
-		X(BSR, bitscan) X(TZCNT, bitscan) X(LZCNT, bitscan)            \
-		    X(POPCNT, bitscan) X(BSWAP, bswap) X(CRC32, crc32)         \
-			X(DAA, bcd) X(DAS, bcd) X(AAA, bcd) X(AAS, bcd)        \
-			    X(AAM, bcd) X(AAD, bcd) X(SALC, flagop)            \
-				X(CLC, flagop) X(STC, flagop) X(CMC, flagop)   \
-				    X(CLD, flagop) X(STD, flagop)              \
-					X(LAHF, flagop)                        \
-					    X(SAHF, flagop) /* emul_mov.c */   \
-	    X(MOV, mov) X(LEA, lea) X(XCHG, xchg) X(XADD, xadd)                \
-		X(CMPXCHG, cmpxchg) X(CMPXCHG16B, cmpxchg16b) X(MOVZX8, movx)  \
-		    X(MOVZX16, movx) X(MOVSX8, movx) X(MOVSX16, movx)          \
-			X(MOVSXD, movx) X(CBW, cbw) X(CWD, cbw)                \
-			    X(SETCC, setcc) X(CMOV, cmov) X(XLAT, xlat)        \
-				X(MOVBE, movbe) X(MOVNTI, mov) X(NOP, nop)     \
-				    X(TOUCH, nop) X(PAUSE, nop)                \
-					X(BOUND, bound) /* emul_string.c */    \
-	    X(MOVS, movs) X(CMPS, cmps) X(STOS, stos) X(LODS, lods)            \
-		X(SCAS, scas) X(INS, ins) X(OUTS, outs) X(IN, in)              \
-		    X(OUT, out) /* emul_ctl.c */                               \
-	    X(PUSH, push) X(POP, pop) X(PUSHA, pusha) X(POPA, popa)            \
-		X(PUSHF, pushf) X(POPF, popf) X(ENTER, enter) X(LEAVE, leave)  \
-		    X(CALL, call) X(CALL_IND, call) X(RET, ret) X(JMP, jmp)    \
-			X(JMP_IND, jmp) X(JCC, jcc) X(LOOP, loop)              \
-			    X(JCXZ, loop) /* emul_far.c */                     \
-	    X(CALLF, far) X(JMPF, far) X(CALLF_IND, far) X(JMPF_IND, far)      \
-		X(RETF, retf) X(INT, int) X(INT3, int) X(INTO, int)            \
-		    X(IRET, iret) /* emul_seg.c */                             \
-	    X(MOV_FROM_SEG, from_seg) X(MOV_TO_SEG, to_seg)                    \
-		X(PUSH_SEG, from_seg) X(POP_SEG, to_seg) X(LOAD_FAR, load_far) \
-		    X(LLDT, lldt) X(LTR, lldt) X(SLDT, sldt) X(STR, sldt)      \
-			X(LAR, lar) X(LSL, lar) X(VERR, verr) X(VERW, verr)    \
-			    X(ARPL, arpl) /* emul_sys.c */                     \
-	    X(LGDT, lgdt) X(LIDT, lgdt) X(SGDT, sgdt) X(SIDT, sgdt) X(LMSW,    \
-		lmsw) X(SMSW, smsw) X(CLTS, clts) X(CLI, cli) X(STI, cli)      \
-		X(CLAC, clac) X(STAC, clac) X(HLT, hlt) X(INVLPG, invlpg)      \
-		    X(WBINVD, wbinvd) X(CPUID, cpuid) X(RDMSR, rdmsr)          \
-			X(WRMSR, wrmsr) X(MOV_CR, mov_cr) X(MOV_DR, mov_dr)    \
-			    X(SWAPGS, swapgs) /* only their length is known */ \
-	    X(VMMCALL, other) X(XSETBV, other) X(RDPMC, other) X(RDTSC, other) \
-		X(RDTSCP, other) X(SYSCALL, other)                             \
-		    X(INT1, other) /* emul_sse.c */                            \
-	    X(VLOAD, vload) X(VSTORE, vstore)
+/* Operations and the function that executes each; see decode_tab.c. */
+/* clang-format off */
+#define DECODE_OPS(X) \
+	/* known to be invalid; not known to us */ \
+	X(UD, ud) X(OTHER, other) \
+	/* emul_alu.c */ \
+	X(ADD, alu) X(OR, alu) X(ADC, alu) X(SBB, alu) X(AND, alu) \
+	X(SUB, alu) X(XOR, alu) X(CMP, alu) X(TEST, alu) \
+	X(INC, unary) X(DEC, unary) X(NEG, unary) X(NOT, unary) \
+	X(ROL, shift) X(ROR, shift) X(RCL, shift) X(RCR, shift) \
+	X(SHL, shift) X(SHR, shift) X(SAR, shift) \
+	X(SHLD, shift2) X(SHRD, shift2) \
+	X(MUL, mul) X(IMUL1, mul) X(IMUL2, imul) X(IMUL3, imul) \
+	X(DIV, div) X(IDIV, div) \
+	/* emul_bit.c */ \
+	X(BT, bt) X(BTS, bt) X(BTR, bt) X(BTC, bt) \
+	X(BSF, bitscan) X(BSR, bitscan) X(TZCNT, bitscan) X(LZCNT, bitscan) \
+	X(POPCNT, bitscan) X(BSWAP, bswap) X(CRC32, crc32) \
+	X(DAA, bcd) X(DAS, bcd) X(AAA, bcd) X(AAS, bcd) X(AAM, bcd) \
+	X(AAD, bcd) X(SALC, flagop) \
+	X(CLC, flagop) X(STC, flagop) X(CMC, flagop) X(CLD, flagop) \
+	X(STD, flagop) X(LAHF, flagop) X(SAHF, flagop) \
+	/* emul_mov.c */ \
+	X(MOV, mov) X(LEA, lea) X(XCHG, xchg) X(XADD, xadd) \
+	X(CMPXCHG, cmpxchg) X(CMPXCHG16B, cmpxchg16b) \
+	X(MOVZX8, movx) X(MOVZX16, movx) X(MOVSX8, movx) X(MOVSX16, movx) \
+	X(MOVSXD, movx) X(CBW, cbw) X(CWD, cbw) X(SETCC, setcc) \
+	X(CMOV, cmov) X(XLAT, xlat) X(MOVBE, movbe) X(MOVNTI, mov) \
+	X(NOP, nop) X(TOUCH, nop) X(PAUSE, nop) X(BOUND, bound) \
+	/* emul_string.c */ \
+	X(MOVS, movs) X(CMPS, cmps) X(STOS, stos) X(LODS, lods) \
+	X(SCAS, scas) X(INS, ins) X(OUTS, outs) X(IN, in) X(OUT, out) \
+	/* emul_ctl.c */ \
+	X(PUSH, push) X(POP, pop) X(PUSHA, pusha) X(POPA, popa) \
+	X(PUSHF, pushf) X(POPF, popf) X(ENTER, enter) X(LEAVE, leave) \
+	X(CALL, call) X(CALL_IND, call) X(RET, ret) X(JMP, jmp) \
+	X(JMP_IND, jmp) X(JCC, jcc) X(LOOP, loop) X(JCXZ, loop) \
+	/* emul_far.c */ \
+	X(CALLF, far) X(JMPF, far) X(CALLF_IND, far) X(JMPF_IND, far) \
+	X(RETF, retf) X(INT, int) X(INT3, int) X(INTO, int) X(IRET, iret) \
+	/* emul_seg.c */ \
+	X(MOV_FROM_SEG, from_seg) X(MOV_TO_SEG, to_seg) \
+	X(PUSH_SEG, from_seg) X(POP_SEG, to_seg) X(LOAD_FAR, load_far) \
+	X(LLDT, lldt) X(LTR, lldt) X(SLDT, sldt) X(STR, sldt) \
+	X(LAR, lar) X(LSL, lar) X(VERR, verr) X(VERW, verr) X(ARPL, arpl) \
+	/* emul_sys.c */ \
+	X(LGDT, lgdt) X(LIDT, lgdt) X(SGDT, sgdt) X(SIDT, sgdt) \
+	X(LMSW, lmsw) X(SMSW, smsw) X(CLTS, clts) X(CLI, cli) X(STI, cli) \
+	X(CLAC, clac) X(STAC, clac) X(HLT, hlt) X(INVLPG, invlpg) \
+	X(WBINVD, wbinvd) X(CPUID, cpuid) X(RDMSR, rdmsr) X(WRMSR, wrmsr) \
+	X(MOV_CR, mov_cr) X(MOV_DR, mov_dr) X(SWAPGS, swapgs) \
+	/* only their length is known */ \
+	X(VMMCALL, other) X(XSETBV, other) X(RDPMC, other) X(RDTSC, other) \
+	X(RDTSCP, other) X(SYSCALL, other) X(INT1, other) \
+	/* emul_sse.c */ \
+	X(VLOAD, vload) X(VSTORE, vstore)
+/* clang-format on */
 
 enum decode_op {
 #define X(name, group) OP_##name,

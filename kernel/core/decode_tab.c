@@ -28,33 +28,33 @@
 #define ABSENT_M	 PLAIN(OTHER, M)
 
 /* The eight arithmetic operations have six forms each. */
-#define ALU(at, op)                                          \
-	[(at) + 0] = ROW(op, RM, REG, NONE, M | B | LK),     \
-		[(at) + 1] = ROW(op, RM, REG, NONE, M | LK), \
-		[(at) + 2] = ROW(op, REG, RM, NONE, M | B),  \
-		[(at) + 3] = ROW(op, REG, RM, NONE, M),      \
-		[(at) + 4] = ROW(op, ACC, IMM, 8, B),        \
+#define ALU(at, op, lock)                                      \
+	[(at) + 0] = ROW(op, RM, REG, NONE, M | B | lock),     \
+		[(at) + 1] = ROW(op, RM, REG, NONE, M | lock), \
+		[(at) + 2] = ROW(op, REG, RM, NONE, M | B),    \
+		[(at) + 3] = ROW(op, REG, RM, NONE, M),        \
+		[(at) + 4] = ROW(op, ACC, IMM, 8, B),          \
 		[(at) + 5] = ROW(op, ACC, IMM, Z, 0)
 
 const struct decode_row decode_one[256] = {
-	ALU(0x00, ADD),
+	ALU(0x00, ADD, LK),
 	[0x06] = PLAIN(PUSH_SEG, NO64),
 	[0x07] = PLAIN(POP_SEG, NO64),
-	ALU(0x08, OR),
+	ALU(0x08, OR, LK),
 	[0x0e] = PLAIN(PUSH_SEG, NO64),
-	ALU(0x10, ADC),
+	ALU(0x10, ADC, LK),
 	[0x16] = PLAIN(PUSH_SEG, NO64),
 	[0x17] = PLAIN(POP_SEG, NO64),
-	ALU(0x18, SBB),
+	ALU(0x18, SBB, LK),
 	[0x1e] = PLAIN(PUSH_SEG, NO64),
 	[0x1f] = PLAIN(POP_SEG, NO64),
-	ALU(0x20, AND),
+	ALU(0x20, AND, LK),
 	[0x27] = PLAIN(DAA, NO64),
-	ALU(0x28, SUB),
+	ALU(0x28, SUB, LK),
 	[0x2f] = PLAIN(DAS, NO64),
-	ALU(0x30, XOR),
+	ALU(0x30, XOR, LK),
 	[0x37] = PLAIN(AAA, NO64),
-	ALU(0x38, CMP),
+	ALU(0x38, CMP, 0),
 	[0x3f] = PLAIN(AAS, NO64),
 	[0x40 ... 0x47] = ROW(INC, OPREG, NONE, NONE, 0),
 	[0x48 ... 0x4f] = ROW(DEC, OPREG, NONE, NONE, 0),
@@ -182,7 +182,7 @@ const struct decode_row decode_two[256] = {
 	[0x07] = ABSENT,
 	[0x08] = PLAIN(WBINVD, P0),
 	[0x09] = PLAIN(WBINVD, P0),
-	[0x0d] = ROW(NOP, NONE, NONE, NONE, M),
+	[0x0d] = ROW(NOP, NONE, NONE, NONE, M | MEM),
 	[0x10 ... 0x17] = ABSENT_M, /* vector moves: decode_vectors */
 	[0x18 ... 0x1f] = ROW(NOP, NONE, NONE, NONE, M),
 	[0x20] = ROW(MOV_CR, RM, NONE, NONE, M | D_REGISTER | P0),

@@ -28,7 +28,6 @@ emul_bt(struct emul *e)
 {
 	const struct decoded *in = &e->in;
 	struct emul_ref ref = { 0 };
-	struct emul_write *w;
 	u64 bit, old = 0, v, m;
 
 	TRY(emul_get(e, in->src, false, &bit));
@@ -47,11 +46,8 @@ emul_bt(struct emul *e)
 	if (!in->mem)
 		return emul_put(e, A_RM, v);
 	TRY(emul_write(e, ref, &v, in->size));
-	if (in->lock) {
-		w = &e->writes[e->nwrites - 1];
-		w->lock = true;
-		memcpy(w->old, &old, sizeof(old));
-	}
+	if (in->lock)
+		emul_lock_write(e, &old);
 	return EMUL_DONE;
 }
 

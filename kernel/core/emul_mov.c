@@ -72,18 +72,12 @@ emul_cmpxchg16b(struct emul *e)
 	struct emul_ref ref = emul_operand(e);
 	u64 old[2] = { 0 }, new[2];
 	u8 was[16], next[16];
-	struct emul_write *w;
-	struct gva va;
 	bool equal;
 
-	ref.change = true;
 	ref.align = 8;
-	if (half == 8) {
-		ref.align = 1;
-		TRY(emul_linear(e, ref, 16, true, &va));
-		if (va.v & 15)
-			return emul_fault(e, X86_GP, 0);
-	}
+	if (half == 8)
+		TRY(emul_aligned_operand(e, 16, &ref));
+	ref.change = true;
 	TRY(emul_read(e, ref, was, 2 * half));
 	memcpy(&old[0], was, half);
 	memcpy(&old[1], was + half, half);
@@ -94,11 +88,8 @@ emul_cmpxchg16b(struct emul *e)
 	memcpy(next, &new[0], half);
 	memcpy(next + half, &new[1], half);
 	TRY(emul_write(e, ref, next, 2 * half));
-	if (e->in.lock) {
-		w = &e->writes[e->nwrites - 1];
-		w->lock = true;
-		memcpy(w->old, was, sizeof(was));
-	}
+	if (e->in.lock)
+		emul_lock_write(e, was);
 	emul_flags(e, FL_ZF, equal ? FL_ZF : 0);
 	if (!equal) {
 		emul_set_reg(e, R_RAX, half, old[0]);
@@ -120,7 +111,7 @@ emul_movx(struct emul *e)
 		from = 1;
 		break;
 	case OP_MOVSXD:
-		from = e->in.size == 2 ? 2 : 4;
+		from = 4;
 		break;
 	default:
 		from = 2;

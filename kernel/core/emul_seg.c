@@ -79,18 +79,17 @@ read_descriptor(struct emul *e, u16 sel, unsigned len, struct descriptor *d)
 }
 
 /* Set bits of the type byte when the instruction completes. */
-static void
+static enum emul_result
 mark_type(struct emul *e, const struct descriptor *d, u8 bits)
 {
 	u8 old = (u8)(d->low >> 40), new = old | bits;
 	struct gva at = { d->at.v + 5 };
-	struct emul_write *w;
 
 	if (old == new)
-		return;
-	w = emul_queue(e, at, WALK_IMPLICIT, &new, 1);
-	w->lock = true;
-	w->old[0] = old;
+		return EMUL_DONE;
+	TRY(emul_queue(e, at, WALK_IMPLICIT, &new, 1));
+	emul_lock_write(e, &old);
+	return EMUL_DONE;
 }
 
 /* Real and virtual-8086 mode: the base follows the selector, the limit and
@@ -109,7 +108,7 @@ static enum emul_result
 load_null(struct emul *e, unsigned n, u16 sel, struct seg *s)
 {
 	if (n == SEG_SS &&
-	    (e->in.bits != 64 || e->cpl == 3 || (sel & RPL) != e->cpl))
+	    (e->bits != 64 || e->cpl == 3 || (sel & RPL) != e->cpl))
 		return emul_fault(e, X86_GP, 0);
 	*s = (struct seg){ .sel = sel };
 	/* The stack of 64-bit code needs no descriptor. */
@@ -161,8 +160,7 @@ emul_load_seg(struct emul *e, unsigned n, u16 sel, struct seg *s)
 	*s = unpack(&d, sel);
 	TRY(n == SEG_SS ? check_stack(e, sel, s) : check_data(e, sel, s));
 	s->attr |= 1;
-	mark_type(e, &d, 1);
-	return EMUL_DONE;
+	return mark_type(e, &d, 1);
 }
 
 /* A code segment for a far JMP or CALL (ret: RETF, IRET) at this CPL. */
@@ -199,8 +197,7 @@ emul_load_cs(struct emul *e, u16 sel, bool ret, struct seg *s)
 		return selector_fault(e, X86_NP, sel);
 	s->sel = (u16)((sel & ~RPL) | e->cpl);
 	s->attr |= 1;
-	mark_type(e, &d, 1);
-	return EMUL_DONE;
+	return mark_type(e, &d, 1);
 }
 
 /* Which register PUSH and POP name in their opcode; MOV in ModRM.reg. */
@@ -322,7 +319,7 @@ emul_lldt(struct emul *e)
 		return selector_fault(e, X86_NP, (u16)sel);
 	if (tr) {
 		s.attr |= 2;
-		mark_type(e, &d, 2);
+		TRY(mark_type(e, &d, 2));
 	}
 	emul_set_seg(e, tr ? SEG_TR : SEG_LDTR, &s);
 	return EMUL_DONE;
@@ -435,7 +432,7 @@ emul_arpl(struct emul *e)
 {
 	u64 a, b;
 
-	TRY(emul_get(e, A_RM, true, &a));
+	TRY(emul_get(e, A_RM, false, &a));
 	TRY(emul_get(e, A_REG, false, &b));
 	emul_flags(e, FL_ZF, (a & RPL) < (b & RPL) ? FL_ZF : 0);
 	if ((a & RPL) >= (b & RPL))

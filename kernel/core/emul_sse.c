@@ -11,7 +11,7 @@ check_enabled(struct emul *e)
 	u64 cr0 = e->cpu->cr0;
 
 	if (e->in.vex) {
-		if (!emul_protected(e) || !e->avx)
+		if (!e->avx)
 			return emul_fault(e, X86_UD, 0);
 	} else if ((cr0 & X86_CR0_EM) || !(e->cpu->cr4 & X86_CR4_OSFXSR)) {
 		return emul_fault(e, X86_UD, 0);
@@ -21,19 +21,15 @@ check_enabled(struct emul *e)
 	return EMUL_DONE;
 }
 
-/* The memory operand: MOVAPS and others insist on alignment. */
 static enum emul_result
-vector_operand(struct emul *e, bool write, struct emul_ref *ref)
+vector_operand(struct emul *e, struct emul_ref *ref)
 {
-	struct gva va;
+	unsigned n = e->in.vbytes;
 
+	if (e->in.valign)
+		return emul_aligned_operand(e, n, ref);
 	*ref = emul_operand(e);
-	ref->align = e->in.valign ? 1 : 0;
-	if (!e->in.valign)
-		return EMUL_DONE;
-	TRY(emul_linear(e, *ref, e->in.vbytes, write, &va));
-	if (va.v & (e->in.vbytes - 1))
-		return emul_fault(e, X86_GP, 0);
+	ref->align = n == 32 ? 16 : 0;
 	return EMUL_DONE;
 }
 
@@ -51,7 +47,7 @@ source(struct emul *e, u8 *v)
 	struct emul_ref ref;
 
 	if (e->in.mem) {
-		TRY(vector_operand(e, false, &ref));
+		TRY(vector_operand(e, &ref));
 		return emul_read(e, ref, v, e->in.vbytes);
 	}
 	if (e->in.vgpr)
@@ -115,6 +111,6 @@ emul_vstore(struct emul *e)
 	e->ops->xmm_get(e, in->reg, v, in->vlen);
 	if (!in->mem)
 		return store_register(e, v);
-	TRY(vector_operand(e, true, &ref));
+	TRY(vector_operand(e, &ref));
 	return emul_write(e, ref, v + (in->vec == V_HIGH ? 8 : 0), in->vbytes);
 }

@@ -5,12 +5,11 @@
 /*
  * The few instructions that a CPU reports as an exit of their own, for CPUs
  * that do not say where the next one begins or which registers it names
- * (APM vol. 2 "Decode Assists", "State Saved on Exit": nRIP): prefixes, one
- * to three opcode bytes, for moves to and from CR and DR a ModRM byte.
+ * (APM vol. 2 "Decode Assists", "State Saved on Exit": nRIP).
  */
-#include "types.h"
+#include "decode.h"
 
-#define INSN_MAX 15
+#define INSN_MAX DECODE_MAX
 
 enum insn_what {
 	INSN_OTHER, /* none of these */

@@ -43,8 +43,9 @@ table_of(u64 e)
 }
 
 int
-npt_init(struct npt *n)
+npt_init(struct npt *n, int levels)
 {
+	n->levels = levels;
 	n->root = host_page_alloc();
 	n->tables = n->root != NULL;
 	return n->root == NULL ? -ENOMEM : 0;
@@ -68,7 +69,7 @@ void
 npt_free(struct npt *n)
 {
 	if (n->root != NULL)
-		free_level(n->root, NPT_LEVELS);
+		free_level(n->root, n->levels);
 	n->root = NULL;
 	n->tables = 0;
 }
@@ -76,7 +77,7 @@ npt_free(struct npt *n)
 int
 npt_cache_fill(struct npt_cache *c)
 {
-	while (c->n < NPT_LEVELS) {
+	while (c->n < NPT_LEVELS_MAX) {
 		c->page[c->n] = host_page_alloc();
 		if (c->page[c->n] == NULL)
 			return -ENOMEM;
@@ -120,7 +121,7 @@ find(const struct npt *n, struct gpa gpa, int level)
 	u64 *table = n->root, e;
 	int at;
 
-	for (at = NPT_LEVELS; at > level; at--) {
+	for (at = n->levels; at > level; at--) {
 		e = load(&table[index_of(gpa, at)]);
 		if (!(e & X86_PTE_P) || is_leaf(e, at))
 			return NULL;
@@ -191,7 +192,7 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 	int level;
 
 	*stale = NULL;
-	for (level = NPT_LEVELS; level > (int)leaf; level--)
+	for (level = n->levels; level > (int)leaf; level--)
 		table = make_table(
 		    n, c, &table[index_of(gpa, level)], level, &flush);
 	p = &table[index_of(gpa, level)];
@@ -277,13 +278,13 @@ old_leaf(u64 e, int level)
 bool
 npt_zap(struct npt *n, struct gpa start, struct gpa end)
 {
-	return visit(n->root, NPT_LEVELS, 0, start.v, end.v, zap_leaf);
+	return visit(n->root, n->levels, 0, start.v, end.v, zap_leaf);
 }
 
 bool
 npt_protect(struct npt *n, struct gpa start, struct gpa end)
 {
-	return visit(n->root, NPT_LEVELS, 0, start.v, end.v, protect_leaf);
+	return visit(n->root, n->levels, 0, start.v, end.v, protect_leaf);
 }
 
 bool
@@ -327,8 +328,8 @@ bool
 npt_young(struct npt *n, struct gpa start, struct gpa end, bool clear)
 {
 	if (clear)
-		return visit(n->root, NPT_LEVELS, 0, start.v, end.v, old_leaf);
-	return any_young(n->root, NPT_LEVELS, 0, start.v, end.v);
+		return visit(n->root, n->levels, 0, start.v, end.v, old_leaf);
+	return any_young(n->root, n->levels, 0, start.v, end.v);
 }
 
 /* Below `table', which serves from base on; true when it maps nothing. */
@@ -362,6 +363,6 @@ npt_prune(struct npt *n, struct gpa start, struct gpa end)
 {
 	void *list = NULL;
 
-	prune(n, n->root, NPT_LEVELS, 0, start.v, end.v, &list);
+	prune(n, n->root, n->levels, 0, start.v, end.v, &list);
 	return list;
 }

@@ -3,9 +3,9 @@
 #define CORE_NPT_H
 
 /*
- * Nested page tables in the format of long mode with four levels (AMD APM
- * vol. 2 "Nested Paging"): guest physical to host physical addresses.  Owns
- * the table pages, not what they map.
+ * Nested page tables in the format of long mode (AMD APM vol. 2 "Nested
+ * Paging"): guest physical to host physical addresses.  The CPU walks as many
+ * levels as the host itself uses.  Owns the table pages, not what they map.
  *
  * Concurrency: the caller serialises all calls with one lock; the CPU walks
  * the tables at any time and sets A and D bits in them, hence the atomic
@@ -22,23 +22,24 @@
  */
 #include "types.h"
 
-#define NPT_LEVELS   4
-#define NPT_GPA_BITS 48
+#define NPT_LEVELS_MAX 5
+#define NPT_GPA_BITS   48 /* also with five levels */
 
 enum npt_level { NPT_4K = 1, NPT_2M = 2, NPT_1G = 3 };
 
 struct npt {
 	u64 *root;
+	int levels; /* 4 or 5 */
 	unsigned long tables; /* pages of ours, the root included */
 };
 
 /* Pages for one npt_map(), taken before the lock. */
 struct npt_cache {
-	void *page[NPT_LEVELS];
+	void *page[NPT_LEVELS_MAX];
 	unsigned n;
 };
 
-int npt_init(struct npt *);
+int npt_init(struct npt *, int levels);
 void npt_free(struct npt *);
 
 int npt_cache_fill(struct npt_cache *); /* 0 or -ENOMEM */

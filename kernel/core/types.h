@@ -17,11 +17,13 @@ typedef int s32;
 typedef long long s64;
 
 #ifndef __KERNEL__
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #else
+#include <linux/build_bug.h>
 #include <linux/errno.h>
 #include <linux/stddef.h>
 #include <linux/string.h>

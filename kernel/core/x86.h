@@ -131,39 +131,67 @@ enum x86_vector {
 #define X86_PTE_NX	   CORE_BIT(63)
 #define X86_PTE_PKEY_SHIFT 59
 
-/* Model-specific registers, APM vol. 2 "MSR Cross-Reference" */
-#define X86_MSR_TSC	       0x10
-#define X86_MSR_APIC_BASE      0x1b
-#define X86_MSR_TSC_ADJUST     0x3b
-#define X86_MSR_SPEC_CTRL      0x48
-#define X86_MSR_PRED_CMD       0x49
-#define X86_MSR_UCODE_REV      0x8b
-#define X86_MSR_MTRRCAP	       0xfe
-#define X86_MSR_SYSENTER_CS    0x174
-#define X86_MSR_SYSENTER_ESP   0x175
-#define X86_MSR_SYSENTER_EIP   0x176
-#define X86_MSR_MCG_CAP	       0x179
-#define X86_MSR_MCG_STATUS     0x17a
-#define X86_MSR_MCG_CTL	       0x17b
-#define X86_MSR_MISC_ENABLE    0x1a0
-#define X86_MSR_DEBUGCTL       0x1d9
-#define X86_MSR_MTRR_PHYSBASE0 0x200
-#define X86_MSR_MTRR_FIX64K    0x250
-#define X86_MSR_PAT	       0x277
-#define X86_MSR_MTRR_DEFTYPE   0x2ff
-#define X86_MSR_TSC_DEADLINE   0x6e0
-#define X86_MSR_X2APIC	       0x800 /* to 0x8ff */
-#define X86_MSR_XSS	       0xda0
-#define X86_MSR_EFER	       0xc0000080
-#define X86_MSR_STAR	       0xc0000081
-#define X86_MSR_LSTAR	       0xc0000082
-#define X86_MSR_CSTAR	       0xc0000083
-#define X86_MSR_SFMASK	       0xc0000084
-#define X86_MSR_FS_BASE	       0xc0000100
-#define X86_MSR_GS_BASE	       0xc0000101
-#define X86_MSR_KERNEL_GS_BASE 0xc0000102
-#define X86_MSR_TSC_AUX	       0xc0000103
-#define X86_MSR_VM_CR	       0xc0010114
-#define X86_MSR_VM_HSAVE_PA    0xc0010117
+/* Model-specific registers: APM vol. 2 "MSR Cross-Reference", SDM vol. 4 */
+#define X86_MSR_TSC		 0x10
+#define X86_MSR_PLATFORM_ID	 0x17
+#define X86_MSR_APIC_BASE	 0x1b
+#define X86_MSR_EBL_CR_POWERON	 0x2a
+#define X86_MSR_EBC_FREQUENCY_ID 0x2c
+#define X86_MSR_TSC_ADJUST	 0x3b
+#define X86_MSR_SPEC_CTRL	 0x48
+#define X86_MSR_PRED_CMD	 0x49
+#define X86_MSR_UCODE_WRITE	 0x79
+#define X86_MSR_UCODE_REV	 0x8b
+#define X86_MSR_FSB_FREQ	 0xcd
+#define X86_MSR_MTRRCAP		 0xfe
+#define X86_MSR_SYSENTER_CS	 0x174
+#define X86_MSR_SYSENTER_ESP	 0x175
+#define X86_MSR_SYSENTER_EIP	 0x176
+#define X86_MSR_MCG_CAP		 0x179
+#define X86_MSR_MCG_STATUS	 0x17a
+#define X86_MSR_MCG_CTL		 0x17b
+#define X86_MSR_MISC_ENABLE	 0x1a0
+#define X86_MSR_DEBUGCTL	 0x1d9
+#define X86_MSR_MTRR_PHYSBASE0	 0x200 /* base and mask, in turn */
+#define X86_MSR_MTRR_FIX64K	 0x250
+#define X86_MSR_MTRR_FIX16K	 0x258
+#define X86_MSR_MTRR_FIX4K	 0x268
+#define X86_MSR_PAT		 0x277
+#define X86_MSR_MTRR_DEFTYPE	 0x2ff
+#define X86_MSR_MC0_CTL		 0x400 /* CTL STATUS ADDR MISC, in turn */
+#define X86_MSR_TSC_DEADLINE	 0x6e0
+#define X86_MSR_X2APIC		 0x800 /* to 0x8ff */
+#define X86_MSR_EFER		 0xc0000080
+#define X86_MSR_STAR		 0xc0000081
+#define X86_MSR_LSTAR		 0xc0000082
+#define X86_MSR_CSTAR		 0xc0000083
+#define X86_MSR_SFMASK		 0xc0000084
+#define X86_MSR_FS_BASE		 0xc0000100
+#define X86_MSR_GS_BASE		 0xc0000101
+#define X86_MSR_KERNEL_GS_BASE	 0xc0000102
+#define X86_MSR_TSC_AUX		 0xc0000103
+#define X86_MSR_SYSCFG		 0xc0010010
+#define X86_MSR_HWCR		 0xc0010015
+#define X86_MSR_TOP_MEM		 0xc001001a
+#define X86_MSR_TOP_MEM2	 0xc001001d
+#define X86_MSR_NB_CFG		 0xc001001f
+#define X86_MSR_INT_PENDING	 0xc0010055
+#define X86_MSR_MMIO_CONF_BASE	 0xc0010058
+#define X86_MSR_TSEG_ADDR	 0xc0010112
+#define X86_MSR_TSEG_MASK	 0xc0010113
+#define X86_MSR_VM_CR		 0xc0010114
+#define X86_MSR_VM_HSAVE_PA	 0xc0010117
+#define X86_MSR_VIRT_SPEC_CTRL	 0xc001011f
+#define X86_MSR_DC_CFG		 0xc0011022
+#define X86_MSR_DE_CFG		 0xc0011029
+#define X86_MSR_BU_CFG2		 0xc001102a
+#define X86_MSR_EX_CFG		 0xc001102c
+
+/* Linux "KVM-specific MSRs" */
+#define KVM_MSR_WALL_CLOCK_OLD	0x11
+#define KVM_MSR_SYSTEM_TIME_OLD 0x12
+#define KVM_MSR_WALL_CLOCK	0x4b564d00
+#define KVM_MSR_SYSTEM_TIME	0x4b564d01
+#define KVM_MSR_STEAL_TIME	0x4b564d03
 
 #endif

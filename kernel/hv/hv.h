@@ -44,6 +44,7 @@ struct hv_info {
 	u64 next_rip; /* 0 when the hardware did not say */
 	u64 gpa; /* HV_NPF */
 	u64 error; /* HV_NPF, HV_EXCEPTION: #PF error code and beyond */
+	bool table; /* HV_NPF: met by the walk of the guest's own tables */
 	u64 cr2; /* HV_EXCEPTION #PF */
 	u8 vector;
 	struct {

@@ -3,13 +3,13 @@
 #define LINUX_CPUID_H
 
 #include <linux/kvm.h>
-
-#define CPUID_ENTRIES 256
+#include "../core/cpuid.h"
 
 /* KVM_GET_SUPPORTED_CPUID; returns how many entries, at most max, or -E2BIG */
-int cpuid_supported(struct kvm_cpuid_entry2 *, unsigned max);
+int cpuid_offer(struct kvm_cpuid_entry2 *, unsigned max);
 
-const struct kvm_cpuid_entry2 *
-cpuid_find(const struct kvm_cpuid_entry2 *, unsigned n, u32 leaf, u32 index);
+/* What guests may have of CR4, and of XCR0 (0: no XSAVE). */
+u64 cpuid_host_cr4(void);
+u64 cpuid_host_xcr0(void);
 
 #endif

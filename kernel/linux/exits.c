@@ -5,65 +5,18 @@
  * Invariants
  *  1. RIP moves past an instruction only when it was carried out; one that
  *     cannot be measured (its bytes are gone meanwhile) is executed again.
- *  2. Without an emulator an access to what is no memory ends KVM_RUN with
- *     KVM_INTERNAL_ERROR_EMULATION: nothing is guessed.
+ *  2. What cannot be emulated ends KVM_RUN with an internal error: nothing is
+ *     guessed.
  */
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <asm/fpu/xcr.h>
 #include <uapi/linux/kvm_para.h>
 #include "../core/insn.h"
-#include "../core/walk.h"
 #include "../core/x86.h"
 #include "cpuid.h"
-#include "ioeventfd.h"
-#include "run.h"
-
-static int
-walk_read(void *arg, struct gpa gpa, void *buf, unsigned size)
-{
-	return mem_read(arg, gpa, buf, size);
-}
-
-static int
-walk_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
-{
-	return mem_cmpxchg(arg, gpa, old, new, size);
-}
-
-static const struct walk_ops walk_ops = {
-	.read = walk_read,
-	.cmpxchg = walk_cmpxchg,
-};
-
-/* Bytes at RIP, up to the end of the next page; how many. */
-static unsigned
-fetch(struct vcpu *v, u8 *buf)
-{
-	struct gcpu *c = vcpu_state(v);
-	unsigned got = 0, n;
-	struct walk_env env;
-	struct walk_result res;
-	struct gva va;
-	u32 error;
-
-	env = (struct walk_env){ c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
-		c->pkru, c->maxphyaddr };
-	va.v = c->rip;
-	if (!(c->efer & X86_EFER_LMA) || !(c->seg[SEG_CS].attr & SEG_L))
-		va.v = (u32)(c->rip + c->seg[SEG_CS].base);
-	while (got < INSN_MAX) {
-		n = min_t(u64, INSN_MAX - got, 4096 - (va.v & 4095));
-		if (walk(&env, &walk_ops, v->vm, va,
-			WALK_FETCH | WALK_PROBE | (c->cpl == 3 ? WALK_USER : 0),
-			&res, &error) ||
-		    mem_read(v->vm, res.gpa, buf + got, n))
-			break;
-		got += n;
-		va.v += n;
-	}
-	return got;
-}
+#include "linear.h"
+#include "mmio.h"
 
 static bool
 measure(struct vcpu *v, struct insn *in)
@@ -74,7 +27,7 @@ measure(struct vcpu *v, struct insn *in)
 
 	cpu_need(c, CPU_SEGS | CPU_CRS);
 	bits = cpu_mode_bits(c);
-	return insn_decode(buf, fetch(v, buf), bits, in) == 0 &&
+	return insn_decode(buf, linear_fetch(v, buf), bits, in) == 0 &&
 	    in->what != INSN_OTHER;
 }
 
@@ -94,7 +47,7 @@ skip(struct vcpu *v)
 		if (cpu_mode_bits(c) != 64)
 			c->rip = (u32)c->rip;
 	}
-	v->hv->intr_shadow = false;
+	emulate_done(v, false);
 	return true;
 }
 
@@ -118,21 +71,17 @@ static enum next
 serve_cpuid(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
-	const struct kvm_cpuid_entry2 *e;
-	u32 leaf = (u32)c->gpr[R_RAX], index = (u32)c->gpr[R_RCX];
+	u32 r[4];
 
 	if (!skip(v))
 		return NEXT_ENTER;
-	e = cpuid_find(v->cpuid, v->ncpuid, leaf, index);
-	c->gpr[R_RAX] = e ? e->eax : 0;
-	c->gpr[R_RBX] = e ? e->ebx : 0;
-	c->gpr[R_RCX] = e ? e->ecx : 0;
-	c->gpr[R_RDX] = e ? e->edx : 0;
-	if (leaf == 1 && e) {
-		cpu_need(c, CPU_CRS);
-		if (c->cr4 & X86_CR4_OSXSAVE)
-			c->gpr[R_RCX] |= CORE_BIT(27);
-	}
+	r[LEAF_EAX] = (u32)c->gpr[R_RAX];
+	r[LEAF_ECX] = (u32)c->gpr[R_RCX];
+	exits_cpuid(v, &r[LEAF_EAX], &r[LEAF_EBX], &r[LEAF_ECX], &r[LEAF_EDX]);
+	c->gpr[R_RAX] = r[LEAF_EAX];
+	c->gpr[R_RBX] = r[LEAF_EBX];
+	c->gpr[R_RCX] = r[LEAF_ECX];
+	c->gpr[R_RDX] = r[LEAF_EDX];
 	return NEXT_ENTER;
 }
 
@@ -175,58 +124,21 @@ serve_hlt(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-static u8 *
-pio_data(struct vcpu *v)
-{
-	return (u8 *)v->run + PAGE_SIZE;
-}
-
-void
+enum next
 exits_complete(struct vcpu *v)
 {
-	struct gcpu *c = vcpu_state(v);
-	u64 val = 0;
+	int kind = v->pending.kind;
 
-	v->in.pending = false;
-	memcpy(&val, pio_data(v), v->in.size);
-	if (v->in.size == 4)
-		c->gpr[R_RAX] = 0;
-	memcpy(&c->gpr[R_RAX], &val, v->in.size);
-	c->rip = v->in.next_rip;
-}
-
-static enum next
-serve_io(struct vcpu *v)
-{
-	struct gcpu *c = vcpu_state(v);
-	const struct hv_info *i = &v->hv->info;
-	struct kvm_run *run = v->run;
-
-	if (i->io.string)
-		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
-	if (!i->io.in &&
-	    ioeventfd_write(v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX],
-		i->io.size)) {
-		v->hv->intr_shadow = false;
-		c->rip = i->next_rip;
+	v->pending.kind = PENDING_NONE;
+	if (v->pending.rip != vcpu_state(v)->rip)
 		return NEXT_ENTER;
-	}
-	run->exit_reason = KVM_EXIT_IO;
-	run->io.direction = i->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-	run->io.size = i->io.size;
-	run->io.port = i->io.port;
-	run->io.count = 1;
-	run->io.data_offset = PAGE_SIZE;
-	v->hv->intr_shadow = false;
-	if (i->io.in) {
-		v->in.pending = true;
-		v->in.size = i->io.size;
-		v->in.next_rip = i->next_rip;
-		return NEXT_USER;
-	}
-	memcpy(pio_data(v), &c->gpr[R_RAX], i->io.size);
-	c->rip = i->next_rip;
-	return NEXT_USER;
+	if (kind == PENDING_EMUL)
+		return emulate_complete(v);
+	if (kind == PENDING_LOAD)
+		return mmio_complete(v);
+	v->pending.kind = kind;
+	pio_complete(v);
+	return NEXT_ENTER;
 }
 
 /* MOV to CR4, as the intercepts are: what OSXSAVE and the valid bits need. */
@@ -249,7 +161,7 @@ serve_cr(struct vcpu *v)
 	cpu_dirty(c, CPU_CRS);
 	hv->flush_tlb(v->hv);
 	c->rip += in.len;
-	v->hv->intr_shadow = false;
+	emulate_done(v, false);
 	return NEXT_ENTER;
 }
 
@@ -280,7 +192,10 @@ serve_npf(struct vcpu *v)
 	case MEM_MAPPED:
 		return NEXT_ENTER;
 	case MEM_NONE:
-		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+		if (v->hv->cut.type != EVENT_NONE)
+			return internal_error(
+			    v, KVM_INTERNAL_ERROR_DELIVERY_EV);
+		return mmio_fault(v);
 	case MEM_ERROR:
 		return NEXT_ERROR;
 	}
@@ -335,7 +250,7 @@ serve(struct vcpu *v, enum hv_exit why)
 	case HV_HLT:
 		return serve_hlt(v);
 	case HV_IO:
-		return serve_io(v);
+		return pio_serve(v);
 	case HV_NPF:
 		return serve_npf(v);
 	case HV_EXCEPTION:
@@ -358,8 +273,9 @@ serve(struct vcpu *v, enum hv_exit why)
 	case HV_UD:
 		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
-	case HV_TASK:
 	case HV_EMULATE:
+		return emulate(v, NULL, 0);
+	case HV_TASK:
 		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
 	case HV_SHUTDOWN:
 		v->run->exit_reason = KVM_EXIT_SHUTDOWN;

@@ -19,7 +19,7 @@
 #include "ioeventfd.h"
 
 #define EVENTS_MAX 1000
-#define FLAGS \
+#define FLAGS                                                    \
 	(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO | \
 	    KVM_IOEVENTFD_FLAG_DEASSIGN)
 
@@ -94,6 +94,24 @@ ioeventfd_write(struct vm *vm, enum ioeventfd_space space, u64 addr,
 	return taken;
 }
 
+bool
+ioeventfd_at(struct vm *vm, enum ioeventfd_space space, u64 addr)
+{
+	const struct ioevents *all;
+	bool is = false;
+	unsigned i;
+	int idx;
+
+	idx = srcu_read_lock(&vm->srcu);
+	all = srcu_dereference(vm->events[space], &vm->srcu);
+	if (all) {
+		i = find(all, addr);
+		is = i < all->n && all->e[i].addr == addr;
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return is;
+}
+
 static struct ioevents *
 current_table(struct vm *vm, enum ioeventfd_space space)
 {
@@ -155,8 +173,8 @@ drop(struct vm *vm, enum ioeventfd_space space, const struct ioevent *e)
 	if (!old || i == old->n)
 		return -ENOENT;
 	if (old->n > 1) {
-		new = kzalloc(struct_size(new, e, old->n - 1),
-		    GFP_KERNEL_ACCOUNT);
+		new = kzalloc(
+		    struct_size(new, e, old->n - 1), GFP_KERNEL_ACCOUNT);
 		if (!new)
 			return -ENOMEM;
 		new->n = old->n - 1;

@@ -10,6 +10,8 @@ long ioeventfd_ioctl(struct vm *, void __user *); /* KVM_IOEVENTFD */
 /* A write of the guest: true when an eventfd took it.  Any context but NMI. */
 bool ioeventfd_write(struct vm *, enum ioeventfd_space, u64 addr,
     const void *data, unsigned len);
+/* Is there any at this address? */
+bool ioeventfd_at(struct vm *, enum ioeventfd_space, u64 addr);
 void ioeventfd_free_all(struct vm *);
 
 #endif

@@ -167,6 +167,10 @@ loop(struct vcpu *v)
 {
 	enum next next = NEXT_ENTER;
 
+	if (v->pending.kind != PENDING_NONE)
+		next = exits_complete(v);
+	if (next == NEXT_ENTER && READ_ONCE(v->run->immediate_exit))
+		return -EINTR;
 	while (next == NEXT_ENTER) {
 		serve_requests(v);
 		if (signal_pending(current)) {
@@ -231,14 +235,11 @@ int
 vcpu_run(struct vcpu *v)
 {
 	sigset_t saved;
-	int r = -EINTR;
+	int r;
 
 	if (v->sigset_active)
 		sigprocmask(SIG_SETMASK, &v->sigset, &saved);
-	if (v->in.pending)
-		exits_complete(v);
-	if (!READ_ONCE(v->run->immediate_exit))
-		r = run_loaded(v);
+	r = run_loaded(v);
 	publish(v);
 	if (v->sigset_active)
 		sigprocmask(SIG_SETMASK, &saved, NULL);

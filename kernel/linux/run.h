@@ -12,6 +12,12 @@ enum next {
 
 /* exits.c */
 enum next exits_serve(struct vcpu *, enum hv_exit);
-void exits_complete(struct vcpu *); /* user space answered an IN */
+enum next exits_complete(struct vcpu *); /* user space answered: pending */
+
+/* pio.c */
+enum next pio_serve(struct vcpu *); /* HV_IO */
+enum next pio_to_user(struct vcpu *, u16 port, const void *data, unsigned size,
+    unsigned count, bool write);
+void pio_complete(struct vcpu *);
 
 #endif

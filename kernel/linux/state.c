@@ -52,7 +52,6 @@ set_regs(struct vcpu *v, void __user *arg)
 		c->gpr[i] = *reg[i];
 	c->rip = r.rip;
 	c->rflags = (r.rflags & 0x3f7fd5) | X86_RFLAGS_ONE;
-	v->in.pending = false;
 	v->event.exception.type = EVENT_NONE;
 	return 0;
 }
@@ -162,43 +161,10 @@ set_sregs(struct vcpu *v, void __user *arg)
 	return 0;
 }
 
-/* Facts of struct gcpu that the leaves decide. */
-static void
-derive(struct vcpu *v)
-{
-	struct gcpu *c = vcpu_state(v);
-	const struct kvm_cpuid_entry2 *e;
-	u64 cr4 = 0x7f;
-
-	cr4 |= X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-	c->xcr0_valid = 1;
-	e = cpuid_find(v->cpuid, v->ncpuid, 1, 0);
-	if (e && (e->ecx & CORE_BIT(26)) && boot_cpu_has(X86_FEATURE_OSXSAVE)) {
-		cr4 |= X86_CR4_OSXSAVE;
-		c->xcr0_valid = 3;
-		if ((e->ecx & CORE_BIT(28)) && boot_cpu_has(X86_FEATURE_AVX))
-			c->xcr0_valid = 7;
-	}
-	e = cpuid_find(v->cpuid, v->ncpuid, 7, 0);
-	if (e && (e->ebx & 1) && boot_cpu_has(X86_FEATURE_FSGSBASE))
-		cr4 |= X86_CR4_FSGSBASE;
-	if (e && (e->ebx & CORE_BIT(7)) && boot_cpu_has(X86_FEATURE_SMEP))
-		cr4 |= X86_CR4_SMEP;
-	if (e && (e->ebx & CORE_BIT(20)) && boot_cpu_has(X86_FEATURE_SMAP))
-		cr4 |= X86_CR4_SMAP;
-	c->cr4_valid = cr4;
-	c->efer_valid =
-	    X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-	e = cpuid_find(v->cpuid, v->ncpuid, 0x80000008, 0);
-	c->maxphyaddr = e ? e->eax & 0xff : 36;
-	if (c->maxphyaddr < 32 || c->maxphyaddr > 52)
-		c->maxphyaddr = 36;
-}
-
 static long
 set_cpuid2(struct vcpu *v, void __user *arg)
 {
-	struct kvm_cpuid_entry2 *e;
+	struct cpuid_entry *e;
 	struct kvm_cpuid2 head;
 
 	if (copy_from_user(&head, arg, sizeof(head)))
@@ -211,7 +177,8 @@ set_cpuid2(struct vcpu *v, void __user *arg)
 	kvfree(v->cpuid);
 	v->cpuid = e;
 	v->ncpuid = head.nent;
-	derive(v);
+	cpuid_derive(
+	    e, head.nent, cpuid_host_cr4(), cpuid_host_xcr0(), vcpu_state(v));
 	return 0;
 }
 

@@ -12,8 +12,11 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <asm/fpu/api.h>
+#include "../core/cpuid.h"
 #include "../core/host.h"
+#include "../core/emul.h"
 #include "../core/lapic.h"
+#include "../core/mov.h"
 #include "../hv/hv.h"
 #include "vm.h"
 
@@ -24,6 +27,28 @@ enum vcpu_request {
 	REQ_INIT,
 	REQ_SIPI, /* sipi_vector */
 	REQ_NMI,
+};
+
+/* An instruction that user space has yet to answer, by the next KVM_RUN. */
+struct pending {
+	enum {
+		PENDING_NONE,
+		PENDING_OUT,
+		PENDING_IN,
+		PENDING_STRING, /* a batch of INS or OUTS */
+		PENDING_LOAD, /* a move from memory */
+		PENDING_EMUL, /* vcpu->emul knows */
+	} kind;
+	u64 rip; /* where it is: elsewhere, and it is forgotten */
+	u64 next_rip; /* OUT, IN, STRING */
+	u8 size; /* OUT, IN, STRING: of an element */
+	struct {
+		bool in;
+		u8 asize;
+		u32 count;
+		struct gpa gpa;
+	} string;
+	struct mov load;
 };
 
 struct vcpu {
@@ -46,16 +71,13 @@ struct vcpu {
 	struct hrtimer timer; /* (v) armed by lapic */
 	u32 mp_state; /* (v) KVM_MP_STATE_* */
 	struct event_state event; /* (v) */
-	struct {
-		bool pending;
-		u8 size;
-		u64 next_rip;
-	} in; /* (v) an IN that user space answers */
+	struct pending pending; /* (v) */
+	struct emul emul; /* (v) */
 
 	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
 	u8 eoi_vector; /* (v) */
 
-	struct kvm_cpuid_entry2 *cpuid; /* (v) */
+	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
 	bool sigset_active; /* (v) */

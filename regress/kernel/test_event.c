@@ -10,8 +10,8 @@
 #include <cmocka.h>
 #include <stdint.h>
 
-#include "../../kernel/core/event.h"
-#include "../../kernel/core/x86.h"
+#include "event.h"
+#include "x86.h"
 
 #define CHECK(row, cond)                                        \
 	do {                                                    \

@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "../../kernel/core/host.h"
-#include "../../kernel/core/npt.h"
-#include "../../kernel/core/x86.h"
+#include "host.h"
+#include "npt.h"
+#include "x86.h"
 
 /* --- the host: pages of a fixed arena, counted --------------------------- */
 
@@ -73,14 +73,16 @@ struct view {
 	int level;
 };
 
+static int levels = 4; /* that the CPU walks */
+
 static struct view
 look(const struct npt *n, u64 gpa)
 {
 	struct view v = { .writable = true };
 	const u64 *table = n->root;
-	u64 e, size;
+	u64 e = 0, size;
 
-	for (v.level = 4; v.level > 0; v.level--) {
+	for (v.level = levels; v.level > 0; v.level--) {
 		e = table[(gpa >> (12 + 9 * (v.level - 1))) & 511];
 		if (!(e & X86_PTE_P))
 			return (struct view){ .level = v.level };
@@ -310,7 +312,7 @@ random_mask(struct npt *n)
 }
 
 static void
-test_random(void **state)
+random_operations(void)
 {
 	struct npt_cache c = { .n = 0 };
 	struct gpa end = { 1ULL << NPT_GPA_BITS };
@@ -319,7 +321,7 @@ test_random(void **state)
 	unsigned i;
 
 	memset(model, 0, sizeof(model));
-	assert_int_equal(npt_init(&n), 0);
+	assert_int_equal(npt_init(&n, levels), 0);
 	for (i = 0; i < ROUNDS; i++) {
 		switch (rnd(10)) {
 		case 0:
@@ -351,6 +353,15 @@ test_random(void **state)
 	assert_int_equal(in_use, 0);
 }
 
+static void
+test_random(void **state)
+{
+	random_operations();
+	levels = 5;
+	random_operations();
+	levels = 4;
+}
+
 /* --- rows ---------------------------------------------------------------- */
 
 static bool
@@ -377,7 +388,7 @@ test_split(void **state)
 	struct npt n;
 	u64 gpa;
 
-	assert_int_equal(npt_init(&n), 0);
+	assert_int_equal(npt_init(&n, 4), 0);
 	assert_false(map(&n, at, to, NPT_1G, true));
 	assert_int_equal(n.tables, 2);
 	assert_true(npt_protect(&n, a, b));
@@ -419,7 +430,7 @@ test_prune_borders(void **state)
 {
 	struct npt n;
 
-	assert_int_equal(npt_init(&n), 0);
+	assert_int_equal(npt_init(&n, 4), 0);
 	map(&n, 0x1000, 0x1000, NPT_4K, true);
 	map(&n, 0x1ff000, 0x2000, NPT_4K, true);
 	assert_int_equal(n.tables, 4);
@@ -441,7 +452,7 @@ test_no_memory(void **state)
 	struct npt n;
 
 	budget = 0;
-	assert_int_equal(npt_init(&n), -ENOMEM);
+	assert_int_equal(npt_init(&n, 4), -ENOMEM);
 	npt_free(&n);
 	budget = 2;
 	assert_int_equal(npt_cache_fill(&c), -ENOMEM);

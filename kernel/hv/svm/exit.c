@@ -97,6 +97,7 @@ exit_npf(struct svm_vcpu *v)
 
 	i->error = c->exit_info1;
 	i->gpa = c->exit_info2;
+	i->table = (c->exit_info1 & VMCB_NPF_TABLE) != 0;
 	i->insn_len = 0;
 	if (svm_features.decode && c->insn_len <= sizeof(i->insn)) {
 		i->insn_len = c->insn_len;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef LINUX_LINEAR_H
+#define LINUX_LINEAR_H
+
+/* Guest memory by linear address: through the guest's own page tables. */
+#include "vcpu.h"
+
+/* 0, or 1: a page fault, of which *fault is the description.  Access is enum
+ * walk_access; needs SEGS and CRS. */
+int linear_translate(
+    struct vcpu *, struct gva, unsigned access, struct gpa *, struct fault *);
+/* Bytes at RIP, as many as there are up to DECODE_MAX.  Needs SEGS, CRS. */
+unsigned linear_fetch(struct vcpu *, u8 *buf);
+
+#endif
