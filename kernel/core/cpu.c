@@ -136,12 +136,3 @@ cpu_xcr0_allowed(const struct gcpu *c, u64 val)
 		return true;
 	return (val & XCR0_AVX512) == XCR0_AVX512 && (val & XCR0_AVX);
 }
-
-int
-cpu_set_xcr0(struct gcpu *c, u64 val)
-{
-	if (!cpu_xcr0_allowed(c, val))
-		return 1;
-	c->xcr0 = val;
-	return 0;
-}

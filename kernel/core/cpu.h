@@ -119,15 +119,15 @@ cpu_dirty(struct gcpu *c, unsigned groups)
 /* 16, 32 or 64: the size of code that CS and EFER say. Needs SEGS|CRS. */
 unsigned cpu_mode_bits(const struct gcpu *);
 /*
- * MOV to a control register and XSETBV, at CPL 0: 0, or 1 for #GP.  Long mode
+ * MOV to a control register, at CPL 0: 0, or 1 for #GP.  Long mode
  * begins and ends with CR0.PG.  Needs SEGS|CRS; dirties CRS.
  */
 int cpu_set_cr0(struct gcpu *, u64);
 int cpu_set_cr3(struct gcpu *, u64);
 int cpu_set_cr4(struct gcpu *, u64);
-int cpu_set_xcr0(struct gcpu *, u64);
 /* May MOV to CR4 write this?  Needs CRS. */
 bool cpu_cr4_allowed(const struct gcpu *, u64 cr4);
+/* XSETBV: may XCR0 be this? */
 bool cpu_xcr0_allowed(const struct gcpu *, u64 xcr0);
 /* Are these consistent, whatever the current ones are? */
 bool cpu_crs_allowed(const struct gcpu *, u64 cr0, u64 cr3, u64 cr4, u64 efer);
