@@ -67,20 +67,6 @@ internal_error(struct vcpu *v, u32 suberror)
 	return NEXT_USER;
 }
 
-void
-exits_cpuid(struct vcpu *v, u32 *a, u32 *b, u32 *c, u32 *d)
-{
-	struct gcpu *cpu = vcpu_state(v);
-	u32 r[4];
-
-	cpu_need(cpu, CPU_CRS);
-	cpuid_answer(v->cpuid, v->ncpuid, cpu, *a, *c, r);
-	*a = r[LEAF_EAX];
-	*b = r[LEAF_EBX];
-	*c = r[LEAF_ECX];
-	*d = r[LEAF_EDX];
-}
-
 static enum next
 serve_cpuid(struct vcpu *v)
 {

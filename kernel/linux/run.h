@@ -13,7 +13,6 @@ enum next {
 /* exits.c */
 enum next exits_serve(struct vcpu *, enum hv_exit);
 enum next exits_complete(struct vcpu *); /* user space answered: pending */
-void exits_cpuid(struct vcpu *, u32 *a, u32 *b, u32 *c, u32 *d);
 
 /* pio.c */
 enum next pio_serve(struct vcpu *); /* HV_IO */
