@@ -3,7 +3,8 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything: setup, the fast tests on this host, the suite in the lab.  TESTS
+# Everything: setup, the fast tests on this host, the suite in the lab, `make
+# run' as a script and as a user at a terminal start it.  TESTS
 # (patterns of FILE/TEST) selects tests of the suite.  The last line is
 # "N passed, M failed, K skipped"; exit 1 when anything failed.
 
@@ -89,6 +90,25 @@ lab_suite() {
 	    regress/suite/all.sh ${TESTS:-}
 }
 
+# shellcheck disable=SC2317 # called by step
+run_piped() {
+	if "$make" --no-print-directory "B=$B" run </dev/null >"$log" 2>&1 &&
+	    grep -q "^vda .* disk /" "$log"; then
+		tail -n 1 "$log"
+		return
+	fi
+	cat "$log"
+	return 1
+}
+
+# shellcheck disable=SC2317 # called by step
+run_on_a_terminal() {
+	expect regress/run.exp "$make" --no-print-directory "B=$B" \
+	    >"$log" 2>&1 && return
+	cat "$log"
+	return 1
+}
+
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
 step build "$make" --no-print-directory "B=$B" all kapi
@@ -98,4 +118,8 @@ step "build of the confinement test" confined_build
 lab_suite
 counted "KVM API, on KVM" regress/kapi/lab --
 counted "robustness, on KVM" regress/kapi/lab -- -r 20
+if [[ -z ${TESTS:-} ]]; then
+	step "make run, its output to a file" run_piped
+	step "make run, on a terminal" run_on_a_terminal
+fi
 summary

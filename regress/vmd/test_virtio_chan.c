@@ -24,7 +24,7 @@
 #define VERSION1 (UINT64_C(1) << 32)
 #define RAM	 (16ULL << 20)
 #define QUEUES	 2
-#define WAIT_MS	 2000
+#define WAIT_MS	 30000
 
 struct fix {
 	struct fake *f;
