@@ -5,8 +5,10 @@
  */
 #include "emul_int.h"
 
-/* Iterations of a repeated instruction before the caller looks for events. */
-#define BATCH 1024
+/* Iterations of a repeated instruction before the caller looks for events;
+ * one that went to a device counts as many, for its answer took long. */
+#define BATCH	    1024
+#define DEVICE_COST 64
 
 typedef enum emul_result (*execute)(struct emul *);
 
@@ -266,6 +268,7 @@ emul_begin(struct emul *e)
 	e->pending = NULL;
 	e->decoded = e->committing = false;
 	e->shadow = false;
+	e->spent = 0;
 }
 
 /* What is checked before any operand, APM vol. 2 "Exceptions". */
@@ -345,8 +348,6 @@ iteration(struct emul *e)
 enum emul_result
 emul_run(struct emul *e)
 {
-	unsigned n;
-
 	e->pending = NULL;
 	if (!e->decoded) {
 		e->cpl = e->cpu->cpl;
@@ -354,11 +355,10 @@ emul_run(struct emul *e)
 		TRY(emul_fetch(e));
 		e->decoded = true;
 	}
-	for (n = 0; n < BATCH; n++) {
+	do {
 		TRY(iteration(e));
-		if (!e->again || (e->rflags & X86_RFLAGS_TF))
-			break;
+		e->spent += e->io_n > 0 ? DEVICE_COST : 1;
 		e->io_n = 0;
-	}
+	} while (e->again && e->spent < BATCH && !(e->rflags & X86_RFLAGS_TF));
 	return (enum emul_result)e->result;
 }

@@ -114,6 +114,7 @@ struct emul {
 	bool decoded, committing;
 	bool again; /* a repeated instruction is not at its end */
 	u8 result; /* enum emul_result, when it is complete */
+	u16 spent; /* of what it may do before the caller looks for events */
 	u8 cpl;
 	u8 bits; /* how memory is addressed: 16, 32 or 64-bit code */
 	struct decoded in;

@@ -241,6 +241,8 @@ emul_queue(struct emul *e, struct gva va, unsigned access, const void *data,
 	struct gva next;
 	u64 left;
 
+	if (e->nwrites == EMUL_WRITES || len > sizeof(w->data))
+		return EMUL_UNHANDLED; /* there is none that writes so much */
 	access |= WALK_WRITE;
 	TRY(emul_translate(e, va, access, &w->gpa[0], &left));
 	w->split = (u8)min_u(left, len);

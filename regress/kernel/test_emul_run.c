@@ -226,6 +226,24 @@ long_repeats_come_in_batches(void **state)
 	assert_memory_equal(m.ram + 0x1000, m.ram + 0x4000, 3000);
 }
 
+/* Interrupts must not wait for the end of a long one. */
+static void
+repeats_to_a_device_pause_soon(void **state)
+{
+	unsigned n = 0;
+
+	BEGIN(PROT32, "\xf3\xaa");
+	m.cpu.gpr[R_RDI] = DEVICE;
+	m.cpu.gpr[R_RCX] = 3000;
+	while (emul_run(&m.e) == EMUL_IO) {
+		m.e.pending->done = true;
+		n++;
+	}
+	assert_int_equal(n, 16);
+	assert_int_equal(m.cpu.gpr[R_RCX], 3000 - 16);
+	assert_int_equal(m.cpu.rip, CODE);
+}
+
 static void
 single_step_stops_each_iteration(void **state)
 {
@@ -441,6 +459,101 @@ resume_flag_ends_with_the_instruction(void **state)
 	assert_int_equal(m.cpu.rflags, X86_RFLAGS_ONE);
 }
 
+/* --- Hostile guests. --- */
+
+static u64
+any(void)
+{
+	u64 v = (u64)rand() << 42 ^ (u64)rand() << 21 ^ (u64)rand();
+
+	switch (rand() % 4) {
+	case 0:
+		return v;
+	case 1:
+		return v & 0xffff;
+	default:
+		return v % (RAM_LEN + 0x1000);
+	}
+}
+
+static void
+any_state(struct gcpu *c)
+{
+	static const u64 cr4 = X86_CR4_OSFXSR | X86_CR4_UMIP | X86_CR4_VME |
+	    X86_CR4_PVI | X86_CR4_LA57 | X86_CR4_DE | X86_CR4_SMAP;
+	unsigned i;
+
+	for (i = 0; i < CPU_NREGS; i++)
+		c->gpr[i] = any();
+	for (i = 0; i < CPU_NSEGS; i++)
+		c->seg[i] = (struct seg){ (u16)any(), any() & 0xfff,
+			rand() % 4 ? 0xffffffff : (u32)any(),
+			rand() % 4 ? 0 : any() };
+	c->seg[SEG_CS].limit = 0xffffffff;
+	c->seg[SEG_CS].base = 0;
+	c->rflags = any() | X86_RFLAGS_ONE;
+	c->cr0 = any() & (X86_CR0_PE | X86_CR0_AM | X86_CR0_TS | X86_CR0_EM);
+	c->cr4 = any() & cr4;
+	c->efer = rand() % 2 ? X86_EFER_LMA | X86_EFER_LME : 0;
+	c->dr7 = any();
+	c->gdt.limit = (u16)any();
+	c->idt.limit = (u16)any();
+	c->cpl = (u8)(rand() % 4);
+}
+
+/* A fault of an instruction that is not repeated leaves all as it was; so
+ * does one that is not emulated. */
+static void
+nothing_changed(const struct gcpu *was, const u8 *ram)
+{
+	const struct gcpu *c = &m.cpu;
+
+	assert_memory_equal(c->gpr, was->gpr, sizeof(was->gpr));
+	assert_memory_equal(c->seg, was->seg, sizeof(was->seg));
+	assert_int_equal(c->rip, was->rip);
+	assert_int_equal(c->rflags, was->rflags);
+	assert_int_equal(c->cpl, was->cpl);
+	assert_int_equal(c->cr0, was->cr0);
+	assert_memory_equal(m.ram, ram, RAM_LEN);
+}
+
+static void
+hostile_states_are_survived(void **state)
+{
+	static u8 ram[RAM_LEN];
+	struct gcpu was;
+	enum emul_result r;
+	unsigned i, k, tries;
+
+	machine_start(&m, PROT32);
+	srand(2);
+	for (k = 0; k < RAM_LEN; k++)
+		m.ram[k] = (u8)(rand() >> 8);
+	for (i = 0; i < 200000; i++) {
+		any_state(&m.cpu);
+		m.cpu.rip = CODE + i % 64;
+		for (k = 0; k < 16; k++)
+			m.ram[m.cpu.rip + k] = (u8)(rand() >> 8);
+		was = m.cpu;
+		if (i % 16 == 0)
+			memcpy(ram, m.ram, RAM_LEN);
+		m.e.burst = rand() % 2 ? EMUL_BURST : 0;
+		m.e.avx = rand() % 2;
+		emul_begin(&m.e);
+		tries = 0;
+		do {
+			m.nlog = 0;
+			r = emul_run(&m.e);
+			if (r == EMUL_IO)
+				machine_answer(&m);
+			assert_true(tries++ < 1000);
+		} while (r == EMUL_IO);
+		if (i % 16 == 0 && !(m.e.in.flags & D_STRING) &&
+		    (r == EMUL_FAULT || r == EMUL_UNHANDLED) && m.nlog == 0)
+			nothing_changed(&was, ram);
+	}
+}
+
 int
 main(void)
 {
@@ -455,6 +568,7 @@ main(void)
 		cmocka_unit_test(code_ends_at_its_limit),
 		cmocka_unit_test(code_of_a_device_is_not_emulated),
 		cmocka_unit_test(long_repeats_come_in_batches),
+		cmocka_unit_test(repeats_to_a_device_pause_soon),
 		cmocka_unit_test(single_step_stops_each_iteration),
 		cmocka_unit_test(port_strings_go_in_bursts),
 		cmocka_unit_test(port_strings_are_stored_in_bursts),
@@ -466,6 +580,7 @@ main(void)
 		cmocka_unit_test(too_many_accesses_are_refused),
 		cmocka_unit_test(a_lost_exchange_is_tried_again),
 		cmocka_unit_test(resume_flag_ends_with_the_instruction),
+		cmocka_unit_test(hostile_states_are_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
