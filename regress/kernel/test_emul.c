@@ -172,11 +172,6 @@ is_excluded(const struct decoded *d)
 	case OP_SMSW:
 	case OP_SLDT:
 	case OP_STR:
-	/* Descriptors of the host. */
-	case OP_LAR:
-	case OP_LSL:
-	case OP_VERR:
-	case OP_VERW:
 		return true;
 	/* FS is the host's. */
 	case OP_MOV_TO_SEG:
@@ -472,6 +467,12 @@ tell_segments(const struct kase *k)
 		env->cpu.seg[SEG_GS].base = k->in.gs_base;
 }
 
+static bool
+takes_selector(const struct decoded *d)
+{
+	return d->op == OP_MOV_TO_SEG || (d->op >= OP_LAR && d->op <= OP_VERW);
+}
+
 static void
 make_registers(struct kase *k)
 {
@@ -499,7 +500,7 @@ make_registers(struct kase *k)
 		g[R_RBX] = pick_address() - base_of(k, d->string_seg);
 	if (d->op >= OP_BT && d->op <= OP_BTC && percent(90))
 		g[d->reg] = (u64)0 + below(0x4000) - 0x2000;
-	if (d->op == OP_MOV_TO_SEG && !d->mem)
+	if (takes_selector(d) && !d->mem)
 		g[d->rm] = pick_selector();
 	if (d->mem)
 		aim(k, pick_address());
@@ -583,7 +584,7 @@ poke_pointer(const struct kase *k, u8 *real)
 			size = 0;
 	} else if (d->mem &&
 	    (d->op == OP_CALLF_IND || d->op == OP_JMPF_IND ||
-		d->op == OP_LOAD_FAR || d->op == OP_MOV_TO_SEG)) {
+		d->op == OP_LOAD_FAR || takes_selector(d))) {
 		env->e.in = *d;
 		env->e.bits = d->bits;
 		memcpy(env->e.gpr, k->in.gpr, sizeof(env->e.gpr));
@@ -592,7 +593,7 @@ poke_pointer(const struct kase *k, u8 *real)
 			size = 4;
 		ref = emul_operand(&env->e);
 		at = (ref.off + base_of(k, ref.seg) - NATIVE_DATA) & 0xffffffff;
-		if (d->op == OP_MOV_TO_SEG)
+		if (takes_selector(d))
 			size = 0;
 	} else {
 		return;
@@ -858,6 +859,7 @@ cpu_agrees(void **state)
 {
 	u64 cases = setting("EMUL_CASES", CASES), done = 0;
 	clock_t end = clock() + SECONDS * CLOCKS_PER_SEC;
+	time_t latest = time(NULL) + PATIENCE;
 	bool limited = getenv("EMUL_CASES") == NULL;
 
 	seed = setting("EMUL_SEED", (u64)time(NULL));
