@@ -210,7 +210,7 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	 * registers were changed from outside meanwhile. */
 	if (e->io_at < e->io_n &&
 	    (io->space != space || io->addr != addr || io->len != len ||
-		io->write != write))
+		io->count != 1 || io->write != write))
 		e->io_n = e->io_at;
 	if (e->io_at == e->io_n) {
 		if (e->io_n == EMUL_IO_MAX)

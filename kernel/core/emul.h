@@ -28,8 +28,8 @@
 
 enum emul_result {
 	EMUL_DONE, /* rip advanced (or at the same REP, with less left) */
-	EMUL_FAULT, /* ctx->fault is to be injected */
-	EMUL_IO, /* ctx->pending describes what user space must do */
+	EMUL_FAULT, /* fault is to be injected */
+	EMUL_IO, /* pending describes what user space must do */
 	EMUL_UNHANDLED, /* not an instruction that we emulate */
 	EMUL_AGAIN, /* translation changed under us: run the guest again */
 	EMUL_HLT, /* HLT executed; rip advanced */

@@ -229,10 +229,10 @@ burst(struct emul *e, struct emul_ref ref, unsigned size, bool in,
 	    emul_translate(e, va, in ? WALK_WRITE : WALK_READ, gpa, &left) !=
 		EMUL_DONE)
 		return 1; /* which faults, too */
-	if (e->io_n > 0)
-		return e->io[0].count;
 	if (n > left / size)
 		n = left / size;
+	if (e->io_n > 0) /* the registers may have been changed since */
+		return e->io[0].count <= n ? e->io[0].count : 1;
 	if (n > e->burst / size)
 		n = e->burst / size;
 	if (n > EMUL_BURST / size)

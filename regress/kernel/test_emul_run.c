@@ -313,6 +313,26 @@ port_strings_are_stored_in_bursts(void **state)
 	assert_int_equal(m.cpu.gpr[R_RDI], 0x4009);
 }
 
+/* User space moves the pointer while it should answer: not beyond a page. */
+static void
+a_burst_stays_in_its_page(void **state)
+{
+	BEGIN(PROT32, "\xf3\x6c");
+	m.e.burst = EMUL_BURST;
+	m.cpu.gpr[R_RDI] = 0x4000;
+	m.cpu.gpr[R_RCX] = 64;
+	m.cpu.gpr[R_RDX] = 0x1f0;
+	assert_int_equal(emul_run(&m.e), EMUL_IO);
+	assert_int_equal(m.e.pending->count, 64);
+	m.e.pending->done = true;
+	m.cpu.gpr[R_RDI] = 0x4ff0;
+	memset(m.ram + 0x5000, 0x11, 0x100);
+	assert_int_equal(emul_run(&m.e), EMUL_IO);
+	assert_int_equal(m.e.pending->count, 1);
+	assert_int_equal(m.ram[0x5000], 0x11);
+	assert_int_equal(m.cpu.gpr[R_RCX], 64);
+}
+
 /* Down, or to where nothing can be stored: the ordinary way. */
 static void
 some_port_strings_do_not(void **state)
@@ -546,6 +566,9 @@ hostile_states_are_survived(void **state)
 			r = emul_run(&m.e);
 			if (r == EMUL_IO)
 				machine_answer(&m);
+			/* User space is hostile, too. */
+			if (r == EMUL_IO && i % 16 != 0 && rand() % 4 == 0)
+				any_state(&m.cpu);
 			assert_true(tries++ < 1000);
 		} while (r == EMUL_IO);
 		if (i % 16 == 0 && !(m.e.in.flags & D_STRING) &&
@@ -572,6 +595,7 @@ main(void)
 		cmocka_unit_test(single_step_stops_each_iteration),
 		cmocka_unit_test(port_strings_go_in_bursts),
 		cmocka_unit_test(port_strings_are_stored_in_bursts),
+		cmocka_unit_test(a_burst_stays_in_its_page),
 		cmocka_unit_test(some_port_strings_do_not),
 		cmocka_unit_test(kernel_ports_take_their_part),
 		cmocka_unit_test(unanswered_access_is_asked_again),
