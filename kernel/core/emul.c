@@ -210,12 +210,12 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	 * registers were changed from outside meanwhile. */
 	if (e->io_at < e->io_n &&
 	    (io->space != space || io->addr != addr || io->len != len ||
-		io->count != 1 || io->write != write))
+		io->write != write))
 		e->io_n = e->io_at;
 	if (e->io_at == e->io_n) {
 		if (e->io_n == EMUL_IO_MAX)
 			return EMUL_UNHANDLED;
-		*io = (struct emul_io){ space, addr, (u8)len, 1, write, false,
+		*io = (struct emul_io){ space, addr, (u8)len, write, false,
 			{ 0 } };
 		if (write)
 			memcpy(io->data, data, len);
@@ -233,30 +233,6 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	if (!write)
 		memcpy(data, io->data, len);
 	e->io_at++;
-	return EMUL_DONE;
-}
-
-enum emul_result
-emul_access_string(
-    struct emul *e, u16 port, unsigned size, unsigned count, bool write)
-{
-	struct emul_io *io = &e->io[0];
-	unsigned n = 0;
-
-	if (e->io_n == 0) {
-		while (n < count &&
-		    e->ops->port(e, port, e->string + n * size, size, write) ==
-			0)
-			n++;
-		*io = (struct emul_io){ EMUL_PORT, port, (u8)size,
-			(u16)(n > 0 ? n : count), write, n > 0, { 0 } };
-		e->io_n = 1;
-	}
-	if (!io->done) {
-		e->pending = io;
-		return EMUL_IO;
-	}
-	e->io_at = 1;
 	return EMUL_DONE;
 }
 

@@ -260,120 +260,6 @@ single_step_stops_each_iteration(void **state)
 	assert_int_equal(m.cpu.rip, CODE + 2);
 }
 
-/* A burst ends with its page; the caller sees one access for all. */
-static void
-port_strings_go_in_bursts(void **state)
-{
-	const struct emul_io *io;
-
-	BEGIN(REAL, "\xf3\x6f"); /* REP OUTSW */
-	m.e.burst = EMUL_BURST;
-	m.cpu.gpr[R_RSI] = 0x1ffa;
-	m.cpu.gpr[R_RCX] = 5;
-	m.cpu.gpr[R_RDX] = 0x402;
-	memcpy(m.ram + 0x1ffa, "abcdefghij", 10);
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	io = m.e.pending;
-	assert_int_equal(io->space, EMUL_PORT);
-	assert_true(io->write);
-	assert_int_equal(io->addr, 0x402);
-	assert_int_equal(io->len, 2);
-	assert_int_equal(io->count, 3);
-	assert_memory_equal(m.e.string, "abcdef", 6);
-	m.e.pending->done = true;
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.cpu.gpr[R_RCX], 2);
-	assert_int_equal(m.cpu.gpr[R_RSI], 0x2000);
-	assert_int_equal(m.e.pending->count, 2);
-	assert_memory_equal(m.e.string, "ghij", 4);
-	m.e.pending->done = true;
-	assert_int_equal(emul_run(&m.e), EMUL_DONE);
-	assert_int_equal(m.cpu.gpr[R_RCX], 0);
-	assert_int_equal(m.cpu.rip, 0x102);
-}
-
-static void
-port_strings_are_stored_in_bursts(void **state)
-{
-	BEGIN(PROT32, "\xf3\x6c"); /* REP INSB */
-	m.e.burst = 8;
-	m.cpu.gpr[R_RDI] = 0x4000;
-	m.cpu.gpr[R_RCX] = 9;
-	m.cpu.gpr[R_RDX] = 0x1f0;
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.e.pending->count, 8);
-	memcpy(m.e.string, "01234567", 8);
-	m.e.pending->done = true;
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.e.pending->count, 1);
-	m.e.pending->data[0] = '8';
-	m.e.pending->done = true;
-	assert_int_equal(emul_run(&m.e), EMUL_DONE);
-	assert_memory_equal(m.ram + 0x4000, "012345678", 10);
-	assert_int_equal(m.cpu.gpr[R_RDI], 0x4009);
-}
-
-/* User space moves the pointer while it should answer: not beyond a page. */
-static void
-a_burst_stays_in_its_page(void **state)
-{
-	BEGIN(PROT32, "\xf3\x6c");
-	m.e.burst = EMUL_BURST;
-	m.cpu.gpr[R_RDI] = 0x4000;
-	m.cpu.gpr[R_RCX] = 64;
-	m.cpu.gpr[R_RDX] = 0x1f0;
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.e.pending->count, 64);
-	m.e.pending->done = true;
-	m.cpu.gpr[R_RDI] = 0x4ff0;
-	memset(m.ram + 0x5000, 0x11, 0x100);
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.e.pending->count, 1);
-	assert_int_equal(m.ram[0x5000], 0x11);
-	assert_int_equal(m.cpu.gpr[R_RCX], 64);
-}
-
-/* Down, or to where nothing can be stored: the ordinary way. */
-static void
-some_port_strings_do_not(void **state)
-{
-	BEGIN(PROT32, "\xf3\x6c");
-	m.e.burst = EMUL_BURST;
-	m.cpu.gpr[R_RDI] = 0x4000;
-	m.cpu.gpr[R_RCX] = 9;
-	m.cpu.rflags |= X86_RFLAGS_DF;
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.e.pending->count, 1);
-
-	BEGIN(PROT32, "\xf3\x6c");
-	m.e.burst = EMUL_BURST;
-	m.cpu.gpr[R_RDI] = READ_ONLY;
-	m.cpu.gpr[R_RCX] = 9;
-	assert_int_equal(emul_run(&m.e), EMUL_FAULT);
-	assert_int_equal(m.e.fault.vector, X86_PF);
-
-	BEGIN(PROT32, "\xf3\x6c");
-	m.e.burst = EMUL_BURST;
-	m.cpu.gpr[R_RDI] = DEVICE;
-	m.cpu.gpr[R_RCX] = 9;
-	assert_int_equal(emul_run(&m.e), EMUL_IO);
-	assert_int_equal(m.e.pending->space, EMUL_PORT);
-	assert_int_equal(m.e.pending->count, 1);
-}
-
-static void
-kernel_ports_take_their_part(void **state)
-{
-	BEGIN(PROT32, "\xf3\x6e");
-	m.e.burst = EMUL_BURST;
-	m.cpu.gpr[R_RSI] = 0x1000;
-	m.cpu.gpr[R_RCX] = 9;
-	m.cpu.gpr[R_RDX] = 0x80;
-	assert_int_equal(emul_run(&m.e), EMUL_DONE);
-	assert_int_equal(m.cpu.gpr[R_RCX], 0);
-	assert_int_equal(m.cpu.gpr[R_RSI], 0x1009);
-}
-
 /* --- Resuming. --- */
 
 static void
@@ -557,7 +443,6 @@ hostile_states_are_survived(void **state)
 		was = m.cpu;
 		if (i % 16 == 0)
 			memcpy(ram, m.ram, RAM_LEN);
-		m.e.burst = rand() % 2 ? EMUL_BURST : 0;
 		m.e.avx = rand() % 2;
 		emul_begin(&m.e);
 		tries = 0;
@@ -593,11 +478,6 @@ main(void)
 		cmocka_unit_test(long_repeats_come_in_batches),
 		cmocka_unit_test(repeats_to_a_device_pause_soon),
 		cmocka_unit_test(single_step_stops_each_iteration),
-		cmocka_unit_test(port_strings_go_in_bursts),
-		cmocka_unit_test(port_strings_are_stored_in_bursts),
-		cmocka_unit_test(a_burst_stays_in_its_page),
-		cmocka_unit_test(some_port_strings_do_not),
-		cmocka_unit_test(kernel_ports_take_their_part),
 		cmocka_unit_test(unanswered_access_is_asked_again),
 		cmocka_unit_test(a_write_continues_where_it_was),
 		cmocka_unit_test(a_different_access_is_a_new_one),
