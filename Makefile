@@ -83,7 +83,7 @@ $(B)/vmd/%.o: $(B)/vmd/%.c
 
 # The emulator is compared with this machine's CPU.
 $(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
-	$(B)/regress/kernel/emul_env.o
+	$(B)/regress/kernel/emul_env.o $(B)/regress/kernel/emul_case.o
 $(B)/regress/kernel/test_emul_rows $(B)/regress/kernel/test_emul_run: \
 	$(B)/regress/kernel/emul_machine.o
 # By -iquote: core has a cpuid.h, and so has the compiler.
