@@ -75,9 +75,9 @@ serve_cpuid(struct vcpu *v)
 
 	if (!skip(v))
 		return NEXT_ENTER;
-	r[LEAF_EAX] = (u32)c->gpr[R_RAX];
-	r[LEAF_ECX] = (u32)c->gpr[R_RCX];
-	exits_cpuid(v, &r[LEAF_EAX], &r[LEAF_EBX], &r[LEAF_ECX], &r[LEAF_EDX]);
+	cpu_need(c, CPU_CRS);
+	cpuid_answer(
+	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
 	c->gpr[R_RAX] = r[LEAF_EAX];
 	c->gpr[R_RBX] = r[LEAF_EBX];
 	c->gpr[R_RCX] = r[LEAF_ECX];
