@@ -16,7 +16,7 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
-		  liburing libcap-ng
+		  liburing libcap-ng libmnl zlib libzstd
 CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
@@ -84,6 +84,8 @@ $(B)/vmd/%.o: $(B)/vmd/%.c
 # The emulator is compared with this machine's CPU.
 $(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
 	$(B)/regress/kernel/emul_env.o
+$(B)/regress/kernel/test_emul_rows $(B)/regress/kernel/test_emul_run: \
+	$(B)/regress/kernel/emul_machine.o
 $(B)/regress/kernel/%.o: CPPFLAGS += -Ikernel/core
 $(B)/regress/kernel/%: regress/kernel/%.c $(B)/kernel/libcore.a
 	@mkdir -p $(@D)
@@ -102,10 +104,20 @@ $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) -lcmocka $(CTL_LIBS)
 
+$(B)/regress/bench/blkbench: regress/bench/blkbench.c $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
+	    -o $@ $< $(filter %.a,$^) $(LIBS)
+
 # Runs as the only program of a guest, which has no libraries.
 $(B)/regress/bench/guestio: regress/bench/guestio.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
+
+# The conformance tests of the KVM API, run in the lab.
+kapi_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard regress/kapi/*.c))
+$(B)/regress/kapi/kapi: $(kapi_OBJ)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 
@@ -157,7 +169,8 @@ run: setup
 
 #: bench      against QEMU, in the lab
 bench: setup
-	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio
+	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
+	    $(B)/regress/bench/blkbench
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

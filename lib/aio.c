@@ -63,9 +63,14 @@ void
 aio_init(struct aio *a, const struct aio_engine_ops *ops,
     const struct aio_conf *conf)
 {
+	unsigned i;
+
 	a->ops = ops;
 	a->conf = *conf;
-	a->direct = probe_direct(conf->fd);
+	for (i = 0; i <= conf->nmore; i++) {
+		a->fd[i] = i == 0 ? conf->fd : conf->more[i - 1];
+		a->direct[i] = probe_direct(a->fd[i]);
+	}
 	aio_list_init(&a->pending);
 	aio_list_init(&a->finished);
 }
@@ -91,6 +96,8 @@ aio_new(struct aio **out, const struct aio_conf *conf)
 {
 	int error;
 
+	if (conf->nmore >= AIO_FILES_MAX)
+		return -EINVAL;
 	error = set_nonblock(conf);
 	if (error != 0)
 		return error;
@@ -162,6 +169,9 @@ aio_exec(int fd, const struct aio_req *r, int flags)
 			    FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
 			    (off_t)r->off, (off_t)r->len);
 			break;
+		case AIO_NOP:
+			n = 0;
+			break;
 		}
 	} while (n == -1 && errno == EINTR);
 	return n == -1 ? -errno : n;
@@ -193,20 +203,24 @@ aio_done(struct aio *a, struct aio_req *r, int64_t res)
 static bool
 want_direct(const struct aio *a, const struct aio_req *r, bool alone)
 {
+	enum aio_direct direct = a->direct[r->file];
+
 	switch (r->op) {
 	case AIO_READ:
-		return a->direct == AIO_DIRECT_ALWAYS ||
-		    (a->direct == AIO_DIRECT_CACHED && alone);
+		return direct == AIO_DIRECT_ALWAYS ||
+		    (direct == AIO_DIRECT_CACHED && alone);
 	case AIO_WRITE:
-		if (a->direct == AIO_DIRECT_ALWAYS)
+		if (direct == AIO_DIRECT_ALWAYS)
 			return true;
 		return !r->durable &&
 		    (a->slow_until == 0 || coarse_ms() >= a->slow_until);
 	case AIO_SYNC:
-		return a->direct == AIO_DIRECT_ALWAYS;
+		return direct == AIO_DIRECT_ALWAYS;
 	case AIO_PUNCH:
 	case AIO_ZERO:
 		return false; /* freeing pages may take long */
+	case AIO_NOP:
+		return true;
 	}
 	return false;
 }
@@ -217,14 +231,16 @@ run_direct(struct aio *a, struct aio_req *r)
 {
 	int flags = 0;
 	int64_t res, start = 0, end;
-	bool timed = r->op == AIO_WRITE && a->direct != AIO_DIRECT_ALWAYS;
+	enum aio_direct direct = a->direct[r->file];
+	bool timed = r->op == AIO_WRITE && direct != AIO_DIRECT_ALWAYS;
 
-	if (r->op == AIO_READ && a->direct == AIO_DIRECT_CACHED)
+	if (r->op == AIO_READ && direct == AIO_DIRECT_CACHED)
 		flags = RWF_NOWAIT;
 	if (timed)
 		start = coarse_ms();
-	res = aio_exec(a->conf.fd, r, flags);
-	a->syscalls++;
+	res = aio_exec(a->fd[r->file], r, flags);
+	if (r->op != AIO_NOP)
+		a->syscalls++;
 	if (timed) {
 		end = coarse_ms();
 		a->slow_until = end - start >= BLOCKED_MS ? end + SLOW_MS : 0;

@@ -3,8 +3,8 @@
 #define LIB_AIO_H
 
 /*
- * Asynchronous file operations for one thread: requests on one file, two
- * eventfds to sleep on, one to signal.  Two engines, one contract:
+ * Asynchronous file operations for one thread: requests on one file and on
+ * others that are only read, two eventfds to sleep on, one to signal.  Two engines, one contract:
  * io_uring (restricted to what is used here), and threads where the kernel
  * refuses io_uring.
  *
@@ -30,10 +30,12 @@ enum aio_op {
 	AIO_SYNC, /* all writes that are done become durable */
 	AIO_PUNCH, /* deallocate; the range reads as zeroes */
 	AIO_ZERO, /* write zeroes without data, keep the allocation */
+	AIO_NOP, /* nothing but done() */
 };
 
 struct aio_req {
 	enum aio_op op;
+	uint8_t file; /* 0, or the number of one of aio_conf.more plus 1 */
 	bool durable; /* AIO_WRITE: on stable storage before it is done */
 	unsigned niov; /* AIO_READ, AIO_WRITE */
 	const struct iovec *iov;
@@ -46,6 +48,8 @@ struct aio_req {
 	struct aio_req *next;
 };
 
+#define AIO_FILES_MAX 16 /* conf.fd and conf.more together */
+
 enum aio_engine { AIO_AUTO, AIO_URING, AIO_THREADS };
 /* Events: an eventfd was signalled, requests were done. */
 enum { AIO_KICK = 1 << 0, AIO_WAKE = 1 << 1, AIO_DONE = 1 << 2 };
@@ -53,6 +57,8 @@ enum { AIO_KICK = 1 << 0, AIO_WAKE = 1 << 1, AIO_DONE = 1 << 2 };
 struct aio_conf {
 	enum aio_engine engine;
 	int fd; /* the file; all descriptors stay the caller's */
+	const int *more; /* files that are only read */
+	unsigned nmore;
 	bool readonly;
 	int kick, wake; /* eventfds that end aio_run()'s sleep */
 	int call; /* eventfd that aio_signal() signals */

@@ -36,8 +36,9 @@ enum aio_direct {
 
 struct aio {
 	const struct aio_engine_ops *ops;
-	struct aio_conf conf;
-	enum aio_direct direct;
+	struct aio_conf conf; /* more is not valid after aio_init() */
+	int fd[AIO_FILES_MAX];
+	enum aio_direct direct[AIO_FILES_MAX];
 	struct aio_list pending; /* started, not looked at */
 	struct aio_list finished; /* done() to be called */
 	unsigned inflight; /* submitted to the engine */

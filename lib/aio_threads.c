@@ -66,7 +66,7 @@ worker_run(void *arg)
 		if (r == NULL)
 			break;
 		pthread_mutex_unlock(&p->mtx);
-		r->res = aio_exec(p->a.conf.fd, r, 0);
+		r->res = aio_exec(p->a.fd[r->file], r, 0);
 		pthread_mutex_lock(&p->mtx);
 		first = p->done.head == NULL;
 		aio_list_put(&p->done, r);

@@ -18,6 +18,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "aio_impl.h"
@@ -26,7 +27,7 @@
 #define SQ_MAX 128
 
 /* Registered descriptors. */
-enum { FILE_IMAGE, FILE_KICK, FILE_WAKE, FILE_CALL, NFILES };
+enum { FILE_KICK, FILE_WAKE, FILE_CALL, FILE_IMAGE, NEVENTS = FILE_IMAGE };
 
 /* user_data beside request pointers. */
 enum { TAG_KICK = 1, TAG_WAKE, TAG_CALL };
@@ -68,7 +69,7 @@ make_ring(struct uring *u)
 		p.flags = setup_flags[i] | IORING_SETUP_R_DISABLED |
 		    IORING_SETUP_CQSIZE;
 		/* All requests and some events: never overflows. */
-		p.cq_entries = 2 * (u->a.conf.depth + NFILES);
+		p.cq_entries = 2 * (u->a.conf.depth + NEVENTS);
 		error = io_uring_queue_init_params(sq, &u->ring, &p);
 	}
 	if (error != 0)
@@ -147,31 +148,36 @@ static void
 uring_submit(struct aio *a, struct aio_req *r)
 {
 	struct io_uring_sqe *sqe = get_sqe(uring(a));
+	int file;
 
 	if (sqe == NULL) {
 		aio_done(a, r, -EBUSY);
 		return;
 	}
+	file = FILE_IMAGE + r->file;
 	switch (r->op) {
 	case AIO_READ:
-		io_uring_prep_readv(sqe, FILE_IMAGE, r->iov, r->niov, r->off);
+		io_uring_prep_readv(sqe, file, r->iov, r->niov, r->off);
 		break;
 	case AIO_WRITE:
-		io_uring_prep_writev2(sqe, FILE_IMAGE, r->iov, r->niov, r->off,
+		io_uring_prep_writev2(sqe, file, r->iov, r->niov, r->off,
 		    r->durable ? RWF_DSYNC : 0);
 		break;
 	case AIO_SYNC:
-		io_uring_prep_fsync(sqe, FILE_IMAGE, IORING_FSYNC_DATASYNC);
+		io_uring_prep_fsync(sqe, file, IORING_FSYNC_DATASYNC);
 		break;
 	case AIO_PUNCH:
-		io_uring_prep_fallocate(sqe, FILE_IMAGE,
+		io_uring_prep_fallocate(sqe, file,
 		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->off,
 		    (off_t)r->len);
 		break;
 	case AIO_ZERO:
-		io_uring_prep_fallocate(sqe, FILE_IMAGE,
+		io_uring_prep_fallocate(sqe, file,
 		    FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)r->off,
 		    (off_t)r->len);
+		break;
+	case AIO_NOP: /* aio.c does it */
+		io_uring_prep_nop(sqe);
 		break;
 	}
 	sqe->flags |= IOSQE_FIXED_FILE;
@@ -336,8 +342,7 @@ static const struct aio_engine_ops uring_ops = {
 int
 aio_uring_new(struct aio **out, const struct aio_conf *conf)
 {
-	int files[NFILES] = {
-		[FILE_IMAGE] = conf->fd,
+	int files[NEVENTS + AIO_FILES_MAX] = {
 		[FILE_KICK] = conf->kick,
 		[FILE_WAKE] = conf->wake,
 		[FILE_CALL] = conf->call,
@@ -348,10 +353,13 @@ aio_uring_new(struct aio **out, const struct aio_conf *conf)
 	if (u == NULL)
 		return -ENOMEM;
 	aio_init(&u->a, &uring_ops, conf);
+	memcpy(
+	    files + FILE_IMAGE, u->a.fd, (1 + conf->nmore) * sizeof(files[0]));
 	error = make_ring(u);
 	if (error != 0)
 		goto free_it;
-	error = io_uring_register_files(&u->ring, files, NFILES);
+	error =
+	    io_uring_register_files(&u->ring, files, NEVENTS + 1 + conf->nmore);
 	if (error == 0)
 		error = restrict_ring(u);
 	if (error != 0)

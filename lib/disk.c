@@ -3,6 +3,7 @@
  * Virtual disks: see disk.h.  The common part: checks, then the format.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,34 +11,73 @@
 
 static const struct disk_ops *const formats[] = {
 	[VM_DISK_RAW] = &disk_raw,
+	[VM_DISK_QCOW2] = &disk_qcow2,
 };
 
-int
-disk_open(struct disk **out, enum vm_diskfmt fmt, int fd, bool readonly)
-{
-	struct disk *d;
-	int error;
+#define NFORMATS (sizeof(formats) / sizeof(formats[0]))
 
-	if ((unsigned)fmt >= sizeof(formats) / sizeof(formats[0])) {
-		close(fd);
-		return -EINVAL;
-	}
-	d = calloc(1, sizeof(*d));
+static void
+close_all(struct disk *d)
+{
+	unsigned i;
+
+	for (i = 0; i < d->nlayers; i++)
+		close(d->fd[i]);
+	free(d);
+}
+
+static bool
+layers_ok(const struct disk_layer *l, unsigned n)
+{
+	unsigned i;
+
+	/* A raw image is not based on anything. */
+	for (i = 0; i < n; i++)
+		if ((unsigned)l[i].format >= NFORMATS ||
+		    (l[i].format == VM_DISK_RAW && i + 1 < n))
+			return false;
+	return n > 0;
+}
+
+int
+disk_open_chain(struct disk **out, const struct disk_layer *l, unsigned n,
+    bool readonly, struct why *why)
+{
+	struct disk *d = NULL;
+	int error = -EINVAL;
+	unsigned i;
+
+	if (n > DISK_LAYERS_MAX || !layers_ok(l, n))
+		why_set(why, error, "not a chain of images");
+	else if ((d = calloc(1, sizeof(*d))) == NULL)
+		error = why_set(why, -ENOMEM, "out of memory");
 	if (d == NULL) {
-		close(fd);
-		return -ENOMEM;
+		for (i = 0; i < n; i++)
+			close(l[i].fd);
+		return error;
 	}
-	d->ops = formats[fmt];
-	d->fd = fd;
+	d->ops = formats[l[0].format];
+	d->nlayers = n;
+	for (i = 0; i < n; i++) {
+		d->layer[i] = l[i];
+		d->fd[i] = l[i].fd;
+	}
 	d->readonly = readonly;
-	error = d->ops->open(d);
-	if (error != 0) {
-		close(fd);
-		free(d);
+	d->threads = UINT_MAX;
+	if ((error = d->ops->open(d, why)) != 0) {
+		close_all(d);
 		return error;
 	}
 	*out = d;
 	return 0;
+}
+
+int
+disk_open(struct disk **out, enum vm_diskfmt fmt, int fd, bool readonly)
+{
+	struct disk_layer layer = { fd, fmt };
+
+	return disk_open_chain(out, &layer, 1, readonly, NULL);
 }
 
 void
@@ -46,8 +86,7 @@ disk_close(struct disk *d)
 	if (d == NULL)
 		return;
 	d->ops->close(d);
-	close(d->fd);
-	free(d);
+	close_all(d);
 }
 
 uint64_t
@@ -74,10 +113,37 @@ disk_can_discard(const struct disk *d)
 	return d->can_discard;
 }
 
-int
-disk_fd(const struct disk *d)
+void
+disk_aio(const struct disk *d, struct aio_conf *c)
 {
-	return d->fd;
+	c->fd = d->fd[0];
+	c->more = d->fd + 1;
+	c->nmore = d->nlayers - 1;
+	c->readonly = d->readonly;
+}
+
+unsigned
+disk_threads(const struct disk *d)
+{
+	return d->threads;
+}
+
+unsigned
+disk_depth(const struct disk *d, unsigned requests)
+{
+	return requests + d->extra;
+}
+
+/* The kernel reports a lost write to one caller only. */
+int
+disk_flush_failed(struct disk *d, int error)
+{
+	int old = 0;
+
+	if (error != 0)
+		__atomic_compare_exchange_n(&d->flush_error, &old, error, false,
+		    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	return __atomic_load_n(&d->flush_error, __ATOMIC_RELAXED);
 }
 
 int

@@ -12,7 +12,9 @@
  *     request; formats never see a request beyond disk_size().
  *  2. Requests are independent of each other.  What is done before a
  *     DISK_FLUSH is started is durable when that flush is done without error.
- *  3. Once a flush failed, the kernel has dropped what it could not write:
+ *  3. A format with metadata of its own is used by one thread only:
+ *     disk_threads() says how many there may be.
+ *  4. Once a flush failed, the kernel has dropped what it could not write:
  *     all later flushes fail as well.
  */
 #include <stdbool.h>
@@ -20,8 +22,10 @@
 #include <sys/uio.h>
 #include "aio.h"
 #include "vmconf.h"
+#include "why.h"
 
-#define DISK_SECTOR 512
+#define DISK_SECTOR	512
+#define DISK_LAYERS_MAX AIO_FILES_MAX
 
 enum disk_op {
 	DISK_READ,
@@ -44,6 +48,7 @@ struct disk_req {
 	void (*done)(struct disk_req *, int error);
 	/* private to disk_*.c */
 	struct disk *disk;
+	struct disk_req *next;
 	struct aio *aio;
 	struct aio_req areq;
 	struct iovec tail; /* of a fill with zeroes */
@@ -52,8 +57,22 @@ struct disk_req {
 	unsigned tries;
 };
 
+/* One image; the layers after the first are those that it is based on. */
+struct disk_layer {
+	int fd;
+	enum vm_diskfmt format;
+};
+
 /* Takes fd.  The image is locked by whoever opened it.  0 or -errno. */
 int disk_open(struct disk **, enum vm_diskfmt, int fd, bool readonly);
+/* The same for a chain: takes every fd.  0, or -errno with *why. */
+int disk_open_chain(struct disk **, const struct disk_layer *, unsigned n,
+    bool readonly, struct why *);
+/*
+ * Writes what a format keeps in memory, which is why it may take long.
+ * Nothing may be in flight, as aio_inflight() says: formats have operations
+ * of their own.
+ */
 void disk_close(struct disk *);
 
 uint64_t disk_size(const struct disk *); /* bytes, whole sectors */
@@ -61,7 +80,12 @@ uint64_t disk_size(const struct disk *); /* bytes, whole sectors */
 unsigned disk_cut(const struct disk *);
 uint32_t disk_block(const struct disk *); /* bytes: best I/O granularity */
 bool disk_can_discard(const struct disk *);
-int disk_fd(const struct disk *); /* for struct aio_conf; stays ours */
+/* For struct aio_conf; the descriptors stay ours. */
+void disk_aio(const struct disk *, struct aio_conf *);
+/* Threads that may use the disk, and what one request adds to the depth that
+ * an engine has to have. */
+unsigned disk_threads(const struct disk *);
+unsigned disk_depth(const struct disk *, unsigned requests);
 
 /* 0: done() will be called.  Otherwise refused and done() is not called:
  * -EROFS, -EINVAL (beyond the end, or empty), -EOPNOTSUPP. */

@@ -9,8 +9,8 @@
 
 struct disk_ops {
 	const char *name;
-	/* Reads fd, fills size, block and can_discard.  0 or -errno. */
-	int (*open)(struct disk *);
+	/* Reads the files, fills the constants below.  0, or -errno with *why. */
+	int (*open)(struct disk *, struct why *);
 	/* r was checked.  0: done() will be called; or -errno. */
 	int (*start)(struct disk_req *);
 	void (*close)(struct disk *);
@@ -18,19 +18,28 @@ struct disk_ops {
 
 struct disk {
 	const struct disk_ops *ops;
-	int fd;
+	unsigned nlayers;
+	struct disk_layer layer[DISK_LAYERS_MAX];
+	int fd[DISK_LAYERS_MAX]; /* of the layers */
 	bool readonly;
+	void *format; /* what the format keeps */
 	/* set by open(), constant afterwards */
 	uint64_t size;
 	unsigned cut;
 	uint32_t block;
 	bool can_discard;
+	unsigned threads; /* most that may use it */
+	unsigned extra; /* requests of the format's own in flight */
 	/* (a) atomic: shared by the threads that use the disk */
 	int flush_error; /* (a) -errno of the first flush that failed */
 	unsigned no_punch; /* (a) what the file system turned out not to do */
 	unsigned no_zero; /* (a) */
 };
 
+/* Sticky, invariant 4 of disk.h; the error that is to be reported. */
+int disk_flush_failed(struct disk *, int error);
+
 extern const struct disk_ops disk_raw;
+extern const struct disk_ops disk_qcow2;
 
 #endif

@@ -62,27 +62,31 @@ probe_punch(const struct disk *d, const struct stat *st)
 	if (off > INT64_MAX - page)
 		return false;
 	do {
-		rc =
-		    fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			(off_t)off, (off_t)page);
+		rc = fallocate(d->fd[0],
+		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+		    (off_t)page);
 	} while (rc == -1 && errno == EINTR);
 	return rc == 0;
 }
 
 static int
-raw_open(struct disk *d)
+raw_open(struct disk *d, struct why *why)
 {
 	struct stat st;
 	uint64_t size;
 	int error;
 
-	if (fstat(d->fd, &st) == -1)
-		return -errno;
-	error = file_size(d->fd, &st, &size);
+	if (fstat(d->fd[0], &st) == -1)
+		return why_set(why, -errno, "cannot look at the image");
+	error = file_size(d->fd[0], &st, &size);
+	if (error == -ENOTBLK)
+		return why_set(
+		    why, error, "image is neither a file nor a block device");
 	if (error != 0)
-		return error;
+		return why_set(why, error, "cannot get the image's size");
 	if (size < DISK_SECTOR || size > INT64_MAX)
-		return -EINVAL;
+		return why_set(
+		    why, -EINVAL, "image is empty or of an unusable size");
 	d->cut = size % DISK_SECTOR;
 	d->size = size - d->cut;
 	d->block = st.st_blksize >= DISK_SECTOR ? (uint32_t)st.st_blksize
@@ -166,14 +170,8 @@ static void
 sync_done(struct aio_req *a, int64_t res)
 {
 	struct disk_req *r = owner(a);
-	struct disk *d = r->disk;
-	int old = 0;
 
-	/* The kernel reports a lost write to one caller only. */
-	if (res < 0)
-		__atomic_compare_exchange_n(&d->flush_error, &old, (int)res,
-		    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-	finish(r, __atomic_load_n(&d->flush_error, __ATOMIC_RELAXED));
+	finish(r, disk_flush_failed(r->disk, res < 0 ? (int)res : 0));
 }
 
 static void

@@ -34,6 +34,8 @@ enum promise {
 	P_URING = 1 << 5,
 	P_VMM = 1 << 6,
 	P_TTY = 1 << 7,
+	P_TAP = 1 << 8,
+	P_NETCFG = 1 << 9,
 };
 
 static const struct {
@@ -48,6 +50,8 @@ static const struct {
 	{ "uring", P_URING },
 	{ "vmm", P_VMM },
 	{ "tty", P_TTY },
+	{ "tap", P_TAP },
+	{ "netcfg", P_NETCFG },
 };
 
 /* (argument & mask) == value; mask 0: no condition. */
@@ -72,6 +76,17 @@ struct cond {
 	}
 
 /*
+ * F_SETFL reaches whoever shares the open file.  To set O_NONBLOCK is
+ * harmless; to clear it would block the other process, O_ASYNC and O_APPEND
+ * change what it sees.  What F_GETFL says beside may be given back.
+ */
+#define O_LARGEFILE_X86 0100000
+#define NONBLOCK_ONLY(n)                                                \
+	{                                                               \
+		(n), LOW32 & ~(O_ACCMODE | O_LARGEFILE_X86), O_NONBLOCK \
+	}
+
+/*
  * A row without conditions is decided by the kernel's per-call bitmap, at no
  * cost for the filter's length.
  */
@@ -87,7 +102,7 @@ static const struct rule {
 	{ P_STDIO, SCMP_SYS(writev), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(close), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_GETFL) } },
-	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFL) } },
+	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFL), NONBLOCK_ONLY(2) } },
 	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_GETFD) } },
 	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFD) } },
 	/* Waiting: the event loop's, and pollers with a deadline. */
@@ -153,6 +168,10 @@ static const struct rule {
 	{ P_DISK, SCMP_SYS(newfstatat), { IS(3, AT_EMPTY_PATH) } },
 
 	{ P_URING, SCMP_SYS(io_uring_enter), { { 0 } } },
+
+	/* A netlink socket that is there; sockets cannot be made. */
+	{ P_NETCFG, SCMP_SYS(sendto), { { 0 } } },
+	{ P_NETCFG, SCMP_SYS(recvmsg), { { 0 } } },
 };
 
 static int
@@ -260,7 +279,7 @@ filter_load(const char *names, const struct sandbox_ioctl *ioctls,
 	if (error != 0)
 		return error;
 	*why = "ioctls without a promise that has any";
-	if (nioctls > 0 && !(promises & (P_VMM | P_TTY | P_DISK)))
+	if (nioctls > 0 && !(promises & (P_VMM | P_TTY | P_DISK | P_TAP)))
 		return -EINVAL;
 	*why = "libseccomp";
 	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);

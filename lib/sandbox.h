@@ -70,6 +70,8 @@ struct sandbox_ioctl {
  *   vmm       the ioctls listed, on the descriptors listed; tgkill of our own
  *             process, for kicks
  *   tty       TCGETS/TCSETS/TIOC* listed as ioctls too
+ *   tap       TUNSET* listed as ioctls
+ *   netcfg    sendto, recvmsg: netlink sockets that are open
  */
 void sandbox_seal(
     const char *promises, const struct sandbox_ioctl *, size_t nioctls);

@@ -219,7 +219,7 @@ broken:
 }
 
 void
-virtq_push(struct virtq *q, uint16_t head, uint32_t len)
+virtq_stage(struct virtq *q, uint16_t head, uint32_t len)
 {
 	uint8_t *e = used_at(q, 4 + 8 * (q->used_idx & (q->size - 1u)));
 
@@ -229,8 +229,21 @@ virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 	__atomic_store_n((uint32_t *)e, head, __ATOMIC_RELAXED);
 	__atomic_store_n((uint32_t *)(e + 4), len, __ATOMIC_RELAXED);
 	q->used_idx++;
-	__atomic_store_n(
-	    (uint16_t *)used_at(q, 2), q->used_idx, __ATOMIC_RELEASE);
+}
+
+void
+virtq_publish(struct virtq *q)
+{
+	if (!q->broken)
+		__atomic_store_n(
+		    (uint16_t *)used_at(q, 2), q->used_idx, __ATOMIC_RELEASE);
+}
+
+void
+virtq_push(struct virtq *q, uint16_t head, uint32_t len)
+{
+	virtq_stage(q, head, len);
+	virtq_publish(q);
 }
 
 bool

@@ -56,6 +56,9 @@ int virtq_init(struct virtq *, const struct gmem *, uint16_t size,
 int virtq_pop(struct virtq *, struct virtq_chain *);
 /* Publish a used element.  len: bytes written to the writable part. */
 void virtq_push(struct virtq *, uint16_t head, uint32_t len);
+/* The same in two steps, for elements that have to appear all at once. */
+void virtq_stage(struct virtq *, uint16_t head, uint32_t len);
+void virtq_publish(struct virtq *);
 /* After pushing: must the driver be interrupted? */
 bool virtq_want_interrupt(struct virtq *);
 /* Notification suppression.  enable returns true when more buffers came in

@@ -18,9 +18,10 @@
 #include "imsg.h"
 #include "vmconf.h"
 
-#define CONF_WIRE_MAX                                            \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 * VM_PATH_MAX + \
-	    VM_CMDLINE_MAX + VM_DISKS_MAX * (2 + VM_PATH_MAX + 8))
+#define CONF_WIRE_MAX                                                   \
+	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 * VM_PATH_MAX +        \
+	    VM_CMDLINE_MAX + VM_DISKS_MAX * (2 + VM_PATH_MAX + 8) + 4 + \
+	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX))
 static_assert(CONF_WIRE_MAX + 64 <= 16384, "must fit MAX_IMSGSIZE");
 
 void
@@ -104,6 +105,94 @@ vmconf_size(const char *s, uint64_t *bytes)
 	return 0;
 }
 
+static bool
+printable_ascii(const char *p)
+{
+	for (; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 0x7f)
+			return false;
+	return true;
+}
+
+bool
+vmconf_ifname_ok(const char *name)
+{
+	/* '%' makes the kernel choose a number. */
+	return name[0] != '\0' && strlen(name) <= VM_IFNAME_MAX &&
+	    strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+	    strpbrk(name, "/:%") == NULL && printable_ascii(name);
+}
+
+bool
+vmconf_group_ok(const char *name)
+{
+	return vmconf_ifname_ok(name) &&
+	    !isdigit((unsigned char)name[strlen(name) - 1]);
+}
+
+static int
+hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool
+lladdr_ok(const uint8_t a[6])
+{
+	static const uint8_t zero[6];
+
+	return (a[0] & 1) == 0 && memcmp(a, zero, sizeof(zero)) != 0;
+}
+
+int
+vmconf_lladdr(const char *s, uint8_t lladdr[6])
+{
+	uint8_t a[6];
+	unsigned i;
+
+	if (strlen(s) != 17)
+		return -EINVAL;
+	for (i = 0; i < 6; i++, s += 3) {
+		if (hex(s[0]) == -1 || hex(s[1]) == -1 ||
+		    s[2] != (i < 5 ? ':' : '\0'))
+			return -EINVAL;
+		a[i] = (uint8_t)(hex(s[0]) << 4 | hex(s[1]));
+	}
+	if (!lladdr_ok(a))
+		return -EINVAL;
+	memcpy(lladdr, a, sizeof(a));
+	return 0;
+}
+
+static int
+put_nics(struct ibuf *buf, const struct vmconf *c)
+{
+	const struct vm_nicconf *n;
+	uint32_t i;
+	int error;
+
+	if (c->nnics > VM_NICS_MAX)
+		return -EINVAL;
+	if (ibuf_add_n32(buf, c->nnics) == -1)
+		return -errno;
+	for (i = 0; i < c->nnics; i++) {
+		n = &c->nic[i];
+		if (ibuf_add_n32(buf, n->flags) == -1 ||
+		    ibuf_add_n32(buf, n->rdomain) == -1 ||
+		    ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1)
+			return -errno;
+		if ((error = ctl_put_str(buf, n->ifname)) != 0 ||
+		    (error = ctl_put_str(buf, n->sw)) != 0 ||
+		    (error = ctl_put_str(buf, n->group)) != 0)
+			return error;
+	}
+	return 0;
+}
+
 int
 vmconf_put(struct ibuf *buf, const struct vmconf *c)
 {
@@ -132,6 +221,44 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 		    ibuf_add_n32(buf, c->disk[i].readonly) == -1)
 			return -errno;
 	}
+	return put_nics(buf, c);
+}
+
+#define NIC_FLAGS                                                              \
+	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
+	    VM_NIC_LLADDR))
+
+static int
+get_nic(struct ibuf *buf, struct vm_nicconf *n)
+{
+	static const uint8_t zero[6];
+
+	if (ibuf_get_n32(buf, &n->flags) == -1 ||
+	    ibuf_get_n32(buf, &n->rdomain) == -1 ||
+	    ibuf_get(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ctl_get_str(buf, n->ifname, sizeof(n->ifname)) != 0 ||
+	    ctl_get_str(buf, n->sw, sizeof(n->sw)) != 0 ||
+	    ctl_get_str(buf, n->group, sizeof(n->group)) != 0)
+		return -EBADMSG;
+	if ((n->flags & ~NIC_FLAGS) != 0 || n->rdomain > VM_RDOMAIN_MAX ||
+	    (n->ifname[0] != '\0' && !vmconf_ifname_ok(n->ifname)) ||
+	    !vmconf_path_ok(n->sw) ||
+	    (n->group[0] != '\0' && !vmconf_group_ok(n->group)) ||
+	    (memcmp(n->lladdr, zero, 6) != 0 && !lladdr_ok(n->lladdr)))
+		return -EBADMSG;
+	return 0;
+}
+
+static int
+get_nics(struct ibuf *buf, struct vmconf *c)
+{
+	uint32_t i;
+
+	if (ibuf_get_n32(buf, &c->nnics) == -1 || c->nnics > VM_NICS_MAX)
+		return -EBADMSG;
+	for (i = 0; i < c->nnics; i++)
+		if (get_nic(buf, &c->nic[i]) != 0)
+			return -EBADMSG;
 	return 0;
 }
 
@@ -145,7 +272,7 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 	    ibuf_get_n32(buf, &readonly) == -1)
 		return -EBADMSG;
 	if (d->path[0] != '/' || !vmconf_path_ok(d->path) ||
-	    format != VM_DISK_RAW || readonly > 1)
+	    format > VM_DISK_QCOW2 || readonly > 1)
 		return -EBADMSG;
 	d->format = format;
 	d->readonly = readonly;
@@ -187,6 +314,8 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 		if (get_disk(buf, &c.disk[i]) != 0)
 			return -EBADMSG;
 	}
+	if (get_nics(buf, &c) != 0)
+		return -EBADMSG;
 	*out = c;
 	return 0;
 }

@@ -16,6 +16,9 @@ struct ibuf;
 
 #define VM_NAME_MAX    63 /* bytes without the NUL */
 #define VM_DISKS_MAX   4
+#define VM_NICS_MAX    4
+#define VM_IFNAME_MAX  15 /* bytes without the NUL, as the kernel's */
+#define VM_RDOMAIN_MAX 255
 #define VM_CPUS_MAX    64
 #define VM_CMDLINE_MAX 2047
 #define VM_MEMORY_MIN  (16ULL << 20)
@@ -25,12 +28,30 @@ struct ibuf;
 /* Shorter than PATH_MAX so that a whole configuration fits one message. */
 #define VM_PATH_MAX 2047 /* bytes without the NUL */
 
-enum vm_diskfmt { VM_DISK_RAW = 0 };
+enum vm_diskfmt { VM_DISK_RAW = 0, VM_DISK_QCOW2 = 1 };
 
 struct vm_diskconf {
 	char path[VM_PATH_MAX + 1];
 	enum vm_diskfmt format;
 	bool readonly;
+};
+
+enum vm_nicflag {
+	VM_NIC_LOCAL = 1 << 0, /* answered for by vmd, routed by the host */
+	VM_NIC_USER = 1 << 1, /* through an unprivileged process */
+	VM_NIC_LOCKED = 1 << 2, /* no other address than lladdr */
+	VM_NIC_DOWN = 1 << 3,
+	VM_NIC_LLADDR = 1 << 4, /* lladdr was given */
+};
+
+/* A network interface of a VM. */
+struct vm_nicconf {
+	uint32_t flags; /* enum vm_nicflag */
+	char ifname[VM_IFNAME_MAX + 1]; /* the host's end; "" = any */
+	char sw[VM_NAME_MAX + 1]; /* name of the switch, "" = none */
+	char group[VM_IFNAME_MAX + 1]; /* "" = none */
+	uint32_t rdomain; /* 0 = the usual one */
+	uint8_t lladdr[6]; /* all zero = to be chosen */
 };
 
 enum vm_flag {
@@ -50,6 +71,8 @@ struct vmconf {
 	char cmdline[VM_CMDLINE_MAX + 1];
 	uint32_t ndisks;
 	struct vm_diskconf disk[VM_DISKS_MAX];
+	uint32_t nnics;
+	struct vm_nicconf nic[VM_NICS_MAX];
 };
 
 void vmconf_init(struct vmconf *);
@@ -57,6 +80,12 @@ void vmconf_init(struct vmconf *);
 bool vmconf_name_ok(const char *);
 /* No control characters; nothing else is said about existence or form. */
 bool vmconf_path_ok(const char *);
+/* A name of an interface, as the kernel takes it. */
+bool vmconf_ifname_ok(const char *);
+/* A group of interfaces: an interface's name that does not end in a digit. */
+bool vmconf_group_ok(const char *);
+/* "fe:e1:ba:d0:00:01", unicast and not zero; 0 or -EINVAL. */
+int vmconf_lladdr(const char *, uint8_t lladdr[6]);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */
 int vmconf_size(const char *, uint64_t *bytes);
 

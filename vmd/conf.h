@@ -17,12 +17,36 @@ struct conf_vm {
 	struct vmconf conf;
 };
 
+/* A switch: a bridge of the host and what its interfaces inherit. */
+struct conf_switch {
+	TAILQ_ENTRY(conf_switch) entry;
+	char name[VM_NAME_MAX + 1];
+	/* ifname: the bridge; flags: VM_NIC_LOCKED, VM_NIC_DOWN */
+	struct vm_nicconf nic;
+	bool create; /* make the bridge, and remove it in the end */
+};
+
+/* Where local interfaces get their addresses from. */
+struct conf_local {
+	uint32_t prefix; /* IPv4, host byte order */
+	unsigned len; /* of the prefix in bits */
+	bool inet6;
+	bool prefix6_given;
+	uint8_t prefix6[16];
+	unsigned len6;
+};
+
+#define CONF_LOCAL_PREFIX 0x64400000 /* 100.64.0.0/10, RFC 6598 */
+#define CONF_LOCAL_LEN	  10
+
 struct conf {
 	uid_t sock_uid; /* of the control socket */
 	gid_t sock_gid;
 	char hypervisor[VM_PATH_MAX + 1]; /* "" = the usual devices */
 	unsigned parallel; /* 0 = one per CPU of the host */
 	unsigned delay;
+	struct conf_local local;
+	TAILQ_HEAD(conf_switches, conf_switch) switches;
 	unsigned nvms;
 	TAILQ_HEAD(conf_vms, conf_vm) vms;
 };
@@ -42,6 +66,7 @@ struct conf_opts {
 struct conf *conf_load(const struct conf_opts *);
 struct conf *conf_new(void);
 void conf_free(struct conf *);
+const struct conf_switch *conf_switch(const struct conf *, const char *name);
 const struct vmconf *conf_find(const struct conf *, const char *name);
 
 #endif

@@ -30,6 +30,7 @@
 #include "life.h"
 #include "log.h"
 #include "msg.h"
+#include "netproc.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -48,7 +49,7 @@ const struct life_limits life_limits_dflt = {
 
 static void on_timer(int, short, void *);
 static void check_gone(struct vm *);
-static void disk_gone(struct child *);
+static void device_gone(struct child *);
 
 static int64_t
 now_ms(void)
@@ -86,13 +87,21 @@ set_state(struct vm *vm, enum vm_state state)
 	vm->state = state;
 }
 
+/* As users know it. */
 static void
 child_name(const struct child *ch, char *buf, size_t len)
 {
-	if (ch->is_disk)
-		snprintf(buf, len, "vioblk%u", ch->disk);
-	else
+	switch (ch->kind) {
+	case CHILD_VM:
 		snprintf(buf, len, "vm process");
+		break;
+	case CHILD_DISK:
+		snprintf(buf, len, "vioblk%u", ch->index);
+		break;
+	case CHILD_NIC:
+		snprintf(buf, len, "vionet%u", ch->index);
+		break;
+	}
 }
 
 static void
@@ -124,16 +133,15 @@ child_kill(const struct child *ch, int sig)
 static void
 kill_run(struct vm *vm)
 {
-	uint32_t i;
+	struct child *ch;
+	unsigned i;
 
 	set_state(vm, VM_ENDING);
 	arm(vm, vm->life->limits.kill);
-	child_kill(&vm->run.vm, SIGKILL);
-	for (i = 0; i < VM_DISKS_MAX; i++) {
-		child_kill(&vm->run.disk[i], SIGKILL);
-		child_close(&vm->run.disk[i]);
+	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
+		child_kill(ch, SIGKILL);
+		child_close(ch);
 	}
-	child_close(&vm->run.vm);
 	check_gone(vm);
 }
 
@@ -238,24 +246,35 @@ on_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static struct child *
+device(struct vm *vm, uint32_t index)
+{
+	if (index < vm->conf.ndisks)
+		return &vm->run.disk[index];
+	if (index >= VM_DEV_NIC && index - VM_DEV_NIC < vm->conf.nnics)
+		return &vm->run.nic[index - VM_DEV_NIC];
+	return NULL;
+}
+
 static int
 on_devstate(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
-	struct child *ch = arg;
-	char text[128];
-	uint32_t disk;
+	struct child *ch = arg, *dev;
+	char text[128], name[32];
+	uint32_t index;
 
-	if (ibuf_get_n32(body, &disk) == -1 ||
+	if (ibuf_get_n32(body, &index) == -1 ||
 	    ctl_get_str(body, text, sizeof(text)) != 0 ||
-	    disk >= ch->vm->conf.ndisks)
+	    (dev = device(ch->vm, index)) == NULL)
 		return -EBADMSG;
 	/* That its process is gone says more. */
-	if (text[0] != '\0' && ch->vm->run.disk[disk].pid == 0)
+	if (text[0] != '\0' && dev->pid == 0)
 		return 0;
+	child_name(dev, name, sizeof(name));
 	if (text[0] == '\0')
 		vm_problem(ch->vm, "%s", "");
 	else
-		vm_problem(ch->vm, "vioblk%u: %.100s", disk, text);
+		vm_problem(ch->vm, "%s: %.100s", name, text);
 	return 0;
 }
 
@@ -273,32 +292,40 @@ on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
-/* Messages of a vioblk process. */
+/* Messages of device processes. */
 
 static int
-on_blk_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
+on_dev_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 #ifdef VMD_CONFINE_TEST
-	confine_ask(((struct child *)arg)->chan, "vioblk");
+	struct child *ch = arg;
+
+	confine_ask(ch->chan, ch->kind == CHILD_DISK ? "vioblk" : "vionet");
 #endif
 	return 0;
 }
 
 static int
-on_blk_error(void *arg, uint32_t id, int fd, struct ibuf *body)
+on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
-	char text[512];
+	struct vm *vm = ch->vm;
+	char text[512], name[32];
 	uint32_t code;
 
 	if (ibuf_get_n32(body, &code) == -1 ||
 	    ctl_get_str(body, text, sizeof(text)) != 0)
 		return -EBADMSG;
-	if (ch->vm->state == VM_STARTING)
-		kill_because(ch->vm, code > 0 && code < 4096 ? (int)code : EIO,
-		    "disk %.300s: %s", ch->vm->conf.disk[ch->disk].path, text);
+	code = code > 0 && code < 4096 ? code : EIO;
+	child_name(ch, name, sizeof(name));
+	if (vm->state != VM_STARTING)
+		vm_problem(vm, "%s: %.100s", name, text);
+	else if (ch->kind == CHILD_DISK)
+		kill_because(vm, (int)code, "disk %.300s: %s",
+		    vm->conf.disk[ch->index].path, text);
 	else
-		vm_problem(ch->vm, "vioblk%u: %.100s", ch->disk, text);
+		kill_because(
+		    vm, (int)code, "interface %u: %s", ch->index, text);
 	return 0;
 }
 
@@ -316,8 +343,8 @@ on_closed(void *arg, const char *why)
 		/* It broke the rules of its channel: it is not ours any more */
 		child_kill(ch, SIGKILL);
 	}
-	if (ch->is_disk) {
-		disk_gone(ch);
+	if (ch->kind != CHILD_VM) {
+		device_gone(ch);
 		return;
 	}
 	expect_exit(vm);
@@ -338,8 +365,8 @@ static const struct chan_ops vm_ops = {
 };
 
 static const struct chan_row disk_rows[] = {
-	{ BLK_READY, "BLK_READY", CHAN_NOFD, on_blk_ready },
-	{ BLK_ERROR, "BLK_ERROR", CHAN_NOFD, on_blk_error },
+	{ BLK_READY, "BLK_READY", CHAN_NOFD, on_dev_ready },
+	{ BLK_ERROR, "BLK_ERROR", CHAN_NOFD, on_dev_error },
 };
 static const struct chan_ops disk_ops = {
 	disk_rows,
@@ -347,11 +374,43 @@ static const struct chan_ops disk_ops = {
 	on_closed,
 };
 
+static const struct chan_row nic_rows[] = {
+	{ NET_READY, "NET_READY", CHAN_NOFD, on_dev_ready },
+	{ NET_ERROR, "NET_ERROR", CHAN_NOFD, on_dev_error },
+};
+static const struct chan_ops nic_ops = {
+	nic_rows,
+	sizeof(nic_rows) / sizeof(nic_rows[0]),
+	on_closed,
+};
+
+/* Answers of netcfg. */
+
+static void
+on_nic_failed(void *arg, struct vm *vm, unsigned nic, const struct fail *why)
+{
+	if (vm->state == VM_STARTING)
+		kill_because(
+		    vm, why->code, "interface %u: %.900s", nic, why->text);
+}
+
+static void
+on_nic_up(void *arg, struct vm *vm, unsigned nic, const struct net_result *res)
+{
+	struct fail why;
+
+	if (vm->state == VM_STARTING && start_nic(vm, nic, res, &why) != 0)
+		kill_because(vm, why.code, "%s", why.text);
+}
+
+const struct netproc_ops life_net_ops = { on_nic_up, on_nic_failed };
+
 /* Start. */
 
 static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
+	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, l->net };
 	int error;
 
 	if (l->unfit[0] != '\0')
@@ -367,7 +426,7 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	vm->started = now_ms();
 	set_state(vm, VM_STARTING);
 	arm(vm, l->limits.start);
-	error = start_spawn(l->base, vm, fds, &vm_ops, &disk_ops, why);
+	error = start_spawn(l->base, vm, fds, &ops, why);
 	if (error != 0) {
 		/* What is there already ends like any other failed start. */
 		vm->run.fail = *why;
@@ -527,6 +586,8 @@ finish(struct vm *vm)
 	evtimer_del(vm->timer);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		image_release(&vm->run.image[i]);
+	for (i = 0; i < VM_NICS_MAX; i++)
+		netproc_forget(l->net, vm, i);
 	if (!vm->run.ready && !vm->run.again) {
 		finish_failed(l, vm);
 		return;
@@ -541,8 +602,9 @@ finish(struct vm *vm)
 static void
 check_gone(struct vm *vm)
 {
+	struct child *ch;
 	bool alive = false;
-	uint32_t i;
+	unsigned i;
 
 	if (vm->run.vm.pid != 0 || vm->run.vm.chan != NULL)
 		return;
@@ -550,10 +612,10 @@ check_gone(struct vm *vm)
 		set_state(vm, VM_ENDING);
 		arm(vm, vm->life->limits.kill);
 	}
-	for (i = 0; i < VM_DISKS_MAX; i++) {
+	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
 		/* Its device channel is closed; this is the other sign. */
-		child_close(&vm->run.disk[i]);
-		alive |= vm->run.disk[i].pid != 0;
+		child_close(ch);
+		alive |= ch->pid != 0;
 	}
 	if (!alive)
 		finish(vm);
@@ -564,33 +626,36 @@ check_gone(struct vm *vm)
  * order the vm process went first and will say why.
  */
 static void
-disk_gone_early(struct child *ch, const char *text)
+device_gone_early(struct child *ch, const char *name, const char *text)
 {
 	struct vm *vm = ch->vm;
 
 	if (WIFEXITED(ch->status) && WEXITSTATUS(ch->status) == 0)
 		expect_exit(vm);
 	else
-		kill_because(vm, EIO, "vioblk%u: %s", ch->disk, text);
+		kill_because(vm, EIO, "%s: %s", name, text);
 }
 
 static void
-disk_gone(struct child *ch)
+device_gone(struct child *ch)
 {
 	struct vm *vm = ch->vm;
-	char text[96];
+	char text[96], name[32];
 
 	if (ch->pid != 0 || ch->chan != NULL)
 		return;
+	child_name(ch, name, sizeof(name));
 	describe_status(ch->status, text, sizeof(text));
 	switch (vm->state) {
 	case VM_STARTING:
-		disk_gone_early(ch, text);
+		device_gone_early(ch, name, text);
 		return;
 	case VM_RUNNING:
 	case VM_STOPPING:
-		log_warnx("%s: vioblk%u: %s", vm->conf.name, ch->disk, text);
-		vm_problem(vm, "vioblk%u: %s", ch->disk, text);
+		log_warnx("%s: %s: %s", vm->conf.name, name, text);
+		vm_problem(vm, "%s: %s", name, text);
+		if (ch->kind == CHILD_NIC)
+			netproc_forget(vm->life->net, vm, ch->index);
 		return;
 	case VM_ENDING:
 		check_gone(vm);
@@ -604,23 +669,21 @@ disk_gone(struct child *ch)
 bool
 life_reaped(struct life *l, pid_t pid, int status)
 {
+	struct child *ch;
 	struct vm *vm;
-	uint32_t i;
+	unsigned i;
 
 	TAILQ_FOREACH(vm, &l->reg->vms, entry)
 	{
-		if (vm->run.vm.pid == pid) {
-			vm->run.vm.pid = 0;
-			vm->run.vm.status = status;
-			check_gone(vm);
-			return true;
-		}
-		for (i = 0; i < VM_DISKS_MAX; i++) {
-			if (vm->run.disk[i].pid != pid)
+		for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
+			if (ch->pid != pid)
 				continue;
-			vm->run.disk[i].pid = 0;
-			vm->run.disk[i].status = status;
-			disk_gone(&vm->run.disk[i]);
+			ch->pid = 0;
+			ch->status = status;
+			if (ch->kind == CHILD_VM)
+				check_gone(vm);
+			else
+				device_gone(ch);
 			return true;
 		}
 	}

@@ -10,6 +10,8 @@
 #include "vmreg.h"
 
 struct event_base;
+struct netproc;
+struct netproc_ops;
 
 struct life_ops {
 	/* An answer to life_start(): the guest runs, or it does not. */
@@ -40,7 +42,11 @@ struct life {
 	char hypervisor[VM_PATH_MAX + 1]; /* "" = the usual devices */
 	char unfit[256]; /* why the host cannot run VMs, or "" */
 	bool ending; /* the daemon ends: nothing is started any more */
+	struct netproc *net; /* NULL: no VM has interfaces */
 };
+
+/* For netproc, with the struct life as its argument. */
+extern const struct netproc_ops life_net_ops;
 
 /*
  * 0: under way, ops->started or ops->failed follows.  Otherwise *why says

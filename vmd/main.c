@@ -22,6 +22,8 @@ static const struct {
 	{ "control", control_main },
 	{ "vm", vm_main },
 	{ "vioblk", vioblk_main },
+	{ "vionet", vionet_main },
+	{ "netcfg", netcfg_main },
 	{ "probe", probe_main },
 };
 

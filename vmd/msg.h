@@ -8,9 +8,12 @@
  * conf = vmconf_put().  "(fd)" = carries one descriptor.
  *
  * Set-up of a VM (all before anybody is sealed):
- *   parent  spawns vm/NAME and one NAME/vioblkN per disk
+ *   parent  spawns vm/NAME, one NAME/vioblkN per disk and one NAME/vionetN
+ *           per interface
  *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
  *   parent -> vioblk   BLK_CONF, BLK_FD (image), BLK_FD (device channel)
+ *   parent -> netcfg   NETCFG_QUEUE ..., NETCFG_TAP; when it is done,
+ *   parent -> vionet   NET_CONF, NET_FD (queues), NET_FD (device channel)
  *   vioblk -> vm       DEV_HELLO    (over the device channel)
  *   vm -> vioblk       DEV_MEM, DEV_QUEUEFD x 2 per queue, DEV_SEAL
  *   vioblk -> vm       DEV_SEALED   (its sandbox_seal() is done)
@@ -25,11 +28,13 @@
 	X(VM_SHUTDOWN, 0, "press the power button")       \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
-#define VM_REPORTS(X)                                                     \
-	X(VM_READY, "")                                                   \
-	X(VM_ERROR, "u32 errno, str one clear line: start failed")        \
-	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit")       \
-	X(VM_DEVSTATE, "u32 disk index, str problem: device needs reset") \
+#define VM_REPORTS(X)                                               \
+	X(VM_READY, "")                                             \
+	X(VM_ERROR, "u32 errno, str one clear line: start failed")  \
+	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit") \
+	X(VM_DEVSTATE,                                              \
+	    "u32 disk index, or VM_DEV_NIC + interface index; "     \
+	    "str problem: device needs reset")                      \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
 enum vm_fdkind {
@@ -38,7 +43,10 @@ enum vm_fdkind {
 	VM_FD_INITRD,
 	VM_FD_CONSOLE, /* pty master */
 	VM_FD_DISK, /* device channel to vioblk[index] */
+	VM_FD_NIC, /* device channel to vionet[index] */
 };
+
+#define VM_DEV_NIC 0x100 /* in VM_DEVSTATE */
 
 enum vm_end {
 	VM_END_POWEROFF, /* ACPI S5 */
@@ -58,6 +66,57 @@ enum vm_end {
 	X(BLK_ERROR, "u32 errno, str one clear line")
 
 enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
+
+/*
+ * parent -> vionet.  local: the fields of struct local_conf, all zero when
+ * the interface is not a local one.
+ */
+#define NET_REQUESTS(X)                                                     \
+	X(NET_CONF, 0,                                                      \
+	    "u32 index, lladdr (6 bytes), u32 locked, u32 mtu (0: not "     \
+	    "told), u32 offload (TUN_F_*), u32 queues, u32 local, host's "  \
+	    "lladdr, u32 host, u32 guest (IPv4), u32 inet6, host6, guest6 " \
+	    "(16 bytes each)")                                              \
+	X(NET_FD, 1, "u32 enum net_fdkind (fd)")
+/* vionet -> parent */
+#define NET_REPORTS(X)   \
+	X(NET_READY, "") \
+	X(NET_ERROR, "u32 errno, str one clear line")
+
+enum net_fdkind {
+	NET_FD_QUEUE, /* of the tap; one after the other */
+	NET_FD_CHANNEL,
+};
+
+/*
+ * parent -> netcfg.  NETCFG_CONF, one NETCFG_SWITCH for each and NETCFG_APPLY
+ * say how the host's side shall be; what netcfg made for an earlier
+ * configuration goes.  A tap lives as long as its queues are open.
+ */
+#define NETCFG_REQUESTS(X)                                                 \
+	X(NETCFG_CONF, 0,                                                  \
+	    "local range: u32 prefix, u32 length, u32 inet6, prefix6 (16 " \
+	    "bytes), u32 length6")                                         \
+	X(NETCFG_SWITCH, 0,                                                \
+	    "str name, str bridge, u32 create, u32 down, u32 group, "      \
+	    "u32 rdomain")                                                 \
+	X(NETCFG_APPLY, 0, "")                                             \
+	X(NETCFG_QUEUE, 1, "(fd: /dev/net/tun) for the tap that follows")  \
+	X(NETCFG_TAP, 0,                                                   \
+	    "id = a number of its own; str ifname or empty, str alias, "   \
+	    "str bridge or empty, u32 down, u32 group, u32 rdomain, "      \
+	    "lladdr of the host's end (6 bytes), u32 local, u32 host, "    \
+	    "u32 guest (IPv4), u32 inet6, host6, guest6 (16 bytes each)")  \
+	X(NETCFG_ADOPT, 0,                                                 \
+	    "as NETCFG_TAP, for a tap that is there: after a new start")   \
+	X(NETCFG_FORGET, 0, "id of a tap that is not used any more")
+/* netcfg -> parent */
+#define NETCFG_REPORTS(X)                                                  \
+	X(NETCFG_READY, 0, "sealed")                                       \
+	X(NETCFG_DONE, 0,                                                  \
+	    "id of the tap; str ifname, u32 queues, u32 offload, u32 mtu") \
+	X(NETCFG_FAIL, 0, "id of the tap; u32 errno, str one clear line")  \
+	X(NETCFG_WARN, 0, "str one clear line")
 
 /*
  * vm <-> device process.  The vm process owns the virtio-pci transport; the
@@ -106,8 +165,9 @@ enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X)
-		CONTROL_REPORTS(X) PROBE_REQUESTS(X) PROBE_REPORTS(X)
+	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(
+		X) PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
+		NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
 #undef X
 };
 

@@ -21,6 +21,7 @@
 
 #define END_TICK_MS 100
 #define END_TICKS   300 /* 30 s for guests to shut down */
+#define NET_TICKS   30 /* 3 s for netcfg to clean up */
 
 static void
 end_begin(struct parent *p)
@@ -44,10 +45,15 @@ on_end_tick(int fd, short what, void *arg)
 {
 	struct parent *p = arg;
 
-	if (life_idle(&p->life))
+	if (!life_idle(&p->life)) {
+		if (++p->endticks == END_TICKS)
+			life_end(&p->life, true);
+		return;
+	}
+	if (!p->net.ending)
+		netproc_stop(&p->net);
+	if (p->net.pid == 0 || ++p->netticks == NET_TICKS)
 		event_base_loopbreak(p->base);
-	else if (++p->endticks == END_TICKS)
-		life_end(&p->life, true);
 }
 
 static void
@@ -58,6 +64,7 @@ reap(struct parent *p)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (!ctlproc_reaped(p, pid, status) &&
+		    !netproc_reaped(&p->net, pid, status) &&
 		    !life_reaped(&p->life, pid, status))
 			log_debug("process %d is not ours", (int)pid);
 	}
@@ -101,7 +108,7 @@ init_events(struct parent *p)
 	p->endtimer = event_new(p->base, -1, EV_PERSIST, on_end_tick, p);
 	if (p->endtimer == NULL)
 		fatalx("event_new failed");
-	p->life.base = p->base;
+	p->life.base = p->net.base = p->base;
 }
 
 static void
@@ -114,6 +121,10 @@ init(struct parent *p, const struct options *o)
 	p->life.ops = &requests_life_ops;
 	p->life.arg = p;
 	p->life.limits = life_limits_dflt;
+	p->life.net = &p->net;
+	p->net.reg = &p->reg;
+	p->net.ops = &life_net_ops;
+	p->net.arg = &p->life;
 	listen_init(&p->listener);
 	clients_init(&p->clients);
 	TAILQ_INIT(&p->waits);
@@ -201,6 +212,8 @@ parent_run(const struct options *o)
 	check_host(&p);
 	if (ctlproc_start(&p) != 0)
 		log_warnx("control process not started, trying again");
+	if (netproc_start(&p.net) != 0)
+		log_warnx("network process not started, trying again");
 	if (listen_owner(&p.listener, p.conf->sock_uid, p.conf->sock_gid) != 0)
 		log_warn("%s", p.listener.path);
 	log_info("started, %u vms configured", p.reg.n);

@@ -11,6 +11,7 @@
 #include "conf.h"
 #include "life.h"
 #include "listen.h"
+#include "netproc.h"
 #include "vmreg.h"
 
 struct event;
@@ -52,11 +53,12 @@ struct parent {
 	struct life life;
 	struct listener listener;
 	struct control control;
+	struct netproc net;
 	struct clients clients;
 	TAILQ_HEAD(waits, wait) waits;
 	struct event *boot; /* staggered start */
 	struct event *endtimer;
-	unsigned endticks;
+	unsigned endticks, netticks;
 	struct event *sig[4];
 	bool ending;
 };

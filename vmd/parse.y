@@ -35,17 +35,21 @@ static char *join(char *, char *);
 %union {
 	int64_t number;
 	char *string;
+	bool flag;
 	struct {
 		char *format;
 		bool readonly;
 	} disk;
 }
 
-%token BOOT CMDLINE CPUS DELAY DISABLE DISK ENABLE FORMAT HYPERVISOR INCLUDE
-%token INITRD MEMORY OWNER PARALLEL READONLY SOCKET STAGGERED START VM BAD
+%token BOOT CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
+%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES LLADDR LOCAL LOCKED
+%token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
+%token SWITCH UP VM BAD
 %token <number> NUMBER
 %token <string> STRING
-%type <string> string size owner
+%type <string> string size owner ifname lladdr
+%type <flag> local
 %type <disk> diskopts
 %destructor { free($$); } <string>
 %destructor { free($$.format); } <disk>
@@ -58,6 +62,7 @@ file
 	| file include '\n'
 	| file define '\n'
 	| file global '\n'
+	| file switch '\n'
 	| file vm '\n'
 	| file error '\n'		{ recover(p, 0); yyerrok; }
 	;
@@ -80,6 +85,41 @@ global
 	| STAGGERED START PARALLEL NUMBER DELAY NUMBER {
 		stmt_staggered(p, @1, $4, $6);
 	}
+	| LOCAL PREFIX_KW string		{ stmt_local_prefix(p, @1, $3); free($3); }
+	| LOCAL INET6			{ stmt_local_inet6(p, @1, NULL); }
+	| LOCAL INET6 PREFIX_KW string	{ stmt_local_inet6(p, @1, $4); free($4); }
+	;
+
+switch
+	: SWITCH string '{' {
+		stmt_switch_begin(p, @1, $2);
+		free($2);
+		$2 = NULL;
+	} swbody '}'			{ stmt_switch_end(p, @1); }
+	;
+
+swbody
+	: swlines
+	| swlines swstmt
+	;
+
+swlines
+	: %empty
+	| swlines '\n'
+	| swlines swstmt '\n'
+	| swlines error '\n'		{ recover(p, 1); yyerrok; }
+	;
+
+swstmt
+	: INTERFACE string		{ stmt_switch_interface(p, @1, $2); free($2); }
+	| CREATE			{ stmt_switch_create(p); }
+	| ENABLE			{ stmt_switch_enable(p, true); }
+	| DISABLE			{ stmt_switch_enable(p, false); }
+	| GROUP string			{ stmt_group(p, @1, $2); free($2); }
+	| LOCKED LLADDR			{ stmt_lladdr(p, @1, true, NULL); }
+	| RDOMAIN NUMBER		{ stmt_rdomain(p, @1, $2); }
+	| UP				{ stmt_up(p, true); }
+	| DOWN				{ stmt_up(p, false); }
 	;
 
 vm
@@ -116,6 +156,56 @@ vmstmt
 	| ENABLE			{ stmt_enable(p, true); }
 	| DISABLE			{ stmt_enable(p, false); }
 	| OWNER owner			{ stmt_owner(p, @1, $2); free($2); }
+	| INTERFACES NUMBER		{ stmt_interfaces(p, @1, $2); }
+	| local INTERFACE ifname {
+		stmt_nic_begin(p, @2, $1, $3);
+		free($3);
+		$3 = NULL; /* it stays on the stack: the destructor */
+	} nicopts			{ stmt_nic_end(p, @2); }
+	;
+
+local
+	: %empty			{ $$ = false; }
+	| LOCAL				{ $$ = true; }
+	;
+
+ifname
+	: %empty			{ $$ = NULL; }
+	| STRING
+	;
+
+nicopts
+	: %empty
+	| nicopt
+	| nicopts ',' nicopt
+	| '{' niclines '}'
+	| '{' niclines nicopt '}'
+	;
+
+niclines
+	: %empty
+	| niclines nicsep
+	| niclines nicopt nicsep
+	;
+
+nicsep
+	: '\n'
+	| ','
+	;
+
+nicopt
+	: GROUP STRING			{ stmt_group(p, @1, $2); free($2); }
+	| LLADDR lladdr			{ stmt_lladdr(p, @1, false, $2); free($2); }
+	| LOCKED LLADDR lladdr		{ stmt_lladdr(p, @1, true, $3); free($3); }
+	| RDOMAIN NUMBER		{ stmt_rdomain(p, @1, $2); }
+	| SWITCH string			{ stmt_nic_switch(p, @1, $2); free($2); }
+	| UP				{ stmt_up(p, true); }
+	| DOWN				{ stmt_up(p, false); }
+	;
+
+lladdr
+	: %empty			{ $$ = NULL; }
+	| STRING
 	;
 
 diskopts
@@ -169,21 +259,34 @@ static const struct keyword {
 	{ "boot", BOOT },
 	{ "cmdline", CMDLINE },
 	{ "cpus", CPUS },
+	{ "create", CREATE },
 	{ "delay", DELAY },
 	{ "disable", DISABLE },
 	{ "disk", DISK },
+	{ "down", DOWN },
 	{ "enable", ENABLE },
 	{ "format", FORMAT },
+	{ "group", GROUP },
 	{ "hypervisor", HYPERVISOR },
 	{ "include", INCLUDE },
+	{ "inet6", INET6 },
 	{ "initrd", INITRD },
+	{ "interface", INTERFACE },
+	{ "interfaces", INTERFACES },
+	{ "lladdr", LLADDR },
+	{ "local", LOCAL },
+	{ "locked", LOCKED },
 	{ "memory", MEMORY },
 	{ "owner", OWNER },
 	{ "parallel", PARALLEL },
+	{ "prefix", PREFIX_KW },
+	{ "rdomain", RDOMAIN },
 	{ "readonly", READONLY },
 	{ "socket", SOCKET },
 	{ "staggered", STAGGERED },
 	{ "start", START },
+	{ "switch", SWITCH },
+	{ "up", UP },
 	{ "vm", VM },
 };
 
@@ -270,6 +373,8 @@ next(YYSTYPE *val, struct parse *p)
 		return '}';
 	case '=':
 		return '=';
+	case ',':
+		return ',';
 	}
 	return BAD;
 }

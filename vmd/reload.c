@@ -80,6 +80,7 @@ apply(struct parent *p, struct conf *conf)
 
 	conf_free(p->conf);
 	p->conf = conf;
+	netproc_configure(&p->net, conf);
 	snprintf(p->life.hypervisor, sizeof(p->life.hypervisor), "%s",
 	    device != NULL ? device : conf->hypervisor);
 	replace_vms(p);

@@ -10,6 +10,8 @@
 int control_main(void);
 int vm_main(void);
 int vioblk_main(void);
+int vionet_main(void);
+int netcfg_main(void);
 int probe_main(void);
 
 #endif

@@ -22,8 +22,11 @@
 #include "image.h"
 #include "imsg.h"
 #include "msg.h"
+#include "netproc.h"
 #include "spawn.h"
 #include "start.h"
+
+#define TUN "/dev/net/tun"
 
 static const char *const usual_devices[] = { "/dev/vmm", "/dev/kvm" };
 
@@ -137,12 +140,14 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
  * sandbox_confine() in a real role then refuses to go on.
  */
 static int
-namespaces(void)
+namespaces(const char *role)
 {
+	int ns = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+
 	if (geteuid() != 0)
 		return 0;
-	return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-	    CLONE_NEWUTS;
+	/* The host's interfaces are what netcfg is for. */
+	return strcmp(role, "netcfg") == 0 ? ns : ns | CLONE_NEWNET;
 }
 
 int
@@ -150,7 +155,7 @@ start_child(struct event_base *base, struct child *ch, const char *role,
     const char *title, const char *tag, const struct chan_ops *ops,
     struct fail *why)
 {
-	struct spawn s = { role, title, tag, namespaces() };
+	struct spawn s = { role, title, tag, namespaces(role) };
 	int fd = -1;
 	pid_t pid;
 
@@ -263,44 +268,180 @@ send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 }
 
 static int
-spawn_all(struct event_base *base, struct vm *vm, const struct chan_ops *vm_ops,
-    const struct chan_ops *disk_ops, struct fail *why)
+spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
+    uint32_t n, const char *role, const struct chan_ops *ops, struct fail *why)
 {
 	char title[96], tag[96];
 	uint32_t i;
-	int error;
+	int error = 0;
 
-	snprintf(title, sizeof(title), "vm/%s", vm->conf.name);
-	error = start_child(
-	    base, &vm->run.vm, "vm", title, vm->conf.name, vm_ops, why);
-	for (i = 0; error == 0 && i < vm->conf.ndisks; i++) {
-		snprintf(title, sizeof(title), "%s/vioblk%u", vm->conf.name, i);
-		snprintf(tag, sizeof(tag), "%s: vioblk%u", vm->conf.name, i);
-		error = start_child(base, &vm->run.disk[i], "vioblk", title,
-		    tag, disk_ops, why);
+	for (i = 0; error == 0 && i < n; i++) {
+		snprintf(
+		    title, sizeof(title), "%s/%s%u", vm->conf.name, role, i);
+		snprintf(tag, sizeof(tag), "%s: %s%u", vm->conf.name, role, i);
+		error = start_child(base, &ch[i], role, title, tag, ops, why);
 	}
 	return error;
 }
 
-int
-start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
-    const struct chan_ops *vm_ops, const struct chan_ops *disk_ops,
+static int
+spawn_all(struct event_base *base, struct vm *vm, const struct start_ops *ops,
     struct fail *why)
+{
+	char title[96];
+	int error;
+
+	snprintf(title, sizeof(title), "vm/%s", vm->conf.name);
+	error = start_child(
+	    base, &vm->run.vm, "vm", title, vm->conf.name, ops->vm, why);
+	if (error == 0)
+		error = spawn_devices(base, vm, vm->run.disk, vm->conf.ndisks,
+		    "vioblk", ops->disk, why);
+	if (error == 0)
+		error = spawn_devices(base, vm, vm->run.nic, vm->conf.nnics,
+		    "vionet", ops->nic, why);
+	return error;
+}
+
+/* One device of /dev/net/tun per queue; netcfg makes taps of them. */
+static int
+open_queues(struct vm *vm, uint32_t i, struct fail *why)
+{
+	struct run_nic *n = &vm->run.net[i];
+	uint32_t k;
+
+	for (k = 0; k < vm->conf.cpus && k < VIONET_PAIRS_MAX; k++) {
+		n->queue[k] =
+		    open(TUN, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (n->queue[k] == -1)
+			return fail_set(
+			    why, errno, TUN ": %s", strerror(errno));
+	}
+	return 0;
+}
+
+/* The device channel goes to both at once; the rest when netcfg is done. */
+static int
+send_nic(struct vm *vm, uint32_t i)
+{
+	int pair[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -errno;
+	error = send_fd(vm->run.nic[i].chan, NET_FD, NET_FD_CHANNEL, NULL,
+	    fd_take(&pair[0]));
+	if (error == 0)
+		error = send_vm_fd(
+		    vm->run.vm.chan, VM_FD_NIC, i, fd_take(&pair[1]));
+	fd_close(&pair[1]);
+	return error;
+}
+
+static int
+cannot(int error, struct fail *why)
+{
+	return fail_set(
+	    why, -error, "cannot configure a process: %s", strerror(-error));
+}
+
+static int
+request_nics(struct vm *vm, struct netproc *net, struct fail *why)
 {
 	uint32_t i;
 	int error;
 
-	error = spawn_all(base, vm, vm_ops, disk_ops, why);
+	for (i = 0; i < vm->conf.nnics; i++) {
+		if ((error = send_nic(vm, i)) != 0)
+			return cannot(error, why);
+		if (open_queues(vm, i, why) != 0 ||
+		    netproc_request(net, vm, i, why) != 0)
+			return -why->code;
+	}
+	return 0;
+}
+
+static int
+send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
+{
+	const struct run_nic *n = &vm->run.net[i];
+	const struct local_conf *l = &n->tap.addr;
+	struct ibuf *b = chan_body();
+
+	if (ibuf_add_n32(b, i) == -1 ||
+	    ibuf_add(b, vm->conf.nic[i].lladdr, ETH_ALEN) == -1 ||
+	    ibuf_add_n32(b, n->locked) == -1 ||
+	    ibuf_add_n32(b, res->mtu) == -1 ||
+	    ibuf_add_n32(b, res->offload) == -1 ||
+	    ibuf_add_n32(b, res->queues) == -1 ||
+	    ibuf_add_n32(b, n->tap.local) == -1 ||
+	    ibuf_add(b, l->host_mac, ETH_ALEN) == -1 ||
+	    ibuf_add_n32(b, l->host) == -1 || ibuf_add_n32(b, l->guest) == -1 ||
+	    ibuf_add_n32(b, l->inet6) == -1 ||
+	    ibuf_add(b, l->host6, 16) == -1 ||
+	    ibuf_add(b, l->guest6, 16) == -1) {
+		ibuf_free(b);
+		return -ENOMEM;
+	}
+	return chan_send(vm->run.nic[i].chan, NET_CONF, i, -1, b);
+}
+
+static bool
+all_nics_ready(const struct vm *vm)
+{
+	uint32_t i;
+
+	for (i = 0; i < vm->conf.nnics; i++)
+		if (!vm->run.net[i].ready)
+			return false;
+	return true;
+}
+
+/* Nobody waits for anything any more. */
+static int
+go(struct vm *vm)
+{
+	return chan_send(vm->run.vm.chan, VM_GO, 0, -1, NULL);
+}
+
+int
+start_nic(
+    struct vm *vm, unsigned i, const struct net_result *res, struct fail *why)
+{
+	struct run_nic *n = &vm->run.net[i];
+	struct chan *chan = vm->run.nic[i].chan;
+	int error = chan == NULL ? -EPIPE : send_nic_conf(vm, i, res);
+	unsigned k;
+
+	for (k = 0; k < VIONET_PAIRS_MAX; k++) {
+		if (error == 0 && k < res->queues)
+			error = send_fd(chan, NET_FD, NET_FD_QUEUE, NULL,
+			    fd_take(&n->queue[k]));
+		fd_close(&n->queue[k]);
+	}
+	n->ready = true;
+	if (error == 0 && all_nics_ready(vm))
+		error = go(vm);
+	return error == 0 ? 0 : cannot(error, why);
+}
+
+int
+start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
+    const struct start_ops *ops, struct fail *why)
+{
+	uint32_t i;
+	int error;
+
+	error = spawn_all(base, vm, ops, why);
 	if (error != 0)
 		return error;
 	if ((error = send_vm_conf(vm)) == 0)
 		error = send_vm_files(vm, f);
 	for (i = 0; error == 0 && i < vm->conf.ndisks; i++)
 		error = send_disk(vm, i, f);
-	if (error == 0)
-		error = chan_send(vm->run.vm.chan, VM_GO, 0, -1, NULL);
 	if (error != 0)
-		return fail_set(why, -error, "cannot configure a process: %s",
-		    strerror(-error));
-	return 0;
+		return cannot(error, why);
+	if (vm->conf.nnics > 0)
+		return request_nics(vm, ops->net, why);
+	error = go(vm);
+	return error == 0 ? 0 : cannot(error, why);
 }

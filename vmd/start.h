@@ -10,6 +10,7 @@
 #include "vmreg.h"
 
 struct event_base;
+struct netproc;
 
 struct start_fds {
 	int hypervisor, kernel, initrd; /* -1: none */
@@ -40,8 +41,15 @@ int start_child(struct event_base *, struct child *, const char *role,
  * descriptors in fds that it passed on.  On failure what was made is still
  * in vm->run for the caller to end.
  */
+struct start_ops {
+	const struct chan_ops *vm, *disk, *nic; /* of their channels */
+	struct netproc *net; /* makes the taps; may be NULL without any */
+};
 int start_spawn(struct event_base *, struct vm *, struct start_fds *,
-    const struct chan_ops *vm_ops, const struct chan_ops *disk_ops,
-    struct fail *why);
+    const struct start_ops *, struct fail *why);
+/* An interface is there: its process gets it.  The last one makes the VM go.
+ * 0 or negative. */
+int start_nic(
+    struct vm *, unsigned nic, const struct net_result *, struct fail *why);
 
 #endif

@@ -55,8 +55,8 @@ stmt_warn(struct parse *p, struct lex_loc loc, const char *fmt, ...)
 	va_end(ap);
 }
 
-static bool
-only_once(
+bool
+stmt_only_once(
     struct parse *p, struct lex_loc loc, enum stmt_once which, const char *what)
 {
 	if (p->once & which) {
@@ -248,6 +248,7 @@ stmt_vm_begin(struct parse *p, struct lex_loc loc, const char *name)
 	p->vm_errors = p->errors;
 	p->once = 0;
 	p->nstmts = 0;
+	p->interfaces = 0;
 	if (strlen(name) > VM_NAME_MAX)
 		stmt_error(p, loc, "vm name too long");
 	else if (!vmconf_name_ok(name))
@@ -265,6 +266,7 @@ stmt_vm_end(struct parse *p, struct lex_loc loc)
 		stmt_error(p, loc, "syntax error");
 	if (p->errors != p->vm_errors)
 		return;
+	stmt_nics_fill(p);
 	if (conf_find(p->conf, p->vm->conf.name) != NULL) {
 		/* As in OpenBSD: the first one counts. */
 		stmt_warn(p, p->vm_loc, "vm \"%s\" defined before, skipped",
@@ -291,7 +293,7 @@ stmt_memory(struct parse *p, struct lex_loc loc, const char *size)
 	int error;
 
 	p->nstmts++;
-	if (!only_once(p, loc, STMT_MEMORY, "memory"))
+	if (!stmt_only_once(p, loc, STMT_MEMORY, "memory"))
 		return;
 	error = vmconf_size(size, &bytes);
 	if (error == -ERANGE || (error == 0 && bytes > VM_MEMORY_MAX)) {
@@ -320,7 +322,7 @@ void
 stmt_cpus(struct parse *p, struct lex_loc loc, int64_t n)
 {
 	p->nstmts++;
-	if (!only_once(p, loc, STMT_CPUS, "cpus"))
+	if (!stmt_only_once(p, loc, STMT_CPUS, "cpus"))
 		return;
 	if (n < 1)
 		stmt_error(
@@ -336,7 +338,7 @@ void
 stmt_boot(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
-	if (only_once(p, loc, STMT_BOOT, "kernel"))
+	if (stmt_only_once(p, loc, STMT_BOOT, "kernel"))
 		path(p, loc, "kernel", s, p->vm->conf.kernel);
 }
 
@@ -344,7 +346,7 @@ void
 stmt_initrd(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
-	if (only_once(p, loc, STMT_INITRD, "initrd"))
+	if (stmt_only_once(p, loc, STMT_INITRD, "initrd"))
 		path(p, loc, "initrd", s, p->vm->conf.initrd);
 }
 
@@ -352,7 +354,7 @@ void
 stmt_cmdline(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
-	if (!only_once(p, loc, STMT_CMDLINE, "cmdline"))
+	if (!stmt_only_once(p, loc, STMT_CMDLINE, "cmdline"))
 		return;
 	if (strlen(s) > VM_CMDLINE_MAX)
 		stmt_error(p, loc, "cmdline too long");
@@ -402,7 +404,7 @@ stmt_owner(struct parse *p, struct lex_loc loc, const char *s)
 	gid_t gid = VM_NOGID;
 
 	p->nstmts++;
-	if (only_once(p, loc, STMT_OWNER, "owner") &&
+	if (stmt_only_once(p, loc, STMT_OWNER, "owner") &&
 	    owner(p, loc, s, &uid, &gid)) {
 		c->uid = uid;
 		c->gid = gid;

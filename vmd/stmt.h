@@ -20,6 +20,7 @@ enum stmt_once {
 	STMT_INITRD = 1 << 3,
 	STMT_CMDLINE = 1 << 4,
 	STMT_OWNER = 1 << 5,
+	STMT_INTERFACES = 1 << 6,
 };
 
 struct parse {
@@ -34,6 +35,12 @@ struct parse {
 	unsigned vm_errors; /* p->errors when it began */
 	unsigned once; /* enum stmt_once seen in it */
 	unsigned nstmts;
+	/* the interface or switch statement being read */
+	struct vm_nicconf nic;
+	struct conf_switch sw;
+	unsigned nic_errors; /* p->errors when it began */
+	bool sw_disabled;
+	unsigned interfaces; /* interfaces N, 0: not given */
 	/* token stream, see yylex() */
 	struct lex_token tok;
 	int depth; /* braces open */
@@ -45,6 +52,9 @@ void stmt_error(struct parse *, struct lex_loc, const char *, ...)
     __attribute__((format(printf, 3, 4)));
 void stmt_warn(struct parse *, struct lex_loc, const char *, ...)
     __attribute__((format(printf, 3, 4)));
+/* False, and an error, the second time in a vm block. */
+bool stmt_only_once(
+    struct parse *, struct lex_loc, enum stmt_once, const char *what);
 
 void stmt_include(struct parse *, struct lex_loc, const char *path);
 void stmt_define(
@@ -66,5 +76,30 @@ void stmt_disk(struct parse *, struct lex_loc, const char *path,
     const char *format, bool readonly);
 void stmt_enable(struct parse *, bool);
 void stmt_owner(struct parse *, struct lex_loc, const char *owner);
+
+/* stmt_net.c: networks. */
+void stmt_local_prefix(struct parse *, struct lex_loc, const char *);
+/* prefix NULL: a random one. */
+void stmt_local_inet6(struct parse *, struct lex_loc, const char *prefix);
+void stmt_switch_begin(struct parse *, struct lex_loc, const char *name);
+void stmt_switch_end(struct parse *, struct lex_loc);
+void stmt_switch_interface(struct parse *, struct lex_loc, const char *);
+void stmt_switch_create(struct parse *);
+void stmt_switch_enable(struct parse *, bool);
+/* ifname NULL: none given. */
+void
+stmt_nic_begin(struct parse *, struct lex_loc, bool local, const char *ifname);
+void stmt_nic_end(struct parse *, struct lex_loc);
+void stmt_interfaces(struct parse *, struct lex_loc, int64_t);
+/* At the end of a vm block. */
+void stmt_nics_fill(struct parse *);
+/* Options of both interfaces and switches. */
+void stmt_group(struct parse *, struct lex_loc, const char *);
+/* lladdr NULL: none given. */
+void
+stmt_lladdr(struct parse *, struct lex_loc, bool locked, const char *lladdr);
+void stmt_rdomain(struct parse *, struct lex_loc, int64_t);
+void stmt_nic_switch(struct parse *, struct lex_loc, const char *);
+void stmt_up(struct parse *, bool);
 
 #endif

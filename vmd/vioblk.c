@@ -1,137 +1,32 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The process NAME/vioblkN: one virtio block device over one image.
- *
- * Set-up by two channels as msg.h says: the parent names image and options,
- * the vm process gives memory and eventfds.  Then the process confines
- * itself, makes its threads, seals itself and tells both.  From then on the
- * channels carry start, reset and their answers only; the data path is in
- * the queue threads (vioblk_queue.c).
+ * The process NAME/vioblkN: one virtio block device over one image, in the
+ * frame of devproc.h.
  *
  * The image's lock is held by the parent's open file description, which is
  * also ours: it goes when the last of us closes it.
  */
-#include <event2/event.h>
-
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "chan.h"
 #include "ctl.h"
+#include "devproc.h"
 #include "fd.h"
 #include "imsg.h"
 #include "log.h"
 #include "msg.h"
 #include "role.h"
-#include "sandbox.h"
-#include "spawn.h"
 #include "vioblk.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
 
-/* The slowest step of the peers is a guest memory of many GiB. */
-#define SETUP_MS 30000
-
 struct proc {
-	struct event_base *base;
-	struct chan *parent, *vm;
-	struct event *report;
 	struct vioblk *dev;
 	struct vioblk_conf conf;
-	bool configured, sealed; /* BLK_CONF, DEV_SEAL were there */
-	bool ended;
+	bool configured; /* BLK_CONF was there */
 	int image, channel; /* until used */
-};
-
-/* The vm process: msg.h, DEV_REQUESTS. */
-
-static int
-dev_mem(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct proc *p = arg;
-	uint64_t size;
-
-	if (p->sealed || ibuf_get_n64(body, &size) == -1) {
-		close(fd);
-		return -EBADMSG;
-	}
-	return vioblk_set_memory(p->dev, fd, size);
-}
-
-static int
-dev_queuefd(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct proc *p = arg;
-	uint32_t queue, call;
-
-	if (p->sealed || ibuf_get_n32(body, &queue) == -1 ||
-	    ibuf_get_n32(body, &call) == -1 || call > 1) {
-		close(fd);
-		return -EBADMSG;
-	}
-	return vioblk_set_fd(p->dev, queue, call == 1, fd);
-}
-
-static int
-dev_seal(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct proc *p = arg;
-
-	if (p->sealed)
-		return -EBADMSG;
-	p->sealed = true;
-	return 0;
-}
-
-static int
-get_ring(struct ibuf *body, struct virtio_ring *r)
-{
-	uint32_t size;
-
-	if (ibuf_get_n32(body, &size) == -1 ||
-	    ibuf_get_n64(body, &r->desc.v) == -1 ||
-	    ibuf_get_n64(body, &r->avail.v) == -1 ||
-	    ibuf_get_n64(body, &r->used.v) == -1 || size > UINT16_MAX)
-		return -EBADMSG;
-	r->size = (uint16_t)size;
-	return 0;
-}
-
-static int
-dev_start(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct proc *p = arg;
-	struct virtio_ring ring[VIOBLK_QUEUES_MAX];
-	uint64_t features;
-	uint32_t i, n;
-
-	if (!p->sealed || ibuf_get_n64(body, &features) == -1 ||
-	    ibuf_get_n32(body, &n) == -1 || n > VIOBLK_QUEUES_MAX)
-		return -EBADMSG;
-	for (i = 0; i < n; i++)
-		if (get_ring(body, &ring[i]) != 0)
-			return -EBADMSG;
-	return vioblk_start(p->dev, features, ring, n);
-}
-
-static int
-dev_reset(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct proc *p = arg;
-
-	return p->sealed ? vioblk_reset(p->dev) : -EBADMSG;
-}
-
-static const struct chan_row dev_rows[] = {
-	{ DEV_MEM, "DEV_MEM", CHAN_FD, dev_mem },
-	{ DEV_QUEUEFD, "DEV_QUEUEFD", CHAN_FD, dev_queuefd },
-	{ DEV_SEAL, "DEV_SEAL", CHAN_NOFD, dev_seal },
-	{ DEV_START, "DEV_START", CHAN_NOFD, dev_start },
-	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
 };
 
 /* The parent: msg.h, BLK_REQUESTS. */
@@ -139,7 +34,7 @@ static const struct chan_row dev_rows[] = {
 static int
 blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
-	struct proc *p = arg;
+	struct proc *p = devproc_arg(arg);
 	uint32_t index, format, readonly, vcpus;
 	char serial[256];
 	size_t len;
@@ -163,7 +58,7 @@ blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 static int
 blk_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
-	struct proc *p = arg;
+	struct proc *p = devproc_arg(arg);
 	uint32_t kind;
 	int *to;
 
@@ -186,182 +81,60 @@ static const struct chan_row blk_rows[] = {
 #endif
 };
 
-/* One peer gone ends the device: the parent starts it again if need be. */
-static void
-closed(void *arg, const char *why)
-{
-	struct proc *p = arg;
-
-	if (why[0] != '\0')
-		log_warnx("channel: %s", why);
-	p->ended = true;
-	if (p->base != NULL)
-		event_base_loopbreak(p->base);
-}
-
-static const struct chan_ops parent_ops = {
-	.rows = blk_rows,
-	.nrows = sizeof(blk_rows) / sizeof(blk_rows[0]),
-	.closed = closed,
-};
-
-static const struct chan_ops vm_ops = {
-	.rows = dev_rows,
-	.nrows = sizeof(dev_rows) / sizeof(dev_rows[0]),
-	.closed = closed,
-};
-
-/* Fields that do not fit a message are our own mistake. */
-static void
-must(int rc)
-{
-	if (rc != 0)
-		fatal("message");
-}
-
-static void
-send_broken(struct proc *p, const char *why)
-{
-	struct ibuf *b = chan_body();
-
-	log_warnx("needs reset: %s", why);
-	must(ctl_put_str(b, why));
-	must(chan_send(p->vm, DEV_BROKEN, 0, -1, b));
-}
-
-static void
-on_report(evutil_socket_t fd, short what, void *arg)
-{
-	struct proc *p = arg;
-	const char *why;
-	unsigned mask = vioblk_report(p->dev, &why);
-
-	if (p->ended)
-		return;
-	if ((mask & VIOBLK_BROKEN) != 0)
-		send_broken(p, why);
-	if ((mask & VIOBLK_RESET_DONE) != 0)
-		must(chan_send(p->vm, DEV_RESET_DONE, 0, -1, NULL));
-}
-
-/* Tell the parent why there will be no device. */
-static int
-give_up(struct proc *p, int error, const char *why)
-{
-	struct ibuf *b = chan_body();
-	char line[256];
-
-	snprintf(line, sizeof(line), "%s: %s", why, strerror(-error));
-	must(ibuf_add_n32(b, (uint64_t)-error));
-	must(ctl_put_str(b, line));
-	if (chan_send(p->parent, BLK_ERROR, 0, -1, b) == 0)
-		(void)chan_flush(p->parent, SETUP_MS);
-	return 1;
-}
-
-static int
-receive(struct proc *p, struct chan *c, bool (*complete)(const struct proc *))
-{
-	int error = 0;
-
-	while (error == 0 && !p->ended && !complete(p))
-		error = chan_recv(c, SETUP_MS);
-	return p->ended ? -EPIPE : error;
-}
-
 static bool
-have_conf(const struct proc *p)
+complete(void *arg)
 {
+	const struct proc *p = arg;
+
 	return p->configured && p->image != -1 && p->channel != -1;
 }
 
-static bool
-have_all(const struct proc *p)
-{
-	return p->sealed;
-}
-
-static void
-send_hello(struct proc *p)
-{
-	struct ibuf *b = chan_body();
-	const void *config;
-	size_t len;
-
-	config = vioblk_config(p->dev, &len);
-	must(ibuf_add_n64(b, vioblk_features(p->dev)));
-	must(ibuf_add_n32(b, vioblk_nqueues(p->dev)));
-	must(ibuf_add_n32(b, VIOBLK_QUEUE_SIZE));
-	must(ibuf_add_n32(b, len));
-	must(ibuf_add(b, config, len));
-	must(chan_send(p->vm, DEV_HELLO, 0, -1, b));
-}
-
-/* Everything that is received before the seal. */
 static int
-set_up(struct proc *p)
+make(void *arg, struct vdev **vdev, const char **why)
 {
-	const char *why;
+	struct proc *p = arg;
 	int error;
 
-	error = receive(p, p->parent, have_conf);
-	if (error != 0)
-		return give_up(p, error, "set-up by parent");
-	error = vioblk_new(&p->dev, &p->conf, fd_take(&p->image), &why);
-	if (error != 0)
-		return give_up(p, error, why);
-	p->vm = chan_new(NULL, fd_take(&p->channel), &vm_ops, p);
-	if (p->vm == NULL)
-		return give_up(p, -errno, "device channel");
-	send_hello(p);
-	error = chan_flush(p->vm, SETUP_MS);
+	error = vioblk_new(&p->dev, &p->conf, fd_take(&p->image), why);
 	if (error == 0)
-		error = receive(p, p->vm, have_all);
-	return error == 0 ? 0 : give_up(p, error, "set-up by vm");
+		*vdev = vioblk_vdev(p->dev);
+	return error;
+}
+
+static const void *
+config(void *arg, size_t *len)
+{
+	const struct proc *p = arg;
+
+	return vioblk_config(p->dev, len);
 }
 
 static int
-make_events(struct proc *p)
+threads(void *arg, struct event_base *base)
 {
-	p->base = event_base_new();
-	if (p->base == NULL)
-		return -ENOMEM;
-	p->report = event_new(p->base, vioblk_report_fd(p->dev),
-	    EV_READ | EV_PERSIST, on_report, p);
-	if (p->report == NULL || event_add(p->report, NULL) == -1 ||
-	    chan_attach(p->parent, p->base) != 0 ||
-	    chan_attach(p->vm, p->base) != 0)
-		return -ENOMEM;
-	return 0;
+	struct proc *p = arg;
+	int error = vioblk_threads(p->dev);
+
+	if (error == 0)
+		log_debug("%u queues, %s", vioblk_vdev(p->dev)->nqueues,
+		    vioblk_engine(p->dev));
+	return error;
 }
 
-/* Confine, make the threads, seal. */
 static int
-confine(struct proc *p)
+start(void *arg, uint64_t features, const struct virtio_ring *ring, unsigned n)
 {
-	static const struct sandbox box = {
-		.user = "_vmd",
-		.nofile = 64,
-	};
-	int error;
+	const struct proc *p = arg;
 
-	sandbox_confine(&box);
-	error = make_events(p);
-	if (error == 0)
-		error = vioblk_threads(p->dev);
-	if (error != 0)
-		return give_up(p, error, "cannot make the queues");
-	log_debug(
-	    "%u queues, %s", vioblk_nqueues(p->dev), vioblk_engine(p->dev));
-	chan_forbid_fds(p->parent);
-	chan_forbid_fds(p->vm);
-	/*
-	 * stdio: channels, eventfds, log
-	 * disk:  the image, and reads and writes that need no ring
-	 * uring: the queue threads' rings, restricted in aio_uring.c
-	 */
-	sandbox_seal("stdio disk uring", NULL, 0);
-	return 0;
+	return vioblk_start(p->dev, features, ring, n);
+}
+
+static int
+reset(void *arg)
+{
+	const struct proc *p = arg;
+
+	return vdev_reset(vioblk_vdev(p->dev));
 }
 
 static void
@@ -380,20 +153,39 @@ log_stats(const struct vioblk *dev)
 	    (unsigned long long)s.interrupts, (unsigned long long)s.syscalls);
 }
 
+static void
+stop(void *arg)
+{
+	const struct proc *p = arg;
+
+	vioblk_stop(p->dev);
+	log_stats(p->dev);
+}
+
+static const struct devproc_ops ops = {
+	.rows = blk_rows,
+	.nrows = sizeof(blk_rows) / sizeof(blk_rows[0]),
+	.complete = complete,
+	.ready = BLK_READY,
+	.error = BLK_ERROR,
+	/*
+	 * stdio: channels, eventfds, log
+	 * disk:  the image, and reads and writes that need no ring
+	 * uring: the queue threads' rings, restricted in aio_uring.c
+	 */
+	.promises = "stdio disk uring",
+	.make = make,
+	.config = config,
+	.threads = threads,
+	.start = start,
+	.reset = reset,
+	.stop = stop,
+};
+
 int
 vioblk_main(void)
 {
 	struct proc p = { .image = -1, .channel = -1 };
 
-	p.parent = chan_new(NULL, SPAWN_FD, &parent_ops, &p);
-	if (p.parent == NULL)
-		fatal("channel to parent");
-	if (set_up(&p) != 0 || confine(&p) != 0)
-		return 1;
-	must(chan_send(p.vm, DEV_SEALED, 0, -1, NULL));
-	must(chan_send(p.parent, BLK_READY, 0, -1, NULL));
-	event_base_dispatch(p.base);
-	vioblk_stop(p.dev);
-	log_stats(p.dev);
-	return 0;
+	return devproc_main(&ops, &p, &p.channel);
 }

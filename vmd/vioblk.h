@@ -11,8 +11,7 @@
  * requests while the queue runs.
  *
  * Invariants
- *  1. Guest memory is touched only between vioblk_start() and
- *     VIOBLK_RESET_DONE.
+ *  1. Those of vdev.h.
  *  2. Each popped chain is pushed exactly once, unless the device is reset
  *     or the ring is broken.
  *  3. No allocation, no open and no new thread after vioblk_threads().
@@ -21,8 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "aio.h"
-#include "gmem.h"
-#include "virtio_pci.h"
+#include "vdev.h"
 #include "vmconf.h"
 
 #define VIOBLK_QUEUES_MAX 8
@@ -55,33 +53,16 @@ void vioblk_stop(struct vioblk *);
 /* Stops as well.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 
-/* What the driver sees. */
-uint64_t vioblk_features(const struct vioblk *);
-unsigned vioblk_nqueues(const struct vioblk *);
+/* Set-up by descriptors, reset and report: vdev.h. */
+struct vdev *vioblk_vdev(struct vioblk *);
+/* The device-specific configuration. */
 const void *vioblk_config(const struct vioblk *, size_t *len);
-
-/* Set-up; each takes the descriptor.  0 or -errno. */
-int vioblk_set_memory(struct vioblk *, int memfd, uint64_t size);
-int vioblk_set_fd(struct vioblk *, unsigned queue, bool call, int fd);
 /* Engines and threads; all descriptors must be there.  0 or -errno. */
 int vioblk_threads(struct vioblk *);
 const char *vioblk_engine(const struct vioblk *);
-
-/* DRIVER_OK.  0, or -errno: the caller broke the order of calls.  Rings that
- * cannot be used are reported as VIOBLK_BROKEN. */
+/* As vdev_start(). */
 int vioblk_start(struct vioblk *, uint64_t features, const struct virtio_ring *,
     unsigned nrings);
-/* 0, or -errno as above.  VIOBLK_RESET_DONE follows. */
-int vioblk_reset(struct vioblk *);
-
-/*
- * When the report descriptor becomes readable: what happened, as a mask.
- * *why is set with VIOBLK_BROKEN (static text).  VIOBLK_BROKEN comes at most
- * once between start and reset.
- */
-enum { VIOBLK_RESET_DONE = 1 << 0, VIOBLK_BROKEN = 1 << 1 };
-int vioblk_report_fd(const struct vioblk *);
-unsigned vioblk_report(struct vioblk *, const char **why);
 
 /* Sum over the queues; exact while they are idle. */
 void vioblk_stats(const struct vioblk *, struct vioblk_stats *);

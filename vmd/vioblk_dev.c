@@ -2,8 +2,6 @@
 /*
  * The block device as the main thread sees it: see vioblk.h.
  */
-#include <sys/eventfd.h>
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -48,7 +46,7 @@ fill_config(struct vioblk *v)
 	c->physical_block_exp = (uint8_t)exp;
 	c->min_io_size = (uint16_t)(1U << exp);
 	c->wce = 1;
-	c->num_queues = (uint16_t)v->nqueues;
+	c->num_queues = (uint16_t)v->vdev.nqueues;
 	c->max_discard_sectors = VIOBLK_RANGE_MAX;
 	c->max_discard_seg = VIOBLK_RANGES;
 	c->discard_sector_alignment = 1U << exp;
@@ -72,7 +70,7 @@ make_queues(struct vioblk *v)
 		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		v->nqueues = i + 1;
-		error = vioblk_queue_init(&v->queue[i], v, i);
+		error = vioblk_queue_init(&v->queue[i], v);
 		if (error != 0)
 			return error;
 	}
@@ -106,19 +104,22 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf, int image,
 	}
 	v->conf = *conf;
 	v->conf.serial[VIOBLK_SERIAL_MAX] = '\0';
-	v->mem.fd = v->report = -1;
 	sem_init(&v->bound, 0, 0);
+	error = vdev_init(&v->vdev, VIOBLK_QUEUE_SIZE);
+	if (error != 0) {
+		close(image);
+		goto free_it;
+	}
 	error = disk_open(&v->disk, conf->format, image, conf->readonly);
 	if (error != 0) {
 		*why = open_error(error);
 		goto free_it;
 	}
 	v->sectors = disk_size(v->disk) / DISK_SECTOR;
-	v->report = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = v->report == -1 ? -errno : make_queues(v);
+	error = make_queues(v);
 	if (error != 0)
 		goto free_it;
-	v->offered = offered(v);
+	v->vdev.offered = offered(v);
 	fill_config(v);
 	if (disk_cut(v->disk) != 0)
 		log_warnx("image is no whole number of sectors: "
@@ -137,7 +138,7 @@ vioblk_stop(struct vioblk *v)
 	unsigned i;
 
 	for (i = 0; i < v->nqueues; i++)
-		vioblk_queue_stop(&v->queue[i]);
+		vdev_stop(&v->queue[i].v);
 }
 
 void
@@ -150,25 +151,17 @@ vioblk_free(struct vioblk *v)
 	vioblk_stop(v);
 	for (i = 0; i < v->nqueues; i++)
 		vioblk_queue_free(&v->queue[i]);
+	vdev_destroy(&v->vdev);
 	free(v->queue);
-	gmem_destroy(&v->mem);
 	disk_close(v->disk);
-	if (v->report != -1)
-		close(v->report);
 	sem_destroy(&v->bound);
 	free(v);
 }
 
-uint64_t
-vioblk_features(const struct vioblk *v)
+struct vdev *
+vioblk_vdev(struct vioblk *v)
 {
-	return v->offered;
-}
-
-unsigned
-vioblk_nqueues(const struct vioblk *v)
-{
-	return v->nqueues;
+	return &v->vdev;
 }
 
 const void *
@@ -180,44 +173,14 @@ vioblk_config(const struct vioblk *v, size_t *len)
 }
 
 int
-vioblk_set_memory(struct vioblk *v, int memfd, uint64_t size)
-{
-	if (v->mem.fd != -1) {
-		close(memfd);
-		return -EEXIST;
-	}
-	return gmem_attach(&v->mem, memfd, size);
-}
-
-int
-vioblk_set_fd(struct vioblk *v, unsigned queue, bool call, int fd)
-{
-	int *to;
-
-	if (queue >= v->nqueues) {
-		close(fd);
-		return -ERANGE;
-	}
-	to = call ? &v->queue[queue].call : &v->queue[queue].kick;
-	if (*to != -1) {
-		close(fd);
-		return -EEXIST;
-	}
-	*to = fd;
-	return 0;
-}
-
-int
 vioblk_threads(struct vioblk *v)
 {
 	unsigned i;
 	int error;
 
-	if (v->mem.fd == -1)
-		return -EBADF;
-	for (i = 0; i < v->nqueues; i++)
-		if (v->queue[i].kick == -1 || v->queue[i].call == -1)
-			return -EBADF;
+	error = vdev_complete(&v->vdev);
+	if (error != 0)
+		return error;
 	for (i = 0; i < v->nqueues; i++) {
 		error = vioblk_queue_thread(&v->queue[i]);
 		if (error != 0)
@@ -238,35 +201,6 @@ vioblk_engine(const struct vioblk *v)
 	return aio_name(v->queue[0].aio);
 }
 
-static void
-news(struct vioblk *v)
-{
-	const uint64_t one = 1;
-
-	(void)!write(v->report, &one, sizeof(one));
-}
-
-/* All rings are checked before any queue runs. */
-static int
-check_rings(struct vioblk *v, const struct virtio_ring *r, unsigned n)
-{
-	bool event = (v->features & 1ULL << VIRTIO_RING_F_EVENT_IDX) != 0;
-	unsigned i;
-	int error;
-
-	for (i = 0; i < n; i++) {
-		if (r[i].size == 0)
-			continue;
-		if (r[i].size > VIOBLK_QUEUE_SIZE)
-			return -EINVAL;
-		error = virtq_init(&v->queue[i].vq, &v->mem, r[i].size,
-		    r[i].desc, r[i].avail, r[i].used, event);
-		if (error != 0)
-			return error;
-	}
-	return 0;
-}
-
 int
 vioblk_start(struct vioblk *v, uint64_t features, const struct virtio_ring *r,
     unsigned n)
@@ -275,99 +209,15 @@ vioblk_start(struct vioblk *v, uint64_t features, const struct virtio_ring *r,
 	unsigned i;
 	int error;
 
-	if (v->started || v->resetting)
-		return -EBUSY;
-	if (n > v->nqueues)
-		return -ERANGE;
-	v->started = true;
-	v->reported = false;
-	v->start_error = NULL;
-	v->features = features & v->offered;
+	error = vdev_start(&v->vdev, features, r, n);
+	if (error != 0 || !vdev_ok(&v->vdev))
+		return error;
 	/* "Device Operation": without flushes a completed write is stable. */
-	v->durable = (v->features & flush) == 0;
-	error = check_rings(v, r, n);
-	if (error != 0) {
-		v->start_error = error == -EFAULT
-		    ? "virtqueue outside of guest memory"
-		    : "invalid virtqueue size or alignment";
-		news(v);
-		return 0;
-	}
+	v->durable = (v->vdev.features & flush) == 0;
 	for (i = 0; i < n; i++)
 		if (r[i].size != 0)
-			vioblk_queue_want(&v->queue[i], VIOBLK_Q_RUN);
+			vdev_want(&v->queue[i].v, VDEV_RUN);
 	return 0;
-}
-
-int
-vioblk_reset(struct vioblk *v)
-{
-	unsigned i;
-
-	if (v->resetting)
-		return -EBUSY;
-	v->resetting = true;
-	v->start_error = NULL;
-	for (i = 0; i < v->nqueues; i++)
-		vioblk_queue_want(&v->queue[i], VIOBLK_Q_IDLE);
-	news(v);
-	return 0;
-}
-
-int
-vioblk_report_fd(const struct vioblk *v)
-{
-	return v->report;
-}
-
-static const char *
-broken(struct vioblk *v)
-{
-	const char *why = v->start_error, *w;
-	unsigned i;
-
-	v->start_error = NULL;
-	for (i = 0; i < v->nqueues; i++) {
-		w = __atomic_exchange_n(
-		    &v->queue[i].broken, NULL, __ATOMIC_ACQUIRE);
-		if (why == NULL)
-			why = w;
-	}
-	return why;
-}
-
-static bool
-all_settled(const struct vioblk *v)
-{
-	unsigned i;
-
-	for (i = 0; i < v->nqueues; i++)
-		if (!vioblk_queue_settled(&v->queue[i]))
-			return false;
-	return true;
-}
-
-unsigned
-vioblk_report(struct vioblk *v, const char **why)
-{
-	unsigned mask = 0;
-	const char *w;
-	uint64_t n;
-
-	(void)!read(v->report, &n, sizeof(n));
-	w = broken(v);
-	/* A device that is being reset cannot need a reset. */
-	if (w != NULL && !v->reported && !v->resetting) {
-		v->reported = true;
-		*why = w;
-		mask |= VIOBLK_BROKEN;
-	}
-	if (v->resetting && all_settled(v)) {
-		v->resetting = v->started = false;
-		(void)broken(v); /* of the past */
-		mask |= VIOBLK_RESET_DONE;
-	}
-	return mask;
 }
 
 void

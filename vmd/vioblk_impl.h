@@ -28,12 +28,6 @@
 /* Sectors in one range: 2 GiB less a page. */
 #define VIOBLK_RANGE_MAX ((1U << 22) - 8)
 
-/* A command is one of these and a number above it, so that an answer tells
- * which command it answers. */
-enum vioblk_qstate { VIOBLK_Q_IDLE, VIOBLK_Q_RUN, VIOBLK_Q_QUIT };
-#define VIOBLK_Q_STATE(x) ((x)&3)
-#define VIOBLK_Q_NEXT	  4
-
 /* One request in flight. */
 struct vioblk_slot {
 	struct disk_req disk;
@@ -53,20 +47,10 @@ struct vioblk_slot {
 };
 
 struct vioblk_queue {
+	struct vdev_queue v; /* what changes hands: vdev.h */
 	struct vioblk *dev;
-	unsigned index;
-	int kick, call, wake; /* eventfds */
-	pthread_t thread;
-	bool threaded;
 	int bind_error;
 	struct aio *aio;
-
-	/* Main thread writes, queue thread reads, and the reverse; atomic.
-	 * vq and the settings below change hands with them. */
-	uint32_t want, is;
-	const char *broken; /* reason; taken by the main thread */
-
-	struct virtq vq;
 	struct vioblk_stats stats;
 	struct vioblk_slot *slots, *free;
 	unsigned nfree;
@@ -78,22 +62,16 @@ struct vioblk_queue {
 };
 
 struct vioblk {
+	struct vdev vdev;
 	struct disk *disk;
 	struct vioblk_conf conf;
 	struct virtio_blk_config config;
-	uint64_t offered;
 	uint64_t sectors;
-	struct gmem mem;
 	unsigned nqueues;
 	struct vioblk_queue *queue;
-	int report; /* eventfd: a queue has news */
 	sem_t bound; /* a queue thread is ready */
 	/* set by vioblk_start() while all queues are idle */
-	uint64_t features;
 	bool durable; /* no flush negotiated: each write is durable */
-	/* main thread only */
-	bool started, resetting, reported;
-	const char *start_error;
 };
 
 static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16,
@@ -103,13 +81,9 @@ static_assert(
     "\"Device configuration layout\"");
 
 /* vioblk_queue.c */
-int vioblk_queue_init(struct vioblk_queue *, struct vioblk *, unsigned index);
+int vioblk_queue_init(struct vioblk_queue *, struct vioblk *);
 int vioblk_queue_thread(struct vioblk_queue *);
-void vioblk_queue_stop(struct vioblk_queue *);
 void vioblk_queue_free(struct vioblk_queue *);
-void vioblk_queue_want(struct vioblk_queue *, enum vioblk_qstate);
-/* Did the thread do what was wanted last? */
-bool vioblk_queue_settled(const struct vioblk_queue *);
 struct vioblk_slot *vioblk_slot_get(struct vioblk_queue *);
 void vioblk_slot_put(struct vioblk_slot *);
 

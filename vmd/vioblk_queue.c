@@ -6,45 +6,17 @@
  * those that are done with at most one interrupt, and sleeps in one system
  * call for whatever comes first: a completion, a kick, or the main thread.
  */
-#include <sys/eventfd.h>
-
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "fd.h"
-#include "thread.h"
 #include "vioblk_impl.h"
 
 /* With so many in flight a completion is near: no kicks are needed. */
 #define NO_KICK_DEPTH 16
-
-void
-vioblk_queue_want(struct vioblk_queue *q, enum vioblk_qstate s)
-{
-	const uint64_t one = 1;
-	uint32_t number = (q->want - VIOBLK_Q_STATE(q->want)) + VIOBLK_Q_NEXT;
-
-	__atomic_store_n(&q->want, number | s, __ATOMIC_RELEASE);
-	/* Fails only when the counter is full, which wakes as well. */
-	(void)!write(q->wake, &one, sizeof(one));
-}
-
-bool
-vioblk_queue_settled(const struct vioblk_queue *q)
-{
-	return __atomic_load_n(&q->is, __ATOMIC_ACQUIRE) == q->want;
-}
-
-static void
-report(struct vioblk_queue *q)
-{
-	const uint64_t one = 1;
-
-	(void)!write(q->dev->report, &one, sizeof(one));
-}
 
 struct vioblk_slot *
 vioblk_slot_get(struct vioblk_queue *q)
@@ -71,14 +43,6 @@ vioblk_slot_put(struct vioblk_slot *s)
 	q->nfree++;
 }
 
-static void
-break_ring(struct vioblk_queue *q, const char *why)
-{
-	q->vq.broken = true;
-	__atomic_store_n(&q->broken, why, __ATOMIC_RELEASE);
-	report(q);
-}
-
 /* Start everything that the driver made available. */
 static void
 take_requests(struct vioblk_queue *q)
@@ -89,22 +53,22 @@ take_requests(struct vioblk_queue *q)
 	c.iov = q->scratch;
 	c.iov_max = VIOBLK_CHAIN_MAX;
 	while (q->nfree > 0) {
-		n = virtq_pop(&q->vq, &c);
+		n = virtq_pop(&q->v.vq, &c);
 		if (n != 1)
 			break;
 		if (!vioblk_req_start(q, &c)) {
-			break_ring(q, "request without header or status");
+			vdev_break(&q->v, "request without header or status");
 			return;
 		}
 	}
 	if (n < 0)
-		break_ring(q, "invalid virtqueue");
+		vdev_break(&q->v, "invalid virtqueue");
 }
 
 static void
 interrupt(struct vioblk_queue *q)
 {
-	if (!virtq_want_interrupt(&q->vq))
+	if (!virtq_want_interrupt(&q->v.vq))
 		return;
 	q->stats.interrupts++;
 	aio_signal(q->aio);
@@ -118,7 +82,7 @@ run_engine(struct vioblk_queue *q, bool wait)
 	/* Requests are lost in the kernel: their buffers cannot be reused. */
 	if (events < 0) {
 		errno = -events;
-		fatal("%s: queue %u", aio_name(q->aio), q->index);
+		fatal("%s: queue %u", aio_name(q->aio), q->v.index);
 	}
 	if ((events & AIO_KICK) != 0)
 		q->stats.kicks++;
@@ -135,48 +99,49 @@ serve(struct vioblk_queue *q)
 		return;
 	/* About to sleep: from here on the driver has to wake us. */
 	if (q->nfree > 0 && aio_inflight(q->aio) < NO_KICK_DEPTH &&
-	    virtq_enable_kick(&q->vq)) {
-		virtq_disable_kick(&q->vq);
+	    virtq_enable_kick(&q->v.vq)) {
+		virtq_disable_kick(&q->v.vq);
 		return;
 	}
 	run_engine(q, true);
-	virtq_disable_kick(&q->vq);
+	virtq_disable_kick(&q->v.vq);
 }
 
 /* Follow what the main thread wants.  False: the thread ends. */
 static bool
 follow(struct vioblk_queue *q, uint32_t want)
 {
-	enum vioblk_qstate state = VIOBLK_Q_STATE(want);
+	enum vdev_state state = VDEV_STATE(want);
 
-	if (q->is == want)
+	if (q->v.is == want)
 		return true;
 	/* Requests have to end before guest memory is let go. */
-	if (state != VIOBLK_Q_RUN && aio_inflight(q->aio) > 0)
+	if (state != VDEV_RUN && aio_inflight(q->aio) > 0)
 		return true;
-	if (state == VIOBLK_Q_RUN)
-		virtq_disable_kick(&q->vq);
+	if (state == VDEV_RUN)
+		virtq_disable_kick(&q->v.vq);
 	q->stats.syscalls = aio_syscalls(q->aio);
-	__atomic_store_n(&q->is, want, __ATOMIC_RELEASE);
-	report(q);
-	return state != VIOBLK_Q_QUIT;
+	vdev_settle(&q->v, want);
+	return state != VDEV_QUIT;
 }
 
 static void *
 queue_run(void *arg)
 {
-	struct vioblk_queue *q = arg;
+	struct vdev_queue *v = arg;
+	struct vioblk_queue *q;
 	uint32_t want;
 
+	q = (void *)((char *)v - offsetof(struct vioblk_queue, v));
 	q->bind_error = aio_bind(q->aio);
 	sem_post(&q->dev->bound);
 	if (q->bind_error != 0)
 		return NULL;
 	for (;;) {
-		want = __atomic_load_n(&q->want, __ATOMIC_ACQUIRE);
+		want = vdev_wanted(v);
 		if (!follow(q, want))
 			return NULL;
-		if (q->is == want && VIOBLK_Q_STATE(want) == VIOBLK_Q_RUN)
+		if (v->is == want && VDEV_STATE(want) == VDEV_RUN)
 			serve(q);
 		else
 			run_engine(q, true);
@@ -207,16 +172,14 @@ make_slots(struct vioblk_queue *q)
 }
 
 int
-vioblk_queue_init(struct vioblk_queue *q, struct vioblk *dev, unsigned index)
+vioblk_queue_init(struct vioblk_queue *q, struct vioblk *dev)
 {
+	int error;
+
 	q->dev = dev;
-	q->index = index;
-	q->kick = q->call = -1;
 	q->rate_io = q->rate_range = (struct log_rate)LOG_RATE(5, 10);
-	q->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (q->wake == -1)
-		return -errno;
-	return make_slots(q);
+	error = vdev_add(&dev->vdev, &q->v);
+	return error == 0 ? make_slots(q) : error;
 }
 
 int
@@ -224,33 +187,20 @@ vioblk_queue_thread(struct vioblk_queue *q)
 {
 	struct aio_conf conf = {
 		.engine = q->dev->conf.engine,
-		.fd = disk_fd(q->dev->disk),
-		.readonly = q->dev->conf.readonly,
-		.kick = q->kick,
-		.call = q->call,
-		.wake = q->wake,
-		.depth = VIOBLK_QUEUE_SIZE,
+		.kick = q->v.kick,
+		.call = q->v.call,
+		.wake = q->v.wake,
+		.depth = disk_depth(q->dev->disk, VIOBLK_QUEUE_SIZE),
 	};
 	char name[16];
 	int error;
 
+	disk_aio(q->dev->disk, &conf);
 	error = aio_new(&q->aio, &conf);
 	if (error != 0)
 		return error;
-	snprintf(name, sizeof(name), "queue%u", q->index);
-	error = thread_new(&q->thread, name, queue_run, q);
-	q->threaded = error == 0;
-	return error;
-}
-
-void
-vioblk_queue_stop(struct vioblk_queue *q)
-{
-	if (!q->threaded)
-		return;
-	vioblk_queue_want(q, VIOBLK_Q_QUIT);
-	pthread_join(q->thread, NULL);
-	q->threaded = false;
+	snprintf(name, sizeof(name), "queue%u", q->v.index);
+	return vdev_thread(&q->v, name, queue_run);
 }
 
 /* The thread is gone. */
@@ -258,9 +208,6 @@ void
 vioblk_queue_free(struct vioblk_queue *q)
 {
 	aio_free(q->aio);
-	fd_close(&q->kick);
-	fd_close(&q->call);
-	fd_close(&q->wake);
 	free(q->slots);
 	free(q->pool);
 	free(q->pool_free);

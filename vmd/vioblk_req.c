@@ -31,7 +31,8 @@ complete(struct vioblk_slot *s, uint8_t status)
 	if (status != VIRTIO_BLK_S_OK)
 		q->stats.errors++;
 	/* After an error only the status byte is known to be written. */
-	virtq_push(&q->vq, s->head, status == VIRTIO_BLK_S_OK ? s->written : 1);
+	virtq_push(
+	    &q->v.vq, s->head, status == VIRTIO_BLK_S_OK ? s->written : 1);
 	vioblk_slot_put(s);
 }
 
@@ -250,7 +251,7 @@ start_ranges(struct vioblk_slot *s, struct iovec *iov, unsigned n, uint64_t len)
 		complete(s, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	if ((s->q->dev->features & bit) == 0) {
+	if ((s->q->dev->vdev.features & bit) == 0) {
 		complete(s, VIRTIO_BLK_S_UNSUPP);
 		return;
 	}

@@ -34,6 +34,7 @@
 #include "chan.h"
 #include "ctl.h"
 #include "imsg.h"
+#include "log.h"
 #include "msg.h"
 #include "virtio_chan.h"
 #include "virtio_host.h"
@@ -45,13 +46,15 @@
 #define REASON_MAX 128 /* what is kept of a peer's text */
 
 /*
- * Features that a device may offer: its own (0 to 23), and of those reserved
- * for rings and negotiation ("Reserved Feature Bits") what our virtqueue
- * reader knows.  The transport itself adds VERSION_1.
+ * Features that a device may offer: its own (0 to 23, and from 50 on, where
+ * no device of ours knows 63), and of those reserved for rings and negotiation
+ * ("Reserved Feature Bits") what our virtqueue reader knows.  The transport
+ * itself adds VERSION_1.
  */
-#define FEATURES_KNOWN                                                     \
-	(UINT64_C(0xffffff) | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | \
-	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |                       \
+#define FEATURES_KNOWN                                   \
+	(UINT64_C(0xffffff) | UINT64_C(0x1fff) << 50 |   \
+	    UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | \
+	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |     \
 	    UINT64_C(1) << VIRTIO_F_VERSION_1)
 
 enum state { HELLO, SEALING, IDLE, STARTED, RESETTING, DEAD };
@@ -241,7 +244,10 @@ on_stuck(evutil_socket_t fd, short what, void *arg)
 	lock(vc);
 	stuck = vc->state == RESETTING;
 	unlock(vc);
-	if (stuck && vc->conf.broken != NULL)
+	if (!stuck)
+		return;
+	log_warnx("%s: no answer to a reset", vc->conf.name);
+	if (vc->conf.broken != NULL)
 		vc->conf.broken(vc->conf.arg, "no answer to a reset");
 }
 

@@ -48,11 +48,14 @@
 #define NOFILE	   1024 /* vCPUs from 128 on, two per queue of each disk */
 #define WHY_MAX	   256
 #define CLASS_SCSI 0x010000 /* mass storage, as virtio-blk functions say */
-#define TYPE_BLOCK 2 /* virtio 1.2, "Device Types" */
+#define CLASS_NET  0x020000 /* network, Ethernet */
+#define TYPE_NET   1 /* virtio 1.2, "Device Types" */
+#define TYPE_BLOCK 2
 
-struct vm_disk {
+/* A device in a process of its own. */
+struct vm_dev {
 	struct vm *vm;
-	unsigned index;
+	unsigned index; /* as in VM_DEVSTATE */
 	int fd; /* device channel until the front end takes it */
 	char name[16];
 	struct virtio_chan *front;
@@ -64,7 +67,7 @@ struct vm {
 	struct vmconf conf;
 	bool has_conf, go;
 	int hypervisor, kernel, initrd, console;
-	struct vm_disk disk[VM_DISKS_MAX];
+	struct vm_dev disk[VM_DISKS_MAX], nic[VM_NICS_MAX];
 
 	struct event_base *base;
 	struct event *end_event;
@@ -165,9 +168,8 @@ static const struct vcpu_ops vcpu_callbacks = {
 static void
 on_broken(void *arg, const char *why)
 {
-	struct vm_disk *d = arg;
+	struct vm_dev *d = arg;
 
-	log_warnx("%s: needs reset: %s", d->name, why);
 	report(d->vm, VM_DEVSTATE, d->index, why);
 }
 
@@ -211,6 +213,10 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 	case VM_FD_DISK:
 		if (index < VM_DISKS_MAX)
 			slot = &vm->disk[index].fd;
+		break;
+	case VM_FD_NIC:
+		if (index < VM_NICS_MAX)
+			slot = &vm->nic[index].fd;
 		break;
 	}
 	if (slot == NULL || *slot != -1)
@@ -300,6 +306,10 @@ check_conf(struct vm *vm)
 	for (i = 0; i < vm->conf.ndisks; i++) {
 		if (vm->disk[i].fd == -1)
 			return fail(vm, -EINVAL, "disk %u: no device", i);
+	}
+	for (i = 0; i < vm->conf.nnics; i++) {
+		if (vm->nic[i].fd == -1)
+			return fail(vm, -EINVAL, "interface %u: no device", i);
 	}
 	if (sysinfo(&si) == 0 && vm->conf.memory / si.mem_unit > si.totalram)
 		return fail(vm, -ENOMEM,
@@ -395,24 +405,25 @@ make_machine(struct vm *vm)
 }
 
 static int
-make_disks(struct vm *vm)
+make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
+    uint32_t class)
 {
 	char why[WHY_MAX];
-	struct vm_disk *d;
+	struct vm_dev *d;
 	unsigned i;
 	int e;
 
-	for (i = 0; i < vm->conf.ndisks; i++) {
+	for (i = 0; i < n; i++) {
 		struct virtio_chan_conf c;
 
-		d = &vm->disk[i];
+		d = &dev[i];
 		c = (struct virtio_chan_conf){
 			.pci = machine_pci(vm->machine),
 			.host = machine_virtio(vm->machine),
 			.mem = &vm->mem,
 			.name = d->name,
-			.type = TYPE_BLOCK,
-			.class = CLASS_SCSI,
+			.type = type,
+			.class = class,
 			.broken = on_broken,
 			.dead = on_broken,
 			.arg = d,
@@ -491,10 +502,23 @@ build(struct vm *vm)
 		return fail(
 		    vm, -ENOMEM, "event loop: %s", strerrordesc_np(ENOMEM));
 	if ((status = make_vmm(vm)) != 0 || (status = make_machine(vm)) != 0 ||
-	    (status = make_disks(vm)) != 0 ||
+	    (status = make_devices(
+		 vm, vm->nic, vm->conf.nnics, TYPE_NET, CLASS_NET)) != 0 ||
+	    (status = make_devices(
+		 vm, vm->disk, vm->conf.ndisks, TYPE_BLOCK, CLASS_SCSI)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	return boot(vm);
+}
+
+static void
+init_dev(struct vm *vm, struct vm_dev *d, const char *type, unsigned n,
+    unsigned index)
+{
+	d->vm = vm;
+	d->index = index;
+	d->fd = -1;
+	snprintf(d->name, sizeof(d->name), "%s%u", type, n);
 }
 
 static void
@@ -506,13 +530,10 @@ init(struct vm *vm)
 	vm->hypervisor = vm->kernel = vm->initrd = vm->console = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
-	for (i = 0; i < VM_DISKS_MAX; i++) {
-		vm->disk[i].vm = vm;
-		vm->disk[i].index = i;
-		vm->disk[i].fd = -1;
-		snprintf(
-		    vm->disk[i].name, sizeof(vm->disk[i].name), "vioblk%u", i);
-	}
+	for (i = 0; i < VM_DISKS_MAX; i++)
+		init_dev(vm, &vm->disk[i], "vioblk", i, i);
+	for (i = 0; i < VM_NICS_MAX; i++)
+		init_dev(vm, &vm->nic[i], "vionet", i, VM_DEV_NIC + i);
 }
 
 /* The vCPUs stop first, so that the last output is out before the report. */

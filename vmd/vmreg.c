@@ -60,16 +60,58 @@ id_for(struct vmreg *r, const char *name, uid_t uid)
 }
 
 static void
+init_child(struct vm *vm, struct child *ch, enum child_kind kind, unsigned i)
+{
+	ch->vm = vm;
+	ch->kind = kind;
+	ch->index = i;
+}
+
+static void
 init_children(struct vm *vm)
 {
-	unsigned i;
+	unsigned i, k;
 
-	vm->run.vm.vm = vm;
+	init_child(vm, &vm->run.vm, CHILD_VM, 0);
 	for (i = 0; i < VM_DISKS_MAX; i++) {
 		vm->run.image[i] = -1;
-		vm->run.disk[i].vm = vm;
-		vm->run.disk[i].disk = i;
-		vm->run.disk[i].is_disk = true;
+		init_child(vm, &vm->run.disk[i], CHILD_DISK, i);
+	}
+	for (i = 0; i < VM_NICS_MAX; i++) {
+		init_child(vm, &vm->run.nic[i], CHILD_NIC, i);
+		for (k = 0; k < VIONET_PAIRS_MAX; k++)
+			vm->run.net[i].queue[k] = -1;
+	}
+}
+
+struct child *
+run_child(struct vm_run *r, unsigned i)
+{
+	if (i == 0)
+		return &r->vm;
+	if (--i < VM_DISKS_MAX)
+		return &r->disk[i];
+	i -= VM_DISKS_MAX;
+	return i < VM_NICS_MAX ? &r->nic[i] : NULL;
+}
+
+/*
+ * A MAC for each interface that was given none; the same as long as the VM is
+ * known.  The form is OpenBSD's: fe:e1:bb:dN, N the interface's number.
+ */
+static void
+choose_lladdrs(struct vmconf *c)
+{
+	uint8_t *a;
+	uint32_t i;
+
+	for (i = 0; i < c->nnics; i++) {
+		if ((c->nic[i].flags & VM_NIC_LLADDR) != 0)
+			continue;
+		a = c->nic[i].lladdr;
+		memcpy(a, "\xfe\xe1\xbb", 3);
+		arc4random_buf(a + 3, 3);
+		a[3] = (uint8_t)(0xd0 | (i + 1));
 	}
 }
 
@@ -89,6 +131,7 @@ vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
 		return -ENOMEM;
 	}
 	vm->conf = *conf;
+	choose_lladdrs(&vm->conf);
 	vm->state = VM_STOPPED;
 	vm->starter = (uid_t)-1;
 	tty_init(&vm->tty);

@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include "ctl.h"
 #include "fail.h"
+#include "net.h"
 #include "tty.h"
+#include "vionet.h"
 #include "vmconf.h"
 
 #define VMREG_MAX 1024
@@ -30,10 +32,11 @@ enum vm_state {
 };
 
 /* One process of a VM. */
+enum child_kind { CHILD_VM, CHILD_DISK, CHILD_NIC };
 struct child {
 	struct vm *vm;
-	unsigned disk; /* number of the disk, for a vioblk */
-	bool is_disk;
+	enum child_kind kind;
+	unsigned index; /* of the disk or interface */
 	pid_t pid; /* 0: none, or reaped */
 	int status; /* of waitpid(2), once reaped */
 	struct chan *chan; /* NULL: closed */
@@ -46,11 +49,22 @@ enum run_end {
 	RUN_ERROR, /* what the vm process found wrong, in fail */
 };
 
+/* The host's side of an interface: netproc.h. */
+struct run_nic {
+	uint32_t key; /* for netcfg; 0: nothing asked for */
+	int queue[VIONET_PAIRS_MAX]; /* /dev/net/tun, until passed on; -1 */
+	bool ready; /* its process has its configuration */
+	struct net_tap tap; /* as asked for; ifname once there is one */
+	bool locked;
+};
+
 /* One life of a VM, from its processes' start to their end. */
 struct vm_run {
 	struct child vm;
 	struct child disk[VM_DISKS_MAX];
 	int image[VM_DISKS_MAX]; /* -1: none; see image_release() */
+	struct child nic[VM_NICS_MAX];
+	struct run_nic net[VM_NICS_MAX];
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
 	bool stopped; /* on request: no restart */
@@ -93,6 +107,10 @@ void vmreg_remove(struct vmreg *, struct vm *);
 struct vm *vmreg_by_name(const struct vmreg *, const char *);
 /* By id when it is not 0, else by name; NULL when there is none. */
 struct vm *vmreg_find(const struct vmreg *, const struct ctl_target *);
+
+/* All processes of a run, in no order: for (i = 0; (ch = run_child(r, i)) !=
+ * NULL; i++) */
+struct child *run_child(struct vm_run *, unsigned i);
 
 bool vm_active(const struct vm *); /* has or is about to have processes */
 enum ctl_state vm_ctl_state(const struct vm *);

@@ -68,20 +68,6 @@ internal_error(struct vcpu *v, u32 suberror)
 	return NEXT_USER;
 }
 
-void
-exits_cpuid(struct vcpu *v, u32 *a, u32 *b, u32 *c, u32 *d)
-{
-	struct gcpu *cpu = vcpu_state(v);
-	u32 r[4];
-
-	cpu_need(cpu, CPU_CRS);
-	cpuid_answer(v->cpuid, v->ncpuid, cpu, *a, *c, r);
-	*a = r[LEAF_EAX];
-	*b = r[LEAF_EBX];
-	*c = r[LEAF_ECX];
-	*d = r[LEAF_EDX];
-}
-
 static enum next
 serve_cpuid(struct vcpu *v)
 {
@@ -90,9 +76,9 @@ serve_cpuid(struct vcpu *v)
 
 	if (!exits_skip(v))
 		return NEXT_ENTER;
-	r[LEAF_EAX] = (u32)c->gpr[R_RAX];
-	r[LEAF_ECX] = (u32)c->gpr[R_RCX];
-	exits_cpuid(v, &r[LEAF_EAX], &r[LEAF_EBX], &r[LEAF_ECX], &r[LEAF_EDX]);
+	cpu_need(c, CPU_CRS);
+	cpuid_answer(
+	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
 	c->gpr[R_RAX] = r[LEAF_EAX];
 	c->gpr[R_RBX] = r[LEAF_EBX];
 	c->gpr[R_RCX] = r[LEAF_ECX];

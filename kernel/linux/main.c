@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 #include "cpuid.h"
 #include "dev.h"
+#include "dirtylog.h"
 #include "power.h"
 #include "routing.h"
 #include "vcpu.h"
@@ -27,6 +28,8 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_EXT_CPUID:
 	case KVM_CAP_MP_STATE:
+	case KVM_CAP_SYNC_MMU:
+	case KVM_CAP_READONLY_MEM:
 	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 	case KVM_CAP_IRQ_INJECT_STATUS:
@@ -41,6 +44,8 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_ENABLE_CAP_VM:
 		return 1;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return DIRTYLOG_FLAGS;
 	case KVM_CAP_IRQ_ROUTING:
 		return ROUTING_MAX;
 	case KVM_CAP_NR_VCPUS:

@@ -14,7 +14,6 @@ enum next {
 /* exits.c */
 enum next exits_serve(struct vcpu *, enum hv_exit);
 enum next exits_complete(struct vcpu *); /* user space answered: pending */
-void exits_cpuid(struct vcpu *, u32 *a, u32 *b, u32 *c, u32 *d);
 /* The instruction at RIP; false: not one of those that exit. */
 bool exits_measure(struct vcpu *, struct insn *);
 bool exits_skip(struct vcpu *); /* past it; false: it is executed again */

@@ -22,7 +22,7 @@
 #include "../core/npt.h"
 #include "../core/pvclock.h"
 
-#define VM_SLOTS 64
+#define VM_SLOTS 1024
 #define VM_VCPUS 64
 /* 4 KiB below the end keep sums in range. */
 #define VM_GPA_END ((1ULL << NPT_GPA_BITS) - 4096)
@@ -30,19 +30,9 @@
 struct ioevents;
 struct kvm_userspace_memory_region;
 struct route;
+struct slot;
+struct slots;
 struct vcpu;
-
-struct slot {
-	u64 gpa, len;
-	unsigned long hva;
-	u32 id;
-	bool readonly;
-};
-
-struct slots {
-	unsigned n;
-	struct slot s[VM_SLOTS]; /* ascending by gpa, disjoint */
-};
 
 /* See clock.c; `lock' guards all of it but khz. */
 struct vm_clock {
@@ -78,6 +68,7 @@ struct vm {
 	struct mutex slots_lock;
 	struct srcu_struct srcu;
 	struct slots __rcu *slots; /* (s) */
+	u32 log_flags; /* (s) of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	struct ioevents __rcu *events[2]; /* (s), enum ioeventfd_space */
 
 	spinlock_t mmu_lock;
@@ -95,7 +86,8 @@ void vm_put(struct vm *);
 /* mem.c */
 int mem_create(struct vm *);
 void mem_destroy(struct vm *); /* the last mapping goes */
-int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
+/* Nothing of it stays mapped; its slot does not let it come back, or may. */
+void mem_unmap(struct vm *, u64 gpa, u64 len);
 
 enum mem_fault {
 	MEM_MAPPED, /* run the guest again */
@@ -106,7 +98,10 @@ enum mem_fault {
 enum mem_fault
 mem_fault(struct vm *, struct npt_cache *, struct gpa, bool write);
 
-/* Copies within one page; 0 or -EFAULT.  May sleep. */
+/* slots.c */
+int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
+
+/* copy.c: copies within one page; 0 or -EFAULT.  May sleep. */
 int mem_read(struct vm *, struct gpa, void *, unsigned len);
 int mem_write(struct vm *, struct gpa, const void *, unsigned len);
 /* Would a copy be to or from a slot? */

@@ -95,15 +95,15 @@ start_device(struct bench *b, enum aio_engine engine, int image)
 		errx(1, "guest memory");
 	b->kick = eventfd(0, EFD_CLOEXEC);
 	b->call = eventfd(0, EFD_CLOEXEC);
-	if (vioblk_set_memory(b->dev, dup(b->mem.fd), MEM) != 0 ||
-	    vioblk_set_fd(b->dev, 0, false, dup(b->kick)) != 0 ||
-	    vioblk_set_fd(b->dev, 0, true, dup(b->call)) != 0 ||
+	if (vdev_set_memory(vioblk_vdev(b->dev), dup(b->mem.fd), MEM) != 0 ||
+	    vdev_set_fd(vioblk_vdev(b->dev), 0, false, dup(b->kick)) != 0 ||
+	    vdev_set_fd(vioblk_vdev(b->dev), 0, true, dup(b->call)) != 0 ||
 	    vioblk_threads(b->dev) != 0)
 		errx(1, "device set-up");
 	vdrv_init(&b->q, &b->mem, 0, VIOBLK_QUEUE_SIZE, true);
 	ring = (struct virtio_ring){ VIOBLK_QUEUE_SIZE, b->q.desc_gpa,
 		b->q.avail_gpa, b->q.used_gpa };
-	if (vioblk_start(b->dev, vioblk_features(b->dev), &ring, 1) != 0)
+	if (vioblk_start(b->dev, vioblk_vdev(b->dev)->offered, &ring, 1) != 0)
 		errx(1, "start");
 	b->sectors =
 	    ((const struct virtio_blk_config *)vioblk_config(b->dev, &len))

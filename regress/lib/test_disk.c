@@ -113,7 +113,7 @@ open_env(struct env *e, bool readonly)
 	    disk_open(&e->d, VM_DISK_RAW, dup(e->fd), readonly), 0);
 	for (i = 0; i < 3; i++)
 		e->ev[i] = eventfd(0, 0);
-	c.fd = disk_fd(e->d);
+	disk_aio(e->d, &c);
 	c.kick = e->ev[0];
 	c.wake = e->ev[1];
 	c.call = e->ev[2];

@@ -47,6 +47,104 @@ test_names(void **state)
 }
 
 static void
+test_interface_names(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok, group;
+	} rows[] = {
+		{ "tap0", true, false },
+		{ "vms", true, true },
+		{ "br-lan.7a", true, true },
+		{ "fifteen-letters", true, true },
+		{ "sixteen--letters", false, false },
+		{ "", false, false },
+		{ ".", false, false },
+		{ "..", false, false },
+		{ "a/b", false, false },
+		{ "a:b", false, false },
+		{ "tap%d", false, false },
+		{ "a b", false, false },
+		{ "a\n", false, false },
+		{ "\xc3\xa4", false, false },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(vmconf_ifname_ok(rows[i].name), rows[i].ok);
+		assert_int_equal(vmconf_group_ok(rows[i].name), rows[i].group);
+	}
+}
+
+static void
+test_lladdr(void **state)
+{
+	static const char *const bad[] = { "", "fe:e1:ba:d0:00",
+		"fe:e1:ba:d0:00:0", "fe:e1:ba:d0:00:000", "fe:e1:ba:d0:00:0g",
+		"fe-e1-ba-d0-00-01", "fe:e1:ba:d0:00:01:", "01:00:00:00:00:01",
+		"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", ":e1:ba:d0:00:011" };
+	uint8_t a[6] = { 0 };
+	size_t i;
+
+	assert_int_equal(vmconf_lladdr("fe:E1:ba:d0:00:01", a), 0);
+	assert_memory_equal(a, "\xfe\xe1\xba\xd0\x00\x01", 6);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(vmconf_lladdr(bad[i], a), -EINVAL);
+	assert_memory_equal(a, "\xfe\xe1\xba\xd0\x00\x01", 6);
+}
+
+/* An interface that crosses a channel with one thing wrong. */
+static void
+test_interface_wire(void **state)
+{
+	static const struct {
+		const char *name;
+		struct vm_nicconf nic;
+		int error;
+	} rows[] = {
+		{ "plain", { 0 }, 0 },
+		{ "all",
+		    { VM_NIC_LOCAL | VM_NIC_LOCKED | VM_NIC_LLADDR, "tap3",
+			"lan", "vms", 255, { 2, 0, 0, 0, 0, 1 } },
+		    0 },
+		{ "flag", { .flags = 1 << 5 }, -EBADMSG },
+		{ "rdomain", { .rdomain = 256 }, -EBADMSG },
+		{ "ifname", { .ifname = "a/b" }, -EBADMSG },
+		{ "switch", { .sw = "a\nb" }, -EBADMSG },
+		{ "group", { .group = "vm0" }, -EBADMSG },
+		{ "multicast", { .lladdr = { 1 } }, -EBADMSG },
+	};
+	struct vmconf *c = malloc(sizeof(*c)), *out = malloc(sizeof(*out));
+	struct ibuf *b;
+	size_t i;
+
+	assert_non_null(c);
+	assert_non_null(out);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		vmconf_init(c);
+		strcpy(c->name, "web");
+		c->nnics = 2;
+		c->nic[1] = rows[i].nic;
+		b = ibuf_dynamic(0, 65536);
+		assert_int_equal(vmconf_put(b, c), 0);
+		if (vmconf_get(b, out) != rows[i].error)
+			fail_msg("%s", rows[i].name);
+		if (rows[i].error == 0) {
+			assert_int_equal(out->nnics, 2);
+			assert_memory_equal(
+			    &out->nic[1], &rows[i].nic, sizeof(rows[i].nic));
+		}
+		ibuf_free(b);
+	}
+	c->nnics = VM_NICS_MAX + 1;
+	b = ibuf_dynamic(0, 65536);
+	assert_int_equal(vmconf_put(b, c), -EINVAL);
+	ibuf_free(b);
+	free(c);
+	free(out);
+}
+
+static void
 test_sizes(void **state)
 {
 	static const struct {
@@ -273,6 +371,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_interface_names),
+		cmocka_unit_test(test_lladdr),
+		cmocka_unit_test(test_interface_wire),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_largest),

@@ -149,7 +149,7 @@ static void
 test_readonly(void **state)
 {
 	struct rig *r = open_rig(state, (struct rig_opt){ .readonly = true });
-	uint64_t f = vioblk_features(r->dev);
+	uint64_t f = vioblk_vdev(r->dev)->offered;
 	uint8_t b[512], zero[512] = { 0 };
 
 	assert_true(f & F(VIRTIO_BLK_F_RO));
@@ -304,9 +304,9 @@ test_config(void **state)
 	assert_int_equal(c->seg_max, 254);
 	assert_int_equal(c->blk_size, 512);
 	assert_int_equal(c->num_queues, 3);
-	assert_int_equal(vioblk_nqueues(r->dev), 3);
-	assert_false(vioblk_features(r->dev) & F(VIRTIO_BLK_F_SCSI));
-	assert_false(vioblk_features(r->dev) & F(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_int_equal(vioblk_vdev(r->dev)->nqueues, 3);
+	assert_false(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_SCSI));
+	assert_false(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_CONFIG_WCE));
 	/* The bytes after the last whole sector are out of reach. */
 	assert_int_equal(
 	    rig_io(r, VIRTIO_BLK_T_IN, 10, RIG_DATA, 512, NULL), 1);

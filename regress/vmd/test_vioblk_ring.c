@@ -328,7 +328,7 @@ static void
 test_hostile(void **state)
 {
 	struct rig *r = open_rig(state, (struct rig_opt){ 0 });
-	uint64_t f = vioblk_features(r->dev);
+	uint64_t f = vioblk_vdev(r->dev)->offered;
 	const uint64_t one = 1;
 	const char *why;
 	unsigned i, n = sizeof(hostile_rows) / sizeof(hostile_rows[0]);
@@ -338,12 +338,12 @@ test_hostile(void **state)
 		hostile_rows[i].stage(r);
 		vdrv_publish(&r->q[0]);
 		assert_int_equal(write(r->kick[0], &one, 8), 8);
-		if (rig_report(r, VIOBLK_BROKEN, &why, 2000) != VIOBLK_BROKEN ||
+		if (rig_report(r, VDEV_BROKEN, &why, 2000) != VDEV_BROKEN ||
 		    strcmp(why, hostile_rows[i].why) != 0)
 			fail_msg("%s: '%s'", hostile_rows[i].name, why);
 		/* Once, whatever else comes. */
 		assert_int_equal(write(r->kick[0], &one, 8), 8);
-		assert_int_equal(rig_report(r, VIOBLK_BROKEN, &why, 30), 0);
+		assert_int_equal(rig_report(r, VDEV_BROKEN, &why, 30), 0);
 		rig_reset(r);
 		rig_rings(r, f, VIOBLK_QUEUE_SIZE);
 		assert_int_equal(rig_start(r, f), 0);
@@ -357,7 +357,7 @@ static void
 test_bad_start(void **state)
 {
 	struct rig *r = open_rig(state, (struct rig_opt){ .vcpus = 2 });
-	uint64_t f = vioblk_features(r->dev);
+	uint64_t f = vioblk_vdev(r->dev)->offered;
 	struct virtio_ring ring[3] = { 0 };
 	const char *why = "";
 
@@ -366,15 +366,13 @@ test_bad_start(void **state)
 	assert_int_equal(vioblk_start(r->dev, f, ring, 3), -ERANGE);
 	ring[0] = (struct virtio_ring){ .size = 256, .desc = { RIG_MEM - 16 } };
 	assert_int_equal(vioblk_start(r->dev, f, ring, 2), 0);
-	assert_int_equal(
-	    rig_report(r, VIOBLK_BROKEN, &why, 1000), VIOBLK_BROKEN);
+	assert_int_equal(rig_report(r, VDEV_BROKEN, &why, 1000), VDEV_BROKEN);
 	assert_string_equal(why, "virtqueue outside of guest memory");
 	rig_reset(r);
 	ring[0] = (struct virtio_ring){ .size = 100 };
 	ring[1] = (struct virtio_ring){ .size = 512 };
 	assert_int_equal(vioblk_start(r->dev, f, ring, 2), 0);
-	assert_int_equal(
-	    rig_report(r, VIOBLK_BROKEN, &why, 1000), VIOBLK_BROKEN);
+	assert_int_equal(rig_report(r, VDEV_BROKEN, &why, 1000), VDEV_BROKEN);
 	rig_reset(r);
 	/* A driver may use one queue of two. */
 	r->q[1].size = 0;
@@ -382,8 +380,8 @@ test_bad_start(void **state)
 	r->q[1].size = 0;
 	assert_int_equal(rig_start(r, f), 0);
 	assert_int_equal(rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 512, NULL), 0);
-	assert_int_equal(vioblk_reset(r->dev), 0);
-	assert_int_equal(vioblk_reset(r->dev), -EBUSY);
+	assert_int_equal(vdev_reset(vioblk_vdev(r->dev)), 0);
+	assert_int_equal(vdev_reset(vioblk_vdev(r->dev)), -EBUSY);
 	rig_free(r);
 }
 
@@ -395,7 +393,7 @@ static void
 test_reset_midway(void **state)
 {
 	struct rig *r = open_rig(state, (struct rig_opt){ 0 });
-	uint64_t f = vioblk_features(r->dev);
+	uint64_t f = vioblk_vdev(r->dev)->offered;
 	uint8_t *low = rig_ptr(r, 0, 0x300000), *copy = malloc(0x300000);
 	uint8_t *data = rig_ptr(r, RIG_DATA, 64 * 4096);
 	unsigned i, k, round;
@@ -428,7 +426,7 @@ static void
 test_reset_storm(void **state)
 {
 	struct rig *r = open_rig(state, (struct rig_opt){ .vcpus = 8 });
-	uint64_t f = vioblk_features(r->dev);
+	uint64_t f = vioblk_vdev(r->dev)->offered;
 	unsigned i;
 
 	for (i = 0; i < 300; i++) {
@@ -471,7 +469,7 @@ static void
 test_toctou(void **state)
 {
 	struct rig *r = open_rig(state, (struct rig_opt){ 0 });
-	uint64_t f = vioblk_features(r->dev);
+	uint64_t f = vioblk_vdev(r->dev)->offered;
 	struct racer x = { r, false };
 	const char *why;
 	pthread_t t;
@@ -483,7 +481,7 @@ test_toctou(void **state)
 			stage(r, 0, i,
 			    i % 2 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, i * 8);
 		rig_kick(r, 0);
-		rig_report(r, VIOBLK_BROKEN, &why, 10);
+		rig_report(r, VDEV_BROKEN, &why, 10);
 		rig_reset(r);
 		rig_rings(r, f, VIOBLK_QUEUE_SIZE);
 		assert_int_equal(rig_start(r, f), 0);

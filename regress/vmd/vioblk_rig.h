@@ -105,14 +105,17 @@ rig_connect(struct rig *r)
 {
 	unsigned i;
 
-	assert_int_equal(vioblk_set_memory(r->dev, dup(r->mem.fd), RIG_MEM), 0);
+	assert_int_equal(
+	    vdev_set_memory(vioblk_vdev(r->dev), dup(r->mem.fd), RIG_MEM), 0);
 	for (i = 0; i < r->nq; i++) {
 		r->kick[i] = eventfd(0, EFD_CLOEXEC);
 		r->call[i] = eventfd(0, EFD_CLOEXEC);
 		assert_int_equal(
-		    vioblk_set_fd(r->dev, i, false, dup(r->kick[i])), 0);
+		    vdev_set_fd(vioblk_vdev(r->dev), i, false, dup(r->kick[i])),
+		    0);
 		assert_int_equal(
-		    vioblk_set_fd(r->dev, i, true, dup(r->call[i])), 0);
+		    vdev_set_fd(vioblk_vdev(r->dev), i, true, dup(r->call[i])),
+		    0);
 	}
 	assert_int_equal(vioblk_threads(r->dev), 0);
 }
@@ -135,9 +138,9 @@ rig_new(const struct rig_opt *o)
 	r->image = rig_image(o->kind.memory, o->bytes);
 	assert_int_equal(vioblk_new(&r->dev, &conf, dup(r->image), &why), 0);
 	assert_int_equal(gmem_create(&r->mem, RIG_MEM), 0);
-	r->nq = vioblk_nqueues(r->dev);
+	r->nq = vioblk_vdev(r->dev)->nqueues;
 	rig_connect(r);
-	f = vioblk_features(r->dev) & ~o->without;
+	f = vioblk_vdev(r->dev)->offered & ~o->without;
 	rig_rings(r, f, o->qsize != 0 ? o->qsize : VIOBLK_QUEUE_SIZE);
 	assert_int_equal(rig_start(r, f), 0);
 	return r;
@@ -162,13 +165,13 @@ rig_free(struct rig *r)
 static inline unsigned
 rig_report(struct rig *r, unsigned want, const char **why, int ms)
 {
-	struct pollfd p = { vioblk_report_fd(r->dev), POLLIN, 0 };
+	struct pollfd p = { vioblk_vdev(r->dev)->report, POLLIN, 0 };
 	unsigned mask = 0;
 	int i;
 
 	for (i = 0; i < ms / 10 && (mask & want) == 0; i++)
 		if (poll(&p, 1, 10) == 1)
-			mask |= vioblk_report(r->dev, why);
+			mask |= vdev_report(vioblk_vdev(r->dev), why);
 	return mask;
 }
 
@@ -177,9 +180,9 @@ rig_reset(struct rig *r)
 {
 	const char *why;
 
-	assert_int_equal(vioblk_reset(r->dev), 0);
+	assert_int_equal(vdev_reset(vioblk_vdev(r->dev)), 0);
 	assert_true(
-	    rig_report(r, VIOBLK_RESET_DONE, &why, 5000) & VIOBLK_RESET_DONE);
+	    rig_report(r, VDEV_RESET_DONE, &why, 5000) & VDEV_RESET_DONE);
 }
 
 static inline void *

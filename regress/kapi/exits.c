@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The other exits: halt, shutdown, windows, EOI of an IOAPIC, failures.
+ */
+#include <sys/ioctl.h>
+#include "kapi.h"
+
+GUEST(64, halt, "hlt\n\t" END);
+
+/* Without an APIC in the kernel a halt is user space's. */
+static void
+hlt_without_apic(int dev)
+{
+	struct vcpu v;
+	struct vm vm;
+	int fd;
+
+	vm_open_bare(&vm, dev);
+	fd = ioctl(vm.fd, KVM_CREATE_VCPU, 0);
+	if (fd < 0 && errno == EINVAL)
+		skip("no vCPUs without an APIC");
+	vm_open_bare(&vm, dev);
+	vm.size = MEMORY;
+	vm.mem = pages(MEMORY);
+	vm_slot(&vm, 0, 0, 0, vm.mem, MEMORY);
+	vcpu_open(&v, &vm, 0);
+	vcpu_mode(&v, LONG64);
+	vm_load(&vm, CODE, &halt);
+	run_to(&v, KVM_EXIT_HLT);
+	run_done(&v);
+}
+
+GUEST(64, triple, "ud2");
+
+static void
+triple_fault(int dev)
+{
+	struct kvm_sregs s;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &triple);
+	sregs_get(&v, &s);
+	s.idt.limit = 0;
+	sregs_set(&v, &s);
+	run_to(&v, KVM_EXIT_SHUTDOWN);
+}
+
+GUEST(32, triple32, "lidt (0xc000)\n\tint3");
+
+static void
+triple_fault_32(int dev)
+{
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, PAE32, &triple32);
+	run_to(&v, KVM_EXIT_SHUTDOWN);
+	/* A new set of registers is a new life. */
+	vcpu_mode(&v, LONG64);
+	vm_load(&vm, CODE, &halt);
+	vm.mem[CODE] = 0x90;
+	run_done(&v);
+}
+
+GUEST(64, open_window,
+    "cli\n\t" PUT(1) "sti\n\tnop\n\tnop\n\t" PUT(2) "cli\n\t" END);
+
+static void
+irq_window(int dev)
+{
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &open_window);
+	v.run->request_interrupt_window = 1;
+	run_to(&v, KVM_EXIT_IRQ_WINDOW_OPEN);
+	EQ(v.nmarks, 1);
+	EQ(v.run->ready_for_interrupt_injection, 1);
+	EQ(v.run->if_flag, 1);
+	v.run->request_interrupt_window = 0;
+	DO(v.fd, KVM_INTERRUPT, &(struct kvm_interrupt){ 0x31 });
+	expect_trap(&v, 0x31);
+	run_done(&v);
+	EQ(v.nmarks, 2);
+	EQ(v.run->if_flag, 0);
+}
+
+/* With the flag set at once, before the first instruction. */
+static void
+irq_window_open(int dev)
+{
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &open_window);
+	regs_get(&v, &r);
+	r.rflags |= RFLAGS_IF;
+	regs_set(&v, &r);
+	v.run->request_interrupt_window = 1;
+	run_to(&v, KVM_EXIT_IRQ_WINDOW_OPEN);
+	EQ(v.nmarks, 0);
+	EQ(rip_of(&v), CODE);
+}
+
+GUEST(64, eoi_code,
+    "mov $0x1b, %ecx\n\trdmsr\n\tor $0x400, %eax\n\twrmsr\n\t"
+    "mov $0x80f, %ecx\n\tmov $0x1ff, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
+    "sti\n\t" PUT(1) "1:	cmpl $0, (0xc000)\n\tje 1b\n\t" END);
+GUEST(64, eoi_handler,
+    "push %rax\n\tpush %rcx\n\tpush %rdx\n\tincl (0xc000)\n\t"
+    "mov $0x80b, %ecx\n\txor %eax, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
+    "pop %rdx\n\tpop %rcx\n\tpop %rax\n\tiretq");
+
+static void
+route(const struct vm *vm, uint32_t gsi, uint32_t data)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry e;
+	} t = { { .nr = 1 },
+		{ .gsi = gsi,
+		    .type = KVM_IRQ_ROUTING_MSI,
+		    .u.msi = { .address_lo = 0xfee00000, .data = data } } };
+
+	DO(vm->fd, KVM_SET_GSI_ROUTING, &t);
+}
+
+/* The end of a level-triggered interrupt that is routed from a pin of user
+ * space's IOAPIC is told to it; that of an edge is not. */
+static void
+ioapic_eoi(int dev)
+{
+	struct kvm_msi m = { .address_lo = 0xfee00000, .data = 0xc041 };
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &eoi_code);
+	vm_load(&vm, CODE2, &eoi_handler);
+	vm_gate(&vm, LONG64, 0x41, CODE2);
+	vm_gate(&vm, LONG64, 0x42, CODE2);
+	route(&vm, 5, 0xc041); /* level, asserted */
+	DO(v.fd, KVM_RUN, 0); /* to the mark */
+	CHECK(at_port(&v, MARK), "exit %u", v.run->exit_reason);
+	EQ(DO(vm.fd, KVM_SIGNAL_MSI, &m), 1);
+	run_to(&v, KVM_EXIT_IOAPIC_EOI);
+	EQ(v.run->eoi.vector, 0x41);
+	run_done(&v);
+	/* Edge. */
+	vcpu_mode(&v, LONG64);
+	vm_gate(&vm, LONG64, 0x42, CODE2);
+	memset(vm.mem + DATA, 0, 4);
+	m.data = 0x42;
+	DO(v.fd, KVM_RUN, 0);
+	CHECK(at_port(&v, MARK), "exit %u", v.run->exit_reason);
+	EQ(DO(vm.fd, KVM_SIGNAL_MSI, &m), 1);
+	run_done(&v);
+}
+
+/* State that the processor refuses: 64-bit code with default size 32. */
+static void
+fail_entry(int dev)
+{
+	struct kvm_sregs s;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &halt);
+	sregs_get(&v, &s);
+	s.cs.l = s.cs.db = 1;
+	sregs_set(&v, &s);
+	run_to(&v, KVM_EXIT_FAIL_ENTRY);
+	CHECK(v.run->fail_entry.hardware_entry_failure_reason != 0, "reason");
+	/* Repaired, it runs. */
+	s.cs.db = 0;
+	sregs_set(&v, &s);
+	vm.mem[CODE] = 0x90;
+	run_done(&v);
+}
+
+/* Code where there is no memory. */
+static void
+fetch_from_nowhere(int dev)
+{
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &halt);
+	regs_get(&v, &r);
+	r.rip = MMIO;
+	regs_set(&v, &r);
+	run_to(&v, KVM_EXIT_INTERNAL_ERROR);
+	EQ(v.run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+}
+
+GUEST(64, hypercalls,
+    "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
+
+/* Hypercalls that do not exist: -KVM_ENOSYS; from level 3 -KVM_EPERM. */
+static void
+unknown_hypercall(int dev)
+{
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &hypercalls);
+	run_done(&v);
+	regs_get(&v, &r);
+	EQ(r.rbx, -1000ll);
+	vcpu_mode(&v, USER64);
+	regs_get(&v, &r);
+	r.rflags |= RFLAGS_IOPL;
+	regs_set(&v, &r);
+	run_done(&v);
+	regs_get(&v, &r);
+	EQ(r.rbx, -1ll);
+}
+
+TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
+    T(irq_window), T(irq_window_open), T(ioapic_eoi), T(fail_entry),
+    T(fetch_from_nowhere), T(unknown_hypercall));

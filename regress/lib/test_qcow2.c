@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * qcow2 against a model in memory and against qemu-img's own reading: random
+ * requests in flight at once, over an engine that reorders them.
+ */
+#include "qcow2_rig.h"
+
+#define SIZE	 (8ULL << 20)
+#define INFLIGHT 12
+
+static char dir[] = "/tmp/vmm-qcow2.XXXXXX";
+
+struct flight {
+	struct disk_req r;
+	bool busy;
+	uint8_t *buf;
+	struct iovec iov[5];
+	uint64_t off, len;
+	enum disk_op op;
+	uint8_t *expect;
+};
+
+struct model {
+	struct rig g;
+	uint8_t *mem;
+	bool *any; /* per sector: discarded, anything may be there */
+	struct flight f[INFLIGHT];
+	uint64_t rng, size;
+};
+
+static struct model *current_model;
+
+static void
+took(struct disk_req *r, int error)
+{
+	struct flight *f = (struct flight *)r;
+	struct model *m = current_model;
+	uint64_t i;
+
+	assert_true(f->busy);
+	assert_int_equal(error, 0);
+	f->busy = false;
+	if (f->op != DISK_READ)
+		return;
+	for (i = 0; i < f->len; i++)
+		if (!m->any[(f->off + i) / 512] && f->buf[i] != f->expect[i])
+			fail_msg("read at %llu: %02x instead of %02x",
+			    (unsigned long long)(f->off + i), f->buf[i],
+			    f->expect[i]);
+}
+
+static bool
+overlaps(const struct model *m, uint64_t off, uint64_t len)
+{
+	unsigned i;
+
+	for (i = 0; i < INFLIGHT; i++)
+		if (m->f[i].busy && off < m->f[i].off + m->f[i].len &&
+		    m->f[i].off < off + len)
+			return true;
+	return false;
+}
+
+static void
+split(struct flight *f, uint64_t *rng)
+{
+	uint64_t at = 0, part;
+	unsigned n = 0;
+
+	while (at < f->len) {
+		part = n == 4 ? f->len - at : rig_random(rng) % f->len + 1;
+		if (part > f->len - at)
+			part = f->len - at;
+		f->iov[n++] = (struct iovec){ f->buf + at, part };
+		at += part;
+	}
+	f->r.iov = f->iov;
+	f->r.niov = n;
+}
+
+static void
+apply(struct model *m, struct flight *f)
+{
+	uint64_t i;
+
+	memcpy(f->expect, m->mem + f->off, f->len);
+	switch (f->op) {
+	case DISK_WRITE:
+		memcpy(m->mem + f->off, f->buf, f->len);
+		break;
+	case DISK_ZERO:
+	case DISK_ZERO_UNMAP:
+		memset(m->mem + f->off, 0, f->len);
+		break;
+	default:
+		break;
+	}
+	for (i = f->off / 512; i < (f->off + f->len) / 512; i++) {
+		if (f->op == DISK_DISCARD)
+			m->any[i] = true;
+		else if (f->op != DISK_READ && f->op != DISK_FLUSH)
+			m->any[i] = false;
+	}
+}
+
+static enum disk_op
+some_op(uint64_t r)
+{
+	r %= 100;
+	if (r < 50)
+		return DISK_WRITE;
+	if (r < 75)
+		return DISK_READ;
+	if (r < 82)
+		return DISK_DISCARD;
+	if (r < 89)
+		return DISK_ZERO_UNMAP;
+	if (r < 95)
+		return DISK_ZERO;
+	return DISK_FLUSH;
+}
+
+static void
+launch(struct model *m, struct flight *f)
+{
+	uint64_t i, max = rig_random(&m->rng) % 4 == 0 ? 600 : 20;
+
+	do {
+		f->off = rig_random(&m->rng) % (m->size / 512) * 512;
+		f->len = (rig_random(&m->rng) % max + 1) * 512;
+		if (f->len > m->size - f->off)
+			f->len = m->size - f->off;
+	} while (overlaps(m, f->off, f->len));
+	f->op = some_op(rig_random(&m->rng));
+	if (f->op == DISK_FLUSH)
+		f->off = f->len = 0;
+	for (i = 0; i < f->len; i += 8)
+		*(uint64_t *)(f->buf + i) = rig_random(&m->rng);
+	memset(&f->r, 0, sizeof(f->r));
+	f->r.op = f->op;
+	f->r.off = f->off;
+	f->r.len = f->len;
+	f->r.durable = rig_random(&m->rng) % 50 == 0;
+	f->r.done = took;
+	if (f->op == DISK_READ || f->op == DISK_WRITE)
+		split(f, &m->rng);
+	apply(m, f);
+	f->busy = true;
+	assert_int_equal(disk_start(m->g.d, &m->g.a, &f->r), 0);
+}
+
+static void
+run_random(struct model *m, unsigned n)
+{
+	unsigned i;
+
+	while (n > 0) {
+		i = (unsigned)(rig_random(&m->rng) % INFLIGHT);
+		if (!m->f[i].busy) {
+			launch(m, &m->f[i]);
+			n--;
+		}
+		if (rig_random(&m->rng) % 3 != 0)
+			aio_run(&m->g.a, false);
+	}
+	rig_settle(&m->g);
+	for (i = 0; i < INFLIGHT; i++)
+		assert_false(m->f[i].busy);
+}
+
+static void
+compare_file(const struct model *m, const char *raw)
+{
+	uint8_t *got = malloc(m->size);
+	int fd = rig_open(raw, O_RDONLY);
+	uint64_t i;
+
+	assert_int_equal(pread(fd, got, m->size, 0), m->size);
+	for (i = 0; i < m->size; i++)
+		if (!m->any[i / 512] && got[i] != m->mem[i])
+			fail_msg("%s: byte %llu is %02x, not %02x", raw,
+			    (unsigned long long)i, got[i], m->mem[i]);
+	close(fd);
+	free(got);
+}
+
+static struct model *
+model_new(uint64_t size, uint64_t seed)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	unsigned i;
+
+	m->size = size;
+	m->mem = calloc(1, size);
+	m->any = calloc(size / 512, 1);
+	m->rng = seed * 7919 + 17;
+	for (i = 0; i < INFLIGHT; i++) {
+		m->f[i].buf = malloc(600 * 512);
+		m->f[i].expect = malloc(600 * 512);
+	}
+	current_model = m;
+	return m;
+}
+
+static void
+model_free(struct model *m)
+{
+	unsigned i;
+
+	for (i = 0; i < INFLIGHT; i++) {
+		free(m->f[i].buf);
+		free(m->f[i].expect);
+	}
+	free(m->mem);
+	free(m->any);
+	free(m);
+}
+
+static struct disk *
+open_disk(const char *path, const char *base, enum vm_diskfmt basefmt)
+{
+	struct disk_layer l[2] = { { rig_open(path, O_RDWR), VM_DISK_QCOW2 } };
+	struct disk *d;
+	struct why why;
+
+	if (base != NULL)
+		l[1] = (struct disk_layer){ rig_open(base, O_RDONLY), basefmt };
+	if (disk_open_chain(&d, l, base != NULL ? 2 : 1, false, &why) != 0)
+		fail_msg("%s: %s", path, why.text);
+	return d;
+}
+
+struct kind {
+	const char *options;
+	const char *base; /* options of a base image, "raw", or NULL */
+};
+
+/* A base of patterns, shorter than the disk, or none. */
+static void
+make_images(const struct kind *k, struct model *m, char *img, char *base)
+{
+	uint64_t n = m->size * 3 / 4 + 1024, i;
+	char raw[64];
+	int fd;
+
+	sprintf(img, "%s/top.qcow2", dir);
+	sprintf(base, "%s/base.img", dir);
+	sprintf(raw, "%s/base.raw", dir);
+	unlink(img);
+	unlink(base);
+	if (k->base == NULL) {
+		assert_int_equal(
+		    rig_sh("qemu-img create -q -f qcow2 -o %s %s "
+			   "%llu",
+			k->options, img, (unsigned long long)m->size),
+		    0);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		m->mem[i] = i / 65536 % 3 == 0 ? 0 : (uint8_t)(i / 512 + i);
+	fd = rig_open(raw, O_RDWR | O_CREAT | O_TRUNC);
+	assert_int_equal(pwrite(fd, m->mem, n, 0), n);
+	close(fd);
+	if (strcmp(k->base, "raw") == 0)
+		rig_sh("cp %s %s", raw, base);
+	else
+		assert_int_equal(rig_sh("qemu-img convert -q -f raw -O qcow2 "
+					"%s %s %s",
+				     k->base, raw, base),
+		    0);
+	assert_int_equal(
+	    rig_sh("qemu-img create -q -f qcow2 -F %s -b %s -o %s %s %llu",
+		strcmp(k->base, "raw") == 0 ? "raw" : "qcow2", base, k->options,
+		img, (unsigned long long)m->size),
+	    0);
+}
+
+static void
+run_kind(const struct kind *k, uint64_t seed, unsigned n)
+{
+	struct model *m = model_new(SIZE - 1536, seed);
+	char img[64], base[64], raw[64];
+	struct disk *d;
+	unsigned round;
+	bool is_raw = k->base != NULL && strcmp(k->base, "raw") == 0;
+
+	make_images(k, m, img, base);
+	sprintf(raw, "%s/out.raw", dir);
+	for (round = 0; round < 2; round++) {
+		d = open_disk(img, k->base == NULL ? NULL : base,
+		    is_raw ? VM_DISK_RAW : VM_DISK_QCOW2);
+		rig_attach(&m->g, d, seed + round);
+		run_random(m, n);
+		rig_close(&m->g);
+		assert_int_equal(
+		    rig_sh("qemu-img check -q -f qcow2 %s", img), 0);
+		assert_int_equal(
+		    rig_sh("qemu-img convert -f qcow2 -O raw %s %s", img, raw),
+		    0);
+		compare_file(m, raw);
+	}
+	model_free(m);
+}
+
+static const struct kind kinds[] = {
+	{ "compat=1.1", NULL },
+	{ "compat=0.10", NULL },
+	{ "compat=1.1,cluster_size=512", NULL },
+	{ "compat=1.1,cluster_size=2M", NULL },
+	{ "compat=1.1,cluster_size=4k,refcount_bits=1", NULL },
+	{ "compat=1.1,cluster_size=1k,refcount_bits=2", "raw" },
+	{ "compat=1.1,cluster_size=8k,refcount_bits=4", "-o compat=0.10" },
+	{ "compat=1.1,cluster_size=16k,refcount_bits=8", "-c" },
+	{ "compat=1.1,cluster_size=512,refcount_bits=64", "raw" },
+	{ "compat=1.1,cluster_size=32k,refcount_bits=32", "raw" },
+	{ "compat=0.10,cluster_size=64k", "raw" },
+	{ "compat=0.10,cluster_size=4k", "-c -o cluster_size=512" },
+	{ "compat=1.1,lazy_refcounts=on", "-c -o compression_type=zstd" },
+	{ "compat=1.1,preallocation=metadata", NULL },
+	{ "compat=1.1,cluster_size=128k", "-o cluster_size=2M" },
+};
+
+static void
+test_differential(void **state)
+{
+	const char *more = getenv("QCOW2_SEEDS");
+	unsigned i, s, seeds = more != NULL ? (unsigned)atoi(more) : 1;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		for (s = 0; s < seeds; s++) {
+			if (getenv("QCOW2_TRACE"))
+				fprintf(stderr, "%s %s seed %u\n",
+				    kinds[i].options,
+				    kinds[i].base ? kinds[i].base : "", s);
+			run_kind(&kinds[i], s * 100 + i + 1, 600);
+		}
+}
+
+static int
+setup(void **state)
+{
+	return mkdtemp(dir) == NULL ? -1 : 0;
+}
+
+static int
+teardown(void **state)
+{
+	return rig_sh("rm -rf %s", dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_differential),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

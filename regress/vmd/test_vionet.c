@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Network device: frames both ways, mergeable buffers, the control queue,
+ * several pairs, locked lladdr.
+ */
+#include <pthread.h>
+
+#include "vionet_rig.h"
+
+#define BIG (65535 + 18)
+
+static uint8_t frame[HDR + BIG], got[HDR + BIG + 64];
+
+static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+static const uint8_t multicast[6] = { 0x33, 0x33, 0, 0, 0, 1 };
+static const uint8_t other[6] = { 2, 0, 0, 0, 0, 7 };
+
+/* Take one frame from the guest's receive queue; its length with header. */
+static size_t
+guest_takes(struct rig *r, unsigned pair, uint32_t size, uint8_t *to, int ms)
+{
+	uint64_t base = RIG_RX + pair * 0x100000ull;
+	size_t at = 0;
+	uint16_t n = 1, i;
+	uint32_t id, len;
+
+	for (i = 0; i < n; i++) {
+		struct vring_desc *d;
+
+		if (!rig_take(r, rxq(pair), &id, &len, i == 0 ? ms : 0)) {
+			assert_int_equal(i, 0); /* all at once */
+			return 0;
+		}
+		d = &r->q[rxq(pair)].desc[id];
+		assert_in_range(d->addr, base, RIG_TX - 1);
+		assert_true(len <= size);
+		memcpy(to + at, rig_ptr(r, d->addr, size), len);
+		if (i == 0)
+			memcpy(&n, to + 10, 2);
+		at += len;
+		assert_true(n >= 1 && n <= 256);
+	}
+	return at;
+}
+
+static void
+test_features(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .pairs = 3 });
+	const struct virtio_net_config *c;
+	uint64_t f = r->v->offered;
+	size_t len;
+
+	c = vionet_config(r->dev, &len);
+	assert_true(len >= 12);
+	assert_memory_equal(c->mac, rig_mac, 6);
+	assert_int_equal(c->status, VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(c->max_virtqueue_pairs, 3);
+	assert_int_equal(c->mtu, 1500);
+	assert_int_equal(r->nq, 7);
+	assert_true(f & F(VIRTIO_NET_F_MQ));
+	assert_true(f & F(VIRTIO_NET_F_HOST_TSO4));
+	assert_true(f & F(VIRTIO_NET_F_CTRL_MAC_ADDR));
+	/* By what was negotiated. */
+	assert_int_equal(rig_link.offload,
+	    TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO);
+	rig_free(r);
+	r = rig_new(&(struct rig_opt){ .without = F(VIRTIO_NET_F_GUEST_CSUM) });
+	assert_int_equal(rig_link.offload, 0);
+	assert_false(r->v->offered & F(VIRTIO_NET_F_MQ));
+	rig_free(r);
+	r = rig_new(&(struct rig_opt){ .locked = true });
+	assert_false(r->v->offered & F(VIRTIO_NET_F_CTRL_MAC_ADDR));
+	rig_free(r);
+}
+
+static void
+test_send(void **state)
+{
+	static const size_t sizes[] = { 14, 60, 1514, 9014, BIG };
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	struct vionet_stats s;
+	unsigned i;
+	size_t n;
+
+	for (i = 0; i < 5; i++) {
+		n = HDR + sizes[i];
+		rig_frame(frame, sizes[i], rig_peer, rig_mac, i);
+		frame[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		memcpy(rig_ptr(r, RIG_TX, n), frame, n);
+		rig_send(r, 0, n);
+		assert_int_equal(rig_outward(r, 0, got, sizeof(got), 5000), n);
+		assert_memory_equal(got, frame, n);
+	}
+	vionet_stop(r->dev);
+	vionet_stats(r->dev, &s);
+	assert_int_equal(s.tx_frames, 5);
+	assert_int_equal(s.tx_dropped, 0);
+	rig_free(r);
+}
+
+/* Many segments, by an indirect table. */
+static void
+test_send_scattered(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .locked = true });
+	struct vbuf b[256];
+	uint32_t id, len;
+	unsigned i;
+
+	rig_frame(frame, 1024 - HDR, rig_peer, rig_mac, 1);
+	memcpy(rig_ptr(r, RIG_TX, 1024), frame, 1024);
+	for (i = 0; i < 256; i++)
+		b[i] = (struct vbuf){ RIG_TX + i * 4ull, 4, false };
+	assert_true(vdrv_add(&r->q[1], b, 256, RIG_TABLES) >= 0);
+	rig_kick(r, 1);
+	assert_true(rig_take(r, 1, &id, &len, 5000));
+	assert_int_equal(rig_outward(r, 0, got, sizeof(got), 5000), 1024);
+	assert_memory_equal(got, frame, 1024);
+	rig_free(r);
+}
+
+static void
+test_receive_merged(void **state)
+{
+	static const size_t sizes[] = { 14, 1514, 9014, 60, 1515, 40000 };
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	unsigned i;
+	size_t n;
+
+	rig_fill(r, 0, 0, 128, 1526);
+	for (i = 0; i < 6; i++) {
+		n = HDR + sizes[i];
+		rig_frame(frame, sizes[i], rig_mac, rig_peer, i);
+		rig_inject(r, 0, frame, n);
+		assert_int_equal(guest_takes(r, 0, 1526, got, 5000), n);
+		assert_memory_equal(got + HDR, frame + HDR, sizes[i]);
+	}
+	rig_free(r);
+}
+
+/* More than there are buffers for: it waits for the driver. */
+static void
+test_receive_waits(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	size_t n = HDR + 30000;
+	unsigned i;
+
+	rig_frame(frame, 30000, rig_mac, rig_peer, 3);
+	rig_fill(r, 0, 0, 5, 1526);
+	rig_inject(r, 0, frame, n);
+	assert_int_equal(guest_takes(r, 0, 1526, got, 50), 0);
+	for (i = 5; i < 60; i += 5) {
+		rig_fill(r, 0, i, 5, 1526);
+		usleep(1000);
+	}
+	assert_int_equal(guest_takes(r, 0, 1526, got, 5000), n);
+	assert_memory_equal(got + HDR, frame + HDR, 30000);
+	rig_free(r);
+}
+
+/* More than the whole ring can hold: dropped, and the next one comes. */
+static void
+test_receive_too_large(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .qsize = 4 });
+	struct vionet_stats s;
+	unsigned i;
+
+	rig_fill(r, 0, 0, 4, 1526);
+	for (i = 0; i < 3; i++) {
+		rig_frame(frame, 30000, rig_mac, rig_peer, 3);
+		rig_inject(r, 0, frame, HDR + 30000);
+		rig_frame(frame, 100, rig_mac, rig_peer, i);
+		rig_inject(r, 0, frame, HDR + 100);
+		assert_int_equal(guest_takes(r, 0, 1526, got, 5000), HDR + 100);
+		assert_memory_equal(got + HDR, frame + HDR, 100);
+		rig_fill(r, 0, i % 4, 1, 1526);
+	}
+	vionet_stop(r->dev);
+	vionet_stats(r->dev, &s);
+	assert_int_equal(s.rx_dropped, 3);
+	assert_int_equal(s.rx_frames, 3);
+	rig_free(r);
+}
+
+static void
+test_receive_unmerged(void **state)
+{
+	struct rig *r =
+	    rig_new(&(struct rig_opt){ .without = F(VIRTIO_NET_F_MRG_RXBUF) });
+	unsigned i;
+
+	rig_fill(r, 0, 0, 16, 2048);
+	for (i = 0; i < 8; i++) {
+		rig_frame(frame, 2037, rig_mac, rig_peer, 3);
+		rig_inject(r, 0, frame, HDR + 2037); /* one too many */
+		rig_frame(frame, 2036, rig_mac, rig_peer, i);
+		rig_inject(r, 0, frame, HDR + 2036);
+		assert_int_equal(
+		    guest_takes(r, 0, 2048, got, 5000), HDR + 2036);
+		assert_memory_equal(got + HDR, frame + HDR, 2036);
+	}
+	rig_free(r);
+}
+
+/* Buffers that hold a header and nothing else, and two-part buffers. */
+static void
+test_receive_tiny(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+
+	rig_fill(r, 0, 0, 256, 12);
+	rig_frame(frame, 1000, rig_mac, rig_peer, 9);
+	rig_inject(r, 0, frame, HDR + 1000);
+	assert_int_equal(guest_takes(r, 0, 12, got, 5000), HDR + 1000);
+	assert_memory_equal(got + HDR, frame + HDR, 1000);
+	rig_free(r);
+}
+
+/* In batches, with the driver's suppression: few interrupts. */
+static void
+test_batches(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	struct vbuf b = { RIG_TX, HDR + 60, false };
+	struct vionet_stats s;
+	unsigned i, round;
+	uint32_t id, len;
+
+	rig_frame(rig_ptr(r, RIG_TX, 80), 60, rig_peer, rig_mac, 0);
+	for (round = 0; round < 4; round++) {
+		*vdrv_used_event(&r->q[1]) = (uint16_t)(round * 32 + 31);
+		for (i = 0; i < 32; i++)
+			assert_true(vdrv_add(&r->q[1], &b, 1, 0) >= 0);
+		rig_kick(r, 1);
+		for (i = 0; i < 32; i++)
+			assert_int_equal(
+			    rig_outward(r, 0, got, sizeof(got), 5000),
+			    HDR + 60);
+		for (i = 0; i < 32; i++)
+			assert_true(rig_take(r, 1, &id, &len, 5000));
+	}
+	vionet_stop(r->dev);
+	vionet_stats(r->dev, &s);
+	assert_in_range(s.interrupts, 4, 8);
+	assert_in_range(s.kicks, 1, 8);
+	rig_free(r);
+}
+
+/* Does a frame for dst reach the guest? */
+static bool
+reaches(struct rig *r, const uint8_t *dst, unsigned vlan)
+{
+	static unsigned seed;
+	struct vionet_stats before, s;
+	size_t n = HDR + 100;
+
+	rig_frame(frame, 100, dst, rig_peer, seed++);
+	if (vlan != 0) {
+		frame[HDR + 12] = 0x81;
+		frame[HDR + 13] = 0;
+		frame[HDR + 14] = (uint8_t)(vlan >> 8);
+		frame[HDR + 15] = (uint8_t)vlan;
+	}
+	vionet_stats(r->dev, &before);
+	rig_inject(r, 0, frame, n);
+	do {
+		usleep(500);
+		vionet_stats(r->dev, &s);
+	} while (
+	    s.rx_frames + s.rx_dropped == before.rx_frames + before.rx_dropped);
+	if (s.rx_dropped != before.rx_dropped)
+		return false;
+	assert_int_equal(guest_takes(r, 0, 1526, got, 5000), n);
+	assert_memory_equal(got + HDR, frame + HDR, 100);
+	return true;
+}
+
+static void
+test_filter(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const uint8_t on = 1, off = 0;
+	uint8_t table[4 + 6 + 4 + 6] = { 1 };
+	uint16_t vlan = 77;
+
+	memcpy(table + 4, other, 6);
+	table[10] = 1;
+	memcpy(table + 14, multicast, 6);
+	rig_fill(r, 0, 0, 200, 1526);
+	assert_true(reaches(r, other, 0)); /* promiscuous until told */
+	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
+	assert_false(reaches(r, other, 0));
+	assert_false(reaches(r, multicast, 0));
+	assert_true(reaches(r, rig_mac, 0));
+	assert_true(reaches(r, broadcast, 0));
+	assert_int_equal(rig_ctrl(r, 1, 0, table, sizeof(table)), 0);
+	assert_true(reaches(r, other, 0));
+	assert_true(reaches(r, multicast, 0));
+	assert_int_equal(rig_ctrl(r, 0, 3, &on, 1), 0); /* no multicast */
+	assert_false(reaches(r, multicast, 0));
+	assert_int_equal(rig_ctrl(r, 0, 5, &on, 1), 0); /* no broadcast */
+	assert_false(reaches(r, broadcast, 0));
+	assert_int_equal(rig_ctrl(r, 1, 1, rig_peer, 6), 0);
+	assert_true(reaches(r, rig_peer, 0));
+	assert_false(reaches(r, rig_mac, 0));
+	/* Nobody asked for this VLAN yet. */
+	assert_false(reaches(r, rig_peer, 77));
+	assert_int_equal(rig_ctrl(r, 2, 0, &vlan, 2), 0);
+	assert_true(reaches(r, rig_peer, 77));
+	assert_int_equal(rig_ctrl(r, 2, 1, &vlan, 2), 0);
+	assert_false(reaches(r, rig_peer, 77));
+	/* A reset forgets it all. */
+	rig_reset(r);
+	rig_rings(r, 256);
+	assert_int_equal(rig_start(r), 0);
+	rig_fill(r, 0, 0, 16, 1526);
+	assert_true(reaches(r, other, 0));
+	rig_free(r);
+}
+
+/* Control requests that are refused, and leave everything as it was. */
+static void
+test_control_refuses(void **state)
+{
+	static uint8_t data[8192];
+	static const struct {
+		uint8_t class, cmd;
+		uint8_t data[8];
+		size_t len;
+	} rows[] = {
+		{ 0, 0, { 0 }, 0 }, /* no data */
+		{ 0, 6, { 0 }, 1 }, /* unknown mode */
+		{ 0, 255, { 0 }, 1 },
+		{ 1, 0, { 1, 0, 0, 0, 1, 2, 3 }, 7 }, /* short table */
+		{ 1, 0, { 0xff, 0xff, 0xff, 0xff }, 4 }, /* wraps */
+		{ 1, 0, { 0, 0, 0, 0 }, 4 }, /* one table missing */
+		{ 1, 0, { 0 }, 3 },
+		{ 1, 1, { 1, 2, 3, 4, 5, 6 }, 6 }, /* multicast */
+		{ 1, 1, { 2, 2, 3, 4, 5 }, 5 },
+		{ 1, 2, { 2, 2, 3, 4, 5, 6 }, 6 },
+		{ 2, 0, { 0, 0x10 }, 2 }, /* VLAN 4096 */
+		{ 2, 0, { 0 }, 1 },
+		{ 2, 2, { 0, 0 }, 2 },
+		{ 3, 0, { 0 }, 0 }, /* announce: not offered */
+		{ 4, 0, { 0, 0 }, 2 }, /* no pairs */
+		{ 4, 0, { 3, 0 }, 2 }, /* more than there are */
+		{ 4, 0, { 1 }, 1 },
+		{ 4, 1, { 1, 0 }, 2 },
+		{ 5, 0, { 1, 0, 0, 0, 0, 0, 0, 0 }, 8 }, /* the host's */
+		{ 5, 0, { 0, 0, 0, 0, 0, 0, 0, 0x80 }, 8 },
+		{ 5, 1, { 0 }, 8 },
+		{ 5, 0, { 0 }, 7 },
+		{ 6, 0, { 0 }, 8 },
+		{ 255, 255, { 0 }, 8 },
+	};
+	struct rig *r = rig_new(&(struct rig_opt){ .pairs = 2 });
+	const uint8_t off = 0;
+	unsigned i;
+
+	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rig_ctrl(r, rows[i].class, rows[i].cmd, rows[i].data,
+			rows[i].len) != VIRTIO_NET_ERR)
+			fail_msg("row %u was accepted", i);
+	}
+	/* Longer than any command. */
+	assert_int_equal(rig_ctrl(r, 0, 0, data, 4095), VIRTIO_NET_ERR);
+	rig_fill(r, 0, 0, 8, 1526);
+	assert_false(reaches(r, other, 0));
+	assert_true(reaches(r, rig_mac, 0));
+	rig_free(r);
+}
+
+/* A table larger than ours admits all addresses of its kind. */
+static void
+test_filter_overflow(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	uint8_t table[4 + 100 * 6 + 4] = { 100 };
+	const uint8_t off = 0;
+
+	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
+	assert_int_equal(rig_ctrl(r, 1, 0, table, sizeof(table)), 0);
+	rig_fill(r, 0, 0, 8, 1526);
+	assert_true(reaches(r, other, 0));
+	assert_false(reaches(r, multicast, 0));
+	rig_free(r);
+}
+
+static void
+test_offloads_command(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	uint64_t f = F(VIRTIO_NET_F_GUEST_CSUM) | F(VIRTIO_NET_F_GUEST_TSO4);
+
+	assert_int_equal(rig_ctrl(r, 5, 0, &f, 8), 0);
+	assert_int_equal(rig_link.offload, TUN_F_CSUM | TUN_F_TSO4);
+	f = 0;
+	assert_int_equal(rig_ctrl(r, 5, 0, &f, 8), 0);
+	assert_int_equal(rig_link.offload, 0);
+	/* The link refuses: so do we. */
+	rig_link.error = -EINVAL;
+	assert_int_equal(rig_ctrl(r, 5, 0, &f, 8), VIRTIO_NET_ERR);
+	rig_free(r);
+}
+
+static void
+test_pairs(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .pairs = 3 });
+	uint16_t n = 3;
+	unsigned i, round;
+
+	for (i = 0; i < 3; i++)
+		rig_fill(r, i, 0, 32, 1526);
+	/* Until it is asked for there is one pair. */
+	assert_false(rig_link.attached[r->dfd[1]]);
+	rig_frame(frame, 100, rig_mac, rig_peer, 1);
+	rig_inject(r, 1, frame, HDR + 100);
+	assert_int_equal(guest_takes(r, 1, 1526, got, 50), 0);
+	for (round = 0; round < 3; round++) {
+		n = 3;
+		assert_int_equal(rig_ctrl(r, 4, 0, &n, 2), 0);
+		assert_true(rig_link.attached[r->dfd[1]]);
+		assert_true(rig_link.attached[r->dfd[2]]);
+		if (round == 0)
+			assert_int_equal(
+			    guest_takes(r, 1, 1526, got, 5000), HDR + 100);
+		for (i = 0; i < 3; i++) {
+			rig_frame(frame, 200, rig_mac, rig_peer, i);
+			rig_inject(r, i, frame, HDR + 200);
+			assert_int_equal(
+			    guest_takes(r, i, 1526, got, 5000), HDR + 200);
+			rig_frame(
+			    rig_ptr(r, RIG_TX, 300), 200, rig_peer, rig_mac, i);
+			rig_send(r, i, HDR + 200);
+			assert_int_equal(
+			    rig_outward(r, i, got, sizeof(got), 5000),
+			    HDR + 200);
+		}
+		n = 1;
+		assert_int_equal(rig_ctrl(r, 4, 0, &n, 2), 0);
+		assert_false(rig_link.attached[r->dfd[1]]);
+	}
+	rig_free(r);
+}
+
+/* A driver that does not know pairs finds the control queue at 2. */
+static void
+test_pairs_unused(void **state)
+{
+	struct rig *r = rig_new(
+	    &(struct rig_opt){ .pairs = 2, .without = F(VIRTIO_NET_F_MQ) });
+	const uint8_t off = 0;
+	uint16_t n = 2;
+
+	rig_fill(r, 0, 0, 8, 1526);
+	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
+	assert_int_equal(rig_ctrl(r, 4, 0, &n, 2), VIRTIO_NET_ERR);
+	assert_false(reaches(r, other, 0));
+	rig_free(r);
+}
+
+static void
+test_locked(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .locked = true });
+	uint8_t *p = rig_ptr(r, RIG_TX, 2000);
+	struct vionet_stats s;
+
+	rig_frame(p, 1000, rig_peer, other, 1);
+	rig_send(r, 0, HDR + 1000);
+	assert_int_equal(rig_outward(r, 0, got, sizeof(got), 50), 0);
+	rig_frame(p, 1000, rig_peer, rig_mac, 1);
+	rig_send(r, 0, HDR + 1000);
+	assert_int_equal(rig_outward(r, 0, got, sizeof(got), 5000), HDR + 1000);
+	assert_memory_equal(got, p, HDR + 1000);
+	assert_int_equal(rig_ctrl(r, 1, 1, other, 6), VIRTIO_NET_ERR);
+	vionet_stop(r->dev);
+	vionet_stats(r->dev, &s);
+	assert_int_equal(s.tx_forged, 1);
+	assert_int_equal(s.tx_frames, 1);
+	rig_free(r);
+}
+
+static _Atomic bool racing;
+
+static void *
+forger(void *arg)
+{
+	volatile uint8_t *src = (uint8_t *)arg + HDR + 6;
+
+	while (racing) {
+		src[5] = 7;
+		src[5] = rig_mac[5];
+	}
+	return NULL;
+}
+
+/* A driver that changes the address while the frame is on its way. */
+static void
+test_locked_race(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .locked = true });
+	uint8_t *p = rig_ptr(r, RIG_TX, 2000);
+	unsigned i, sent = 0;
+	pthread_t t;
+
+	rig_frame(p, 100, rig_peer, rig_mac, 1);
+	racing = true;
+	assert_int_equal(pthread_create(&t, NULL, forger, p), 0);
+	for (i = 0; i < 3000; i++) {
+		rig_send(r, 0, HDR + 100);
+		if (rig_outward(r, 0, got, sizeof(got), 0) == 0)
+			continue;
+		sent++;
+		if (memcmp(got + HDR + 6, rig_mac, 6) != 0)
+			fail_msg("a forged frame left");
+	}
+	racing = false;
+	pthread_join(t, NULL);
+	assert_int_not_equal(sent, 0);
+	rig_free(r);
+}
+
+/* What a local interface answers never reaches the link. */
+static void
+test_serves(void **state)
+{
+	struct rig_opt o = { .serve = true,
+		.local = { .host = 0x64400102,
+		    .guest = 0x64400103,
+		    .host_mac = { 2, 1, 1, 1, 1, 1 } } };
+	struct rig *r = rig_new(&o);
+	uint8_t *p = rig_ptr(r, RIG_TX, 2000), *ip = p + HDR + 14;
+	size_t len = 20 + 8 + 236 + 4 + 3 + 1;
+
+	rig_fill(r, 0, 0, 8, 1526);
+	rig_frame(p, 14 + len, broadcast, rig_mac, 0);
+	memset(p + HDR + 12, 0, 2 + len);
+	p[HDR + 12] = 8;
+	ip[0] = 0x45;
+	ip[2] = (uint8_t)(len >> 8);
+	ip[3] = (uint8_t)len;
+	ip[9] = 17;
+	ip[20 + 3] = 67;
+	ip[20 + 4] = (uint8_t)((len - 20) >> 8);
+	ip[20 + 5] = (uint8_t)(len - 20);
+	memcpy(ip + 28, "\1\1\6\0abcd", 8);
+	memcpy(ip + 28 + 28, rig_mac, 6);
+	memcpy(ip + 28 + 236, "\x63\x82\x53\x63\x35\1\1\xff", 8);
+	rig_send(r, 0, HDR + 14 + len);
+	assert_int_equal(rig_outward(r, 0, got, sizeof(got), 50), 0);
+	assert_true(guest_takes(r, 0, 1526, got, 5000) >= HDR + 14 + 28 + 300);
+	assert_memory_equal(got + HDR, rig_mac, 6);
+	assert_memory_equal(got + HDR + 14 + 28 + 4, "abcd", 4);
+	assert_memory_equal(got + HDR + 14 + 28 + 16, "\x64\x40\1\3", 4);
+	/* Everything else does. */
+	ip[20 + 3] = 68;
+	rig_send(r, 0, HDR + 14 + len);
+	assert_int_equal(
+	    rig_outward(r, 0, got, sizeof(got), 5000), HDR + 14 + len);
+	rig_free(r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_send),
+		cmocka_unit_test(test_send_scattered),
+		cmocka_unit_test(test_receive_merged),
+		cmocka_unit_test(test_receive_waits),
+		cmocka_unit_test(test_receive_too_large),
+		cmocka_unit_test(test_receive_unmerged),
+		cmocka_unit_test(test_receive_tiny),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_control_refuses),
+		cmocka_unit_test(test_filter_overflow),
+		cmocka_unit_test(test_offloads_command),
+		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_pairs_unused),
+		cmocka_unit_test(test_locked),
+		cmocka_unit_test(test_locked_race),
+		cmocka_unit_test(test_serves),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

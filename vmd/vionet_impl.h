@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VIONET_IMPL_H
+#define VMD_VIONET_IMPL_H
+
+/*
+ * Between the parts of the network device: vionet_dev.c (device, main
+ * thread), vionet_ctrl.c (control queue), vionet_filter.c (which frames the
+ * guest gets), vionet_rx.c and vionet_tx.c (queue threads).
+ */
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <sys/uio.h>
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "log.h"
+#include "vionet.h"
+
+#define VIONET_HDR 12 /* struct virtio_net_hdr_v1 */
+/* The largest frame: an IP packet of 64 KiB less one, with a VLAN tag. */
+#define VIONET_FRAME_MAX (65535 + 18)
+#define VIONET_BUF_MAX	 (VIONET_HDR + VIONET_FRAME_MAX)
+/* Frames in one round, before the thread looks at anything else. */
+#define VIONET_BATCH 64
+#define VIONET_IOV   1024 /* IOV_MAX */
+#define VIONET_HELD  VIONET_QUEUE_SIZE
+#define VIONET_MACS  64 /* in each table of the filter */
+#define VIONET_ADS   8 /* frames to the guest that wait, power of two */
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20 /* linux/if_tun.h since Linux 6.2 */
+#define TUN_F_USO6 0x40
+#endif
+
+/* "Reserved Feature Bits" and "Feature bits", beyond linux/virtio_net.h. */
+#define VIONET_F_GUEST_USO4 54
+#define VIONET_F_GUEST_USO6 55
+#define VIONET_F_HOST_USO   56
+
+/* Which frames the guest gets: "Packet Receive Filtering". */
+struct vionet_filter {
+	pthread_mutex_t lock; /* (l) */
+	bool active; /* atomic; false: everything */
+	bool promisc, allmulti, alluni, nomulti, nouni, nobcast; /* (l) */
+	uint8_t mac[ETH_ALEN]; /* (l) */
+	bool vlans; /* (l) filter by VLAN */
+	uint8_t vlan[4096 / 8]; /* (l) */
+	unsigned nuni, nmulti; /* (l) */
+	uint8_t uni[VIONET_MACS][ETH_ALEN]; /* (l) */
+	uint8_t multi[VIONET_MACS][ETH_ALEN]; /* (l) */
+};
+
+/* One receive buffer that was taken and has no frame yet. */
+struct vionet_held {
+	uint16_t head, niov;
+	uint32_t len;
+};
+
+struct vionet_rx {
+	struct vdev_queue v;
+	struct vionet *dev;
+	int fd;
+	bool gone; /* the link is: nothing more to read */
+	struct vionet_held held[VIONET_HELD];
+	unsigned h0, h1; /* held[h0 .. h1) */
+	struct iovec iov[VIONET_IOV]; /* theirs: iov[i0 .. i1), one spare */
+	unsigned i0, i1;
+	uint64_t cap; /* bytes in held */
+	/* A frame for which the buffers do not suffice yet: done bytes are in
+	 * them, the rest in spill. */
+	bool pending;
+	size_t total, done;
+	uint8_t *spill; /* VIONET_BUF_MAX */
+	struct vionet_stats stats;
+};
+
+struct vionet_tx {
+	struct vdev_queue v;
+	struct vionet *dev;
+	int fd;
+	bool blocked; /* the link takes no more; chain waits */
+	struct virtq_chain chain;
+	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
+	unsigned first; /* 0 with, 1 without a copied head */
+	uint8_t head[VIONET_HDR + LOCAL_HEAD];
+	uint8_t frame[VIONET_HDR + LOCAL_FRAME_MAX];
+	struct log_rate rate;
+	struct vionet_stats stats;
+};
+
+/* Frames of our own to the guest, from the threads that answer to pair 0. */
+struct vionet_ads {
+	pthread_mutex_t lock; /* (a) */
+	unsigned n, first; /* (a); n is also read without, atomic */
+	struct {
+		uint16_t len;
+		uint8_t frame[LOCAL_FRAME_MAX];
+	} ad[VIONET_ADS]; /* (a) */
+};
+
+struct event;
+
+struct vionet {
+	struct vdev vdev;
+	struct vionet_conf conf;
+	struct virtio_net_config config;
+	size_t config_len;
+	struct vionet_rx *rx; /* npairs */
+	struct vionet_tx *tx;
+	struct vdev_queue control;
+	struct event **kicks; /* per queue; the control queue's one is added */
+	struct vdev_queue *ctrl; /* which one that is; NULL: none */
+	unsigned active; /* pairs */
+	struct vionet_filter filter;
+	struct vionet_ads ads;
+	struct event *advertise; /* timer; NULL: nothing to advertise */
+	/* written while all queues are idle */
+	bool mergeable;
+	size_t need; /* bytes of receive buffers to gather for a frame */
+};
+
+static_assert(
+    sizeof(struct virtio_net_hdr_v1) == VIONET_HDR, "\"Device Operation\"");
+static_assert(sizeof(struct virtio_net_hdr_mrg_rxbuf) == VIONET_HDR,
+    "\"Device Operation\"");
+
+/* vionet_rx.c */
+int vionet_rx_init(struct vionet_rx *, struct vionet *, unsigned pair);
+void *vionet_rx_run(void *queue);
+/* A frame of our own to the guest; any thread.  Dropped when there are many. */
+void vionet_advertise(struct vionet *, const uint8_t *frame, size_t len);
+
+/* vionet_tx.c */
+int vionet_tx_init(struct vionet_tx *, struct vionet *, unsigned pair);
+void *vionet_tx_run(void *queue);
+
+/* vionet_ctrl.c: a kick of the control queue, on the main thread. */
+void vionet_ctrl_kick(int fd, short what, void *dev);
+/* Take the link's part in what the guest negotiated or asked for. */
+int vionet_set_offload(struct vionet *, uint64_t guest_features);
+/* Let n pairs run.  0 or -errno. */
+int vionet_set_pairs(struct vionet *, unsigned n);
+
+/* vionet_filter.c */
+void
+vionet_filter_reset(struct vionet_filter *, const uint8_t *mac, bool vlans);
+/* head: the first 18 bytes of a frame, or what there is of it. */
+bool
+vionet_filter_wants(struct vionet_filter *, const uint8_t *head, size_t len);
+
+/* Common to the queue threads. */
+uint64_t vionet_drain(int eventfd);
+void vionet_interrupt(struct vdev_queue *, struct vionet_stats *);
+/* Bytes [off, off + len) of a vector, as far as it goes; how many. */
+size_t vionet_copy_out(
+    const struct iovec *, unsigned niov, size_t off, void *, size_t len);
+size_t vionet_copy_in(
+    const struct iovec *, unsigned niov, size_t off, const void *, size_t len);
+
+#endif

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One receive queue of the network device and its thread: see vionet.h.
+ *
+ * How large the next frame is is known only when it was read.  So the thread
+ * gathers buffers for the largest one, reads into all of them at once, gives
+ * those back that the frame fills and keeps the rest for the next.  What goes
+ * beyond them ends up in a buffer of our own ("spill") and is copied when the
+ * driver adds more.
+ *
+ * Invariants
+ *  1. cap is the sum of held[h0 .. h1).len, whose memory is iov[i0 .. i1) in
+ *     order.
+ *  2. All used elements of a frame appear at once: "Processing of Incoming
+ *     Packets", num_buffers.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vionet_impl.h"
+
+enum rx_next { RX_GO_ON, RX_WAIT_BUFFER, RX_WAIT_FRAME };
+
+static struct vionet_rx *
+rx_of(struct vdev_queue *v)
+{
+	return (void *)((char *)v - offsetof(struct vionet_rx, v));
+}
+
+uint64_t
+vionet_drain(int eventfd)
+{
+	uint64_t n = 0;
+
+	(void)!read(eventfd, &n, sizeof(n));
+	return n;
+}
+
+void
+vionet_interrupt(struct vdev_queue *q, struct vionet_stats *s)
+{
+	const uint64_t one = 1;
+
+	if (!virtq_want_interrupt(&q->vq))
+		return;
+	s->interrupts++;
+	(void)!write(q->call, &one, sizeof(one));
+}
+
+static size_t
+copy(const struct iovec *iov, unsigned niov, size_t off, void *buf,
+    const void *from, size_t len)
+{
+	size_t n, done = 0;
+	unsigned i;
+
+	for (i = 0; i < niov && done < len; i++) {
+		if (off >= iov[i].iov_len) {
+			off -= iov[i].iov_len;
+			continue;
+		}
+		n = iov[i].iov_len - off;
+		if (n > len - done)
+			n = len - done;
+		if (from != NULL)
+			memcpy((uint8_t *)iov[i].iov_base + off,
+			    (const uint8_t *)from + done, n);
+		else
+			memcpy((uint8_t *)buf + done,
+			    (uint8_t *)iov[i].iov_base + off, n);
+		done += n;
+		off = 0;
+	}
+	return done;
+}
+
+size_t
+vionet_copy_out(
+    const struct iovec *iov, unsigned niov, size_t off, void *to, size_t len)
+{
+	return copy(iov, niov, off, to, NULL, len);
+}
+
+size_t
+vionet_copy_in(const struct iovec *iov, unsigned niov, size_t off,
+    const void *from, size_t len)
+{
+	return copy(iov, niov, off, NULL, from, len);
+}
+
+/* Room for one more chain and the spare element at the end of both. */
+static bool
+make_room(struct vionet_rx *q)
+{
+	if (q->i1 + VIONET_QUEUE_SIZE < VIONET_IOV && q->h1 < VIONET_HELD)
+		return true;
+	memmove(q->iov, q->iov + q->i0, (q->i1 - q->i0) * sizeof(*q->iov));
+	memmove(q->held, q->held + q->h0, (q->h1 - q->h0) * sizeof(*q->held));
+	q->i1 -= q->i0;
+	q->h1 -= q->h0;
+	q->i0 = q->h0 = 0;
+	return q->i1 + VIONET_QUEUE_SIZE < VIONET_IOV && q->h1 < VIONET_HELD;
+}
+
+/* Take one buffer from the driver. */
+static bool
+take_buffer(struct vionet_rx *q)
+{
+	struct virtq_chain c = { .iov_max = VIONET_QUEUE_SIZE };
+	int n;
+
+	if (!make_room(q))
+		return false;
+	c.iov = q->iov + q->i1;
+	n = virtq_pop(&q->v.vq, &c);
+	if (n < 0)
+		vdev_break(&q->v, "invalid virtqueue");
+	if (n != 1)
+		return false;
+	if (c.nread != 0 || c.write_len < VIONET_HDR) {
+		vdev_break(&q->v, "receive buffer without room for a header");
+		return false;
+	}
+	q->held[q->h1++] = (struct vionet_held){
+		.head = c.head,
+		.niov = (uint16_t)c.nwrite,
+		.len = (uint32_t)c.write_len,
+	};
+	q->i1 += c.nwrite;
+	q->cap += c.write_len;
+	return true;
+}
+
+/* Bytes that the next frame may take at once. */
+static size_t
+room(const struct vionet_rx *q)
+{
+	if (q->h0 == q->h1)
+		return 0;
+	return q->dev->mergeable ? q->cap : q->held[q->h0].len;
+}
+
+static void
+gather(struct vionet_rx *q)
+{
+	/* The first chain decides alone when frames cannot be spread. */
+	size_t need = q->dev->mergeable ? q->dev->need : 1;
+
+	while (room(q) < need && take_buffer(q))
+		;
+}
+
+/* Forget what is in the buffers; they stay. */
+static void
+drop(struct vionet_rx *q)
+{
+	q->pending = false;
+	q->stats.rx_dropped++;
+}
+
+/* How many of the buffers q->total bytes take. */
+static unsigned
+buffers(const struct vionet_rx *q)
+{
+	size_t left = q->total;
+	unsigned n = 0;
+
+	while (left > 0) {
+		left -= left < q->held[q->h0 + n].len ? left
+						      : q->held[q->h0 + n].len;
+		n++;
+	}
+	return n;
+}
+
+/* The frame is in the buffers: give those that it fills to the driver. */
+static void
+deliver(struct vionet_rx *q)
+{
+	uint16_t n = (uint16_t)buffers(q);
+	size_t left = q->total, part;
+	struct vionet_held *h;
+
+	vionet_copy_in(q->iov + q->i0, q->i1 - q->i0,
+	    offsetof(struct virtio_net_hdr_v1, num_buffers), &n, sizeof(n));
+	for (; n > 0; n--) {
+		h = &q->held[q->h0++];
+		part = left < h->len ? left : h->len;
+		virtq_stage(&q->v.vq, h->head, (uint32_t)part);
+		left -= part;
+		q->i0 += h->niov;
+		q->cap -= h->len;
+	}
+	virtq_publish(&q->v.vq);
+	q->stats.rx_frames++;
+	q->stats.rx_bytes += q->total - VIONET_HDR;
+	q->pending = false;
+}
+
+/* Go on with the frame of which the rest is in spill. */
+static enum rx_next
+finish(struct vionet_rx *q)
+{
+	size_t off = 0, n;
+
+	while (q->done < q->total) {
+		n = room(q);
+		if (n > q->done) {
+			if (n > q->total)
+				n = q->total;
+			n = vionet_copy_in(q->iov + q->i0, q->i1 - q->i0,
+			    q->done, q->spill + off, n - q->done);
+			off += n;
+			q->done += n;
+			continue;
+		}
+		if (q->h0 != q->h1 && !q->dev->mergeable) {
+			drop(q);
+			return RX_GO_ON;
+		}
+		if (take_buffer(q))
+			continue;
+		/* All of the ring is here: there will not be more. */
+		if (q->h1 - q->h0 >= q->v.vq.size || !make_room(q)) {
+			drop(q);
+			return RX_GO_ON;
+		}
+		memmove(q->spill, q->spill + off, q->total - q->done);
+		return RX_WAIT_BUFFER;
+	}
+	deliver(q);
+	return RX_GO_ON;
+}
+
+static void
+begin(struct vionet_rx *q, size_t total, size_t done)
+{
+	q->pending = true;
+	q->total = total;
+	q->done = done;
+}
+
+/* A frame of our own, if there is one, becomes the pending one. */
+static bool
+take_ad(struct vionet_rx *q)
+{
+	struct vionet_ads *a = &q->dev->ads;
+	size_t len = 0;
+
+	if (__atomic_load_n(&a->n, __ATOMIC_ACQUIRE) == 0 ||
+	    q != &q->dev->rx[0])
+		return false;
+	pthread_mutex_lock(&a->lock);
+	if (a->n > 0) {
+		len = a->ad[a->first].len;
+		memset(q->spill, 0, VIONET_HDR);
+		memcpy(q->spill + VIONET_HDR, a->ad[a->first].frame, len);
+		a->first = (a->first + 1) % VIONET_ADS;
+		__atomic_store_n(&a->n, a->n - 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&a->lock);
+	if (len > 0)
+		begin(q, VIONET_HDR + len, 0);
+	return len > 0;
+}
+
+void
+vionet_advertise(struct vionet *dev, const uint8_t *frame, size_t len)
+{
+	struct vionet_ads *a = &dev->ads;
+	const uint64_t one = 1;
+	unsigned i;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->n < VIONET_ADS && len <= LOCAL_FRAME_MAX) {
+		i = (a->first + a->n) % VIONET_ADS;
+		a->ad[i].len = (uint16_t)len;
+		memcpy(a->ad[i].frame, frame, len);
+		__atomic_store_n(&a->n, a->n + 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&a->lock);
+	(void)!write(dev->rx[0].v.wake, &one, sizeof(one));
+}
+
+/* Does the guest want the frame that was just read? */
+static bool
+wanted(struct vionet_rx *q, size_t len)
+{
+	struct vionet_filter *f = &q->dev->filter;
+	uint8_t head[18];
+	size_t n;
+
+	if (!__atomic_load_n(&f->active, __ATOMIC_ACQUIRE))
+		return true;
+	if (len < VIONET_HDR + sizeof(head))
+		return len >= VIONET_HDR;
+	n = vionet_copy_out(
+	    q->iov + q->i0, q->i1 - q->i0, VIONET_HDR, head, sizeof(head));
+	/* The head may be in spill when buffers are tiny. */
+	if (n < sizeof(head))
+		memcpy(head + n, q->spill, sizeof(head) - n);
+	return vionet_filter_wants(f, head, sizeof(head));
+}
+
+/* One frame from the link. */
+static enum rx_next
+receive(struct vionet_rx *q)
+{
+	size_t cap = room(q);
+	unsigned niov = q->i1 - q->i0;
+	ssize_t n;
+
+	q->iov[q->i1] = (struct iovec){ q->spill, VIONET_BUF_MAX };
+	n = readv(q->fd, q->iov + q->i0, (int)niov + 1);
+	q->stats.syscalls++;
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return RX_WAIT_FRAME;
+	if (n <= 0) { /* detached, or taken away */
+		q->gone = true;
+		return RX_WAIT_FRAME;
+	}
+	if (n < VIONET_HDR || !wanted(q, (size_t)n)) {
+		drop(q);
+		return RX_GO_ON;
+	}
+	begin(q, (size_t)n, (size_t)n < cap ? (size_t)n : cap);
+	return RX_GO_ON;
+}
+
+static enum rx_next
+step(struct vionet_rx *q)
+{
+	if (q->v.vq.broken)
+		return RX_WAIT_BUFFER;
+	if (q->pending || take_ad(q))
+		return finish(q);
+	gather(q);
+	if (room(q) == 0)
+		return RX_WAIT_BUFFER;
+	return receive(q);
+}
+
+static void
+wait_for(struct vionet_rx *q, enum rx_next what)
+{
+	struct pollfd p[3] = {
+		{ q->v.wake, POLLIN, 0 },
+		{ -1, POLLIN, 0 },
+		{ -1, POLLIN, 0 },
+	};
+
+	if (what == RX_WAIT_BUFFER)
+		p[1].fd = q->v.kick;
+	else if (!q->gone)
+		p[2].fd = q->fd;
+	q->stats.syscalls++;
+	(void)poll(p, 3, -1);
+	if ((p[0].revents & POLLIN) != 0)
+		vionet_drain(q->v.wake);
+	if ((p[1].revents & POLLIN) != 0) {
+		vionet_drain(q->v.kick);
+		q->stats.kicks++;
+	}
+	/* A link that is not there any more says nothing else. */
+	if ((p[2].revents & (POLLERR | POLLNVAL)) != 0 &&
+	    (p[2].revents & POLLIN) == 0)
+		q->gone = true;
+}
+
+static void
+serve(struct vdev_queue *v)
+{
+	struct vionet_rx *q = rx_of(v);
+	enum rx_next next = RX_GO_ON;
+	unsigned n;
+
+	for (n = 0; n < VIONET_BATCH && next == RX_GO_ON; n++)
+		next = step(q);
+	vionet_interrupt(&q->v, &q->stats);
+	if (next == RX_GO_ON)
+		return;
+	/* A buffer that came meanwhile: go on instead of sleeping. */
+	if (next == RX_WAIT_BUFFER && !q->v.vq.broken &&
+	    virtq_enable_kick(&q->v.vq)) {
+		virtq_disable_kick(&q->v.vq);
+		return;
+	}
+	wait_for(q, next);
+	virtq_disable_kick(&q->v.vq);
+}
+
+static void
+begin_run(struct vdev_queue *v, bool fresh)
+{
+	struct vionet_rx *q = rx_of(v);
+
+	if (fresh) {
+		q->h0 = q->h1 = q->i0 = q->i1 = 0;
+		q->cap = 0;
+		q->pending = false;
+	}
+	q->gone = false;
+	virtq_disable_kick(&v->vq);
+}
+
+void *
+vionet_rx_run(void *queue)
+{
+	static const struct vdev_loop loop = { begin_run, serve };
+
+	vdev_loop(queue, &loop);
+	return NULL;
+}
+
+int
+vionet_rx_init(struct vionet_rx *q, struct vionet *dev, unsigned pair)
+{
+	q->dev = dev;
+	q->fd = dev->conf.fd[pair];
+	q->spill = calloc(1, VIONET_BUF_MAX);
+	if (q->spill == NULL)
+		return -ENOMEM;
+	return vdev_add(&dev->vdev, &q->v);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One transmit queue of the network device and its thread: see vionet.h.
+ *
+ * A frame leaves by one writev(2) of the guest's own buffers.  Where it has
+ * to be judged first, its head is copied, judged, and leaves as that copy.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vionet_impl.h"
+
+enum tx_next { TX_GO_ON, TX_WAIT_BUFFER, TX_WAIT_LINK };
+
+static struct vionet_tx *
+tx_of(struct vdev_queue *v)
+{
+	return (void *)((char *)v - offsetof(struct vionet_tx, v));
+}
+
+/* The chain's first n bytes were copied: leave them out of the vector. */
+static unsigned
+skip(struct iovec *iov, unsigned niov, size_t n)
+{
+	unsigned i = 0;
+
+	while (i < niov && n >= iov[i].iov_len)
+		n -= iov[i++].iov_len;
+	if (i < niov) {
+		iov[i].iov_base = (uint8_t *)iov[i].iov_base + n;
+		iov[i].iov_len -= n;
+	}
+	memmove(iov, iov + i, (niov - i) * sizeof(*iov));
+	return niov - i;
+}
+
+/* A question to ourselves: answered, or not, it does not go to the link. */
+static void
+answer(struct vionet_tx *q, size_t len)
+{
+	struct vionet *dev = q->dev;
+	uint8_t out[LOCAL_FRAME_MAX];
+	size_t n;
+
+	q->stats.served++;
+	len = vionet_copy_out(
+	    q->chain.iov, q->chain.nread, VIONET_HDR, q->frame, len);
+	n = local_answer(&dev->conf.local, q->frame, len, out, sizeof(out));
+	if (n > 0)
+		vionet_advertise(dev, out, n);
+}
+
+/*
+ * Copy and judge the head of the frame; false: it does not go to the link.
+ * The vector then begins with the copy.
+ */
+static bool
+judge(struct vionet_tx *q)
+{
+	struct vionet *dev = q->dev;
+	size_t n, frame = q->chain.read_len - VIONET_HDR;
+	const uint8_t *eth = q->head + VIONET_HDR;
+
+	n = vionet_copy_out(
+	    q->chain.iov, q->chain.nread, 0, q->head, sizeof(q->head));
+	if (dev->conf.locked &&
+	    memcmp(eth + ETH_ALEN, dev->conf.mac, ETH_ALEN) != 0) {
+		q->stats.tx_forged++;
+		log_limited(&q->rate,
+		    "frame from %02x:%02x:%02x:%02x:%02x:%02x dropped: "
+		    "lladdr is locked",
+		    eth[6], eth[7], eth[8], eth[9], eth[10], eth[11]);
+		return false;
+	}
+	if (dev->conf.serve && frame <= LOCAL_FRAME_MAX &&
+	    local_wants(&dev->conf.local, eth, n - VIONET_HDR)) {
+		answer(q, frame);
+		return false;
+	}
+	q->chain.nread = skip(q->chain.iov, q->chain.nread, n);
+	q->iov[0] = (struct iovec){ q->head, n };
+	q->first = 0;
+	return true;
+}
+
+/* The frame in the chain to the link. */
+static enum tx_next
+transmit(struct vionet_tx *q)
+{
+	unsigned niov = q->chain.nread + (q->first == 0 ? 1 : 0);
+	ssize_t n = writev(q->fd, q->iov + q->first, (int)niov);
+
+	q->stats.syscalls++;
+	if (n == -1 && errno == EAGAIN) {
+		q->blocked = true;
+		return TX_WAIT_LINK;
+	}
+	q->blocked = false;
+	if (n == -1) {
+		q->stats.tx_dropped++;
+	} else {
+		q->stats.tx_frames++;
+		q->stats.tx_bytes += (uint64_t)n - VIONET_HDR;
+	}
+	virtq_push(&q->v.vq, q->chain.head, 0);
+	return TX_GO_ON;
+}
+
+static enum tx_next
+step(struct vionet_tx *q)
+{
+	const struct vionet_conf *conf = &q->dev->conf;
+	int n;
+
+	if (q->blocked)
+		return transmit(q);
+	if (q->v.vq.broken)
+		return TX_WAIT_BUFFER;
+	q->chain.iov = q->iov + 1;
+	q->chain.iov_max = VIONET_QUEUE_SIZE;
+	q->first = 1;
+	n = virtq_pop(&q->v.vq, &q->chain);
+	if (n < 0)
+		vdev_break(&q->v, "invalid virtqueue");
+	if (n != 1)
+		return TX_WAIT_BUFFER;
+	if (q->chain.nwrite != 0 || q->chain.read_len < VIONET_HDR) {
+		vdev_break(&q->v, "frame without a header");
+		return TX_WAIT_BUFFER;
+	}
+	if (q->chain.read_len < VIONET_HDR + ETH_HLEN ||
+	    q->chain.read_len > VIONET_BUF_MAX)
+		q->stats.tx_dropped++;
+	else if (!(conf->locked || conf->serve) || judge(q))
+		return transmit(q);
+	virtq_push(&q->v.vq, q->chain.head, 0);
+	return TX_GO_ON;
+}
+
+static void
+wait_for(struct vionet_tx *q, enum tx_next what)
+{
+	struct pollfd p[3] = {
+		{ q->v.wake, POLLIN, 0 },
+		{ what == TX_WAIT_BUFFER ? q->v.kick : -1, POLLIN, 0 },
+		{ what == TX_WAIT_LINK ? q->fd : -1, POLLOUT, 0 },
+	};
+
+	q->stats.syscalls++;
+	(void)poll(p, 3, -1);
+	if ((p[0].revents & POLLIN) != 0)
+		vionet_drain(q->v.wake);
+	if ((p[1].revents & POLLIN) != 0) {
+		vionet_drain(q->v.kick);
+		q->stats.kicks++;
+	}
+}
+
+static void
+serve(struct vdev_queue *v)
+{
+	struct vionet_tx *q = tx_of(v);
+	enum tx_next next = TX_GO_ON;
+	unsigned n;
+
+	for (n = 0; n < VIONET_BATCH && next == TX_GO_ON; n++)
+		next = step(q);
+	vionet_interrupt(&q->v, &q->stats);
+	if (next == TX_GO_ON)
+		return;
+	if (next == TX_WAIT_BUFFER && !q->v.vq.broken &&
+	    virtq_enable_kick(&q->v.vq)) {
+		virtq_disable_kick(&q->v.vq);
+		return;
+	}
+	wait_for(q, next);
+	virtq_disable_kick(&q->v.vq);
+}
+
+static void
+begin_run(struct vdev_queue *v, bool fresh)
+{
+	if (fresh)
+		tx_of(v)->blocked = false;
+	virtq_disable_kick(&v->vq);
+}
+
+void *
+vionet_tx_run(void *queue)
+{
+	static const struct vdev_loop loop = { begin_run, serve };
+
+	vdev_loop(queue, &loop);
+	return NULL;
+}
+
+int
+vionet_tx_init(struct vionet_tx *q, struct vionet *dev, unsigned pair)
+{
+	q->dev = dev;
+	q->fd = dev->conf.fd[pair];
+	q->rate = (struct log_rate)LOG_RATE(5, 10);
+	return vdev_add(&dev->vdev, &q->v);
+}
