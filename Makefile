@@ -84,6 +84,8 @@ $(B)/vmd/%.o: $(B)/vmd/%.c
 # The emulator is compared with this machine's CPU.
 $(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
 	$(B)/regress/kernel/emul_env.o
+$(B)/regress/kernel/test_emul_rows $(B)/regress/kernel/test_emul_run: \
+	$(B)/regress/kernel/emul_machine.o
 $(B)/regress/kernel/%.o: CPPFLAGS += -Ikernel/core
 $(B)/regress/kernel/%: regress/kernel/%.c $(B)/kernel/libcore.a
 	@mkdir -p $(@D)
@@ -101,6 +103,11 @@ $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) -lcmocka $(CTL_LIBS)
+
+$(B)/regress/bench/blkbench: regress/bench/blkbench.c $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
+	    -o $@ $< $(filter %.a,$^) $(LIBS)
 
 # Runs as the only program of a guest, which has no libraries.
 $(B)/regress/bench/guestio: regress/bench/guestio.c
@@ -162,10 +169,12 @@ run: setup
 
 #: bench      against QEMU, in the lab
 bench: setup
-	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio
+	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
+	    $(B)/regress/bench/blkbench
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
+#: install-dkms  the driver vmm.ko, for each kernel of this host
 include etc/install.mk
 
 #: clean      the build directory; the lab's cache stays

@@ -8,7 +8,7 @@
 limit=240
 
 acts="openat-proc openat-kvm socket-unix socket-inet execve ptrace kill-parent
-mmap-exec mprotect-exec ioctl-create-vm clone setuid"
+mmap-exec mprotect-exec ioctl-create-vm clone setuid fcntl-block"
 
 # vmd of the test build, which takes the part of the real one.
 confined_vmd() {
