@@ -3,8 +3,9 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything: setup, the fast tests on this host, the suite in the lab.  TESTS
-# (patterns of FILE/TEST) selects tests of the suite.  The last line is
+# Everything: setup, the fast tests on this host, the suite in the lab, on KVM
+# and on our driver.  TESTS (patterns of FILE/TEST) selects tests of the suite.
+# The last line is
 # "N passed, M failed, K skipped"; exit 1 when anything failed.
 
 set -uo pipefail
@@ -59,14 +60,12 @@ confined_build() {
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
 
-lab_suite() {
-	local rc=0 line guest_disk=''
-	echo "== lab"
-	eval "$(regress/guest/build)" || return
-	# shellcheck disable=SC2086 # patterns
-	regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
-	    -g "$guest_disk" -x "$B/confine/root=confine" \
-	    regress/suite/all.sh ${TESTS:-} 2>&1 | tee "$log" || rc=$?
+# Counts what a script in the lab reports by its last line.
+in_lab() { # TITLE [OPTION...] SCRIPT [ARGUMENT...]
+	local rc=0 line
+	echo "== lab: $1"
+	shift
+	regress/lab/run "$@" 2>&1 | tee "$log" || rc=$?
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
 	    "$log" | tail -n 1)
 	if [[ -z $line ]]; then
@@ -80,6 +79,25 @@ lab_suite() {
 	passed=$((passed + $1))
 	failed=$((failed + $3))
 	skipped=$((skipped + $5))
+}
+
+# The suite on KVM; on our driver what depends on the hypervisor, and a little
+# of that on the other kernel.
+hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian"
+other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
+
+lab_suite() {
+	local guest_disk='' suite=regress/suite/all.sh
+	eval "$(regress/guest/build)" || return
+	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
+	    -x "$B/confine/root=confine"
+	# shellcheck disable=SC2086 # patterns
+	in_lab "the suite on KVM" "$@" $suite ${TESTS:-}
+	# shellcheck disable=SC2086 # patterns
+	in_lab "the suite on our driver" -v "$@" $suite ${TESTS:-$hypervisor}
+	# shellcheck disable=SC2086 # patterns
+	LAB_LINUX=6.12 in_lab "the suite on our driver, other kernel" -v "$@" \
+	    $suite ${TESTS:-$other}
 }
 
 step setup regress/setup.sh
