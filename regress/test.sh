@@ -3,10 +3,10 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything: setup, the fast tests on this host, the suite in the lab, on KVM
-# and on our driver.  TESTS (patterns of FILE/TEST) selects tests of the suite.
-# The last line is
-# "N passed, M failed, K skipped"; exit 1 when anything failed.
+# Everything: setup, the fast tests on this host, the suite and the tests of the
+# KVM API in the lab, on KVM and on our driver.  TESTS (patterns of FILE/TEST)
+# selects tests of the suite.  The last line is "N passed, M failed, K skipped";
+# exit 1 when anything failed.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -60,16 +60,16 @@ confined_build() {
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
 
-# Counts what a script in the lab reports by its last line.
-in_lab() { # TITLE [OPTION...] SCRIPT [ARGUMENT...]
-	local rc=0 line
-	echo "== lab: $1"
+# counted NAME COMMAND...: a session in the lab whose last line counts.
+counted() {
+	local rc=0 line name=$1
 	shift
-	regress/lab/run "$@" 2>&1 | tee "$log" || rc=$?
+	echo "== $name"
+	"$@" 2>&1 | tee "$log" || rc=$?
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
 	    "$log" | tail -n 1)
 	if [[ -z $line ]]; then
-		echo "FAIL  the lab gave no result (status $rc)"
+		echo "FAIL  $name gave no result (status $rc)"
 		passed=$((passed + $(grep -c '^ok ' "$log")))
 		failed=$((failed + 1 + $(grep -c '^FAIL ' "$log")))
 		return
@@ -92,19 +92,23 @@ lab_suite() {
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
 	    -x "$B/confine/root=confine"
 	# shellcheck disable=SC2086 # patterns
-	in_lab "the suite on KVM" "$@" $suite ${TESTS:-}
+	counted "suite, on KVM" regress/lab/run "$@" $suite ${TESTS:-}
 	# shellcheck disable=SC2086 # patterns
-	in_lab "the suite on our driver" -v "$@" $suite ${TESTS:-$hypervisor}
+	counted "suite, on our driver" regress/lab/run -v "$@" $suite \
+	    ${TESTS:-$hypervisor}
 	# shellcheck disable=SC2086 # patterns
-	LAB_LINUX=6.12 in_lab "the suite on our driver, other kernel" -v "$@" \
-	    $suite ${TESTS:-$other}
+	LAB_LINUX=6.12 counted "suite, on our driver, other kernel" \
+	    regress/lab/run -v "$@" $suite ${TESTS:-$other}
 }
 
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
-step build "$make" --no-print-directory "B=$B" all
+step build "$make" --no-print-directory "B=$B" all kapi
 check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite
+counted "KVM API, on KVM" regress/kapi/lab --
+counted "KVM API, on our driver" regress/kapi/lab -v --
+counted "robustness, on KVM" regress/kapi/lab -- -r 20
 summary
