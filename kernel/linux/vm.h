@@ -101,7 +101,19 @@ mem_fault(struct vm *, struct npt_cache *, struct gpa, bool write);
 /* slots.c */
 int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
 
-/* copy.c: copies within one page; 0 or -EFAULT.  May sleep. */
+/* copy.c: for several reads of what belongs together; the table of slots is
+ * held meanwhile. */
+struct mem_view {
+	struct vm *vm;
+	const struct slots *slots;
+	const struct slot *last; /* where the last read was */
+	int idx;
+};
+void mem_view_open(struct vm *, struct mem_view *);
+void mem_view_close(struct mem_view *);
+int mem_view_read(struct mem_view *, struct gpa, void *, unsigned len);
+
+/* Copies within one page; 0 or -EFAULT.  May sleep. */
 int mem_read(struct vm *, struct gpa, void *, unsigned len);
 int mem_write(struct vm *, struct gpa, const void *, unsigned len);
 /* Would a copy be to or from a slot? */
