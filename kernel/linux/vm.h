@@ -85,7 +85,8 @@ void vm_put(struct vm *);
 
 /* mem.c */
 int mem_create(struct vm *);
-void mem_destroy(struct vm *); /* the last mapping goes */
+void mem_stop(struct vm *); /* the last mapping goes; no notifier any more */
+void mem_destroy(struct vm *); /* after that */
 /* Nothing of it stays mapped; its slot does not let it come back, or may. */
 void mem_unmap(struct vm *, u64 gpa, u64 len);
 
