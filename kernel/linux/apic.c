@@ -11,7 +11,8 @@
 #include "routing.h"
 #include "vcpu.h"
 
-#define TSC_FAR (1ULL << 54)
+#define LINT0_EXTINT (7U << 8)
+#define TSC_FAR	     (1ULL << 54)
 
 static struct lapic *
 at(void *arg, unsigned i)

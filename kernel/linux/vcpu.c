@@ -89,8 +89,6 @@ vcpu_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
 	u64 x2 = KVM_X2APIC_API_USE_32BIT_IDS |
 	    KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
 
-	if (cap->flags)
-		return -EINVAL;
 	switch (cap->cap) {
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		WRITE_ONCE(vm->payloads, cap->args[0] != 0);

@@ -193,6 +193,47 @@ fetch_from_nowhere(int dev)
 	EQ(v.run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
 }
 
+GUEST(32, first_task,
+    "mov $0x58, %eax\n\tltr %ax\n\tljmp $0x60, $0\n\t" PUT(
+	2) "lcall $0x60, $0\n\t" PUT(3) END);
+GUEST(32, second_task,
+    "out %al, $0xf6\n\tljmp $0x58, $0\n\tout %al, $0xf6\n\tiret");
+
+/* To another task by a jump, back by one, there by a call, back by IRET. */
+static void
+task_switch(int dev)
+{
+	static const uint32_t tss[26] = { [8] = CODE2,
+		[9] = 2,
+		[10] = 0x11,
+		[14] = STACK0,
+		[18] = SEL_DATA,
+		[19] = SEL_CODE32,
+		[20] = SEL_DATA,
+		[21] = SEL_DATA,
+		[22] = SEL_DATA,
+		[23] = SEL_DATA };
+	uint64_t descriptor = 0x0000890000000067 | (uint64_t)FREE << 16;
+	struct kvm_sregs s;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, PROT32, &first_task);
+	vm_load(&vm, CODE2, &second_task);
+	memcpy(vm.mem + GDT + 0x58, &descriptor, 8);
+	descriptor += 0x100 << 16;
+	memcpy(vm.mem + GDT + 0x60, &descriptor, 8);
+	memcpy(vm.mem + FREE + 0x100, tss, sizeof(tss));
+	sregs_get(&v, &s);
+	s.gdt.limit = 0x67;
+	sregs_set(&v, &s);
+	run_done(&v);
+	EQ(v.nmarks, 4);
+	sregs_get(&v, &s);
+	EQ(s.tr.selector, 0x58);
+	EQ(vm_u32(&vm, FREE + 0x120), CODE2 + 12); /* after its IRET */
+}
+
 GUEST(64, hypercalls, "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
 
 /* Hypercalls that do not exist: -KVM_ENOSYS; from level 3 -KVM_EPERM. */
@@ -217,5 +258,5 @@ unknown_hypercall(int dev)
 }
 
 TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
-    T(irq_window), T(irq_window_open), T(ioapic_eoi), T(fail_entry),
-    T(fetch_from_nowhere), T(unknown_hypercall));
+    T(irq_window), T(irq_window_open), T(ioapic_eoi), T(task_switch),
+    T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));
