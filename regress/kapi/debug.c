@@ -181,8 +181,7 @@ guest_steps_itself(int dev)
 }
 
 GUEST(64, own_registers,
-    "mov $0xc100, %eax\n\tmov %rax, %dr0\n\tmov $0x20401, %eax\n\t"
-    "bts $16, %rax\n\tand $0xfffdffff, %eax\n\tor $0xd0000, %eax\n\t"
+    "mov $0xc100, %eax\n\tmov %rax, %dr0\n\tmov $0xd0401, %eax\n\t"
     "mov %rax, %dr7\n\tmov %rbx, (0xc100)\n\tnop\n\t"
     "mov %dr6, %rbx\n\txor %eax, %eax\n\tmov %rax, %dr7\n\t"
     "mov %rbx, (0xc100)\n\t" END);
