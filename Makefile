@@ -187,6 +187,7 @@ bench: setup
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
+#: install-dkms  the driver vmm.ko, for each kernel of this host
 include etc/install.mk
 
 #: clean      the build directory; the lab's cache stays

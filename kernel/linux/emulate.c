@@ -7,6 +7,7 @@
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
@@ -14,7 +15,6 @@
 /* Tries of an instruction whose atomic access loses each time. */
 #define TRIES	1000
 #define PAGE_IN 4096ULL
-#define DR6_BS	CORE_BIT(14)
 
 static struct vcpu *
 of(struct emul *e)
@@ -154,7 +154,7 @@ set_cr(struct emul *e, unsigned n, u64 val)
 	case 8:
 		r = val > 15;
 		if (!r)
-			lapic_set_cr8(&v->lapic, val);
+			vcpu_set_cr8(v, val);
 		break;
 	default:
 		r = 1;
@@ -269,14 +269,7 @@ void
 emulate_done(struct vcpu *v, bool shadow)
 {
 	v->hv->intr_shadow = shadow;
-	if (vcpu_state(v)->rflags & X86_RFLAGS_TF)
-		event_raise_payload(&v->event,
-		    &(struct event){
-			.type = EVENT_EXCEPTION,
-			.vector = X86_DB,
-			.has_payload = true,
-			.payload = DR6_BS,
-		    });
+	debug_skipped(v);
 }
 
 /* #UD for the guest, and its end when it was the kernel's: KVM's answer. */

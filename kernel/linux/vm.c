@@ -10,6 +10,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "clock.h"
 #include "dev.h"
 #include "dirtylog.h"
 #include "ioeventfd.h"
@@ -31,6 +32,7 @@ vm_new(void)
 	mutex_init(&vm->slots_lock);
 	irqfd_init(vm);
 	spin_lock_init(&vm->mmu_lock);
+	clock_vm_init(vm);
 	err = dev_enable();
 	if (err)
 		goto free_vm;
@@ -105,7 +107,7 @@ enable_cap(struct vm *vm, void __user *arg)
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return dirtylog_enable(vm, cap.args[0]);
 	default:
-		return -EINVAL;
+		return vcpu_enable_cap(vm, &cap);
 	}
 }
 
@@ -179,7 +181,7 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		mutex_unlock(&vm->lock);
 		return r;
 	default:
-		return -ENOTTY;
+		return clock_vm_ioctl(vm, cmd, arg);
 	}
 }
 
