@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What went wrong in other hypervisors' drivers: host state after exits, hidden
- * features, MSRs that leak, lifetimes, races.
+ * features, MSRs that leak, lifetimes, races.  Of the same list are
+ * memory/unmap_running, discard_running and replace_mapping, irq/irqfd_closed
+ * and priv/level_0 (SVM's own instructions).
  */
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
