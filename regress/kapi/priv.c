@@ -73,7 +73,7 @@
 	X(monitor,                                                            \
 	    "mov $0xc000, %eax\n\txor %ecx, %ecx\n\txor %edx, %edx\n\t"       \
 	    "monitor",                                                        \
-	    NONE, UD)                                                         \
+	    UD, UD)                                                           \
 	X(vmxon, ".byte 0xf3, 0x0f, 0xc7, 0x34, 0x25, 0, 0xc0, 0, 0", UD, UD) \
 	X(vmread, ".byte 0x0f, 0x78, 0xc0", UD, UD)                           \
 	X(vmlaunch, ".byte 0x0f, 0x01, 0xc2", UD, UD)                         \
@@ -97,12 +97,14 @@ static const struct row {
 	ROWS(ROW)
 };
 
-/* KVM does not intercept these where the CPU has a virtual GIF. */
+/* KVM does not intercept STGI and CLGI where the CPU has a virtual GIF, and
+ * makes MONITOR a NOP. */
 static bool
 may_run(int dev, const char *name)
 {
 	return is_kvm(dev) &&
-	    (strcmp(name, "stgi") == 0 || strcmp(name, "clgi") == 0);
+	    (strcmp(name, "stgi") == 0 || strcmp(name, "clgi") == 0 ||
+		strcmp(name, "monitor") == 0);
 }
 
 static void
