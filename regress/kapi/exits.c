@@ -156,7 +156,8 @@ ioapic_eoi(int dev)
 	run_done(&v);
 }
 
-/* State that the processor refuses: 64-bit code with default size 32. */
+/* State that the processor refuses: a reserved bit of EFER.  A driver may refuse
+ * it first. */
 static void
 fail_entry(int dev)
 {
@@ -165,15 +166,19 @@ fail_entry(int dev)
 	struct vm vm;
 
 	guest(&vm, &v, dev, LONG64, &halt);
+	vm.mem[CODE] = 0x90;
 	sregs_get(&v, &s);
-	s.cs.l = s.cs.db = 1;
-	sregs_set(&v, &s);
+	s.efer |= 1ull << 40;
+	if (ioctl(v.fd, KVM_SET_SREGS, &s) < 0) {
+		EQ(errno, EINVAL);
+		run_done(&v);
+		return;
+	}
 	run_to(&v, KVM_EXIT_FAIL_ENTRY);
 	CHECK(v.run->fail_entry.hardware_entry_failure_reason != 0, "reason");
 	/* Repaired, it runs. */
-	s.cs.db = 0;
+	s.efer &= ~(1ull << 40);
 	sregs_set(&v, &s);
-	vm.mem[CODE] = 0x90;
 	run_done(&v);
 }
 
