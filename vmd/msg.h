@@ -57,10 +57,11 @@ enum vm_end {
 };
 
 /* parent -> vioblk */
-#define BLK_REQUESTS(X)                                        \
-	X(BLK_CONF, 0,                                         \
-	    "u32 index, u32 readonly, u32 vcpus, str serial, " \
-	    "u32 nimages, nimages x u32 format")               \
+#define BLK_REQUESTS(X)                                            \
+	X(BLK_CONF, 0,                                             \
+	    "u32 index, u32 readonly, u32 vcpus, str serial, "     \
+	    "u64 iops, u64 burst, u64 bytes a second, u64 burst, " \
+	    "u32 nimages, nimages x u32 format")                   \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
 /* vioblk -> parent */
 #define BLK_REPORTS(X)   \

@@ -36,6 +36,7 @@ struct vioblk_conf {
 	bool readonly;
 	unsigned vcpus;
 	char serial[VIOBLK_SERIAL_MAX + 1];
+	struct vm_limit iops, bandwidth;
 	enum aio_engine engine;
 };
 

@@ -3,6 +3,7 @@
  * Block device: each request type, limits, and a long random comparison with
  * a model in memory, by every engine.
  */
+#include "vioblk_limit.h"
 #include "vioblk_rig.h"
 
 #define IMAGE	(4ull << 20)
@@ -465,6 +466,117 @@ test_random(void **state)
 	rig_free(r);
 }
 
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* What 30 requests of 4 KiB take under the limits. */
+static int64_t
+take_30(struct rig *r)
+{
+	int64_t start = now_ms();
+	unsigned i;
+
+	for (i = 0; i < 30; i++)
+		assert_int_equal(
+		    rig_io(r, i % 2 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, i,
+			RIG_DATA, 4096, NULL),
+		    0);
+	return now_ms() - start;
+}
+
+/* A burst at once, then one at a time; a flush never waits. */
+static void
+test_rates(void **state)
+{
+	struct rig *r;
+
+	r = open_rig(state, (struct rig_opt){ .iops = { 100, 10 } });
+	assert_in_range(take_30(r), 190, 5000);
+	assert_int_equal(rig_io(r, VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), 0);
+	rig_free(r);
+	r = open_rig(state, (struct rig_opt){ .bandwidth = { 409600, 40960 } });
+	assert_in_range(take_30(r), 190, 5000);
+	rig_free(r);
+}
+
+/* A request larger than the bucket passes, and is paid for. */
+static void
+test_large_request(void **state)
+{
+	struct rig *r;
+	int64_t start;
+
+	r = open_rig(state, (struct rig_opt){ .bandwidth = { 100000, 4096 } });
+	start = now_ms();
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 20480, NULL), 0);
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 4096, NULL), 0);
+	assert_in_range(now_ms() - start, 190, 5000);
+	rig_free(r);
+}
+
+/* Reset while a request waits for its time. */
+static void
+test_reset_held(void **state)
+{
+	struct rig *r;
+	uint64_t h;
+	struct vbuf b[3];
+	int64_t start = now_ms();
+
+	r = open_rig(state, (struct rig_opt){ .iops = { 1, 1 } });
+	assert_int_equal(rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 512, NULL), 0);
+	h = rig_hdr(r, 1, VIRTIO_BLK_T_IN, 0);
+	b[0] = (struct vbuf){ h, 16, false };
+	b[1] = (struct vbuf){ RIG_DATA, 512, true };
+	b[2] = (struct vbuf){ h + 16, 1, true };
+	vdrv_add(&r->q[0], b, 3, false);
+	rig_kick(r, 0);
+	rig_reset(r);
+	assert_in_range(now_ms() - start, 0, 900);
+	rig_free(r);
+}
+
+/* The buckets themselves, by a clock of our own. */
+static void
+test_buckets(void **state)
+{
+	const struct vm_limit ten = { 10, 5 }, bytes = { 1000, 1000 };
+	const struct vm_limit none = { 0, 0 }, huge = { 1, INT64_MAX };
+	const uint64_t ms = 1000000, t = 1000 * ms;
+	struct vioblk_limit l;
+	unsigned i;
+
+	vioblk_limit_init(&l, &ten, &bytes);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 0);
+	assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 100 * ms);
+	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 99 * ms), ms);
+	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 100 * ms), 0);
+	/* After a pause no more than the burst. */
+	for (i = 0; i < 5; i++)
+		assert_int_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
+	assert_int_not_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
+	/* The one that is short counts, and nothing is taken meanwhile. */
+	assert_int_equal(vioblk_limit_take(&l, 1, 1000, 100 * t), 0);
+	assert_int_equal(vioblk_limit_take(&l, 1, 500, 100 * t), 500 * ms);
+	assert_int_equal(vioblk_limit_take(&l, 4, 0, 100 * t), 0);
+	vioblk_limit_init(&l, &none, &none);
+	assert_int_equal(vioblk_limit_take(&l, UINT64_MAX, UINT64_MAX, t), 0);
+	/* Nothing wraps. */
+	vioblk_limit_init(&l, &huge, &huge);
+	for (i = 0; i < 100; i++)
+		assert_true(vioblk_limit_take(&l, 1, 1ULL << 40, t) <=
+		    3600 * 1000 * ms);
+}
+
 #define ALL(f)                                       \
 	cmocka_unit_test_prestate(f, &kinds[0]),     \
 	    cmocka_unit_test_prestate(f, &kinds[1]), \
@@ -485,6 +597,10 @@ main(void)
 		ALL(test_config),
 		ALL(test_bad_images),
 		ALL(test_random),
+		ALL(test_rates),
+		ALL(test_large_request),
+		ALL(test_reset_held),
+		cmocka_unit_test(test_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,7 @@ struct rig_opt {
 	unsigned vcpus;
 	uint64_t without; /* features not to be negotiated */
 	uint16_t qsize;
+	struct vm_limit iops, bandwidth;
 };
 
 static inline int
@@ -129,6 +130,8 @@ rig_new(const struct rig_opt *o)
 		.vcpus = o->vcpus != 0 ? o->vcpus : 1,
 		.serial = "serial-0123456789xyz",
 		.engine = o->kind.engine,
+		.iops = o->iops,
+		.bandwidth = o->bandwidth,
 	};
 	struct disk_layer image = { .format = VM_DISK_RAW };
 	struct why why;
