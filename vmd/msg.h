@@ -134,6 +134,7 @@ enum net_fdkind {
 	X(DEV_SEAL, 0, "no more descriptors")                                                             \
 	X(DEV_START, 0,                                                                                   \
 	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
+	X(DEV_CONFIG, 0, "u32 offset, u32 value: the driver wrote a byte")                                \
 	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \

@@ -148,7 +148,15 @@ reset(void *arg)
 {
 	const struct proc *p = arg;
 
-	return vdev_reset(vioblk_vdev(p->dev));
+	return vioblk_reset(p->dev);
+}
+
+static void
+config_byte(void *arg, uint32_t off, uint8_t val)
+{
+	const struct proc *p = arg;
+
+	vioblk_config_byte(p->dev, off, val);
 }
 
 static void
@@ -194,6 +202,7 @@ static const struct devproc_ops ops = {
 	.threads = threads,
 	.start = start,
 	.reset = reset,
+	.config_byte = config_byte,
 	.stop = stop,
 };
 

@@ -75,8 +75,8 @@ struct vioblk {
 	unsigned nqueues;
 	struct vioblk_queue *queue;
 	sem_t bound; /* a queue thread is ready */
-	/* set by vioblk_start() while all queues are idle */
-	bool durable; /* no flush negotiated: each write is durable */
+	bool writeback; /* main thread only: what the driver chose */
+	bool durable; /* atomic: each write is durable before it is done */
 };
 
 static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16,

@@ -82,7 +82,7 @@ start_now(struct vioblk_slot *s)
 	int error;
 
 	s->disk.done = request_done;
-	s->disk.durable = q->dev->durable;
+	s->disk.durable = __atomic_load_n(&q->dev->durable, __ATOMIC_RELAXED);
 	error = disk_start(q->dev->disk, q->aio, &s->disk);
 	if (error != 0)
 		complete(s,

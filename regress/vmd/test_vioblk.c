@@ -3,7 +3,7 @@
  * Block device: each request type, limits, and a long random comparison with
  * a model in memory, by every engine.
  */
-#include "vioblk_limit.h"
+#include "vioblk_impl.h"
 #include "vioblk_rig.h"
 
 #define IMAGE	(4ull << 20)
@@ -307,7 +307,10 @@ test_config(void **state)
 	assert_int_equal(c->num_queues, 3);
 	assert_int_equal(vioblk_vdev(r->dev)->nqueues, 3);
 	assert_false(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_SCSI));
-	assert_false(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_true(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_int_equal(c->geometry.cylinders, 0);
+	assert_int_equal(c->geometry.heads, 16);
+	assert_int_equal(c->geometry.sectors, 63);
 	/* The bytes after the last whole sector are out of reach. */
 	assert_int_equal(
 	    rig_io(r, VIRTIO_BLK_T_IN, 10, RIG_DATA, 512, NULL), 1);
@@ -490,6 +493,40 @@ take_30(struct rig *r)
 	return now_ms() - start;
 }
 
+/* Who decides whether a write is durable before it is done. */
+static void
+test_cache(void **state)
+{
+	const unsigned off = offsetof(struct virtio_blk_config, wce);
+	struct rig *r;
+
+	r = open_rig(state, (struct rig_opt){ 0 });
+	assert_false(r->dev->durable);
+	vioblk_config_byte(r->dev, off, 0);
+	assert_true(r->dev->durable);
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 4096, NULL), 0);
+	vioblk_config_byte(r->dev, off + 1, 1); /* another field */
+	assert_true(r->dev->durable);
+	vioblk_config_byte(r->dev, off, 1);
+	assert_false(r->dev->durable);
+	vioblk_config_byte(r->dev, off, 0);
+	assert_int_equal(vioblk_reset(r->dev), 0);
+	assert_true(r->dev->writeback);
+	rig_free(r);
+	/* Not negotiated: not the driver's to say. */
+	r = open_rig(
+	    state, (struct rig_opt){ .without = F(VIRTIO_BLK_F_CONFIG_WCE) });
+	vioblk_config_byte(r->dev, off, 0);
+	assert_false(r->dev->durable);
+	rig_free(r);
+	r = open_rig(state,
+	    (struct rig_opt){ .without = F(VIRTIO_BLK_F_CONFIG_WCE) |
+		    F(VIRTIO_BLK_F_FLUSH) });
+	assert_true(r->dev->durable);
+	rig_free(r);
+}
+
 /* A burst at once, then one at a time; a flush never waits. */
 static void
 test_rates(void **state)
@@ -597,6 +634,7 @@ main(void)
 		ALL(test_config),
 		ALL(test_bad_images),
 		ALL(test_random),
+		ALL(test_cache),
 		ALL(test_rates),
 		ALL(test_large_request),
 		ALL(test_reset_held),
