@@ -76,6 +76,17 @@ struct cond {
 	}
 
 /*
+ * F_SETFL reaches whoever shares the open file.  To set O_NONBLOCK is
+ * harmless; to clear it would block the other process, O_ASYNC and O_APPEND
+ * change what it sees.  What F_GETFL says beside may be given back.
+ */
+#define O_LARGEFILE_X86 0100000
+#define NONBLOCK_ONLY(n)                                                \
+	{                                                               \
+		(n), LOW32 & ~(O_ACCMODE | O_LARGEFILE_X86), O_NONBLOCK \
+	}
+
+/*
  * A row without conditions is decided by the kernel's per-call bitmap, at no
  * cost for the filter's length.
  */
@@ -91,7 +102,7 @@ static const struct rule {
 	{ P_STDIO, SCMP_SYS(writev), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(close), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_GETFL) } },
-	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFL) } },
+	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFL), NONBLOCK_ONLY(2) } },
 	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_GETFD) } },
 	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFD) } },
 	/* Waiting: the event loop's, and pollers with a deadline. */

@@ -198,6 +198,51 @@ args_disk(const char *word, struct vmconf *conf)
 }
 
 int
+args_nic(const char *sw, struct vmconf *conf)
+{
+	struct vm_nicconf *nic;
+
+	if (conf->nnics >= VM_NICS_MAX) {
+		log_warnx(
+		    "too many network interfaces (limit is %d)", VM_NICS_MAX);
+		return -ERANGE;
+	}
+	nic = &conf->nic[conf->nnics];
+	memset(nic, 0, sizeof(*nic));
+	if (sw == NULL)
+		nic->flags = VM_NIC_LOCAL;
+	else if (strlen(sw) > VM_NAME_MAX) {
+		log_warnx("switch name too long: %s", sw);
+		return -ENAMETOOLONG;
+	} else if (*sw == '\0' || !vmconf_path_ok(sw)) {
+		log_warnx("invalid switch name");
+		return -EINVAL;
+	} else
+		memcpy(nic->sw, sw, strlen(sw) + 1);
+	conf->nnics++;
+	return 0;
+}
+
+int
+args_nics(const char *word, struct vmconf *conf)
+{
+	uint64_t n;
+	int error;
+
+	error = scan_number(word, UINT32_MAX, &n);
+	if (error == 0 && (n < 1 || n > VM_NICS_MAX))
+		error = -ERANGE;
+	if (error != 0) {
+		log_warnx("invalid number of network interfaces (1 to %d): %s",
+		    VM_NICS_MAX, word);
+		return error;
+	}
+	while (conf->nnics < n)
+		memset(&conf->nic[conf->nnics++], 0, sizeof(conf->nic[0]));
+	return 0;
+}
+
+int
 args_keyword(
     const char *word, const char *const *names, size_t n, bool ignore_case)
 {

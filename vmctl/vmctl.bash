@@ -80,7 +80,7 @@ _vmctl() {
 	image) options="-r" names="" ;;
 	log) options="" names="" ;;
 	show | status) options="-j -r" names="all" ;;
-	start) options="-a -b -c -d -I -m -p" names="all" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	wait) options="" names="-r" ;;
 	*) return ;;
@@ -97,7 +97,7 @@ _vmctl() {
 		_vmctl_files "$cur"
 		return
 		;;
-	start-a | start-m | start-p) return ;;
+	start-a | start-i | start-m | start-n | start-p) return ;;
 	esac
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"

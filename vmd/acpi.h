@@ -36,6 +36,7 @@ void acpi_pm_init(struct acpi_pm *, struct line sci, struct devenv,
 uint64_t acpi_pm_read(struct acpi_pm *, uint64_t off, unsigned size);
 void acpi_pm_write(struct acpi_pm *, uint64_t off, unsigned size, uint64_t);
 void acpi_pm_power_button(struct acpi_pm *);
+void acpi_pm_rtc(struct acpi_pm *); /* the RTC asserts its interrupt */
 /* The timer's carry, wanted only when the guest enables TMR_EN. */
 void acpi_pm_run(struct acpi_pm *);
 uint64_t acpi_pm_deadline(const struct acpi_pm *);

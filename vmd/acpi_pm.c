@@ -19,9 +19,10 @@
 #define TMR_STS	   0x0001
 #define GBL_STS	   0x0020
 #define PWRBTN_STS 0x0100
+#define RTC_STS	   0x0400
 #define WAK_STS	   0x8000
-#define STS_W1C	   (TMR_STS | GBL_STS | PWRBTN_STS | WAK_STS)
-#define EN_WRITE   (TMR_STS | GBL_STS | PWRBTN_STS)
+#define STS_W1C	   (TMR_STS | GBL_STS | PWRBTN_STS | RTC_STS | WAK_STS)
+#define EN_WRITE   (TMR_STS | GBL_STS | PWRBTN_STS | RTC_STS)
 
 #define SCI_EN	      0x0001
 #define BM_RLD	      0x0002
@@ -176,6 +177,13 @@ void
 acpi_pm_power_button(struct acpi_pm *pm)
 {
 	pm->pm1_status |= PWRBTN_STS;
+	sci_update(pm);
+}
+
+void
+acpi_pm_rtc(struct acpi_pm *pm)
+{
+	pm->pm1_status |= RTC_STS;
 	sci_update(pm);
 }
 

@@ -23,7 +23,6 @@
 #define WBINVD	      (1u << 0)
 #define PROC_C1	      (1u << 2)
 #define SLP_BUTTON    (1u << 5) /* no fixed sleep button */
-#define FIX_RTC	      (1u << 6) /* no RTC status in PM1 */
 #define TMR_VAL_EXT   (1u << 8)
 #define RESET_REG_SUP (1u << 10)
 /* "IA-PC Boot Architecture Flags" */
@@ -223,9 +222,8 @@ put_fadt(struct image *im, uint32_t facs, uint32_t dsdt)
 	f.c2_latency = f.c3_latency = NO_C_STATE;
 	f.century = CENTURY;
 	f.boot_arch = LEGACY_DEVICES | HAS_8042 | NO_VGA | NO_ASPM;
-	/* PWR_BUTTON stays clear: the button is a fixed feature. */
-	f.flags = WBINVD | PROC_C1 | SLP_BUTTON | FIX_RTC | TMR_VAL_EXT |
-	    RESET_REG_SUP;
+	/* PWR_BUTTON and FIX_RTC stay clear: both are fixed features. */
+	f.flags = WBINVD | PROC_C1 | SLP_BUTTON | TMR_VAL_EXT | RESET_REG_SUP;
 	f.reset = io_gas(ACPI_RESET_PORT, 8, 1);
 	f.reset_value = RESET_VALUE;
 	f.x_dsdt = dsdt;

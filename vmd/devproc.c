@@ -163,9 +163,11 @@ must(int rc)
 static void
 send_broken(struct devproc *p, const char *why)
 {
+	/* A guest can break, reset and break its device for ever. */
+	static struct log_rate rate = LOG_RATE(5, 60);
 	struct ibuf *b = chan_body();
 
-	log_warnx("needs reset: %s", why);
+	log_limited(&rate, "needs reset: %s", why);
 	must(ctl_put_str(b, why));
 	must(chan_send(p->vm, DEV_BROKEN, 0, -1, b));
 }

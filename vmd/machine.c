@@ -141,6 +141,7 @@ machine_rearm(void *arg)
 	at = earlier(at, mc146818_deadline(&m->rtc));
 	at = earlier(at, ns16550_deadline(&m->uart));
 	at = earlier(at, ioapic_deadline(&m->ioapic));
+	at = earlier(at, acpi_pm_deadline(&m->pm));
 	if (m->console != NULL)
 		at = earlier(at, console_deadline(m->console));
 	if (at >= m->armed)
@@ -168,6 +169,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	mc146818_run(&m->rtc);
 	ns16550_run(&m->uart);
 	ioapic_run(&m->ioapic);
+	acpi_pm_run(&m->pm);
 	console_run(m->console);
 	machine_rearm(m);
 	machine_unlock(m);
@@ -186,6 +188,17 @@ machine_set_gsi(void *machine, unsigned gsi, bool level)
 		ioapic_set(&m->ioapic, PIN_TIMER, level);
 	else if (gsi != IRQ_CASCADE && gsi < IOAPIC_PINS)
 		ioapic_set(&m->ioapic, gsi, level);
+}
+
+/* The RTC's output, which ACPI's PM1 block sees too. */
+static void
+set_rtc(void *arg, unsigned gsi, bool level)
+{
+	struct machine *m = arg;
+
+	machine_set_gsi(m, gsi, level);
+	if (level)
+		acpi_pm_rtc(&m->pm);
 }
 
 /* INTR of the 8259 pair. */
@@ -517,8 +530,8 @@ make_chips(struct machine *m, struct devenv env)
 	ioapic_init(&m->ioapic, ACPI_IOAPIC_ID, &ioapic_callbacks, m);
 	ioapic_set_env(&m->ioapic, env);
 	i8254_init(&m->pit, gsi_line(m, IRQ_TIMER), env);
-	mc146818_init(&m->rtc, gsi_line(m, IRQ_RTC), env, wall_clock, NULL,
-	    m->conf.mem->size, m->conf.cpus);
+	mc146818_init(&m->rtc, (struct line){ set_rtc, m, IRQ_RTC }, env,
+	    wall_clock, NULL, m->conf.mem->size, m->conf.cpus);
 	ns16550_init(&m->uart, gsi_line(m, IRQ_COM1), env, uart_out, m);
 	i8042_init(&m->kbd, gsi_line(m, IRQ_KBD), on_reset, m);
 	acpi_pm_init(

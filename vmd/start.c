@@ -145,6 +145,9 @@ namespaces(const char *role)
 
 	if (geteuid() != 0)
 		return 0;
+	/* passt makes its own; it needs the host's network and files. */
+	if (strcmp(role, "passt") == 0)
+		return 0;
 	/* The host's interfaces are what netcfg is for. */
 	return strcmp(role, "netcfg") == 0 ? ns : ns | CLONE_NEWNET;
 }
@@ -357,8 +360,41 @@ cannot(int error, struct fail *why)
 	    why, -error, "cannot configure a process: %s", strerror(-error));
 }
 
+/* A process that becomes passt, and our end of its socket. */
 static int
-request_nics(struct vm *vm, struct netproc *net, struct fail *why)
+start_passt(struct event_base *base, struct vm *vm, uint32_t i,
+    const struct chan_ops *ops, struct fail *why)
+{
+	char title[96], tag[96];
+	struct ibuf *body;
+	int pair[2], error;
+
+	snprintf(title, sizeof(title), "%s/passt%u", vm->conf.name, i);
+	snprintf(tag, sizeof(tag), "%s: passt%u", vm->conf.name, i);
+	error =
+	    start_child(base, &vm->run.user[i], "passt", title, tag, ops, why);
+	if (error != 0)
+		return error;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return cannot(-errno, why);
+	vm->run.net[i].queue[0] = pair[0];
+	body = chan_body();
+	error = fcntl(pair[0], F_SETFL, O_NONBLOCK) == -1 ? -errno : 0;
+	if (error == 0 && ibuf_add_n32(body, vm->conf.uid) == -1)
+		error = -ENOMEM;
+	if (error != 0) {
+		ibuf_free(body);
+		fd_close(&pair[1]);
+		return cannot(error, why);
+	}
+	error = chan_send(
+	    vm->run.user[i].chan, PASST_GO, 0, fd_take(&pair[1]), body);
+	return error == 0 ? 0 : cannot(error, why);
+}
+
+static int
+request_nics(struct event_base *base, struct vm *vm,
+    const struct start_ops *ops, struct fail *why)
 {
 	uint32_t i;
 	int error;
@@ -366,9 +402,12 @@ request_nics(struct vm *vm, struct netproc *net, struct fail *why)
 	for (i = 0; i < vm->conf.nnics; i++) {
 		if ((error = send_nic(vm, i)) != 0)
 			return cannot(error, why);
-		if (open_queues(vm, i, why) != 0 ||
-		    netproc_request(net, vm, i, why) != 0)
-			return -why->code;
+		if ((vm->conf.nic[i].flags & VM_NIC_USER) != 0)
+			error = start_passt(base, vm, i, ops->user, why);
+		else if ((error = open_queues(vm, i, why)) == 0)
+			error = netproc_request(ops->net, vm, i, why);
+		if (error != 0)
+			return error;
 	}
 	return 0;
 }
@@ -391,7 +430,8 @@ send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
 	    ibuf_add_n32(b, l->host) == -1 || ibuf_add_n32(b, l->guest) == -1 ||
 	    ibuf_add_n32(b, l->inet6) == -1 ||
 	    ibuf_add(b, l->host6, 16) == -1 ||
-	    ibuf_add(b, l->guest6, 16) == -1) {
+	    ibuf_add(b, l->guest6, 16) == -1 ||
+	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1) {
 		ibuf_free(b);
 		return -ENOMEM;
 	}
@@ -438,6 +478,14 @@ start_nic(
 }
 
 int
+start_user_nic(struct vm *vm, unsigned i, struct fail *why)
+{
+	const struct net_result res = { .queues = 1 };
+
+	return start_nic(vm, i, &res, why);
+}
+
+int
 start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
     const struct start_ops *ops, struct fail *why)
 {
@@ -454,7 +502,7 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 	if (error != 0)
 		return cannot(error, why);
 	if (vm->conf.nnics > 0)
-		return request_nics(vm, ops->net, why);
+		return request_nics(base, vm, ops, why);
 	error = go(vm);
 	return error == 0 ? 0 : cannot(error, why);
 }

@@ -43,7 +43,7 @@ int start_child(struct event_base *, struct child *, const char *role,
  * in vm->run for the caller to end.
  */
 struct start_ops {
-	const struct chan_ops *vm, *disk, *nic; /* of their channels */
+	const struct chan_ops *vm, *disk, *nic, *user; /* of their channels */
 	struct netproc *net; /* makes the taps; may be NULL without any */
 };
 int start_spawn(struct event_base *, struct vm *, struct start_fds *,
@@ -52,5 +52,8 @@ int start_spawn(struct event_base *, struct vm *, struct start_fds *,
  * 0 or negative. */
 int start_nic(
     struct vm *, unsigned nic, const struct net_result *, struct fail *why);
+
+/* The same for a user interface, whose passt runs. */
+int start_user_nic(struct vm *, unsigned nic, struct fail *why);
 
 #endif

@@ -36,6 +36,7 @@
 #include "chan.h"
 #include "ctl.h"
 #include "imsg.h"
+#include "log.h"
 #include "msg.h"
 #include "virtio_chan.h"
 #include "virtio_host.h"
@@ -245,7 +246,10 @@ on_stuck(evutil_socket_t fd, short what, void *arg)
 	lock(vc);
 	stuck = vc->state == RESETTING;
 	unlock(vc);
-	if (stuck && vc->conf.broken != NULL)
+	if (!stuck)
+		return;
+	log_warnx("%s: no answer to a reset", vc->conf.name);
+	if (vc->conf.broken != NULL)
 		vc->conf.broken(vc->conf.arg, "no answer to a reset");
 }
 

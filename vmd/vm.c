@@ -170,7 +170,6 @@ on_broken(void *arg, const char *why)
 {
 	struct vm_dev *d = arg;
 
-	log_warnx("%s: needs reset: %s", d->name, why);
 	report(d->vm, VM_DEVSTATE, d->index, why);
 }
 

@@ -282,6 +282,9 @@ group15(const struct cursor *c, struct decoded *d)
 static void
 refine(struct cursor *c, struct decoded *d)
 {
+	/* APM "LDS": no 64-bit offsets. */
+	if (d->op == OP_LOAD_FAR && d->size == 8)
+		d->size = 4;
 	if (c->map == 0) {
 		if (d->opcode == 0x63 && d->bits != 64) {
 			d->op = OP_ARPL;

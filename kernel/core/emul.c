@@ -213,7 +213,7 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	if (e->io_at == e->io_n) {
 		if (e->io_n == EMUL_IO_MAX)
 			return EMUL_UNHANDLED;
-		*io = (struct emul_io){ space, addr, (u8)len, write, false,
+		*io = (struct emul_io){ space, addr, (u8)len, 1, write, false,
 			{ 0 } };
 		if (write)
 			memcpy(io->data, data, len);
@@ -231,6 +231,30 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	if (!write)
 		memcpy(data, io->data, len);
 	e->io_at++;
+	return EMUL_DONE;
+}
+
+enum emul_result
+emul_access_string(
+    struct emul *e, u16 port, unsigned size, unsigned count, bool write)
+{
+	struct emul_io *io = &e->io[0];
+	unsigned n = 0;
+
+	if (e->io_n == 0) {
+		while (n < count &&
+		    e->ops->port(e, port, e->string + n * size, size, write) ==
+			0)
+			n++;
+		*io = (struct emul_io){ EMUL_PORT, port, (u8)size,
+			(u16)(n > 0 ? n : count), write, n > 0, { 0 } };
+		e->io_n = 1;
+	}
+	if (!io->done) {
+		e->pending = io;
+		return EMUL_IO;
+	}
+	e->io_at = 1;
 	return EMUL_DONE;
 }
 
@@ -252,7 +276,7 @@ check(struct emul *e)
 
 	if (e->in.op == OP_UD)
 		return emul_ud(e);
-	if ((flags & D_PE) && !emul_protected(e))
+	if (((flags & D_PE) || e->in.vex) && !emul_protected(e))
 		return emul_ud(e);
 	if ((flags & D_CPL0) && e->cpl != 0)
 		return emul_fault(e, X86_GP, 0);
@@ -267,7 +291,8 @@ start(struct emul *e)
 	memcpy(e->gpr, c->gpr, sizeof(e->gpr));
 	e->rflags = c->rflags;
 	e->rip = c->rip + e->in.len;
-	if (e->in.bits != 64)
+	e->bits = e->in.bits;
+	if (e->bits != 64)
 		e->rip = (u32)e->rip;
 	e->cpl = c->cpl;
 	e->seg_set = 0;

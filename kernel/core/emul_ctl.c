@@ -8,7 +8,7 @@
 unsigned
 emul_stack_size(const struct emul *e)
 {
-	if (e->in.bits == 64)
+	if (e->bits == 64)
 		return 8;
 	return (emul_seg(e, SEG_SS)->attr & SEG_DB) ? 4 : 2;
 }
@@ -45,7 +45,7 @@ emul_pop_value(struct emul *e, u64 *v, unsigned size)
 enum emul_result
 emul_jump(struct emul *e, u64 rip)
 {
-	if (e->in.bits == 64) {
+	if (e->bits == 64) {
 		if (!emul_canonical(e, rip))
 			return emul_fault(e, X86_GP, 0);
 	} else if (rip > emul_seg(e, SEG_CS)->limit) {

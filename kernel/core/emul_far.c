@@ -11,6 +11,8 @@ static enum emul_result
 far_pointer(struct emul *e, u64 *off, u16 *sel)
 {
 	const struct decoded *in = &e->in;
+	/* AMD's CPUs know no 64-bit offset: APM "JMP Far". */
+	unsigned size = in->size == 8 ? 4 : in->size;
 	struct emul_ref ref;
 
 	*off = (u64)in->imm;
@@ -19,9 +21,17 @@ far_pointer(struct emul *e, u64 *off, u16 *sel)
 		return EMUL_DONE;
 	ref = emul_operand(e);
 	*off = 0;
-	TRY(emul_read(e, ref, off, in->size));
-	ref.off = (ref.off + in->size) & size_mask(in->asize);
+	TRY(emul_read(e, ref, off, size));
+	ref.off = (ref.off + size) & size_mask(in->asize);
 	return emul_read(e, ref, sel, 2);
+}
+
+/* What still happens to the stack does so as in the new code. */
+static void
+adopt_mode(struct emul *e, const struct seg *cs)
+{
+	if (e->cpu->efer & X86_EFER_LMA)
+		e->bits = (cs->attr & SEG_L) ? 64 : 32;
 }
 
 /* Is rip inside of the new code segment? */
@@ -30,10 +40,10 @@ enter_segment(struct emul *e, const struct seg *cs, u64 rip)
 {
 	bool sixty_four = (e->cpu->efer & X86_EFER_LMA) && (cs->attr & SEG_L);
 
-	if (sixty_four ? !emul_canonical(e, rip) : (u32)rip > cs->limit)
+	if (sixty_four ? !emul_canonical(e, rip) : rip > cs->limit)
 		return emul_fault(e, X86_GP, 0);
 	emul_set_seg(e, SEG_CS, cs);
-	e->rip = sixty_four ? rip : (u32)rip;
+	e->rip = rip;
 	return EMUL_DONE;
 }
 
@@ -47,6 +57,7 @@ emul_far(struct emul *e)
 
 	TRY(far_pointer(e, &off, &sel));
 	TRY(emul_load_cs(e, sel, false, &cs));
+	adopt_mode(e, &cs);
 	if (call) {
 		TRY(emul_push_value(e, emul_seg(e, SEG_CS)->sel, e->in.size));
 		TRY(emul_push_value(e, back, e->in.size));
@@ -63,6 +74,7 @@ emul_retf(struct emul *e)
 	TRY(emul_pop_value(e, &off, e->in.size));
 	TRY(emul_pop_value(e, &sel, e->in.size));
 	TRY(emul_load_cs(e, (u16)sel, true, &cs));
+	adopt_mode(e, &cs);
 	if (e->in.src == A_IMM)
 		emul_set_reg(e, R_RSP, emul_stack_size(e),
 		    e->gpr[R_RSP] + (u64)e->in.imm);

@@ -91,6 +91,10 @@ enum emul_result emul_put(struct emul *, unsigned arg, u64);
 enum emul_result emul_get_rm(struct emul *, unsigned size, u64 *);
 enum emul_result emul_access(
     struct emul *, enum emul_space, u64 addr, void *, unsigned len, bool write);
+/* `count' elements of string[] from or to a port; the kernel's own devices may
+ * take fewer, see io[0].count.  The only access of its instruction. */
+enum emul_result emul_access_string(
+    struct emul *, u16 port, unsigned size, unsigned count, bool write);
 bool emul_condition(const struct emul *, unsigned cc);
 
 /* emul_mem.c: an address before segmentation. */
@@ -101,6 +105,9 @@ struct emul_ref {
 	bool change; /* a read of what will be written */
 };
 struct emul_ref emul_operand(const struct emul *);
+/* The same; #GP(0) unless it is aligned to its length. */
+enum emul_result
+emul_aligned_operand(struct emul *, unsigned len, struct emul_ref *);
 enum emul_result emul_linear(
     struct emul *, struct emul_ref, unsigned len, bool write, struct gva *);
 enum emul_result emul_read(struct emul *, struct emul_ref, void *, unsigned);
@@ -109,6 +116,8 @@ emul_write(struct emul *, struct emul_ref, const void *, unsigned);
 /* Would an access fault? */
 enum emul_result
 emul_probe(struct emul *, struct emul_ref, unsigned, bool write);
+enum emul_result emul_translate(
+    struct emul *, struct gva, unsigned access, struct gpa *, u64 *left);
 /* Memory at a linear address; access is WALK_IMPLICIT for tables. */
 enum emul_result
 emul_read_linear(struct emul *, struct gva, unsigned access, void *, unsigned);

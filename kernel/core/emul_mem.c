@@ -84,7 +84,7 @@ emul_linear(struct emul *e, struct emul_ref ref, unsigned len, bool write,
 	const struct seg *s = emul_seg(e, ref.seg);
 	u64 v;
 
-	if (e->in.bits == 64) {
+	if (e->bits == 64) {
 		v = ref.off;
 		if (!emul_canonical(e, v))
 			return refuse(e, ref.seg);
@@ -101,6 +101,22 @@ emul_linear(struct emul *e, struct emul_ref ref, unsigned len, bool write,
 	}
 	va->v = v;
 	return check_alignment(e, v, ref.align ? ref.align : len);
+}
+
+/* MOVAPS, CMPXCHG16B: they insist before the segment is looked at. */
+enum emul_result
+emul_aligned_operand(struct emul *e, unsigned len, struct emul_ref *ref)
+{
+	u64 va;
+
+	*ref = emul_operand(e);
+	ref->align = 1;
+	va = ref->off;
+	if (e->bits != 64 || ref->seg == SEG_FS || ref->seg == SEG_GS)
+		va += emul_seg(e, ref->seg)->base;
+	if (va & (len - 1))
+		return emul_fault(e, X86_GP, 0);
+	return EMUL_DONE;
 }
 
 static unsigned
@@ -128,8 +144,8 @@ read_device(struct emul *e, struct gpa gpa, u8 *buf, unsigned len)
 	return EMUL_DONE;
 }
 
-static enum emul_result
-translate(
+enum emul_result
+emul_translate(
     struct emul *e, struct gva va, unsigned access, struct gpa *gpa, u64 *left)
 {
 	if (e->cpl == 3 && !(access & WALK_IMPLICIT))
@@ -171,14 +187,14 @@ emul_read_linear(
 	struct gva next;
 	u64 left;
 
-	TRY(translate(e, va, access, &gpa[0], &left));
+	TRY(emul_translate(e, va, access, &gpa[0], &left));
 	n[0] = min_u(left, len);
 	n[1] = len - n[0];
 	if (n[1] > 0) {
 		next.v = va.v + n[0];
-		if (e->in.bits != 64)
+		if (e->bits != 64)
 			next.v = (u32)next.v;
-		TRY(translate(e, next, access, &gpa[1], &left));
+		TRY(emul_translate(e, next, access, &gpa[1], &left));
 	}
 	for (i = 0; i < 2 && n[i] > 0; buf += n[i++])
 		if (e->ops->ram_read(e, gpa[i], buf, n[i]) != 0)
@@ -207,13 +223,13 @@ emul_probe(struct emul *e, struct emul_ref ref, unsigned len, bool write)
 	u64 left;
 
 	TRY(emul_linear(e, ref, len, write, &va));
-	TRY(translate(e, va, access, &gpa, &left));
+	TRY(emul_translate(e, va, access, &gpa, &left));
 	if (left >= len)
 		return EMUL_DONE;
 	va.v += left;
-	if (e->in.bits != 64)
+	if (e->bits != 64)
 		va.v = (u32)va.v;
-	return translate(e, va, access, &gpa, &left);
+	return emul_translate(e, va, access, &gpa, &left);
 }
 
 /* The pages are looked up now: what can fault does so in program order. */
@@ -226,13 +242,13 @@ emul_queue(struct emul *e, struct gva va, unsigned access, const void *data,
 	u64 left;
 
 	access |= WALK_WRITE;
-	TRY(translate(e, va, access, &w->gpa[0], &left));
+	TRY(emul_translate(e, va, access, &w->gpa[0], &left));
 	w->split = (u8)min_u(left, len);
 	if (w->split < len) {
 		next.v = va.v + w->split;
-		if (e->in.bits != 64)
+		if (e->bits != 64)
 			next.v = (u32)next.v;
-		TRY(translate(e, next, access, &w->gpa[1], &left));
+		TRY(emul_translate(e, next, access, &w->gpa[1], &left));
 	}
 	w->va = va;
 	w->len = (u8)len;
@@ -357,7 +373,7 @@ fetch_more(struct emul *e, unsigned bits)
 	u64 left;
 
 	TRY(fetch_window(e, bits, &va, &max));
-	TRY(translate(e, va, WALK_FETCH, &gpa, &left));
+	TRY(emul_translate(e, va, WALK_FETCH, &gpa, &left));
 	max = min_u(left, max);
 	if (e->ops->ram_read(e, gpa, e->insn + e->insn_len, max) != 0)
 		return EMUL_UNHANDLED;
@@ -373,7 +389,7 @@ emul_fetch(struct emul *e)
 
 	if (e->insn_len > DECODE_MAX)
 		e->insn_len = DECODE_MAX;
-	e->in.bits = (u8)bits;
+	e->bits = (u8)bits;
 	while ((err = decode(e->insn, e->insn_len, bits, &e->in)) == -ENODATA)
 		TRY(fetch_more(e, bits));
 	return err == 0 ? EMUL_DONE : emul_fault(e, X86_GP, 0);

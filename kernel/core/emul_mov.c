@@ -72,17 +72,12 @@ emul_cmpxchg16b(struct emul *e)
 	struct emul_ref ref = emul_operand(e);
 	u64 old[2] = { 0 }, new[2];
 	u8 was[16], next[16];
-	struct gva va;
 	bool equal;
 
-	ref.change = true;
 	ref.align = 8;
-	if (half == 8) {
-		ref.align = 1;
-		TRY(emul_linear(e, ref, 16, true, &va));
-		if (va.v & 15)
-			return emul_fault(e, X86_GP, 0);
-	}
+	if (half == 8)
+		TRY(emul_aligned_operand(e, 16, &ref));
+	ref.change = true;
 	TRY(emul_read(e, ref, was, 2 * half));
 	memcpy(&old[0], was, half);
 	memcpy(&old[1], was + half, half);

@@ -108,7 +108,7 @@ static enum emul_result
 load_null(struct emul *e, unsigned n, u16 sel, struct seg *s)
 {
 	if (n == SEG_SS &&
-	    (e->in.bits != 64 || e->cpl == 3 || (sel & RPL) != e->cpl))
+	    (e->bits != 64 || e->cpl == 3 || (sel & RPL) != e->cpl))
 		return emul_fault(e, X86_GP, 0);
 	*s = (struct seg){ .sel = sel };
 	/* The stack of 64-bit code needs no descriptor. */

@@ -11,7 +11,7 @@ check_enabled(struct emul *e)
 	u64 cr0 = e->cpu->cr0;
 
 	if (e->in.vex) {
-		if (!emul_protected(e) || !e->avx)
+		if (!e->avx)
 			return emul_fault(e, X86_UD, 0);
 	} else if ((cr0 & X86_CR0_EM) || !(e->cpu->cr4 & X86_CR4_OSFXSR)) {
 		return emul_fault(e, X86_UD, 0);
@@ -21,23 +21,15 @@ check_enabled(struct emul *e)
 	return EMUL_DONE;
 }
 
-/* The memory operand: MOVAPS and others insist on alignment, and do so before
- * the segment is looked at. */
 static enum emul_result
 vector_operand(struct emul *e, struct emul_ref *ref)
 {
-	u64 va;
+	unsigned n = e->in.vbytes;
 
+	if (e->in.valign)
+		return emul_aligned_operand(e, n, ref);
 	*ref = emul_operand(e);
-	ref->align = e->in.vbytes == 32 ? 16 : 0;
-	if (!e->in.valign)
-		return EMUL_DONE;
-	ref->align = 1;
-	va = ref->off;
-	if (e->in.bits != 64 || ref->seg == SEG_FS || ref->seg == SEG_GS)
-		va += emul_seg(e, ref->seg)->base;
-	if (va & (e->in.vbytes - 1U))
-		return emul_fault(e, X86_GP, 0);
+	ref->align = n == 32 ? 16 : 0;
 	return EMUL_DONE;
 }
 

@@ -11,7 +11,7 @@ enum emul_result
 emul_lgdt(struct emul *e)
 {
 	struct dtable *t = e->in.op == OP_LGDT ? &e->cpu->gdt : &e->cpu->idt;
-	unsigned n = e->in.bits == 64 ? 8 : 4;
+	unsigned n = e->bits == 64 ? 8 : 4;
 	struct emul_ref ref = emul_operand(e);
 	u64 base = 0;
 	u16 limit;
@@ -34,7 +34,7 @@ emul_sgdt(struct emul *e)
 {
 	const struct dtable *t =
 	    e->in.op == OP_SGDT ? &e->cpu->gdt : &e->cpu->idt;
-	unsigned n = e->in.bits == 64 ? 8 : 4;
+	unsigned n = e->bits == 64 ? 8 : 4;
 	struct emul_ref ref = emul_operand(e);
 
 	TRY(emul_check_umip(e));
@@ -100,7 +100,7 @@ enum emul_result
 emul_mov_cr(struct emul *e)
 {
 	unsigned n = e->in.reg | (e->in.lock ? 8U : 0);
-	unsigned size = e->in.bits == 64 ? 8 : 4;
+	unsigned size = e->bits == 64 ? 8 : 4;
 
 	if (e->in.dst == A_NONE)
 		return set_cr(e, n, emul_reg(e, e->in.rm, size));
@@ -136,7 +136,7 @@ check_dr(struct emul *e, unsigned *n)
 enum emul_result
 emul_mov_dr(struct emul *e)
 {
-	unsigned n = e->in.reg, size = e->in.bits == 64 ? 8 : 4;
+	unsigned n = e->in.reg, size = e->bits == 64 ? 8 : 4;
 	struct gcpu *c = e->cpu;
 	u64 v;
 
@@ -204,7 +204,7 @@ emul_invlpg(struct emul *e)
 	struct emul_ref ref = emul_operand(e);
 	struct gva va = { ref.off };
 
-	if (e->in.bits != 64)
+	if (e->bits != 64)
 		va.v = (u32)(va.v + emul_seg(e, ref.seg)->base);
 	else if (ref.seg == SEG_FS || ref.seg == SEG_GS)
 		va.v += emul_seg(e, ref.seg)->base;

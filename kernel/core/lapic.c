@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * Local APIC: registers, priorities, messages.  The timer is in
- * lapic_timer.c.  AMD APM vol. 2 "Advanced Programmable Interrupt Controller
+ * Local APIC: registers and priorities.  Messages are in lapic_msg.c, the
+ * timer in lapic_timer.c.  AMD APM vol. 2 "Advanced Programmable Interrupt Controller
  * (APIC)" and "x2APIC Support"; SDM vol. 3 "Advanced Programmable Interrupt
  * Controller (APIC)" and "Extended XAPIC (x2APIC)".
  *
@@ -78,15 +78,24 @@ lapic_priority(const struct lapic *l)
 	return ppr(l);
 }
 
-static void
+/*
+ * "Error Handling": the first of a kind since ESR was written raises the error
+ * interrupt.  True when that is newly pending.
+ */
+static bool
 error(struct lapic *l, u32 bit)
 {
-	if (l->esr & bit)
-		return;
-	l->esr |= bit;
-	if (!(l->lvt[LVT_ERROR] & LVT_MASKED) &&
-	    (l->lvt[LVT_ERROR] & 0xff) >= 16)
-		lapic_post(l, l->lvt[LVT_ERROR] & 0xff, false);
+	u32 lvt = __atomic_load_n(&l->lvt[LVT_ERROR], __ATOMIC_RELAXED);
+	u32 vec = lvt & 0xff;
+
+	if (__atomic_fetch_or(&l->esr, bit, __ATOMIC_RELAXED) & bit)
+		return false;
+	if ((lvt & LVT_MASKED) || !lapic_enabled(l))
+		return false;
+	if (vec >= 16)
+		return lapic_post(l, (u8)vec, false);
+	__atomic_fetch_or(&l->esr, ESR_RECV_ILLEGAL, __ATOMIC_RELAXED);
+	return false;
 }
 
 bool
@@ -94,10 +103,8 @@ lapic_post(struct lapic *l, u8 vec, bool level)
 {
 	u32 bit = 1U << (vec % 32), old;
 
-	if (vec < 16) {
-		__atomic_fetch_or(&l->esr, ESR_RECV_ILLEGAL, __ATOMIC_RELAXED);
-		return false;
-	}
+	if (vec < 16)
+		return error(l, ESR_RECV_ILLEGAL);
 	if (level)
 		__atomic_fetch_or(&l->tmr[vec / 32], bit, __ATOMIC_RELAXED);
 	else
@@ -106,40 +113,10 @@ lapic_post(struct lapic *l, u8 vec, bool level)
 	return (old & bit) == 0;
 }
 
-static bool
-match_logical(const struct lapic *l, u32 dest, bool wide)
-{
-	u32 ldr = l->ldr;
-
-	if (is_x2(l)) {
-		if (!wide)
-			/* An 8-bit message reaches cluster 0 only. */
-			return (ldr >> 16) == 0 && (ldr & dest & 0xff) != 0;
-		return (ldr >> 16) == (dest >> 16) &&
-		    (ldr & dest & 0xffff) != 0;
-	}
-	ldr >>= 24;
-	if ((l->dfr >> 28) == DFR_FLAT)
-		return (ldr & dest & 0xff) != 0;
-	return (ldr >> 4) == ((dest >> 4) & 0xf) && (ldr & dest & 0xf) != 0;
-}
-
-bool
-lapic_match(const struct lapic *l, u32 dest, bool logical, bool wide)
-{
-	if (!(l->base_msr & LAPIC_BASE_ENABLE))
-		return false;
-	if (dest == (wide ? 0xffffffffU : 0xffU))
-		return true;
-	if (logical)
-		return match_logical(l, dest, wide);
-	return is_x2(l) ? dest == l->id : dest == l->xapic_id;
-}
-
 int
 lapic_highest_irr(const struct lapic *l)
 {
-	return lapic_enabled(l) ? highest(l->irr) : -1;
+	return (l->base_msr & LAPIC_BASE_ENABLE) ? highest(l->irr) : -1;
 }
 
 int
@@ -242,6 +219,10 @@ lapic_reset(struct lapic *l, bool init)
 	l->icr = 0;
 	for (i = 0; i < LAPIC_LVTS; i++)
 		l->lvt[i] = LVT_MASKED;
+	/* Virtual wire mode, as firmware leaves it: a system that never looks
+	 * at its LAPIC gets the interrupts of the 8259. */
+	if (l->base_msr & LAPIC_BASE_BSP)
+		l->lvt[LVT_LINT0] = LVT_EXTINT;
 	for (i = 0; i < 8; i++) {
 		l->isr[i] = 0;
 		__atomic_store_n(&l->tmr[i], 0, __ATOMIC_RELAXED);
@@ -252,6 +233,26 @@ lapic_reset(struct lapic *l, bool init)
 	lapic_timer_stop(l);
 }
 
+#define BASE_KNOWN                                            \
+	(LAPIC_BASE_BSP | LAPIC_BASE_X2 | LAPIC_BASE_ENABLE | \
+	    0x000ffffffffff000ULL)
+
+/* The mode changes; registers that depend on it follow. */
+static void
+set_base(struct lapic *l, u64 val)
+{
+	u64 old = l->base_msr;
+
+	l->base_msr = val;
+	if ((old & LAPIC_BASE_ENABLE) && !(val & LAPIC_BASE_ENABLE)) {
+		lapic_reset(l, true);
+		l->xapic_id = l->id & 0xff;
+	} else if (!(old & LAPIC_BASE_X2) && (val & LAPIC_BASE_X2)) {
+		l->ldr = x2_ldr(l->id);
+		l->icr &= 0xffffffff;
+	}
+}
+
 /*
  * SDM "x2APIC State Transitions": x2 is entered from the enabled xAPIC state
  * only and left by disabling; other steps fault.
@@ -260,23 +261,32 @@ int
 lapic_base_write(struct lapic *l, u64 val, bool x2apic_allowed)
 {
 	u64 old = l->base_msr;
-	u64 known = LAPIC_BASE_BSP | LAPIC_BASE_X2 | LAPIC_BASE_ENABLE |
-	    0x000ffffffffff000ULL;
 	bool en = val & LAPIC_BASE_ENABLE, x2 = val & LAPIC_BASE_X2;
 	bool was_en = old & LAPIC_BASE_ENABLE, was_x2 = old & LAPIC_BASE_X2;
 
-	if ((val & ~known) || (x2 && (!en || !x2apic_allowed)))
+	if ((val & ~BASE_KNOWN) || (x2 && (!en || !x2apic_allowed)))
 		return -EINVAL;
 	if ((x2 && !was_en) || (was_x2 && en && !x2))
 		return -EINVAL;
-	l->base_msr = val;
-	if (was_en && !en) {
-		lapic_reset(l, true);
-		l->xapic_id = l->id & 0xff;
-	} else if (x2 && !was_x2) {
-		l->ldr = x2_ldr(l->id);
-	}
+	set_base(l, val);
 	return 0;
+}
+
+int
+lapic_base_restore(struct lapic *l, u64 val)
+{
+	if ((val & ~BASE_KNOWN) ||
+	    ((val & LAPIC_BASE_X2) && !(val & LAPIC_BASE_ENABLE)))
+		return -EINVAL;
+	set_base(l, val);
+	return 0;
+}
+
+bool
+lapic_has_page(const struct lapic *l, struct gpa gpa)
+{
+	return (l->base_msr & LAPIC_BASE_ENABLE) && !is_x2(l) &&
+	    ((gpa.v ^ l->base_msr) & 0x000ffffffffff000ULL) == 0;
 }
 
 static void
@@ -292,7 +302,7 @@ write_svr(struct lapic *l, u32 val)
 	}
 }
 
-static const u32 lvt_writable[LAPIC_LVTS] = {
+const u32 lapic_lvt_writable[LAPIC_LVTS] = {
 	[LVT_TIMER] = 0xff | LVT_MASKED | LVT_TIMER_MODE,
 	[LVT_THERMAL] = 0xff | LVT_MASKED | LVT_MODE,
 	[LVT_PMC] = 0xff | LVT_MASKED | LVT_MODE,
@@ -306,10 +316,10 @@ write_lvt(struct lapic *l, enum lapic_lvt n, u32 val)
 {
 	u32 old = l->lvt[n];
 
-	val &= lvt_writable[n];
+	val &= lapic_lvt_writable[n];
 	if (!(l->svr & SVR_ENABLE))
 		val |= LVT_MASKED;
-	l->lvt[n] = val;
+	__atomic_store_n(&l->lvt[n], val, __ATOMIC_RELAXED);
 	if (n == LVT_TIMER && ((old ^ val) & LVT_TIMER_MODE))
 		lapic_timer_mode_changed(l, old);
 }
@@ -317,15 +327,15 @@ write_lvt(struct lapic *l, enum lapic_lvt n, u32 val)
 static void
 write_icr(struct lapic *l, u64 icr, bool wide)
 {
-	u32 low = (u32)icr, mode = low & ICR_MODE;
+	struct lapic_msg m;
 
 	l->icr = icr & ~(u64)ICR_BUSY;
-	if ((mode == ICR_FIXED || mode == ICR_LOWEST) && (low & 0xff) < 16) {
-		error(l, ESR_SEND_ILLEGAL);
+	if (!lapic_icr(icr, wide, &m))
 		return;
-	}
-	l->ops->ipi(
-	    l->arg, low, wide ? (u32)(icr >> 32) : (u32)(icr >> 56), wide);
+	if ((m.mode == LAPIC_FIXED || m.mode == LAPIC_LOWEST) && m.vector < 16)
+		error(l, ESR_SEND_ILLEGAL);
+	else
+		l->ops->ipi(l->arg, &m);
 }
 
 static int
@@ -444,56 +454,55 @@ reg_write(struct lapic *l, u32 off, u32 val)
 		lapic_timer_start(l, val);
 		return 0;
 	case APIC_TDCR:
-		lapic_timer_divide(l, val & 0xb);
+		lapic_timer_divide(l, val & TDCR_BITS);
 		return 0;
 	default:
 		return -EINVAL;
 	}
 }
 
-int
+void
 lapic_mmio_read(struct lapic *l, u32 off, u32 *val)
 {
 	*val = 0;
 	switch (off & ~0xfU) {
 	case APIC_DFR:
 		*val = l->dfr;
-		return 0;
+		return;
 	case APIC_ICR_HIGH:
 		*val = (u32)(l->icr >> 32);
-		return 0;
+		return;
 	case APIC_APR:
 	case APIC_EOI:
-		return 0;
+	case APIC_RRR:
+		return;
 	}
 	if (reg_read(l, off & ~0xfU, val) != 0)
 		error(l, ESR_ILLEGAL_REG);
-	return 0;
 }
 
-int
+void
 lapic_mmio_write(struct lapic *l, u32 off, u32 val)
 {
 	switch (off & ~0xfU) {
 	case APIC_ID:
 		l->xapic_id = val >> 24;
-		return 0;
+		return;
 	case APIC_LDR:
 		l->ldr = val & 0xff000000;
-		return 0;
+		return;
 	case APIC_DFR:
 		l->dfr = val | 0x0fffffff;
-		return 0;
+		return;
 	case APIC_ICR_LOW:
 		write_icr(l, (l->icr & ~0xffffffffULL) | val, false);
-		return 0;
+		return;
 	case APIC_ICR_HIGH:
 		l->icr = (l->icr & 0xffffffff) | (u64)(val & 0xff000000) << 32;
-		return 0;
+		return;
 	}
 	if (reg_write(l, off & ~0xfU, val) != 0)
 		error(l, ESR_ILLEGAL_REG);
-	return 0;
 }
 
 int
@@ -513,38 +522,58 @@ lapic_msr_read(struct lapic *l, u32 msr, u64 *val)
 	return 0;
 }
 
+/* Bits that a write in x2APIC mode may have (SDM "Reserved Bit Checking"). */
+static u64
+x2_valid(u32 off)
+{
+	int n = lvt_index(off);
+
+	if (n >= 0)
+		return lapic_lvt_writable[n] | LVT_PENDING | LVT_REMOTE_IRR;
+	switch (off) {
+	case APIC_TPR:
+	case APIC_SELF_IPI:
+		return 0xff;
+	case APIC_SVR:
+		return SVR_ENABLE | SVR_FOCUS | 0xff;
+	case APIC_ICR_LOW:
+		return ~ICR_RESERVED_X2;
+	case APIC_TMICT:
+		return 0xffffffff;
+	case APIC_TDCR:
+		return TDCR_BITS;
+	default:
+		return 0; /* EOI and ESR take 0; others are refused below */
+	}
+}
+
+static void
+self_ipi(struct lapic *l, u8 vec)
+{
+	if (vec < 16)
+		error(l, ESR_SEND_ILLEGAL);
+	else if (lapic_enabled(l) && lapic_post(l, vec, false))
+		l->ops->kick(l->arg);
+}
+
 int
 lapic_msr_write(struct lapic *l, u32 msr, u64 val)
 {
 	u32 off = (msr - X86_MSR_X2APIC) << 4;
 
-	if (!is_x2(l) || off > 0xff0)
+	if (!is_x2(l) || off > 0xff0 || (val & ~x2_valid(off)))
 		return -EINVAL;
 	switch (off) {
 	case APIC_ICR_LOW:
-		if (val & ICR_RESERVED_X2)
-			return -EINVAL;
 		write_icr(l, val, true);
 		return 0;
 	case APIC_SELF_IPI:
-		if (val >> 8)
-			return -EINVAL;
-		if (val < 16)
-			error(l, ESR_SEND_ILLEGAL);
-		else if (lapic_post(l, (u8)val, false))
-			l->ops->kick(l->arg);
+		self_ipi(l, (u8)val);
 		return 0;
-	case APIC_EOI:
-	case APIC_ESR:
-		if (val != 0)
-			return -EINVAL;
-		break;
-	case APIC_TPR:
-		if (val >> 8)
+	case APIC_LVT_TIMER:
+		if ((val & LVT_TIMER_MODE) == LVT_TIMER_MODE)
 			return -EINVAL;
 		break;
 	}
-	if (val >> 32)
-		return -EINVAL;
 	return reg_write(l, off, (u32)val);
 }

@@ -7,11 +7,12 @@
  * (AMD APM vol. 2 "Advanced Programmable Interrupt Controller", SDM vol. 3
  * "APIC" and "Extended xAPIC".)
  *
- * Concurrency: IRR and TMR are the only state that others change: senders
+ * Concurrency: IRR, TMR and ESR are the only state that others change: senders
  * set bits in them atomically (lapic_post) and then kick the target.  Senders
- * also read base_msr, xapic_id, ldr, dfr and svr (lapic_match): single words,
- * an old value is what a message that came a moment ago would have met.  All
- * other state belongs to the thread that runs the vCPU or holds its mutex.
+ * also read base_msr, xapic_id, ldr, dfr and svr (lapic_match), tpr and isr
+ * (lapic_priority) and the error LVT: single words, an old value is what a
+ * message that came a moment ago would have met.  All other state belongs to
+ * the thread that runs the vCPU or holds its mutex.
  */
 #include "types.h"
 
@@ -33,10 +34,35 @@ enum lapic_lvt {
 #define LAPIC_BASE_ENABLE CORE_BIT(11)
 #define LAPIC_BASE_ADDR	  0xfee00000ULL
 
+/* "Interrupt Command Register (ICR)", message type. */
+enum lapic_mode {
+	LAPIC_FIXED,
+	LAPIC_LOWEST,
+	LAPIC_SMI,
+	LAPIC_NMI = 4,
+	LAPIC_INIT,
+	LAPIC_STARTUP,
+	LAPIC_EXTINT,
+};
+
+struct lapic_msg {
+	enum lapic_mode mode;
+	u8 vector;
+	enum {
+		TO_DEST,
+		TO_SELF,
+		TO_ALL,
+		TO_OTHERS,
+	} to; /* the ICR's shorthands */
+	u32 dest;
+	bool logical, level;
+	bool wide; /* dest is an x2APIC's of 32 bits, else of 8 */
+};
+
 struct lapic;
 struct lapic_ops {
-	/* Deliver an interrupt message from this CPU to the set it names. */
-	void (*ipi)(void *arg, u32 icr_low, u32 dest, bool wide);
+	/* Send this: lapic_send(). */
+	void (*ipi)(void *arg, const struct lapic_msg *);
 	/* EOI of a level-triggered vector. */
 	void (*eoi)(void *arg, u8 vector);
 	/* (Re)arm or disarm (0) the timer at an absolute host time in ns. */
@@ -52,7 +78,8 @@ struct lapic {
 	u32 id; /* x2APIC id, fixed */
 	u32 xapic_id; /* 8 bits; the low byte of id unless rewritten */
 	u32 tpr, ldr, dfr, svr;
-	u32 esr, esr_latch; /* errors seen; errors as last latched by a write */
+	u32 esr; /* errors seen; atomic */
+	u32 esr_latch; /* errors as last latched by a write */
 	u64 icr;
 	u32 lvt[LAPIC_LVTS];
 	u32 tmict, tdcr;
@@ -68,23 +95,48 @@ void
 lapic_init(struct lapic *, u32 id, bool bsp, const struct lapic_ops *, void *);
 void lapic_reset(struct lapic *, bool init); /* INIT keeps id and base */
 
-/* Registers: offset 0..0xff0 of the MMIO page; 0, or -EINVAL = #GP (x2). */
-int lapic_mmio_read(struct lapic *, u32 off, u32 *val);
-int lapic_mmio_write(struct lapic *, u32 off, u32 val);
+/* Registers in xAPIC mode: offset 0..0xff0 of the page, if it is there. */
+bool lapic_has_page(const struct lapic *, struct gpa);
+void lapic_mmio_read(struct lapic *, u32 off, u32 *val);
+void lapic_mmio_write(struct lapic *, u32 off, u32 val);
+/* In x2APIC mode: 0, or -EINVAL = #GP. */
 int lapic_msr_read(struct lapic *, u32 msr, u64 *);
 int lapic_msr_write(struct lapic *, u32 msr, u64);
+/* The guest's write goes by the state transitions; user space restores any
+ * state that there is.  0 or -EINVAL. */
 int lapic_base_write(struct lapic *, u64, bool x2apic_allowed);
+int lapic_base_restore(struct lapic *, u64);
 u64 lapic_get_cr8(const struct lapic *);
 void lapic_set_cr8(struct lapic *, u64);
 
-/* Senders, any context: true when newly pending. */
+/* Senders, any context: true when something is newly pending. */
 bool lapic_post(struct lapic *, u8 vector, bool level);
+
+/* All LAPICs that a message may reach. */
+struct lapic_bus {
+	unsigned n;
+	struct lapic *(*at)(void *arg, unsigned i);
+	/* Something is newly pending in this one. */
+	void (*kick)(void *arg, unsigned i);
+	/* NMI, INIT or a start-up vector for that CPU. */
+	void (*signal)(void *arg, unsigned i, enum lapic_mode, u8 vector);
+	void *arg;
+};
+/* How many took it.  self: who sends, NULL for a device. */
+int lapic_send(const struct lapic_bus *, const struct lapic_msg *,
+    const struct lapic *self);
+/* A message-signalled interrupt (APM vol. 2 "Message Signalled Interrupts"). */
+struct lapic_msg lapic_msi(u64 addr, u32 data);
+/* What a write to ICR sends; false: nothing. */
+bool lapic_icr(u64 icr, bool wide, struct lapic_msg *);
 /*
  * Does a message with this destination address this LAPIC?  wide: dest is a
  * 32-bit x2APIC destination, else an 8-bit one (IOAPIC, MSI, xAPIC ICR).
  */
 bool lapic_match(const struct lapic *, u32 dest, bool logical, bool wide);
-bool lapic_enabled(const struct lapic *); /* globally and by SVR */
+/* Globally and by SVR: takes new interrupts.  Those that it took before SVR
+ * disabled it are still delivered. */
+bool lapic_enabled(const struct lapic *);
 u32 lapic_priority(const struct lapic *); /* for lowest-priority choice */
 
 /* Highest vector that may be delivered now, or -1 (PPR applied). */
@@ -98,6 +150,7 @@ void lapic_timer_fired(struct lapic *); /* the host timer of ops->timer */
 /* IA32_TSC_DEADLINE, SDM vol. 3 "TSC-Deadline Mode". */
 u64 lapic_deadline_read(const struct lapic *);
 void lapic_deadline_write(struct lapic *, u64 tsc);
+void lapic_tsc_changed(struct lapic *); /* by a write or another offset */
 /* What LINT1 delivers is an NMI, unmasked. */
 bool lapic_lint1_nmi(const struct lapic *);
 

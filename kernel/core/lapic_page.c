@@ -35,7 +35,7 @@ lapic_get_page(struct lapic *l, u8 page[1024], bool id32)
 {
 	bool x2 = (l->base_msr & LAPIC_BASE_X2) != 0;
 	unsigned i;
-	u32 v;
+	u32 v = 0;
 
 	memset(page, 0, 1024);
 	put(page, APIC_ID,
@@ -81,11 +81,11 @@ lapic_set_page(struct lapic *l, const u8 page[1024], bool id32)
 	if (!x2)
 		l->ldr = get(page, APIC_LDR) & 0xff000000;
 	l->svr = get(page, APIC_SVR) & (SVR_ENABLE | SVR_FOCUS | 0xff);
-	l->esr_latch = get(page, APIC_ESR);
+	l->esr_latch = get(page, APIC_ESR) & 0xff;
 	l->icr = (get(page, APIC_ICR_LOW) & ~ICR_BUSY) |
 	    (u64)get(page, APIC_ICR_HIGH) << 32;
 	for (i = 0; i < LAPIC_LVTS; i++)
-		l->lvt[i] = get(page, lvt_off[i]) & 0x7ffff;
+		l->lvt[i] = get(page, lvt_off[i]) & lapic_lvt_writable[i];
 	for (i = 0; i < 8; i++) {
 		l->isr[i] = get(page, APIC_ISR + i * 16);
 		l->tmr[i] = get(page, APIC_TMR + i * 16);
@@ -95,8 +95,7 @@ lapic_set_page(struct lapic *l, const u8 page[1024], bool id32)
 	/* Vectors below 16 cannot be pending or in service. */
 	l->isr[0] &= 0xffff0000;
 	l->irr[0] &= 0xffff0000;
-	l->tdcr = get(page, APIC_TDCR) & 0xb;
-	lapic_timer_stop(l);
-	lapic_timer_start(l, get(page, APIC_TMICT));
+	l->tdcr = get(page, APIC_TDCR) & TDCR_BITS;
+	lapic_timer_restore(l, get(page, APIC_TMICT), get(page, APIC_TMCCT));
 	return 0;
 }

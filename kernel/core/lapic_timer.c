@@ -55,6 +55,13 @@ arm(struct lapic *l)
 	l->ops->timer(l->arg, deadline != 0 ? deadline : 1);
 }
 
+/* 0 says that the timer is off. */
+static void
+begin_at(struct lapic *l, u64 ns)
+{
+	l->timer_start = ns != 0 ? ns : 1;
+}
+
 void
 lapic_timer_stop(struct lapic *l)
 {
@@ -73,7 +80,7 @@ lapic_timer_start(struct lapic *l, u32 count)
 		lapic_timer_stop(l);
 		return;
 	}
-	l->timer_start = l->ops->now(l->arg);
+	begin_at(l, l->ops->now(l->arg));
 	arm(l);
 }
 
@@ -91,12 +98,10 @@ lapic_timer_divide(struct lapic *l, u32 tdcr)
 	/* The count goes on from where it is, at the new rate. */
 	old = divisor(l);
 	now = l->ops->now(l->arg);
-	left = l->timer_start + period_ns(l);
-	left = left > now ? (left - now) / old : 0;
+	left = l->timer_start + period_ns(l) - now;
+	left = (s64)left > 0 ? left / old : 0;
 	l->tdcr = tdcr;
-	l->timer_start = now + left * divisor(l) - period_ns(l);
-	if (l->timer_start == 0)
-		l->timer_start = 1;
+	begin_at(l, now + left * divisor(l) - period_ns(l));
 	arm(l);
 }
 
@@ -121,7 +126,7 @@ lapic_timer_current(const struct lapic *l)
 	if (mode(l) == LVT_TSCDEADLINE || l->timer_start == 0 || period == 0)
 		return 0;
 	now = l->ops->now(l->arg);
-	gone = now > l->timer_start ? now - l->timer_start : 0;
+	gone = (s64)(now - l->timer_start) > 0 ? now - l->timer_start : 0;
 	if (gone >= period) {
 		if (mode(l) != LVT_PERIODIC)
 			return 0;
@@ -152,13 +157,40 @@ lapic_deadline_write(struct lapic *l, u64 tsc)
 	l->ops->timer(l->arg, ns != 0 ? ns : 1);
 }
 
+void
+lapic_tsc_changed(struct lapic *l)
+{
+	if (l->tsc_deadline != 0)
+		lapic_deadline_write(l, l->tsc_deadline);
+}
+
+void
+lapic_timer_restore(struct lapic *l, u32 count, u32 left)
+{
+	lapic_timer_stop(l);
+	l->tmict = 0;
+	if (mode(l) == LVT_TSCDEADLINE) {
+		lapic_tsc_changed(l);
+		return;
+	}
+	l->tmict = count;
+	if (count == 0 || (left == 0 && mode(l) != LVT_PERIODIC))
+		return; /* off, or it has fired */
+	if (left == 0 || left > count)
+		left = count;
+	l->timer_start = l->ops->now(l->arg) - (u64)(count - left) * divisor(l);
+	if (l->timer_start == 0)
+		l->timer_start = 1;
+	arm(l);
+}
+
 static void
 next_period(struct lapic *l)
 {
 	u64 now = l->ops->now(l->arg), p = effective_period(l);
 
 	l->timer_start += p;
-	if (now > l->timer_start && now - l->timer_start >= p)
+	if ((s64)(now - l->timer_start) > 0 && now - l->timer_start >= p)
 		l->timer_start += (now - l->timer_start) / p * p;
 	arm(l);
 }

@@ -75,8 +75,8 @@ load(const struct decoded *d, struct mov *m)
 	m->reg = d->dst == A_ACC ? R_RAX : d->reg;
 	m->reg_size = d->size;
 	m->size = d->size;
-	m->sign = d->op == OP_MOVSX8 || d->op == OP_MOVSX16 ||
-	    d->op == OP_MOVSXD;
+	m->sign =
+	    d->op == OP_MOVSX8 || d->op == OP_MOVSX16 || d->op == OP_MOVSXD;
 	if (d->op == OP_MOVZX8 || d->op == OP_MOVSX8)
 		m->size = 1;
 	if (d->op == OP_MOVZX16 || d->op == OP_MOVSX16)
@@ -88,8 +88,8 @@ load(const struct decoded *d, struct mov *m)
 }
 
 bool
-mov_match(const struct gcpu *c, const u8 *bytes, unsigned have,
-    struct gpa gpa, bool write, struct mov *m)
+mov_match(const struct gcpu *c, const u8 *bytes, unsigned have, struct gpa gpa,
+    bool write, struct mov *m)
 {
 	struct decoded d;
 	u64 in_page = gpa.v & (PAGE - 1);

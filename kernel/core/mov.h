@@ -25,8 +25,8 @@ struct mov {
  * False also when it goes over the end of the page, or when its address is
  * not that of the access: the bytes changed meanwhile.  Needs SEGS and CRS.
  */
-bool mov_match(const struct gcpu *, const u8 *bytes, unsigned have,
-    struct gpa, bool write, struct mov *);
+bool mov_match(const struct gcpu *, const u8 *bytes, unsigned have, struct gpa,
+    bool write, struct mov *);
 /* What a load does with the value. */
 void mov_load(struct gcpu *, const struct mov *, u64 value);
 

@@ -345,6 +345,8 @@ write_apic_base(const struct msr_env *env, const struct row *r, u32 i, u64 val)
 	/* The page stays where firmware finds it. */
 	if ((val & ~0xfffULL) != LAPIC_BASE_ADDR)
 		return 1;
+	if (env->host)
+		return lapic_base_restore(env->lapic, val) != 0;
 	return lapic_base_write(env->lapic, val, x2) != 0;
 }
 

@@ -97,10 +97,11 @@ reserved_bits(const struct walk_env *env, const struct mode *m, unsigned level,
 	high = ~phys_mask(env) & 0x000fffffffffffffULL;
 	if (m == &mode_pae) {
 		/* Bits 52-62 are reserved in legacy PAE entries; PDPTEs also
-		 * reserve 1, 2, 5-8 and NX. */
+		 * reserve 1, 2, 6-8 and NX, and 5 in the manual: processors
+		 * that walk PDPTEs like other entries set it (A) there. */
 		rsvd = high | 0x7ff0000000000000ULL;
 		if (level == 3)
-			return rsvd | X86_PTE_NX | 0x1e6;
+			return rsvd | X86_PTE_NX | 0x1c6;
 	} else {
 		rsvd = high;
 		if (level >= 4)
@@ -141,7 +142,8 @@ access_error(const struct walk_env *env, unsigned access)
 	if (access & WALK_USER)
 		e |= X86_PFEC_U;
 	if ((access & WALK_FETCH) &&
-	    ((env->efer & X86_EFER_NXE) != 0 || (env->cr4 & X86_CR4_SMEP) != 0))
+	    ((env->cr4 & X86_CR4_SMEP) ||
+		((env->cr4 & X86_CR4_PAE) && (env->efer & X86_EFER_NXE))))
 		e |= X86_PFEC_ID;
 	return e;
 }
@@ -209,15 +211,13 @@ pkey_denies(const struct walk_env *env, const struct path *p, unsigned access)
 	    ((access & WALK_USER) || (env->cr0 & X86_CR0_WP));
 }
 
-/* Is the access permitted?  Error bits beside the access's own in *extra. */
+/* Rights by the entries alone. */
 static bool
-permitted(const struct walk_env *env, const struct path *p, unsigned access,
-    u32 *extra)
+permitted(const struct walk_env *env, const struct path *p, unsigned access)
 {
 	bool user = (access & WALK_USER) != 0;
 	bool ac = (env->rflags & X86_RFLAGS_AC) != 0;
 
-	*extra = 0;
 	if (user && !p->user)
 		return false;
 	if ((access & WALK_FETCH) && p->nx)
@@ -229,14 +229,22 @@ permitted(const struct walk_env *env, const struct path *p, unsigned access,
 		    ((access & WALK_IMPLICIT) || !ac))
 			return false;
 	}
-	if ((access & WALK_WRITE) && !p->writable &&
-	    (user || (env->cr0 & X86_CR0_WP)))
-		return false;
-	if (pkey_denies(env, p, access)) {
-		*extra = X86_PFEC_PK;
-		return false;
-	}
-	return true;
+	return !(access & WALK_WRITE) || p->writable ||
+	    (!user && !(env->cr0 & X86_CR0_WP));
+}
+
+/* 0; 1: a fault, *error as "Page-Fault Exceptions" has it: the key counts
+ * whether the entries deny the access as well or not. */
+static int
+check(const struct walk_env *env, const struct path *p, unsigned access,
+    u32 *error)
+{
+	bool key = pkey_denies(env, p, access);
+
+	if (!key && permitted(env, p, access))
+		return 0;
+	*error |= X86_PFEC_P | (key ? X86_PFEC_PK : 0);
+	return 1;
 }
 
 /* Set A on the path and D on the leaf; -EAGAIN: the tables moved. */
@@ -256,7 +264,7 @@ mark(const struct walk_ops *ops, void *arg, const struct path *p,
 			want |= X86_PTE_D;
 		if (want != p->entry[level - 1] &&
 		    ops->cmpxchg(arg, p->addr[level - 1], p->entry[level - 1],
-			want, m->entry) != 0)
+			want, m->entry) == -EAGAIN)
 			return -EAGAIN;
 	}
 	return 0;
@@ -290,7 +298,6 @@ walk(const struct walk_env *env, const struct walk_ops *ops, void *arg,
 {
 	struct path p;
 	unsigned try;
-	u32 extra;
 
 	if (!(env->cr0 & X86_CR0_PG)) {
 		unpaged(va, res);
@@ -303,10 +310,8 @@ walk(const struct walk_env *env, const struct walk_ops *ops, void *arg,
 		*error = access_error(env, access);
 		if (descend(env, ops, arg, va, &p, error) != 0)
 			return 1;
-		if (!permitted(env, &p, access, &extra)) {
-			*error |= X86_PFEC_P | extra;
+		if (check(env, &p, access, error) != 0)
 			return 1;
-		}
 		if (!(access & WALK_PROBE) &&
 		    mark(ops, arg, &p, access) == -EAGAIN)
 			continue;

@@ -7,6 +7,11 @@
  * NX, SMEP, SMAP, PKU; reserved bits; accessed and dirty bits set as the CPU
  * does (AMD APM vol. 2 "Page Translation and Protection", SDM vol. 3
  * "Paging").  PAE PDPTEs are read from memory at each walk, as AMD does.
+ *
+ * Addresses are canonical, and of 32 bits outside 64-bit mode: the caller saw
+ * to that, as another address is no page fault.  Reserved bits that only one
+ * vendor checks (bit 8 of upper entries) are not checked; 1 GiB pages exist,
+ * as they do for the CPU under nested paging.
  */
 #include "types.h"
 
@@ -30,7 +35,8 @@ struct walk_ops {
 	/* Guest physical memory; size 4 or 8, naturally aligned.  0, or
 	 * -EFAULT when there is no RAM (the entry reads as not present). */
 	int (*read)(void *arg, struct gpa, void *, unsigned size);
-	/* Atomic; 0 done, -EAGAIN changed meanwhile (walk again). */
+	/* Atomic; 0 done, -EAGAIN changed meanwhile (walk again); -EFAULT: no
+	 * RAM, or read-only: the bits are lost, as on the bus. */
 	int (*cmpxchg)(void *arg, struct gpa, u64 old, u64 new, unsigned size);
 };
 

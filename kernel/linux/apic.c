@@ -1,112 +1,80 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
  * The local APICs of a VM: the host's timer and clock for core/lapic.c, and
- * messages between them (APM vol. 2 "Interprocessor Interrupts (IPI)",
- * "Message Signalled Interrupts").
+ * the bus between them.
  */
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <asm/msr.h>
-#include <asm/tsc.h>
+#include "calls.h"
+#include "clock.h"
 #include "routing.h"
 #include "vcpu.h"
 
-#define TSC_FAR	     (1ULL << 54)
-#define ICR_LOGICAL  (1U << 11)
-#define ICR_ASSERT   (1U << 14)
-#define ICR_LEVEL    (1U << 15)
-#define ICR_SHORT(i) (((i) >> 18) & 3)
-#define MODE(i)	     (((i) >> 8) & 7)
-enum { FIXED, LOWEST, SMI, NMI = 4, INIT, STARTUP };
+#define TSC_FAR (1ULL << 54)
+
+static struct lapic *
+at(void *arg, unsigned i)
+{
+	struct vm *vm = arg;
+
+	return &vm->vcpu[i]->lapic;
+}
 
 static void
-deliver(struct vcpu *v, u32 mode, u8 vector, bool level)
+kick_at(void *arg, unsigned i)
 {
-	switch (mode) {
-	case FIXED:
-	case LOWEST:
-		if (lapic_enabled(&v->lapic))
-			lapic_post(&v->lapic, vector, level);
-		vcpu_request(v, REQ_EVENT);
-		break;
-	case NMI:
+	struct vm *vm = arg;
+
+	vcpu_request(vm->vcpu[i], REQ_EVENT);
+	vcpu_kick(vm->vcpu[i]);
+}
+
+static void
+signal_at(void *arg, unsigned i, enum lapic_mode mode, u8 vector)
+{
+	struct vm *vm = arg;
+	struct vcpu *v = vm->vcpu[i];
+
+	if (mode == LAPIC_NMI) {
 		vcpu_request(v, REQ_NMI);
-		break;
-	case INIT:
+	} else if (mode == LAPIC_INIT) {
 		vcpu_request(v, REQ_INIT);
-		break;
-	case STARTUP:
+	} else {
 		WRITE_ONCE(v->sipi_vector, vector);
 		vcpu_request(v, REQ_SIPI);
-		break;
-	default:
-		return;
 	}
 	vcpu_kick(v);
 }
 
-/* To all that dest addresses, or to the one with the lowest priority. */
 static int
-send(struct vm *vm, u32 dest, bool logical, bool wide, u32 mode, u8 vector,
-    bool level)
+send(struct vm *vm, const struct lapic_msg *m, const struct lapic *self)
 {
-	struct vcpu *v, *best = NULL;
-	unsigned i, n = smp_load_acquire(&vm->nvcpus);
-	int sent = 0;
+	struct lapic_bus bus = { .n = smp_load_acquire(&vm->nvcpus),
+		.at = at,
+		.kick = kick_at,
+		.signal = signal_at,
+		.arg = vm };
 
-	for (i = 0; i < n; i++) {
-		v = vm->vcpu[i];
-		if (!lapic_match(&v->lapic, dest, logical, wide))
-			continue;
-		if (mode != LOWEST) {
-			deliver(v, mode, vector, level);
-			sent++;
-		} else if (lapic_enabled(&v->lapic) &&
-		    (!best ||
-			lapic_priority(&v->lapic) <
-			    lapic_priority(&best->lapic))) {
-			best = v;
-		}
-	}
-	if (best) {
-		deliver(best, FIXED, vector, level);
-		sent++;
-	}
-	return sent;
+	return lapic_send(&bus, m, self);
 }
 
 static void
-ipi(void *arg, u32 icr, u32 dest, bool wide)
+ipi(void *arg, const struct lapic_msg *m)
 {
-	struct vcpu *self = arg, *v;
-	u32 mode = MODE(icr), how = ICR_SHORT(icr);
-	unsigned i, n = smp_load_acquire(&self->vm->nvcpus);
+	struct vcpu *self = arg;
 
-	/* INIT level de-assert: nothing on CPUs since the Pentium 4. */
-	if (mode == INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))
-		return;
-	if (how == 0) {
-		send(self->vm, dest, icr & ICR_LOGICAL, wide, mode, (u8)icr,
-		    false);
-		return;
-	}
-	for (i = 0; i < n; i++) {
-		v = self->vm->vcpu[i];
-		if ((v == self && how == 3) || (v != self && how == 1))
-			continue;
-		deliver(v, mode, (u8)icr, false);
-	}
+	send(self->vm, m, &self->lapic);
 }
 
 int
 apic_message(struct vm *vm, u64 addr, u32 data)
 {
-	u32 dest = (addr >> 12) & 0xff;
+	struct lapic_msg m = lapic_msi(addr, data);
 
 	if (!READ_ONCE(vm->split))
 		return -EPERM;
-	return send(
-	    vm, dest, addr & 4, false, MODE(data), (u8)data, data & (1U << 15));
+	return send(vm, &m, NULL);
 }
 
 static void
@@ -142,12 +110,13 @@ guest_tsc(void *arg)
 {
 	struct vcpu *v = arg;
 
-	return rdtsc() + v->hv->tsc_offset;
+	return clock_guest_tsc(v, rdtsc());
 }
 
 static u64
 tsc_to_ns(void *arg, u64 tsc)
 {
+	struct vcpu *v = arg;
 	u64 at = guest_tsc(arg);
 
 	if (tsc <= at)
@@ -155,7 +124,9 @@ tsc_to_ns(void *arg, u64 tsc)
 	/* Years away is never; the product must stay in range. */
 	if (tsc - at > TSC_FAR)
 		tsc = at + TSC_FAR;
-	return ktime_get_ns() + mul_u64_u64_div_u64(tsc - at, 1000000, tsc_khz);
+	/* Rounded up: the guest's TSC is there when the timer fires. */
+	return ktime_get_ns() +
+	    mul_u64_u64_div_u64(tsc - at, 1000000, v->tsc_khz) + 1;
 }
 
 /* The EOI of a level-triggered vector is user space's business only when its
@@ -191,9 +162,67 @@ static const struct lapic_ops ops = {
 };
 
 void
+apic_reset(struct vcpu *v)
+{
+	lapic_reset(&v->lapic, true);
+}
+
+void
 apic_init(struct vcpu *v)
 {
 	hrtimer_init(&v->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	v->timer.function = fired;
 	lapic_init(&v->lapic, v->id, v->id == 0, &ops, v);
+}
+
+/*
+ * User space may go from any mode to any other, as at a reset; the guest's
+ * own steps are lapic_base_write()'s.
+ */
+int
+apic_set_base(struct vcpu *v, u64 val)
+{
+	bool on = val & LAPIC_BASE_ENABLE, x2 = val & LAPIC_BASE_X2;
+	struct lapic *l = &v->lapic;
+	u64 off = val & ~(u64)(LAPIC_BASE_ENABLE | LAPIC_BASE_X2);
+
+	if (val == l->base_msr)
+		return 0;
+	/* The page stays where firmware finds it. */
+	if ((val & ~0xfffULL) != LAPIC_BASE_ADDR || (x2 && !on))
+		return -EINVAL;
+	if (lapic_base_write(l, val, true) == 0)
+		return 0;
+	if (lapic_base_write(l, off, true))
+		return -EINVAL;
+	if (on)
+		lapic_base_write(l, off | LAPIC_BASE_ENABLE, true);
+	return x2 ? lapic_base_write(l, val, true) : 0;
+}
+
+/* KVM's structure is the first KiB of the register page. */
+long
+apic_get(struct vcpu *v, void *buf)
+{
+	struct kvm_lapic_state *s = buf;
+
+	if (!v->vm->split)
+		return -EINVAL;
+	lapic_get_page(&v->lapic, (u8 *)s->regs, READ_ONCE(v->vm->id32));
+	return 0;
+}
+
+long
+apic_set(struct vcpu *v, void *buf)
+{
+	struct kvm_lapic_state *s = buf;
+	long r;
+
+	if (!v->vm->split)
+		return -EINVAL;
+	r = lapic_set_page(
+	    &v->lapic, (const u8 *)s->regs, READ_ONCE(v->vm->id32));
+	vcpu_request(v, REQ_EVENT);
+	vcpu_attend(v);
+	return r;
 }

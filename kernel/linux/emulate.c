@@ -7,13 +7,14 @@
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
 
 /* Tries of an instruction whose atomic access loses each time. */
 #define TRIES	1000
-#define PAGE_IN	4096ULL
+#define PAGE_IN 4096ULL
 #define DR6_BS	CORE_BIT(14)
 
 static struct vcpu *
@@ -23,8 +24,8 @@ of(struct emul *e)
 }
 
 static int
-translate(struct emul *e, struct gva va, unsigned access, struct gpa *gpa,
-    u64 *left)
+translate(
+    struct emul *e, struct gva va, unsigned access, struct gpa *gpa, u64 *left)
 {
 	if (linear_translate(of(e), va, access, gpa, &e->fault))
 		return 1;
@@ -62,8 +63,7 @@ device(struct emul *e, struct gpa gpa, void *data, unsigned len, bool write)
 static int
 port(struct emul *e, u16 port, void *data, unsigned len, bool write)
 {
-	if (write &&
-	    ioeventfd_write(of(e)->vm, IOEVENT_PORT, port, data, len))
+	if (write && ioeventfd_write(of(e)->vm, IOEVENT_PORT, port, data, len))
 		return 0;
 	return -EREMOTE;
 }
@@ -155,7 +155,7 @@ set_cr(struct emul *e, unsigned n, u64 val)
 	case 8:
 		r = val > 15;
 		if (!r)
-			lapic_set_cr8(&v->lapic, val);
+			vcpu_set_cr8(v, val);
 		break;
 	default:
 		r = 1;
@@ -178,22 +178,24 @@ fpu_take(void)
 		switch_fpu_return();
 }
 
-#define EACH_XMM(X)                                                         \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) \
-	    X(13) X(14) X(15)
+#define EACH_XMM(X)                                                          \
+	X(0)                                                                 \
+	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) \
+	    X(14) X(15)
 
 static void
 xmm_get(struct emul *e, unsigned n, void *buf, unsigned len)
 {
 	fpu_take();
 	switch (len == 32 ? n + 16 : n) {
-#define X(r)                                                               \
-	case r:                                                            \
-		asm volatile("movdqu %%xmm" #r ", %0" : "=m"(*(u8(*)[16])buf)); \
-		break;                                                     \
-	case 16 + r:                                                       \
-		asm volatile("vmovdqu %%ymm" #r ", %0"                     \
-			     : "=m"(*(u8(*)[32])buf));                     \
+#define X(r)                                           \
+	case r:                                        \
+		asm volatile("movdqu %%xmm" #r ", %0"  \
+			     : "=m"(*(u8(*)[16])buf)); \
+		break;                                 \
+	case 16 + r:                                   \
+		asm volatile("vmovdqu %%ymm" #r ", %0" \
+			     : "=m"(*(u8(*)[32])buf)); \
 		break;
 		EACH_XMM(X)
 #undef X
@@ -206,14 +208,14 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 {
 	fpu_take();
 	switch (len == 32 ? n + 16 : n) {
-#define X(r)                                                                  \
-	case r:                                                               \
-		asm volatile(                                                 \
-		    "movdqu %0, %%xmm" #r ::"m"(*(const u8(*)[16])buf));      \
-		break;                                                        \
-	case 16 + r:                                                          \
-		asm volatile(                                                 \
-		    "vmovdqu %0, %%ymm" #r ::"m"(*(const u8(*)[32])buf));     \
+#define X(r)                                                              \
+	case r:                                                           \
+		asm volatile(                                             \
+		    "movdqu %0, %%xmm" #r ::"m"(*(const u8(*)[16])buf));  \
+		break;                                                    \
+	case 16 + r:                                                      \
+		asm volatile(                                             \
+		    "vmovdqu %0, %%ymm" #r ::"m"(*(const u8(*)[32])buf)); \
 		break;
 		EACH_XMM(X)
 #undef X
@@ -224,7 +226,14 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 static void
 get_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
-	exits_cpuid(of(e), eax, ebx, ecx, edx);
+	const struct vcpu *v = of(e);
+	u32 r[4];
+
+	cpuid_answer(v->cpuid, v->ncpuid, e->cpu, *eax, *ecx, r);
+	*eax = r[LEAF_EAX];
+	*ebx = r[LEAF_EBX];
+	*ecx = r[LEAF_ECX];
+	*edx = r[LEAF_EDX];
 }
 
 static const struct emul_ops ops = {
@@ -261,14 +270,7 @@ void
 emulate_done(struct vcpu *v, bool shadow)
 {
 	v->hv->intr_shadow = shadow;
-	if (vcpu_state(v)->rflags & X86_RFLAGS_TF)
-		event_raise_payload(&v->event,
-		    &(struct event){
-			.type = EVENT_EXCEPTION,
-			.vector = X86_DB,
-			.has_payload = true,
-			.payload = DR6_BS,
-		    });
+	debug_skipped(v);
 }
 
 /* #UD for the guest, and its end when it was the kernel's: KVM's answer. */

@@ -19,7 +19,7 @@
 #include "ioeventfd.h"
 
 #define EVENTS_MAX 1000
-#define FLAGS \
+#define FLAGS                                                    \
 	(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO | \
 	    KVM_IOEVENTFD_FLAG_DEASSIGN)
 
@@ -173,8 +173,8 @@ drop(struct vm *vm, enum ioeventfd_space space, const struct ioevent *e)
 	if (!old || i == old->n)
 		return -ENOENT;
 	if (old->n > 1) {
-		new = kzalloc(struct_size(new, e, old->n - 1),
-		    GFP_KERNEL_ACCOUNT);
+		new = kzalloc(
+		    struct_size(new, e, old->n - 1), GFP_KERNEL_ACCOUNT);
 		if (!new)
 			return -ENOMEM;
 		new->n = old->n - 1;

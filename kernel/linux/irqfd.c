@@ -86,7 +86,8 @@ reap(struct work_struct *work)
 	struct irqfd *f, *next;
 
 	mutex_lock(&vm->irq_lock);
-	list_for_each_entry_safe(f, next, &vm->irqfds, at) {
+	list_for_each_entry_safe(f, next, &vm->irqfds, at)
+	{
 		if (READ_ONCE(f->closed)) {
 			list_del(&f->at);
 			free_irqfd(f);
@@ -117,8 +118,7 @@ irqfd_reroute(struct vm *vm)
 {
 	struct irqfd *f;
 
-	list_for_each_entry(f, &vm->irqfds, at)
-		set_route(f);
+	list_for_each_entry(f, &vm->irqfds, at) set_route(f);
 }
 
 /* What was signalled before we listened. */
@@ -135,7 +135,8 @@ in_use(const struct vm *vm, const struct eventfd_ctx *ctx)
 {
 	const struct irqfd *f;
 
-	list_for_each_entry(f, &vm->irqfds, at) {
+	list_for_each_entry(f, &vm->irqfds, at)
+	{
 		if (f->ctx == ctx)
 			return true;
 	}
@@ -201,7 +202,8 @@ deassign(struct vm *vm, const struct kvm_irqfd *arg)
 	if (IS_ERR(ctx))
 		return PTR_ERR(ctx);
 	mutex_lock(&vm->irq_lock);
-	list_for_each_entry_safe(f, next, &vm->irqfds, at) {
+	list_for_each_entry_safe(f, next, &vm->irqfds, at)
+	{
 		if (f->ctx == ctx && f->gsi == arg->gsi) {
 			list_del(&f->at);
 			free_irqfd(f);
@@ -235,7 +237,8 @@ irqfd_free_all(struct vm *vm)
 	struct irqfd *f, *next;
 
 	mutex_lock(&vm->irq_lock);
-	list_for_each_entry_safe(f, next, &vm->irqfds, at) {
+	list_for_each_entry_safe(f, next, &vm->irqfds, at)
+	{
 		list_del(&f->at);
 		free_irqfd(f);
 	}

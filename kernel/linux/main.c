@@ -11,13 +11,12 @@
 #include <linux/uaccess.h>
 #include "cpuid.h"
 #include "dev.h"
+#include "dirtylog.h"
 #include "power.h"
 #include "routing.h"
 #include "vcpu.h"
 
 const struct hv_ops *hv;
-
-static const u32 msr_list[] = { 0x10, 0x1b, 0x277, 0x2ff, 0x6e0, 0xc0000080 };
 
 int
 dev_check_extension(unsigned long cap)
@@ -29,6 +28,8 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_EXT_CPUID:
 	case KVM_CAP_MP_STATE:
+	case KVM_CAP_SYNC_MMU:
+	case KVM_CAP_READONLY_MEM:
 	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 	case KVM_CAP_IRQ_INJECT_STATUS:
@@ -43,6 +44,8 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_ENABLE_CAP_VM:
 		return 1;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return DIRTYLOG_FLAGS;
 	case KVM_CAP_IRQ_ROUTING:
 		return ROUTING_MAX;
 	case KVM_CAP_NR_VCPUS:
@@ -52,7 +55,7 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_NR_MEMSLOTS:
 		return VM_SLOTS;
 	default:
-		return 0;
+		return vcpu_check_extension(cap);
 	}
 }
 
@@ -80,24 +83,6 @@ supported_cpuid(struct kvm_cpuid2 __user *arg)
 }
 
 static long
-msr_index_list(struct kvm_msr_list __user *arg)
-{
-	struct kvm_msr_list head;
-	u32 room;
-
-	if (copy_from_user(&head, arg, sizeof(head)))
-		return -EFAULT;
-	room = head.nmsrs;
-	head.nmsrs = ARRAY_SIZE(msr_list);
-	if (copy_to_user(arg, &head, sizeof(head)))
-		return -EFAULT;
-	if (room < ARRAY_SIZE(msr_list))
-		return -E2BIG;
-	return copy_to_user(arg->indices, msr_list, sizeof(msr_list)) ? -EFAULT
-								      : 0;
-}
-
-static long
 dev_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 {
 	switch (cmd) {
@@ -111,10 +96,8 @@ dev_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		return arg ? -EINVAL : 2 * PAGE_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
 		return supported_cpuid((void __user *)arg);
-	case KVM_GET_MSR_INDEX_LIST:
-		return msr_index_list((void __user *)arg);
 	default:
-		return -ENOTTY;
+		return msr_dev_ioctl(cmd, arg);
 	}
 }
 

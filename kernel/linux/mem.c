@@ -9,8 +9,6 @@
  *     CPUs have flushed.  No page is held.
  *  2. mem_fault() looks its page up without a lock and installs it only if
  *     no invalidation ran meanwhile (mmu_seq, mmu_busy).
- *  3. A list of slots never changes; it is replaced, and the old one freed
- *     when no reader is left.
  */
 #include <linux/highmem.h>
 #include <linux/io.h>
@@ -21,122 +19,11 @@
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
-#include "vm.h"
+#include "slots.h"
 
-static const struct slot *
-find_slot(const struct slots *all, u64 gpa)
-{
-	unsigned lo = 0, hi = all->n, mid;
-
-	while (lo < hi) {
-		mid = (lo + hi) / 2;
-		if (gpa < all->s[mid].gpa)
-			hi = mid;
-		else if (gpa - all->s[mid].gpa >= all->s[mid].len)
-			lo = mid + 1;
-		else
-			return &all->s[mid];
-	}
-	return NULL;
-}
-
-/* The user address of gpa, 0 when len bytes there are not within a slot. */
-static unsigned long
-user_address(struct vm *vm, struct gpa gpa, unsigned len, bool write)
-{
-	const struct slots *all;
-	const struct slot *s;
-	unsigned long hva = 0;
-	int idx;
-
-	idx = srcu_read_lock(&vm->srcu);
-	all = srcu_dereference(vm->slots, &vm->srcu);
-	s = find_slot(all, gpa.v);
-	if (s && !(write && s->readonly) && s->len - (gpa.v - s->gpa) >= len)
-		hva = s->hva + (gpa.v - s->gpa);
-	srcu_read_unlock(&vm->srcu, idx);
-	return hva;
-}
-
-bool
-mem_present(struct vm *vm, struct gpa gpa, unsigned len, bool write)
-{
-	return user_address(vm, gpa, len, write) != 0;
-}
-
-int
-mem_read(struct vm *vm, struct gpa gpa, void *buf, unsigned len)
-{
-	unsigned long hva = user_address(vm, gpa, len, false);
-
-	if (!hva || copy_from_user(buf, (void __user *)hva, len))
-		return -EFAULT;
-	return 0;
-}
-
-int
-mem_write(struct vm *vm, struct gpa gpa, const void *buf, unsigned len)
-{
-	unsigned long hva = user_address(vm, gpa, len, true);
-
-	if (!hva || copy_to_user((void __user *)hva, buf, len))
-		return -EFAULT;
-	return 0;
-}
-
-/* On the kernel's own mapping of the page, which no fault can interrupt. */
-static bool
-exchange(void *p, const void *old, const void *new, unsigned size)
-{
-	union {
-		u8 b;
-		u16 w;
-		u32 l;
-		u64 q;
-		u64 x[2];
-	} o = { 0 }, n = { 0 };
-	bool ok;
-
-	memcpy(&o, old, size);
-	memcpy(&n, new, size);
-	switch (size) {
-	case 1:
-		return try_cmpxchg((u8 *)p, &o.b, n.b);
-	case 2:
-		return try_cmpxchg((u16 *)p, &o.w, n.w);
-	case 4:
-		return try_cmpxchg((u32 *)p, &o.l, n.l);
-	case 8:
-		return try_cmpxchg((u64 *)p, &o.q, n.q);
-	default:
-		asm volatile("lock cmpxchg16b %1"
-			     : "=@ccz"(ok), "+m"(*(u8(*)[16])p),
-			     "+a"(o.x[0]), "+d"(o.x[1])
-			     : "b"(n.x[0]), "c"(n.x[1])
-			     : "memory");
-		return ok;
-	}
-}
-
-int
-mem_cmpxchg(struct vm *vm, struct gpa gpa, const void *old, const void *new,
-    unsigned size)
-{
-	unsigned long hva = user_address(vm, gpa, size, true);
-	struct page *page;
-	u8 *p;
-	bool ok;
-
-	if (!hva || (hva & ~PAGE_MASK) + size > PAGE_SIZE ||
-	    (size == 16 && (hva & 15)) ||
-	    pin_user_pages_fast(hva & PAGE_MASK, 1, FOLL_WRITE, &page) != 1)
-		return -EFAULT;
-	p = kmap_local_page(page);
-	ok = exchange(p + (hva & ~PAGE_MASK), old, new, size);
-	kunmap_local(p);
-	unpin_user_pages_dirty_lock(&page, 1, ok);
-	return ok ? 0 : -EAGAIN;
-}
+/* Pages that one fault maps at most, when they are there: Linux's own
+ * fault_around_bytes. */
+#define AROUND 16
 
 /* --- nested faults ------------------------------------------------------ */
 
@@ -178,10 +65,11 @@ out:
 static enum npt_level
 choose_level(struct vm *vm, const struct slot *s, struct gpa gpa)
 {
-	unsigned long hva = s->hva + (gpa.v - s->gpa);
-	enum npt_level level = host_level(vm->mm, hva);
+	enum npt_level level = NPT_4K;
 	u64 size, start;
 
+	if (!s->dirty)
+		level = host_level(vm->mm, slot_hva(s, gpa.v));
 	for (; level > NPT_4K; level--) {
 		size = npt_page_size(level);
 		start = gpa.v & ~(size - 1);
@@ -193,69 +81,123 @@ choose_level(struct vm *vm, const struct slot *s, struct gpa gpa)
 	return level;
 }
 
-/* A page for hva; *writable: may the guest write to it now? */
-static struct page *
-get_page_at(unsigned long hva, bool write, bool may_write, bool *writable)
-{
-	struct page *page;
+/* Pages from one address on, with references. */
+struct grab {
+	struct page *page[AROUND];
+	unsigned n;
+	bool writable; /* may the guest write to them now? */
+};
 
-	*writable = true;
-	if (may_write && get_user_page_fast_only(hva, FOLL_WRITE, &page))
-		return page;
-	if (get_user_pages_unlocked(
-		hva, 1, &page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0)) != 1)
-		return NULL;
-	*writable = write;
-	return page;
+/* How many pages from gpa on may be mapped by one fault. */
+static unsigned
+around(const struct slot *s, struct gpa gpa)
+{
+	u64 page = gpa.v >> PAGE_SHIFT;
+
+	if (s->dirty || s->readonly)
+		return 1;
+	return (unsigned)min_t(u64, AROUND - page % AROUND,
+	    slot_pages(s) - (page - (s->gpa >> PAGE_SHIFT)));
 }
 
-/* 0, or -EAGAIN when an invalidation came between. */
+/* What the process has there already, as far as it may write to it; or else
+ * the one page that is needed, to be had by sleeping. */
 static int
-install(struct vm *vm, struct npt_cache *cache, const struct slot *s,
-    struct gpa gpa, struct page *page, bool writable, unsigned long seq)
+grab(const struct slot *s, struct gpa gpa, bool write, struct grab *g)
 {
-	enum npt_level level;
-	struct hpa hpa;
-	void *stale = NULL;
-	u64 in_page;
+	unsigned long hva = slot_hva(s, gpa.v) & PAGE_MASK;
+	struct page *page;
+	int n = 0;
 
-	spin_lock(&vm->mmu_lock);
-	if (vm->mmu_busy || vm->mmu_seq != seq) {
-		spin_unlock(&vm->mmu_lock);
-		return -EAGAIN;
+	if (!s->readonly)
+		n = get_user_pages_fast_only(
+		    hva, around(s, gpa), FOLL_WRITE, g->page);
+	g->writable = true;
+	g->n = 1;
+	if (n > 0) {
+		g->n = (unsigned)n;
+		return 0;
 	}
-	level = choose_level(vm, s, gpa);
-	in_page = gpa.v & (npt_page_size(level) - 1) & PAGE_MASK;
-	hpa.v = page_to_phys(page) - in_page;
-	if (npt_map(&vm->npt, cache, gpa, hpa, level, writable, &stale))
-		vcpu_flush_all(vm);
-	spin_unlock(&vm->mmu_lock);
-	npt_release(stale);
+	if (get_user_pages_unlocked(
+		hva, 1, g->page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0)) != 1)
+		return -EFAULT;
+	g->writable = write;
+	if (!write && !s->readonly &&
+	    get_user_page_fast_only(hva, FOLL_WRITE, &page)) {
+		put_page(g->page[0]);
+		g->page[0] = page;
+		g->writable = true;
+	}
 	return 0;
+}
+
+static void
+release_pages_of(struct grab *g, bool mapped)
+{
+	unsigned i;
+
+	for (i = 0; i < g->n; i++) {
+		if (mapped && g->writable)
+			SetPageDirty(g->page[i]);
+		if (mapped && i == 0)
+			mark_page_accessed(g->page[i]);
+		put_page(g->page[i]);
+	}
+}
+
+/* Under mmu_lock. */
+static void *
+map(struct vm *vm, struct npt_cache *cache, const struct slot *s,
+    struct gpa gpa, struct grab *g)
+{
+	enum npt_level level = choose_level(vm, s, gpa);
+	void *stale = NULL, *none;
+	bool flush = false;
+	struct hpa hpa;
+	unsigned i;
+
+	if (g->writable)
+		slot_mark_dirty(s, gpa.v);
+	if (level != NPT_4K) {
+		hpa.v = page_to_phys(g->page[0]) -
+		    (gpa.v & (npt_page_size(level) - 1) & PAGE_MASK);
+		flush = npt_map(
+		    &vm->npt, cache, gpa, hpa, level, g->writable, &stale);
+	}
+	for (i = 0; level == NPT_4K && i < g->n; i++, gpa.v += PAGE_SIZE) {
+		/* Only the first one makes tables. */
+		hpa.v = page_to_phys(g->page[i]);
+		flush |= npt_map(&vm->npt, cache, gpa, hpa, level, g->writable,
+		    i == 0 ? &stale : &none);
+	}
+	if (flush)
+		vcpu_flush_all(vm);
+	return stale;
 }
 
 static enum mem_fault
 fault_in(struct vm *vm, struct npt_cache *cache, const struct slot *s,
     struct gpa gpa, bool write)
 {
-	unsigned long seq, hva = s->hva + ((gpa.v - s->gpa) & PAGE_MASK);
-	struct page *page;
-	bool writable;
-	int r;
+	void *stale = NULL;
+	struct grab g;
+	unsigned long seq;
+	bool good;
 
 	seq = READ_ONCE(vm->mmu_seq);
-	smp_rmb(); /* before the page is looked up; pairs with invalidate */
-	page = get_page_at(hva, write, !s->readonly, &writable);
-	if (!page)
+	smp_rmb(); /* before pages are looked up; pairs with invalidate */
+	if (grab(s, gpa, write, &g))
 		return signal_pending(current) ? MEM_MAPPED : MEM_ERROR;
-	r = install(vm, cache, s, gpa, page, writable, seq);
-	if (r == 0) {
-		if (writable)
-			SetPageDirty(page);
-		mark_page_accessed(page);
-	}
-	put_page(page);
-	return MEM_MAPPED; /* after -EAGAIN the guest faults again */
+	if (s->dirty)
+		g.writable &= write; /* the first write is to be seen */
+	spin_lock(&vm->mmu_lock);
+	good = !vm->mmu_busy && vm->mmu_seq == seq;
+	if (good)
+		stale = map(vm, cache, s, gpa, &g);
+	spin_unlock(&vm->mmu_lock);
+	npt_release(stale);
+	release_pages_of(&g, good);
+	return MEM_MAPPED; /* or the guest faults again */
 }
 
 enum mem_fault
@@ -268,11 +210,29 @@ mem_fault(struct vm *vm, struct npt_cache *cache, struct gpa gpa, bool write)
 	if (npt_cache_fill(cache))
 		return MEM_ERROR;
 	idx = srcu_read_lock(&vm->srcu);
-	s = find_slot(srcu_dereference(vm->slots, &vm->srcu), gpa.v);
-	if (s && !(write && s->readonly))
+	s = slots_find(slots_read(vm), gpa.v);
+	if (s && s->going)
+		r = MEM_MAPPED; /* soon it is another */
+	else if (s && !(write && s->readonly))
 		r = fault_in(vm, cache, s, gpa, write);
 	srcu_read_unlock(&vm->srcu, idx);
 	return r;
+}
+
+void
+mem_unmap(struct vm *vm, u64 gpa, u64 len)
+{
+	struct gpa start = { gpa }, end = { gpa + len };
+	void *stale;
+	bool flush;
+
+	spin_lock(&vm->mmu_lock);
+	flush = npt_zap(&vm->npt, start, end);
+	stale = npt_prune(&vm->npt, start, end);
+	if (flush || stale)
+		vcpu_flush_all(vm);
+	spin_unlock(&vm->mmu_lock);
+	npt_release(stale);
 }
 
 /* --- what Linux does to the memory -------------------------------------- */
@@ -282,7 +242,7 @@ static bool
 over_range(struct vm *vm, unsigned long start, unsigned long end,
     bool (*fn)(struct npt *, struct gpa, struct gpa))
 {
-	const struct slots *all = srcu_dereference(vm->slots, &vm->srcu);
+	const struct slots *all = slots_read(vm);
 	const struct slot *s;
 	unsigned long a, b;
 	bool any = false;
@@ -405,13 +365,11 @@ static const struct mmu_notifier_ops notifier_ops = {
 int
 mem_create(struct vm *vm)
 {
-	struct slots *none;
 	int err;
 
-	none = kzalloc(sizeof(*none), GFP_KERNEL_ACCOUNT);
-	if (!none)
-		return -ENOMEM;
-	RCU_INIT_POINTER(vm->slots, none);
+	err = slots_init(vm);
+	if (err)
+		return err;
 	err = init_srcu_struct(&vm->srcu);
 	if (err)
 		goto free_slots;
@@ -428,7 +386,7 @@ free_npt:
 free_srcu:
 	cleanup_srcu_struct(&vm->srcu);
 free_slots:
-	kfree(none);
+	slots_free(vm);
 	return err;
 }
 
@@ -438,5 +396,5 @@ mem_destroy(struct vm *vm)
 	mmu_notifier_unregister(&vm->notifier, vm->mm);
 	npt_free(&vm->npt);
 	cleanup_srcu_struct(&vm->srcu);
-	kfree(rcu_dereference_protected(vm->slots, true));
+	slots_free(vm);
 }

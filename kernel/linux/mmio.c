@@ -42,8 +42,7 @@ mmio_device(
 
 	if (((gpa.v ^ base) & ~LAPIC_PAGE) == 0) {
 		if ((base & LAPIC_BASE_ENABLE) && !(base & LAPIC_BASE_X2))
-			lapic_page(
-			    v, gpa.v & LAPIC_PAGE, data, len, write);
+			lapic_page(v, gpa.v & LAPIC_PAGE, data, len, write);
 		else if (!write) /* nobody is there */
 			memset(data, 0xff, len);
 		return true;
@@ -52,8 +51,8 @@ mmio_device(
 }
 
 enum next
-mmio_to_user(struct vcpu *v, struct gpa gpa, const void *data, unsigned len,
-    bool write)
+mmio_to_user(
+    struct vcpu *v, struct gpa gpa, const void *data, unsigned len, bool write)
 {
 	struct kvm_run *run = v->run;
 
@@ -126,8 +125,8 @@ mmio_fault(struct vcpu *v)
 	if (i->insn_len == 0)
 		i->insn_len = (u8)linear_fetch(v, i->insn);
 	if (!i->table && !(i->error & X86_PFEC_ID) &&
-	    mov_match(c, i->insn, i->insn_len, gpa,
-		(i->error & X86_PFEC_W) != 0, &m))
+	    mov_match(
+		c, i->insn, i->insn_len, gpa, (i->error & X86_PFEC_W) != 0, &m))
 		return move(v, gpa, &m);
 	return emulate(v, i->insn, i->insn_len);
 }

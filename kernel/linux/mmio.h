@@ -15,8 +15,8 @@ enum next mmio_to_user(
     struct vcpu *, struct gpa, const void *data, unsigned len, bool write);
 enum next mmio_complete(struct vcpu *);
 /* Devices of the driver: true when one took the access. */
-bool mmio_device(
-    struct vcpu *, struct gpa, void *data, unsigned len, bool write);
+bool
+mmio_device(struct vcpu *, struct gpa, void *data, unsigned len, bool write);
 
 /* emulate.c: the instruction at RIP, of which n bytes are known. */
 enum next emulate(struct vcpu *, const u8 *bytes, unsigned n);

@@ -154,8 +154,8 @@ serve_string(struct vcpu *v)
 	n = batch(c, &d, i->io.in, size, &va);
 	if (n < 2)
 		return emulate(v, insn, have);
-	access = (i->io.in ? WALK_WRITE : WALK_READ) |
-	    (c->cpl == 3 ? WALK_USER : 0);
+	access =
+	    (i->io.in ? WALK_WRITE : WALK_READ) | (c->cpl == 3 ? WALK_USER : 0);
 	if (linear_translate(v, va, access, &gpa, &fault)) {
 		emulate_raise(v, &fault);
 		return NEXT_ENTER;
@@ -182,8 +182,8 @@ pio_serve(struct vcpu *v)
 	if (i->io.string)
 		return serve_string(v);
 	if (!i->io.in &&
-	    ioeventfd_write(v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX],
-		i->io.size)) {
+	    ioeventfd_write(
+		v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX], i->io.size)) {
 		c->rip = i->next_rip;
 		emulate_done(v, false);
 		return NEXT_ENTER;
@@ -192,6 +192,6 @@ pio_serve(struct vcpu *v)
 	v->pending.rip = c->rip;
 	v->pending.next_rip = i->next_rip;
 	v->pending.size = i->io.size;
-	return pio_to_user(v, i->io.port, &c->gpr[R_RAX], i->io.size, 1,
-	    !i->io.in);
+	return pio_to_user(
+	    v, i->io.port, &c->gpr[R_RAX], i->io.size, 1, !i->io.in);
 }

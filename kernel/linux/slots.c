@@ -1,47 +1,69 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * The table of memory slots: KVM_SET_USER_MEMORY_REGION as "The Definitive
- * KVM API Documentation" has it.  Dirty logging and read-only slots are not
- * offered: their flags are refused like any unknown one.
+ * Changes of the table of memory slots: KVM_SET_USER_MEMORY_REGION as "The
+ * Definitive KVM API Documentation" has it.
  *
  * Invariants
  *  1. Slots are page aligned, disjoint, inside the guest physical address
  *     space, and within the user half of the address space.
- *  2. A slot that changed or went leaves no translation behind: the new table
- *     is published, readers of the old one drain, then its range is zapped.
+ *  2. A table never changes; it is replaced, and the old one freed when no
+ *     reader is left.
+ *  3. A slot that goes or moves stays in the table, marked, until nothing is
+ *     mapped from it any more: what Linux does to its memory meanwhile still
+ *     finds it (mem.c, invariant 1), and the guest waits.
  */
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include "vm.h"
+#include "dirtylog.h"
+#include "slots.h"
+
+/* KVM's limits: a bitmap of 2^31 pages is 256 MiB. */
+#define PAGES_MAX ((1ULL << 31) - 1)
 
 static int
 check(const struct kvm_userspace_memory_region *r)
 {
 	u64 end = r->guest_phys_addr + r->memory_size;
 
-	if (r->flags)
+	if (r->flags & ~(u32)(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
 		return -EINVAL;
 	if (r->slot >= VM_SLOTS)
 		return -EINVAL;
 	if ((r->guest_phys_addr | r->memory_size | r->userspace_addr) &
 	    ~PAGE_MASK)
 		return -EINVAL;
-	if (r->memory_size == 0)
-		return 0;
-	if (end < r->guest_phys_addr || end > VM_GPA_END)
-		return -EINVAL;
 	/* User space may hand out tagged addresses; none is ours. */
 	if (untagged_addr(r->userspace_addr) != r->userspace_addr ||
 	    !access_ok((void __user *)(unsigned long)r->userspace_addr,
 		r->memory_size))
 		return -EINVAL;
+	if (end < r->guest_phys_addr ||
+	    r->memory_size >> PAGE_SHIFT > PAGES_MAX)
+		return -EINVAL;
 	return 0;
 }
 
-static const struct slot *
-by_id(const struct slots *all, u32 id)
+const struct slot *
+slots_find(const struct slots *all, u64 gpa)
+{
+	unsigned lo = 0, hi = all->n, mid;
+
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (gpa < all->s[mid].gpa)
+			hi = mid;
+		else if (gpa - all->s[mid].gpa >= all->s[mid].len)
+			lo = mid + 1;
+		else
+			return &all->s[mid];
+	}
+	return NULL;
+}
+
+const struct slot *
+slots_by_id(const struct slots *all, u32 id)
 {
 	unsigned i;
 
@@ -52,104 +74,173 @@ by_id(const struct slots *all, u32 id)
 	return NULL;
 }
 
-/* The table without id; *gone is what it was. */
-static void
-copy_without(
-    struct slots *new, const struct slots *old, u32 id, struct slot *gone)
+const struct slots *
+slots_current(struct vm *vm)
+{
+	return rcu_dereference_protected(
+	    vm->slots, lockdep_is_held(&vm->slots_lock));
+}
+
+/* Does s lie over a slot with another id? */
+static bool
+overlaps(const struct slots *all, const struct slot *s)
 {
 	unsigned i;
 
+	for (i = 0; i < all->n; i++) {
+		if (all->s[i].id != s->id &&
+		    s->gpa < all->s[i].gpa + all->s[i].len &&
+		    all->s[i].gpa < s->gpa + s->len)
+			return true;
+	}
+	return false;
+}
+
+/* A copy with s in the place of the slot with its id, or without that one. */
+static struct slots *
+copy_with(const struct slots *old, const struct slot *s, u32 id)
+{
+	struct slots *new;
+	unsigned i;
+
+	new = kvzalloc(struct_size(new, s, old->n + 1), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
 	for (i = 0; i < old->n; i++) {
-		if (old->s[i].id == id)
-			*gone = old->s[i];
-		else
+		if (s && s->gpa < old->s[i].gpa) {
+			new->s[new->n++] = *s;
+			s = NULL;
+		}
+		if (old->s[i].id != id)
 			new->s[new->n++] = old->s[i];
 	}
-}
-
-/* 0, -EEXIST when it overlaps another. */
-static int
-insert(struct slots *all, const struct slot *s)
-{
-	unsigned i, at = all->n;
-
-	for (i = all->n; i-- > 0;) {
-		if (s->gpa < all->s[i].gpa + all->s[i].len &&
-		    all->s[i].gpa < s->gpa + s->len)
-			return -EEXIST;
-		if (s->gpa < all->s[i].gpa)
-			at = i;
-	}
-	memmove(&all->s[at + 1], &all->s[at], (all->n - at) * sizeof(*s));
-	all->s[at] = *s;
-	all->n++;
-	return 0;
-}
-
-/* Only moves, and from writable to read-only no change (KVM's -EINVAL). */
-static int
-may_replace(const struct slot *old, const struct slot *new)
-{
-	if (old->len != new->len || old->hva != new->hva ||
-	    old->readonly != new->readonly)
-		return -EINVAL;
-	return 0;
+	if (s)
+		new->s[new->n++] = *s;
+	return new;
 }
 
 static void
-zap_slot(struct vm *vm, const struct slot *s)
+publish(struct vm *vm, struct slots *new)
 {
-	struct gpa start = { s->gpa }, end = { s->gpa + s->len };
-	void *stale;
-	bool flush;
+	const struct slots *old = slots_current(vm);
 
-	if (s->len == 0)
-		return;
-	spin_lock(&vm->mmu_lock);
-	flush = npt_zap(&vm->npt, start, end);
-	stale = npt_prune(&vm->npt, start, end);
-	if (flush || stale)
-		vcpu_flush_all(vm);
-	spin_unlock(&vm->mmu_lock);
-	npt_release(stale);
+	rcu_assign_pointer(vm->slots, new);
+	synchronize_srcu_expedited(&vm->srcu);
+	kvfree(old);
+}
+
+/* Nobody maps from this slot any more, and nothing of it is mapped. */
+static int
+retire(struct vm *vm, const struct slot *s)
+{
+	struct slot marked = *s;
+	struct slots *new;
+
+	marked.going = true;
+	new = copy_with(slots_current(vm), &marked, s->id);
+	if (!new)
+		return -ENOMEM;
+	publish(vm, new);
+	mem_unmap(vm, marked.gpa, marked.len);
+	return 0;
+}
+
+/* The other tables that a change needs are made first: it may fail before
+ * anything is retired, not after. */
+static int
+retire_and_replace(
+    struct vm *vm, const struct slot *before, const struct slot *s)
+{
+	struct slot old = *before;
+	struct slots *new;
+	int err;
+
+	new = copy_with(slots_current(vm), s, old.id);
+	if (!new)
+		return -ENOMEM;
+	err = retire(vm, before);
+	if (err) {
+		kvfree(new);
+		return err;
+	}
+	publish(vm, new);
+	if (!s || s->dirty != old.dirty)
+		kvfree(old.dirty);
+	return 0;
+}
+
+/* Only the logging changes, or the slot is new: nothing is to be unmapped. */
+static int
+replace(struct vm *vm, const struct slot *before, const struct slot *s)
+{
+	unsigned long *dirty = before ? before->dirty : NULL;
+	struct slots *new = copy_with(slots_current(vm), s, s->id);
+
+	if (!new)
+		return -ENOMEM;
+	publish(vm, new);
+	if (dirty == s->dirty)
+		return 0;
+	if (s->dirty)
+		dirtylog_begin(vm, s);
+	else
+		mem_unmap(vm, s->gpa, s->len); /* large pages come back */
+	kvfree(dirty);
+	return 0;
+}
+
+/* What KVM allows of a slot's changes; the log as it will be. */
+static int
+prepare(struct vm *vm, const struct slot *before, struct slot *s, bool log)
+{
+	if (before &&
+	    (before->len != s->len || before->hva != s->hva ||
+		before->readonly != s->readonly))
+		return -EINVAL;
+	if ((!before || before->gpa != s->gpa) &&
+	    overlaps(slots_current(vm), s))
+		return -EEXIST;
+	if (s->gpa + s->len > VM_GPA_END)
+		return -EINVAL;
+	if (!before && slots_current(vm)->n >= VM_SLOTS)
+		return -ENOSPC;
+	if (!log)
+		return 0;
+	if (before && before->dirty) {
+		s->dirty = before->dirty;
+		return 0;
+	}
+	s->dirty = dirtylog_new(vm, slot_pages(s));
+	return s->dirty ? 0 : -ENOMEM;
 }
 
 static int
-replace(struct vm *vm, const struct kvm_userspace_memory_region *r)
+change(struct vm *vm, const struct kvm_userspace_memory_region *r)
 {
 	struct slot s = {
 		.gpa = r->guest_phys_addr,
 		.len = r->memory_size,
 		.hva = (unsigned long)r->userspace_addr,
 		.id = r->slot,
+		.readonly = (r->flags & KVM_MEM_READONLY) != 0,
 	};
-	struct slots *old, *new;
-	struct slot gone = { 0 };
-	const struct slot *before;
-	int err = 0;
+	const struct slot *before = slots_by_id(slots_current(vm), s.id);
+	unsigned long *had = before ? before->dirty : NULL;
+	bool log = (r->flags & KVM_MEM_LOG_DIRTY_PAGES) != 0;
+	int err;
 
-	old = rcu_dereference_protected(
-	    vm->slots, lockdep_is_held(&vm->slots_lock));
-	before = by_id(old, s.id);
-	if (!before && s.len == 0)
-		return -EINVAL;
-	if (before && s.len != 0 && (err = may_replace(before, &s)))
+	if (s.len == 0)
+		return before ? retire_and_replace(vm, before, NULL) : -EINVAL;
+	err = prepare(vm, before, &s, log);
+	if (err)
 		return err;
-	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return -ENOMEM;
-	copy_without(new, old, s.id, &gone);
-	if (s.len != 0)
-		err = insert(new, &s);
-	if (err) {
-		kfree(new);
-		return err;
-	}
-	rcu_assign_pointer(vm->slots, new);
-	synchronize_srcu(&vm->srcu);
-	zap_slot(vm, &gone);
-	kfree(old);
-	return 0;
+	if (before && before->gpa != s.gpa)
+		err = retire_and_replace(vm, before, &s);
+	else if (!before || had != s.dirty)
+		err = replace(vm, before, &s);
+	if (err && s.dirty != had)
+		kvfree(s.dirty);
+	return err;
 }
 
 int
@@ -160,7 +251,27 @@ mem_set_region(struct vm *vm, const struct kvm_userspace_memory_region *r)
 	if (err)
 		return err;
 	mutex_lock(&vm->slots_lock);
-	err = replace(vm, r);
+	err = change(vm, r);
 	mutex_unlock(&vm->slots_lock);
 	return err;
+}
+
+int
+slots_init(struct vm *vm)
+{
+	struct slots *none = kvzalloc(sizeof(*none), GFP_KERNEL_ACCOUNT);
+
+	RCU_INIT_POINTER(vm->slots, none);
+	return none ? 0 : -ENOMEM;
+}
+
+void
+slots_free(struct vm *vm)
+{
+	struct slots *all = rcu_dereference_protected(vm->slots, true);
+	unsigned i;
+
+	for (i = 0; i < all->n; i++)
+		kvfree(all->s[i].dirty);
+	kvfree(all);
 }

@@ -10,7 +10,9 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "clock.h"
 #include "dev.h"
+#include "dirtylog.h"
 #include "ioeventfd.h"
 #include "routing.h"
 #include "vcpu.h"
@@ -30,6 +32,7 @@ vm_new(void)
 	mutex_init(&vm->slots_lock);
 	irqfd_init(vm);
 	spin_lock_init(&vm->mmu_lock);
+	clock_vm_init(vm);
 	err = dev_enable();
 	if (err)
 		goto free_vm;
@@ -72,25 +75,38 @@ vm_put(struct vm *vm)
 }
 
 static long
-enable_cap(struct vm *vm, void __user *arg)
+split_irqchip(struct vm *vm, u64 pins)
 {
-	struct kvm_enable_cap cap;
 	long r = 0;
 
-	if (copy_from_user(&cap, arg, sizeof(cap)))
-		return -EFAULT;
-	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags ||
-	    cap.args[0] > ROUTING_MAX)
+	if (pins > ROUTING_MAX)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	if (vm->split || vm->nvcpus) {
 		r = -EEXIST;
 	} else {
-		vm->pins = (u32)cap.args[0];
+		vm->pins = (u32)pins;
 		WRITE_ONCE(vm->split, true);
 	}
 	mutex_unlock(&vm->lock);
 	return r;
+}
+
+static long
+enable_cap(struct vm *vm, void __user *arg)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	switch (cap.cap) {
+	case KVM_CAP_SPLIT_IRQCHIP:
+		return cap.flags ? -EINVAL : split_irqchip(vm, cap.args[0]);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return cap.flags ? -EINVAL : dirtylog_enable(vm, cap.args[0]);
+	default:
+		return vcpu_enable_cap(vm, &cap);
+	}
 }
 
 static long
@@ -136,6 +152,10 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		return enable_cap(vm, p);
 	case KVM_SET_USER_MEMORY_REGION:
 		return set_region(vm, p);
+	case KVM_GET_DIRTY_LOG:
+		return dirtylog_get(vm, p);
+	case KVM_CLEAR_DIRTY_LOG:
+		return dirtylog_clear(vm, p);
 	case KVM_SET_TSS_ADDR:
 		return set_tss_addr(arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:
@@ -159,7 +179,7 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		mutex_unlock(&vm->lock);
 		return r;
 	default:
-		return -ENOTTY;
+		return clock_vm_ioctl(vm, cmd, arg);
 	}
 }
 

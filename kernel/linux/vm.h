@@ -20,8 +20,9 @@
 #include <linux/srcu.h>
 #include <linux/workqueue.h>
 #include "../core/npt.h"
+#include "../core/pvclock.h"
 
-#define VM_SLOTS 64
+#define VM_SLOTS 1024
 #define VM_VCPUS 64
 /* 4 KiB below the end keep sums in range. */
 #define VM_GPA_END ((1ULL << NPT_GPA_BITS) - 4096)
@@ -29,18 +30,19 @@
 struct ioevents;
 struct kvm_userspace_memory_region;
 struct route;
+struct slot;
+struct slots;
 struct vcpu;
 
-struct slot {
-	u64 gpa, len;
-	unsigned long hva;
-	u32 id;
-	bool readonly;
-};
-
-struct slots {
-	unsigned n;
-	struct slot s[VM_SLOTS]; /* ascending by gpa, disjoint */
+/* See clock.c; `lock' guards all of it but khz. */
+struct vm_clock {
+	spinlock_t lock;
+	u32 khz; /* (m) of the TSC of new vCPUs */
+	struct pvclock_line line;
+	u64 boot_offset; /* to the host's clock, where the line ends */
+	unsigned resumes; /* of the host, when the line was drawn */
+	struct pvclock_sync sync; /* of the TSCs that user space sets */
+	u32 sync_khz;
 };
 
 struct vm {
@@ -49,6 +51,10 @@ struct vm {
 	struct mutex lock;
 	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */
 	unsigned nvcpus; /* (m), grows only, after vcpu[] */
+	bool payloads; /* (m) user space knows of events' payloads */
+	bool triple_faults; /* (m) and of triple faults as events */
+	bool id32; /* (m) KVM_SET_LAPIC has 32-bit IDs (x2APIC) */
+	struct vm_clock clock;
 	bool split; /* (m) local APICs here, the rest in user space */
 	u32 pins; /* (m) of user space's IOAPIC, before split */
 
@@ -62,6 +68,7 @@ struct vm {
 	struct mutex slots_lock;
 	struct srcu_struct srcu;
 	struct slots __rcu *slots; /* (s) */
+	u32 log_flags; /* (s) of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	struct ioevents __rcu *events[2]; /* (s), enum ioeventfd_space */
 
 	spinlock_t mmu_lock;
@@ -79,7 +86,8 @@ void vm_put(struct vm *);
 /* mem.c */
 int mem_create(struct vm *);
 void mem_destroy(struct vm *); /* the last mapping goes */
-int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
+/* Nothing of it stays mapped; its slot does not let it come back, or may. */
+void mem_unmap(struct vm *, u64 gpa, u64 len);
 
 enum mem_fault {
 	MEM_MAPPED, /* run the guest again */
@@ -90,7 +98,10 @@ enum mem_fault {
 enum mem_fault
 mem_fault(struct vm *, struct npt_cache *, struct gpa, bool write);
 
-/* Copies within one page; 0 or -EFAULT.  May sleep. */
+/* slots.c */
+int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
+
+/* copy.c: copies within one page; 0 or -EFAULT.  May sleep. */
 int mem_read(struct vm *, struct gpa, void *, unsigned len);
 int mem_write(struct vm *, struct gpa, const void *, unsigned len);
 /* Would a copy be to or from a slot? */

@@ -94,6 +94,9 @@ int80(void)
 	X("dup2", syscall(SYS_dup2, 0, 9))                                     \
 	X("fcntl-dupfd", syscall(SYS_fcntl, 0, F_DUPFD_CLOEXEC, 9))            \
 	X("fcntl-setown", syscall(SYS_fcntl, 0, F_SETOWN, 1))                  \
+	X("fcntl-block", syscall(SYS_fcntl, 0, F_SETFL, O_RDWR))               \
+	X("fcntl-async",                                                       \
+	    syscall(SYS_fcntl, 0, F_SETFL, O_RDWR | O_NONBLOCK | O_ASYNC))     \
 	X("fcntl-addseals", syscall(SYS_fcntl, 0, F_ADD_SEALS, 0))             \
 	X("pipe2", syscall(SYS_pipe2, zeroes, 0))                              \
 	X("splice", syscall(SYS_splice, 0, NULL, 1, NULL, 1L, 0))              \

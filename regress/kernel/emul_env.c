@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
-#include <cpuid.h>
 #include <stdlib.h>
 #include "emul_env.h"
 #include "x86.h"
 
 #define TASK_SIZE 0x7ffffffff000ULL
+/* In the kernel's half; what is there is not accessible for the process. */
+#define GDT 0xffffc90000000000ULL
+#define LDT 0xffffc90000001000ULL
 
 static struct env *
 env_of(struct emul *e)
@@ -25,6 +27,17 @@ find(struct env *v, u64 at, unsigned len, bool write)
 	if (at - NATIVE_CODE < NATIVE_CODE_LEN &&
 	    len <= NATIVE_CODE + NATIVE_CODE_LEN - at && !write)
 		return &v->code[at - NATIVE_CODE];
+	return NULL;
+}
+
+/* The tables, for the CPU itself only. */
+static u8 *
+find_table(struct env *v, u64 at, unsigned len)
+{
+	if (at - GDT < sizeof(v->gdt) && len <= GDT + sizeof(v->gdt) - at)
+		return (u8 *)v->gdt + (at - GDT);
+	if (at - LDT < sizeof(v->ldt) && len <= LDT + sizeof(v->ldt) - at)
+		return (u8 *)v->ldt + (at - LDT);
 	return NULL;
 }
 
@@ -66,6 +79,8 @@ translate(
 		v->strayed = true;
 	gpa->v = va.v;
 	*left = 0x1000 - (va.v & 0xfff);
+	if ((access & WALK_IMPLICIT) && find_table(v, va.v, 1))
+		return 0;
 	if (find(v, va.v, 1, write))
 		return 0;
 	/* The kernel says "present" of its own addresses. */
@@ -79,6 +94,8 @@ ram_read(struct emul *e, struct gpa at, void *buf, unsigned len)
 {
 	const u8 *p = find(env_of(e), at.v, len, false);
 
+	if (!p)
+		p = find_table(env_of(e), at.v, len);
 	if (!p || is_device(env_of(e), at.v))
 		return -EREMOTE;
 	memcpy(buf, p, len);
@@ -160,9 +177,7 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 static void
 real_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
-	u32 leaf = *eax, index = *ecx;
-
-	__cpuid_count(leaf, index, *eax, *ebx, *ecx, *edx);
+	asm("cpuid" : "+a"(*eax), "=b"(*ebx), "+c"(*ecx), "=d"(*edx));
 }
 
 static const struct emul_ops ops = {
@@ -201,14 +216,47 @@ env_init(struct env *v)
 	v->e.avx = true;
 }
 
-static struct seg
-flat(u16 sel, u16 attr)
+/* As Linux has them; the TLS entries are empty. */
+static void
+fill_tables(struct env *v)
 {
-	return (struct seg){ .sel = sel, .attr = attr, .limit = 0xffffffff };
+	const struct native_segment *s;
+	unsigned i;
+
+	v->gdt[1] = 0x00cf9b000000ffff;
+	v->gdt[2] = 0x00af9b000000ffff;
+	v->gdt[3] = 0x00cf93000000ffff;
+	v->gdt[4] = 0x00cffb000000ffff;
+	v->gdt[5] = 0x00cff3000000ffff;
+	v->gdt[6] = 0x00affb000000ffff;
+	v->gdt[15] = 0x0040f50000000000; /* its limit is a CPU's number */
+	for (i = 1; i < LDT_COUNT; i++) {
+		s = &native_ldt[i];
+		v->ldt[i] = (s->limit & 0xffff) | (s->base & 0xffffff) << 16 |
+		    (u64)(s->attr & 0xff) << 40 | (u64)(s->limit >> 16) << 48 |
+		    (u64)(s->attr & 0xf00) << 44 | s->base >> 24 << 56;
+	}
 }
 
 void
-env_user(struct env *v, unsigned bits)
+env_segment(struct env *v, unsigned n, u16 sel)
+{
+	const struct native_segment *ldt = &native_ldt[sel >> 3];
+	struct seg *s = &v->cpu.seg[n];
+
+	*s = (struct seg){ .sel = sel };
+	if (is_ldt(sel))
+		*s = (struct seg){ sel, ldt->attr, ldt->limit, ldt->base };
+	else if (sel == USER_DS)
+		*s = (struct seg){ sel, 0xcf3, 0xffffffff, 0 };
+	else if (sel == USER_CS)
+		*s = (struct seg){ sel, 0xafb, 0xffffffff, 0 };
+	else if (sel == USER32_CS)
+		*s = (struct seg){ sel, 0xcfb, 0xffffffff, 0 };
+}
+
+void
+env_user(struct env *v)
 {
 	struct gcpu *c = &v->cpu;
 	unsigned i;
@@ -221,17 +269,9 @@ env_user(struct env *v, unsigned bits)
 	c->cpl = 3;
 	for (i = 0; i < CPU_NSEGS; i++)
 		c->seg[i] = (struct seg){ 0 };
-	for (i = SEG_ES; i <= SEG_DS; i++)
-		c->seg[i] = flat(USER_DS, 0xcf3);
-	if (bits == 64)
-		c->seg[SEG_CS] = flat(USER_CS, 0xafb);
-	else
-		c->seg[SEG_CS] = flat(USER32_CS, 0xcfb);
-	if (bits == 16)
-		c->seg[SEG_CS] = (struct seg){ LDT_SEL(LDT_CODE16),
-			native_ldt[LDT_CODE16].attr,
-			native_ldt[LDT_CODE16].limit,
-			native_ldt[LDT_CODE16].base };
+	c->gdt = (struct dtable){ GDT, sizeof(v->gdt) - 1 };
+	c->seg[SEG_LDTR] = (struct seg){ 0x50, 0x82, sizeof(v->ldt) - 1, LDT };
+	fill_tables(v);
 }
 
 /* The device is memory that is asked one access at a time. */

@@ -16,14 +16,17 @@ struct env {
 	u8 rw[NATIVE_RW_LEN];
 	u8 ro[NATIVE_RO_LEN];
 	u8 ymm[16][32];
+	u64 gdt[16], ldt[LDT_COUNT]; /* where nothing else is */
 	bool device; /* rw is a device's */
 	unsigned reads, writes; /* of it */
 	bool strayed; /* touched what only the native side has there */
 };
 
 void env_init(struct env *);
-/* The CPU as a process has it, with code of this size. */
-void env_user(struct env *, unsigned bits);
+/* The CPU as a process has it. */
+void env_user(struct env *);
+/* Load a segment register with one of the descriptors. */
+void env_segment(struct env *, unsigned seg, u16 sel);
 /* Run it to its end, answering accesses to the device. */
 enum emul_result env_run(struct env *);
 

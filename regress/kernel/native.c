@@ -38,6 +38,7 @@ static struct area *const area = (struct area *)STATE;
 
 static struct native_end *ending;
 static u64 end_rip;
+static u16 end_cs;
 static volatile bool running, faulted;
 static bool can16, can32;
 
@@ -85,6 +86,8 @@ asm(".pushsection .rodata\n"
     "	mov " S "+112, %r14; mov " S "+120, %r15\n"
     "	ljmpl *" S "+176\n"
     "native_leave:\n"
+    "	mov %ds, " S "+160; mov %es, " S "+162\n"
+    "	mov %ss, " S "+164; mov %gs, " S "+166\n"
     "	mov %rax, " S "+0; mov %rcx, " S "+8\n"
     "	mov %rdx, " S "+16; mov %rbx, " S "+24\n"
     "	mov %rsp, " S "+32; mov %rbp, " S "+40\n"
@@ -138,6 +141,10 @@ on_signal(int sig, siginfo_t *info, void *context)
 		area->gpr[i] = (u64)g[frame_order[i]];
 	area->rflags = (u64)g[REG_EFL];
 	end_rip = (u64)g[REG_RIP];
+	end_cs = (u16)g[REG_CSGSFS];
+	area->ss = (u16)((u64)g[REG_CSGSFS] >> 48);
+	asm volatile("mov %%ds, %0; mov %%es, %1; mov %%gs, %2"
+		     : "=m"(area->ds), "=m"(area->es), "=m"(area->gs));
 	ending->vector = (u8)g[REG_TRAPNO];
 	ending->error = (u32)g[REG_ERR];
 	ending->cr2 = (u64)g[REG_CR2];
@@ -197,16 +204,16 @@ native_catch(void)
 
 /* One NOP: does code of this size run at all? */
 static bool
-probe(unsigned bits)
+probe(u16 cs, u16 data)
 {
-	struct native_state s = { .rip = NATIVE_CODE + 0x100, .rflags = 0x202 };
+	struct native_state s = { .rip = 0x100, .rflags = 0x202, .cs = cs };
 	struct native_end end;
 
-	s.ds = s.es = s.ss = USER_DS;
-	if (bits == 16)
-		s.ds = s.es = s.ss = LDT_SEL(LDT_DATA16);
-	native_run(bits, (const u8 *)"\x90", 1, &s, &end);
-	return !end.fault && s.rip == NATIVE_CODE + 0x101;
+	if (!is_ldt(cs))
+		s.rip += NATIVE_CODE;
+	s.ds = s.es = s.ss = data;
+	native_run((const u8 *)"\x90", 1, &s, &end);
+	return !end.fault && (s.rip & 0xfff) == 0x101;
 }
 
 int
@@ -228,10 +235,10 @@ native_init(void)
 	for (i = 1; i < LDT_COUNT; i++)
 		if (set_ldt(i) != 0)
 			can16 = false;
-	if (!probe(64))
+	if (!probe(USER_CS, USER_DS))
 		return -ENOTSUP;
-	can32 = probe(32);
-	can16 = can16 && probe(16);
+	can32 = probe(USER32_CS, USER_DS);
+	can16 = can16 && probe(LDT_SEL(LDT_CODE16), LDT_SEL(LDT_DATA16));
 	return 0;
 }
 
@@ -243,18 +250,18 @@ native_can(unsigned bits)
 
 /* The way back behind the instruction: a far jump that suits its mode. */
 static unsigned
-put_way_back(unsigned bits, u8 *p)
+put_way_back(u16 cs, u8 *p)
 {
 	u32 to = BLOB + (u32)(native_leave - native_blob);
 	unsigned n = 0;
 	u64 wide = to;
 
-	if (bits == 64) {
+	if (cs == USER_CS) {
 		memcpy(p, "\xff\x25\0\0\0\0", 6); /* jmp *0(%rip) */
 		memcpy(p + 6, &wide, 8);
 		return 14;
 	}
-	if (bits == 16)
+	if (cs != USER32_CS)
 		p[n++] = 0x66;
 	p[n++] = 0xea;
 	memcpy(p + n, &to, 4);
@@ -263,33 +270,49 @@ put_way_back(unsigned bits, u8 *p)
 	return n + 6;
 }
 
-void
-native_run(unsigned bits, const u8 *code, unsigned len, struct native_state *s,
-    struct native_end *end)
+static void
+load(const struct native_state *s)
 {
-	u8 *at = (u8 *)s->rip;
-	unsigned all = len,
-		 room = (unsigned)(NATIVE_CODE + NATIVE_CODE_LEN - s->rip);
-	u64 next = s->rip + len;
-
-	memcpy(at, code, len);
-	if (room - len >= 14)
-		all += put_way_back(bits, at + len);
 	memcpy(area->gpr, s->gpr, sizeof(area->gpr));
 	area->rflags = s->rflags;
 	area->vectors = s->vectors;
 	if (s->vectors)
 		memcpy(area->ymm, s->ymm, sizeof(area->ymm));
-	area->load_gs_base = bits == 64;
+	area->load_gs_base = s->cs == USER_CS;
 	area->ds = s->ds;
 	area->es = s->es;
 	area->ss = s->ss;
 	area->gs = s->gs;
 	area->gs_base = s->gs_base;
-	area->target = (u32)(bits == 16 ? s->rip - NATIVE_CODE : s->rip);
-	area->target_sel = bits == 64 ? USER_CS
-	    : bits == 32	      ? USER32_CS
-				      : LDT_SEL(LDT_CODE16);
+	area->target = (u32)s->rip;
+	area->target_sel = s->cs;
+}
+
+static void
+store(struct native_state *s)
+{
+	memcpy(s->gpr, area->gpr, sizeof(s->gpr));
+	s->rflags = area->rflags;
+	s->ds = area->ds;
+	s->es = area->es;
+	s->ss = area->ss;
+	s->gs = area->gs;
+	if (s->vectors)
+		memcpy(s->ymm, area->ymm, sizeof(s->ymm));
+}
+
+void
+native_run(const u8 *code, unsigned len, struct native_state *s,
+    struct native_end *end)
+{
+	u64 start = s->rip + (is_ldt(s->cs) ? NATIVE_CODE : 0);
+	unsigned all = len;
+	u8 *at = (u8 *)start;
+
+	memcpy(at, code, len);
+	if (NATIVE_CODE + NATIVE_CODE_LEN - start - len >= 14)
+		all += put_way_back(s->cs, at + len);
+	load(s);
 	*end = (struct native_end){ 0 };
 	ending = end;
 	faulted = false;
@@ -298,20 +321,16 @@ native_run(unsigned bits, const u8 *code, unsigned len, struct native_state *s,
 	((void (*)(void))BLOB)();
 	asm volatile("" ::: "memory");
 	running = false;
-	memcpy(s->gpr, area->gpr, sizeof(s->gpr));
-	s->rflags = area->rflags;
-	if (s->vectors)
-		memcpy(s->ymm, area->ymm, sizeof(s->ymm));
+	store(s);
 	if (!faulted) {
-		s->rip = next;
+		s->rip += len;
 	} else {
-		if (bits == 16)
-			end_rip += NATIVE_CODE;
 		if (end->vector == X86_BP)
 			end_rip--;
 		/* Stopped elsewhere: the instruction itself is complete. */
-		end->fault = end_rip == s->rip;
+		end->fault = end_rip == s->rip && end_cs == s->cs;
 		s->rip = end_rip;
+		s->cs = end_cs;
 	}
 	memset(at, 0xcc, all);
 }

@@ -25,8 +25,8 @@
 
 struct native_state {
 	u64 gpr[16];
-	u64 rip, rflags;
-	u16 ds, es, ss, gs;
+	u64 rip, rflags; /* rip is an offset in CS */
+	u16 cs, ds, es, ss, gs;
 	u64 gs_base; /* loaded for 64-bit code only */
 	bool vectors; /* load and store ymm */
 	u8 ymm[16][32];
@@ -59,6 +59,12 @@ struct native_segment {
 };
 extern const struct native_segment native_ldt[LDT_COUNT];
 
+static inline bool
+is_ldt(u16 sel)
+{
+	return (sel & 4) && sel >> 3 < LDT_COUNT;
+}
+
 #define USER32_CS 0x23
 #define USER_DS	  0x2b
 #define USER_CS	  0x33
@@ -69,8 +75,9 @@ bool native_can(unsigned bits);
 /* Take the signals back: cmocka catches them around each test. */
 void native_catch(void);
 
-/* Run the bytes at `rip' in the code region; *s is state before and after. */
-void native_run(unsigned bits, const u8 *code, unsigned len,
-    struct native_state *s, struct native_end *end);
+/* Run the bytes at CS:RIP in the code region; *s is state before and after.
+ * CS says how many bits the code has. */
+void native_run(const u8 *code, unsigned len, struct native_state *s,
+    struct native_end *end);
 
 #endif

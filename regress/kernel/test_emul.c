@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "emul_env.h"
+#include "emul_int.h"
 #include "x86.h"
 
 #define CF X86_RFLAGS_CF
@@ -31,6 +32,7 @@
 
 static struct env *env;
 static u64 seed, rng, differences, accesses;
+static unsigned runs[OP_COUNT]; /* how often each was compared */
 
 static u64
 rnd(void)
@@ -88,7 +90,7 @@ struct kase {
 	u8 code[16];
 	struct decoded d;
 	struct native_state in;
-	u16 sel[6]; /* of segment registers */
+	u64 at; /* linear address of the code */
 };
 
 static u64
@@ -159,11 +161,6 @@ is_excluded(const struct decoded *d)
 	case OP_INT3:
 	case OP_INTO:
 	case OP_IRET:
-	case OP_CALLF:
-	case OP_CALLF_IND:
-	case OP_JMPF:
-	case OP_JMPF_IND:
-	case OP_RETF:
 	case OP_VMMCALL:
 	case OP_XSETBV:
 	case OP_RDPMC:
@@ -180,10 +177,14 @@ is_excluded(const struct decoded *d)
 	case OP_LSL:
 	case OP_VERR:
 	case OP_VERW:
-	case OP_MOV_TO_SEG:
-	case OP_POP_SEG:
-	case OP_LOAD_FAR:
 		return true;
+	/* FS is the host's. */
+	case OP_MOV_TO_SEG:
+		return (d->reg & 7) == SEG_FS;
+	case OP_POP_SEG:
+		return d->opcode == 0xa1;
+	case OP_LOAD_FAR:
+		return d->opcode == 0xb4;
 	default:
 		return false;
 	}
@@ -214,6 +215,7 @@ list_opcodes(void)
 			decode_two[i].group != G_NONE))
 			opcodes[nopcodes++] = (struct opcode){ 1, 0, (u8)i };
 	}
+	opcodes[nopcodes++] = (struct opcode){ 0, 0xf3, 0x90 };
 	opcodes[nopcodes++] = (struct opcode){ 1, 0xf3, 0xb8 };
 	opcodes[nopcodes++] = (struct opcode){ 1, 0xf3, 0xbc };
 	opcodes[nopcodes++] = (struct opcode){ 1, 0xf3, 0xbd };
@@ -252,6 +254,19 @@ pick_address(void)
 	if (p < 99)
 		return 0xffff800000000000ULL - below(40);
 	return rnd();
+}
+
+static u16
+pick_selector(void)
+{
+	static const u16 good[] = { 0, 3, USER_DS, USER_CS, USER32_CS,
+		LDT_SEL(LDT_DATA16), LDT_SEL(LDT_SMALL), LDT_SEL(LDT_DOWN),
+		LDT_SEL(LDT_DOWN16), LDT_SEL(LDT_READ), LDT_SEL(LDT_CODE16) };
+
+	/* 0x40 and beyond are what Linux has for itself. */
+	if (percent(80))
+		return good[below(sizeof(good) / sizeof(good[0]))];
+	return (u16)(percent(50) ? below(0x40) : below(0x20) * 8 | 0xff00);
 }
 
 static u64
@@ -321,24 +336,25 @@ put_vex(struct kase *k, const struct opcode *op, unsigned n)
 	return n;
 }
 
-/* Random bytes from here on, small displacements preferred. */
+/* Random bytes from here on. */
 static void
 put_rest(struct kase *k, unsigned n)
 {
-	u64 r;
-
-	while (n < sizeof(k->code)) {
-		r = rnd();
-		k->code[n++] = (u8)r;
-	}
+	while (n < sizeof(k->code))
+		k->code[n++] = (u8)rnd();
 }
 
 static void
 make_code(struct kase *k)
 {
 	const struct opcode *op = &opcodes[below(nopcodes)];
-	unsigned n = put_prefixes(k, op);
+	unsigned n;
 
+	if (percent(10)) {
+		put_rest(k, 0);
+		return;
+	}
+	n = put_prefixes(k, op);
 	if ((op->map & 15) == 3) {
 		if (percent(90))
 			n = 0;
@@ -356,8 +372,11 @@ make_code(struct kase *k)
 		k->code[n++] = op->byte;
 	}
 	put_rest(k, n);
-	/* ModRM: prefer memory with a base. */
-	if ((k->code[n] >> 6) == 3 && percent(55))
+	/* Group 7 has instructions of one ModRM byte each. */
+	if (op->map == 1 && op->byte == 1 && percent(40))
+		k->code[n] = (const u8[]){ 0xca, 0xcb, 0xf8 }[below(3)];
+	/* Of others, prefer memory with a base. */
+	else if ((k->code[n] >> 6) == 3 && percent(55))
 		k->code[n] &= 0x7f;
 }
 
@@ -406,7 +425,7 @@ aim(struct kase *k, u64 at)
 	if (d->index >= 0 && percent(80))
 		g[d->index] = below(64);
 	if (d->rip_relative) {
-		patch_disp(k, off - k->in.rip - d->len);
+		patch_disp(k, off - k->at - d->len);
 	} else if (d->base < 0 && d->index < 0) {
 		patch_disp(k, off);
 	} else if (d->base < 0) {
@@ -426,6 +445,9 @@ choose_segments(struct kase *k)
 	static const u16 stack[] = { USER_DS, LDT_SEL(LDT_DATA16),
 		LDT_SEL(LDT_SMALL), LDT_SEL(LDT_DOWN), LDT_SEL(LDT_DOWN16) };
 
+	k->in.cs = k->bits == 64 ? USER_CS
+	    : k->bits == 32	 ? USER32_CS
+				 : LDT_SEL(LDT_CODE16);
 	k->in.gs_base = NATIVE_DATA + 0x800;
 	k->in.ds = k->in.es = k->in.ss = USER_DS;
 	k->in.gs = 0;
@@ -438,31 +460,16 @@ choose_segments(struct kase *k)
 }
 
 static void
-tell_segment(struct env *v, unsigned n, u16 sel)
-{
-	struct seg *s = &v->cpu.seg[n];
-	unsigned i = sel >> 3;
-
-	*s = (struct seg){ .sel = sel };
-	if (sel == USER_DS)
-		*s = (struct seg){ sel, 0xcf3, 0xffffffff, 0 };
-	else if (sel != 0)
-		*s = (struct seg){ sel, native_ldt[i].attr, native_ldt[i].limit,
-			native_ldt[i].base };
-}
-
-static void
 tell_segments(const struct kase *k)
 {
-	env_user(env, k->bits);
-	if (k->bits == 64) {
+	env_user(env);
+	env_segment(env, SEG_CS, k->in.cs);
+	env_segment(env, SEG_DS, k->in.ds);
+	env_segment(env, SEG_ES, k->in.es);
+	env_segment(env, SEG_SS, k->in.ss);
+	env_segment(env, SEG_GS, k->in.gs);
+	if (k->bits == 64)
 		env->cpu.seg[SEG_GS].base = k->in.gs_base;
-		return;
-	}
-	tell_segment(env, SEG_DS, k->in.ds);
-	tell_segment(env, SEG_ES, k->in.es);
-	tell_segment(env, SEG_SS, k->in.ss);
-	tell_segment(env, SEG_GS, k->in.gs);
 }
 
 static void
@@ -492,6 +499,8 @@ make_registers(struct kase *k)
 		g[R_RBX] = pick_address() - base_of(k, d->string_seg);
 	if (d->op >= OP_BT && d->op <= OP_BTC && percent(90))
 		g[d->reg] = (u64)0 + below(0x4000) - 0x2000;
+	if (d->op == OP_MOV_TO_SEG && !d->mem)
+		g[d->rm] = pick_selector();
 	if (d->mem)
 		aim(k, pick_address());
 	if (k->bits != 64)
@@ -506,13 +515,23 @@ make_registers(struct kase *k)
 			((u64 *)k->in.ymm)[i] = rnd();
 }
 
-/* A moffs operand's address is in the bytes. */
+/* Operands in the bytes themselves: an offset, a far pointer. */
 static void
-patch_moffs(struct kase *k)
+patch_immediate(struct kase *k)
 {
 	const struct decoded *d = &k->d;
 	u64 at;
+	u16 sel;
 
+	if (d->op == OP_CALLF || d->op == OP_JMPF) {
+		at = below(NATIVE_CODE_LEN);
+		sel = pick_selector();
+		if (!is_ldt(sel))
+			at += NATIVE_CODE;
+		memcpy(&k->code[d->len - 2 - d->size], &at, d->size);
+		memcpy(&k->code[d->len - 2], &sel, 2);
+		decode(k->code, 15, k->bits, &k->d);
+	}
 	if (d->dst != A_MOFFS && d->src != A_MOFFS)
 		return;
 	at = pick_address() - base_of(k, d->seg);
@@ -532,17 +551,57 @@ make_case(struct kase *k)
 	make_code(k);
 	if (decode(k->code, 15, k->bits, &k->d) != 0 || is_excluded(&k->d))
 		return false;
-	k->in.rip = NATIVE_CODE + 0x1000 + below(64);
+	k->at = NATIVE_CODE + 0x1000 + below(64);
 	/* At the end of memory it shows how much was fetched; before #UD a
 	 * CPU may fetch more than it needs. */
 	if (percent(5) && k->d.op != OP_UD)
-		k->in.rip = NATIVE_CODE + NATIVE_CODE_LEN - k->d.len;
+		k->at = NATIVE_CODE + NATIVE_CODE_LEN - k->d.len;
+	k->in.rip = k->at - (k->bits == 16 ? NATIVE_CODE : 0);
 	make_registers(k);
-	patch_moffs(k);
+	patch_immediate(k);
 	return !is_excluded(&k->d) && !is_undefined(k);
 }
 
 /* --- Both sides. --- */
+
+/* A far pointer or selector where the instruction looks for one. */
+static void
+poke_pointer(const struct kase *k, u8 *real)
+{
+	const struct decoded *d = &k->d;
+	u64 sp = k->in.gpr[R_RSP] + base_of(k, SEG_SS) - NATIVE_DATA;
+	u64 at, off = below(NATIVE_CODE_LEN);
+	u16 sel = pick_selector();
+	unsigned size = d->size;
+	struct emul_ref ref;
+
+	if (!is_ldt(sel))
+		off += NATIVE_CODE;
+	if (d->op == OP_RETF || d->op == OP_POP_SEG) {
+		at = sp & 0xffffffff;
+		if (d->op == OP_POP_SEG)
+			size = 0;
+	} else if (d->mem &&
+	    (d->op == OP_CALLF_IND || d->op == OP_JMPF_IND ||
+		d->op == OP_LOAD_FAR || d->op == OP_MOV_TO_SEG)) {
+		env->e.in = *d;
+		env->e.bits = d->bits;
+		memcpy(env->e.gpr, k->in.gpr, sizeof(env->e.gpr));
+		env->cpu.rip = k->in.rip;
+		if (size == 8)
+			size = 4;
+		ref = emul_operand(&env->e);
+		at = (ref.off + base_of(k, ref.seg) - NATIVE_DATA) & 0xffffffff;
+		if (d->op == OP_MOV_TO_SEG)
+			size = 0;
+	} else {
+		return;
+	}
+	if (at >= NATIVE_RW_LEN - 16 || percent(5))
+		return;
+	memcpy(real + at, &off, 8);
+	memcpy(real + at + size, &sel, 2);
+}
 
 static void
 disturb_memory(const struct kase *k)
@@ -563,6 +622,7 @@ disturb_memory(const struct kase *k)
 				: pick_value();
 		memcpy(real + at, &v, 8);
 	}
+	poke_pointer(k, real);
 	memcpy(env->rw, real, NATIVE_RW_LEN);
 }
 
@@ -570,20 +630,20 @@ static enum emul_result
 emulate(const struct kase *k, bool device)
 {
 	struct gcpu *c = &env->cpu;
-	u64 off = k->in.rip - NATIVE_CODE;
+	u64 off = k->at - NATIVE_CODE;
 	enum emul_result r;
 
 	memcpy(c->gpr, k->in.gpr, sizeof(c->gpr));
 	c->rflags = k->in.rflags;
-	c->rip = k->bits == 16 ? off : k->in.rip;
+	c->rip = k->in.rip;
 	memcpy(env->ymm, k->in.ymm, sizeof(env->ymm));
 	memcpy(env->code + off, k->code, k->d.len);
 	env->device = device;
 	/* A repeated one takes several batches at most. */
 	do
 		r = env_run(env);
-	while (r == EMUL_DONE && c->rip == (k->bits == 16 ? off : k->in.rip) &&
-	    (k->d.flags & D_STRING));
+	while (
+	    r == EMUL_DONE && c->rip == k->in.rip && (k->d.flags & D_STRING));
 	memset(env->code + off, 0xcc, k->d.len);
 	return r;
 }
@@ -616,7 +676,12 @@ complain(const struct kase *k, const struct native_state *out,
 	if (end->fault)
 		print_message("  fault %u error %x cr2 %llx\n", end->vector,
 		    end->error, end->cr2);
+	print_message("  cs %x ds %x es %x ss %x gs %x\n", out->cs, out->ds,
+	    out->es, out->ss, out->gs);
 	dump("emulator:", c->gpr, c->rip, c->rflags);
+	print_message("  cs %x ds %x es %x ss %x gs %x\n", c->seg[SEG_CS].sel,
+	    c->seg[SEG_DS].sel, c->seg[SEG_ES].sel, c->seg[SEG_SS].sel,
+	    c->seg[SEG_GS].sel);
 	print_message("  result %u", r);
 	if (r == EMUL_FAULT)
 		print_message(": fault %u error %x cr2 %llx",
@@ -629,6 +694,13 @@ complain(const struct kase *k, const struct native_state *out,
 			    env->rw[i]);
 }
 
+/* The way through a signal clears the RPL of null selectors. */
+static u16
+selector(u16 sel)
+{
+	return sel < 4 ? 0 : sel;
+}
+
 /* NULL: the same. */
 static const char *
 compare(const struct kase *k, const struct native_state *out,
@@ -638,7 +710,6 @@ compare(const struct kase *k, const struct native_state *out,
 	const struct fault *f = &env->e.fault;
 	u64 flags = ~(undefined_of(k) | X86_RFLAGS_RF);
 	u64 mask = k->bits == 64 ? ~0ULL : 0xffffffff;
-	u64 rip = c->rip + (k->bits == 16 ? NATIVE_CODE : 0);
 	unsigned i;
 
 	if ((r == EMUL_FAULT) != end->fault)
@@ -652,8 +723,17 @@ compare(const struct kase *k, const struct native_state *out,
 		flags = ~X86_RFLAGS_RF;
 	if (((out->rflags ^ c->rflags) & flags) != 0)
 		return "flags";
-	if (out->rip != rip)
+	if (out->rip != c->rip || out->cs != c->seg[SEG_CS].sel)
 		return "rip";
+	if (selector(out->ds) != selector(c->seg[SEG_DS].sel) ||
+	    selector(out->es) != selector(c->seg[SEG_ES].sel) ||
+	    selector(out->ss) != selector(c->seg[SEG_SS].sel) ||
+	    selector(out->gs) != selector(c->seg[SEG_GS].sel))
+		return "segment";
+	/* Code of 32 bits is stopped with a stack pointer of 32. */
+	if (k->bits == 64 && out->cs != USER_CS &&
+	    (u32)out->gpr[R_RSP] == (u32)c->gpr[R_RSP])
+		env->cpu.gpr[R_RSP] = out->gpr[R_RSP];
 	/* POPA that faults has loaded some of them. */
 	for (i = 0; i < (k->bits == 64 ? 16 : 8) &&
 	     !(end->fault && k->d.op == OP_POPA);
@@ -673,14 +753,19 @@ compare(const struct kase *k, const struct native_state *out,
 static bool
 is_safe(const struct kase *k)
 {
-	u64 to = env->cpu.rip + (k->bits == 16 ? NATIVE_CODE : 0);
+	const struct gcpu *c = &env->cpu;
+	u64 to = c->rip;
 
-	if (env->strayed || (env->cpu.rflags & X86_RFLAGS_TF))
+	if (env->strayed || (c->rflags & X86_RFLAGS_TF))
 		return false;
-	if (to == k->in.rip + k->d.len || to == k->in.rip)
-		return to != k->in.rip ||
-		    !(k->d.op >= OP_CALL && k->d.op <= OP_JCXZ);
-	return to + 16 < k->in.rip || to >= k->in.rip + 48;
+	if (!(c->seg[SEG_CS].attr & SEG_L))
+		to = (u32)(to + c->seg[SEG_CS].base);
+	/* A jump to itself has no end. */
+	if (to == k->at)
+		return !(k->d.op >= OP_CALL && k->d.op <= OP_RETF);
+	if (to == k->at + k->d.len)
+		return c->seg[SEG_CS].sel == k->in.cs;
+	return to + 16 < k->at || to >= k->at + 48;
 }
 
 /* One example of each kind is shown, and not too many. */
@@ -736,8 +821,9 @@ one_case(void)
 	if (r == EMUL_UNHANDLED || !is_safe(&k))
 		return false;
 	out = k.in;
-	native_run(k.bits, k.code, k.d.len, &out, &end);
+	native_run(k.code, k.d.len, &out, &end);
 	what = compare(&k, &out, &end, r);
+	runs[k.d.op]++;
 	if (!what && device)
 		what = again_as_device(&k, &out, &end, memory);
 	if (what && is_news(k.d.op, what))
@@ -745,6 +831,18 @@ one_case(void)
 	if (what)
 		differences++;
 	return true;
+}
+
+/* In a run of some length every instruction must have had its turn. */
+static void
+check_coverage(void)
+{
+	struct decoded d = { 0 };
+
+	for (; d.op < OP_COUNT; d.op++)
+		if (!is_excluded(&d) && runs[d.op] < 50)
+			fail_msg("operation %u was compared %u times only",
+			    d.op, runs[d.op]);
 }
 
 static u64
@@ -772,6 +870,8 @@ cpu_agrees(void **state)
 	print_message("%llu cases, %llu differences; %llu device accesses\n",
 	    done, differences, accesses);
 	assert_int_equal(differences, 0);
+	if (done >= CASES / 2)
+		check_coverage();
 }
 
 static int

@@ -193,6 +193,12 @@ test_version(void **state)
 	r.fail_at = -1;
 	assert_int_equal(pvclock_publish(&t, guest_write, &r), 0);
 	assert_int_equal(r.mem[0] & 1, 0);
+	/* What a guest, or a restored one, had left odd. */
+	t.version = 7;
+	i = r.odd;
+	assert_int_equal(pvclock_publish(&t, guest_write, &r), 0);
+	assert_int_equal(r.odd, i + 2);
+	assert_int_equal(t.version, 10);
 	/* Around the end of the counter. */
 	t.version = 0xfffffffe;
 	assert_int_equal(pvclock_publish(&t, guest_write, &r), 0);

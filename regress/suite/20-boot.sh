@@ -45,6 +45,16 @@ t_entropy_device() {
 	[[ $(value one bytes) = 32 ]]
 }
 
+# A guest that knows no MSI: the disk's interrupt goes through the IOAPIC.
+t_intx() {
+	truncate -s 8M "$T/disk"
+	tiny one write,4 "disk \"$T/disk\"" |
+	    sed 's/tiny=/pci=nomsi tiny=/' | vmd_up
+	run_tiny one 100
+	[[ $(value one sum) = "$(stream 4 | md5sum)" ]]
+	[[ $(value one intx) -ge 1 ]]
+}
+
 t_read_only_disk() {
 	truncate -s 16M "$T/disk"
 	chmod 444 "$T/disk"

@@ -53,8 +53,8 @@ wakeups() {
 # Exits of the vCPUs that reached user space for MMIO or ports.
 user_exits() {
 	local f sum=0
-	for f in /sys/kernel/debug/kvm/"$1"-*/vcpu0/{mmio_exits,io_exits}; do
-		[[ -r $f ]] && sum=$((sum + $(cat "$f")))
+	for f in /sys/kernel/debug/kvm/"$1"-*/{mmio_exits,io_exits}; do
+		sum=$((sum + $(cat "$f")))
 	done
 	echo "$sum"
 }

@@ -104,7 +104,7 @@ test_button(void **state)
 	assert_false(b.f.level);
 	assert_int_equal(acpi_pm_read(&b.pm, 0, 2), 0x0100);
 	acpi_pm_write(&b.pm, 2, 2, 0xffff);
-	assert_int_equal(acpi_pm_read(&b.pm, 2, 2), 0x0121);
+	assert_int_equal(acpi_pm_read(&b.pm, 2, 2), 0x0521);
 	assert_true(b.f.level);
 	acpi_pm_write(&b.pm, 0, 2, 0xfeff);
 	assert_true(b.f.level);
@@ -127,6 +127,24 @@ test_button(void **state)
 	acpi_pm_write(&b.pm, 1, 1, 0x01);
 	assert_false(b.f.level);
 	assert_int_equal(b.buttons, 3);
+}
+
+/* "PM1 Event Grouping": RTC_STS and RTC_EN. */
+static void
+test_rtc(void **state)
+{
+	struct bed b;
+
+	bed_init(&b);
+	acpi_pm_rtc(&b.pm);
+	assert_int_equal(acpi_pm_read(&b.pm, 0, 2), 0x0400);
+	assert_false(b.f.level);
+	acpi_pm_write(&b.pm, 2, 2, 0x0400);
+	assert_int_equal(acpi_pm_read(&b.pm, 2, 2), 0x0400);
+	assert_true(b.f.level);
+	acpi_pm_write(&b.pm, 0, 2, 0x0400);
+	assert_false(b.f.level);
+	assert_int_equal(b.buttons, 0);
 }
 
 /* "Power Management Timer": 3.579545 MHz; no drift, no overflow. */
@@ -309,7 +327,7 @@ static const struct {
 	{ "P_LVL3_LAT above 1000: no C3", 98, 2, 0xfff },
 	{ "DAY_ALRM, MON_ALRM, CENTURY", 106, 3, 0x320000 },
 	{ "IAPC_BOOT_ARCH", 109, 2, 0x17 },
-	{ "Flags", 112, 4, 0x565 & ~0x10 },
+	{ "Flags", 112, 4, 0x525 },
 	{ "RESET_REG", 116, 4, 0x01000801 },
 	{ "RESET_REG address", 120, 8, 0xcf9 },
 	{ "RESET_VALUE", 128, 1, 6 },
@@ -336,8 +354,8 @@ test_fadt(void **state)
 		assert_int_equal(
 		    le(f + fields[i].off, fields[i].len), fields[i].val);
 	}
-	/* PWR_BUTTON clear: fixed feature; hardware-reduced clear. */
-	assert_int_equal(le(f + 112, 4) & (1u << 4 | 1u << 20), 0);
+	/* PWR_BUTTON, FIX_RTC clear: fixed features; hardware-reduced clear. */
+	assert_int_equal(le(f + 112, 4) & (1u << 4 | 1u << 6 | 1u << 20), 0);
 	assert_int_equal(le(f + 40, 4), le(f + 140, 8));
 	table(le(f + 40, 4), "DSDT", 2);
 	facs = at(le(f + 36, 4));
@@ -575,6 +593,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_button),
+		cmocka_unit_test(test_rtc),
 		cmocka_unit_test(test_timer),
 		cmocka_unit_test(test_carry),
 		cmocka_unit_test(test_spray),
