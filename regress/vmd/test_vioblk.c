@@ -493,6 +493,39 @@ take_30(struct rig *r)
 	return now_ms() - start;
 }
 
+/* A qcow2 image behind the device, and what it holds in the end. */
+static void
+test_qcow2(void **state)
+{
+	const uint64_t bytes = 64 << 20;
+	struct rig *r = open_rig(state,
+	    (struct rig_opt){ .bytes = bytes, .qcow2 = true, .vcpus = 4 });
+	uint8_t *data = rig_ptr(r, RIG_DATA, 0x10000);
+	uint64_t sector;
+	unsigned i, round;
+
+	/* Metadata are one thread's. */
+	assert_int_equal(vioblk_vdev(r->dev)->nqueues, 1);
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < 300; i++) {
+			sector = i * 7919 * 8 % (bytes / 512 - 128);
+			memset(data, round == 0 ? (int)i : 0, 0x10000);
+			assert_int_equal(
+			    rig_io(r,
+				round == 0 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
+				sector, RIG_DATA, 4096, NULL),
+			    0);
+			assert_int_equal(data[4095], i & 0xff);
+			if (i % 50 == 0)
+				assert_int_equal(rig_io(r, VIRTIO_BLK_T_FLUSH,
+						     0, 0, 0, NULL),
+				    0);
+		}
+	}
+	rig_reset(r);
+	rig_free(r);
+}
+
 /* Who decides whether a write is durable before it is done. */
 static void
 test_cache(void **state)
@@ -634,6 +667,7 @@ main(void)
 		ALL(test_config),
 		ALL(test_bad_images),
 		ALL(test_random),
+		ALL(test_qcow2),
 		ALL(test_cache),
 		ALL(test_rates),
 		ALL(test_large_request),
