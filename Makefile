@@ -48,7 +48,7 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit fuzz config lint module lab lab-shell test run \
+.PHONY: fuzz help all setup check unit fuzz config lint module lab lab-shell test run \
 	bench install clean
 .SECONDARY:
 
@@ -145,6 +145,10 @@ module:
 #: setup      install what building and testing need (Debian packages)
 setup:
 	@regress/setup.sh
+
+#: fuzz       the fuzzers, a minute each
+fuzz:
+	@B=$(B) regress/fuzz/run
 
 #: lab        build the lab host and the guest images
 lab:
