@@ -290,7 +290,9 @@ test_filter(void **state)
 	table[10] = 1;
 	memcpy(table + 14, multicast, 6);
 	rig_fill(r, 0, 0, 200, 1526);
-	assert_true(reaches(r, other, 0)); /* promiscuous until told */
+	/* Promiscuous until told. */
+	assert_true(reaches(r, other, 0));
+	assert_true(reaches(r, other, 77));
 	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
 	assert_false(reaches(r, other, 0));
 	assert_false(reaches(r, multicast, 0));
