@@ -160,7 +160,10 @@ test_receive_waits(void **state)
 	rig_free(r);
 }
 
-/* More than the whole ring can hold: dropped, and the next one comes. */
+/*
+ * More than the whole ring can hold: dropped, and the next one comes; no buffer
+ * is lost or used twice (CVE-2021-3748, CVE-2022-26353).
+ */
 static void
 test_receive_too_large(void **state)
 {
