@@ -160,10 +160,26 @@ args_path(const char *word, char *out, size_t len)
 	return error;
 }
 
+size_t
+args_format(const char *word, enum vm_diskfmt *format)
+{
+	*format = VM_DISK_ANY;
+	if (strncmp(word, "raw:", 4) == 0) {
+		*format = VM_DISK_RAW;
+		return 4;
+	}
+	if (strncmp(word, "qcow2:", 6) == 0) {
+		*format = VM_DISK_QCOW2;
+		return 6;
+	}
+	return 0;
+}
+
 int
 args_disk(const char *word, struct vmconf *conf)
 {
 	struct vm_diskconf *disk;
+	enum vm_diskfmt format;
 	int error;
 
 	if (conf->ndisks >= VM_DISKS_MAX) {
@@ -171,16 +187,11 @@ args_disk(const char *word, struct vmconf *conf)
 		    "too many disks (limit is %d): %s", VM_DISKS_MAX, word);
 		return -ERANGE;
 	}
-	if (strncmp(word, "raw:", 4) == 0)
-		word += 4;
-	else if (strncmp(word, "qcow2:", 6) == 0) {
-		log_warnx("unsupported disk format: %s", word);
-		return -EINVAL;
-	}
+	word += args_format(word, &format);
 	disk = &conf->disk[conf->ndisks];
 	if ((error = args_path(word, disk->path, sizeof(disk->path))) != 0)
 		return error;
-	disk->format = VM_DISK_RAW;
+	disk->format = format;
 	disk->readonly = false;
 	conf->ndisks++;
 	return 0;

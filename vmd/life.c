@@ -25,7 +25,7 @@
 #include <time.h>
 #include <event2/event.h>
 
-#include "image.h"
+#include "chain.h"
 #include "imsg.h"
 #include "life.h"
 #include "log.h"
@@ -132,17 +132,22 @@ child_kill(const struct child *ch, int sig)
 		log_warn("kill %d", (int)ch->pid);
 }
 
-/* The end begins: whatever still runs of this VM is killed. */
+/*
+ * The end begins: the vm process is killed.  Devices may write what is left
+ * of their images; they are killed when they take too long.
+ */
 static void
 kill_run(struct vm *vm)
 {
+	bool again = vm->state == VM_ENDING;
 	struct child *ch;
 	unsigned i;
 
 	set_state(vm, VM_ENDING);
 	arm(vm, vm->life->limits.kill);
 	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
-		child_kill(ch, SIGKILL);
+		if (again || ch == &vm->run.vm)
+			child_kill(ch, SIGKILL);
 		child_close(ch);
 	}
 	check_gone(vm);
@@ -612,7 +617,7 @@ finish(struct vm *vm)
 
 	evtimer_del(vm->timer);
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		image_release(&vm->run.image[i]);
+		chain_release(&vm->run.image[i]);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
 	if (!vm->run.ready && !vm->run.again) {

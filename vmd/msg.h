@@ -11,7 +11,8 @@
  *   parent  spawns vm/NAME, one NAME/vioblkN per disk and one NAME/vionetN
  *           per interface
  *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
- *   parent -> vioblk   BLK_CONF, BLK_FD (image), BLK_FD (device channel)
+ *   parent -> vioblk   BLK_CONF, BLK_FD (image), one for each that it is based
+ *                      on, BLK_FD (device channel)
  *   parent -> netcfg   NETCFG_QUEUE ..., NETCFG_TAP; when it is done,
  *   parent -> vionet   NET_CONF, NET_FD (queues), NET_FD (device channel)
  *   vioblk -> vm       DEV_HELLO    (over the device channel)
@@ -56,9 +57,10 @@ enum vm_end {
 };
 
 /* parent -> vioblk */
-#define BLK_REQUESTS(X)                                                   \
-	X(BLK_CONF, 0,                                                    \
-	    "u32 index, u32 format, u32 readonly, u32 vcpus, str serial") \
+#define BLK_REQUESTS(X)                                        \
+	X(BLK_CONF, 0,                                         \
+	    "u32 index, u32 readonly, u32 vcpus, str serial, " \
+	    "u32 nimages, nimages x u32 format")               \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
 /* vioblk -> parent */
 #define BLK_REPORTS(X)   \

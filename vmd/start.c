@@ -37,7 +37,7 @@ start_fds_init(struct start_fds *f)
 
 	f->hypervisor = f->kernel = f->initrd = -1;
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		f->disk[i] = -1;
+		f->disk[i].n = 0;
 }
 
 void
@@ -49,7 +49,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->kernel);
 	fd_close(&f->initrd);
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		fd_close(&f->disk[i]);
+		chain_close(&f->disk[i]);
 }
 
 int
@@ -127,8 +127,7 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 	    (error = open_boot(f, c, why)) != 0)
 		return error;
 	for (i = 0; i < c->ndisks; i++) {
-		error = image_open_disk(
-		    c->disk[i].path, c->disk[i].readonly, &f->disk[i], why);
+		error = chain_open(&f->disk[i], &c->disk[i], why);
 		if (error != 0)
 			return error;
 	}
@@ -227,19 +226,23 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 static_assert(VM_DISKS_MAX <= 10, "one digit in a serial number");
 
 static int
-send_disk_conf(struct vm *vm, uint32_t i)
+send_disk_conf(struct vm *vm, uint32_t i, const struct chain *c)
 {
 	const struct vm_diskconf *d = &vm->conf.disk[i];
 	struct ibuf *body = chan_body();
 	char serial[21]; /* virtio 1.2, "Block Device": at most 20 bytes */
+	bool full;
+	unsigned k;
 
 	snprintf(serial, sizeof(serial), "%.13s-disk%c", vm->conf.name,
 	    (char)('0' + i));
-	if (ibuf_add_n32(body, i) == -1 ||
-	    ibuf_add_n32(body, d->format) == -1 ||
+	full = ibuf_add_n32(body, i) == -1 ||
 	    ibuf_add_n32(body, d->readonly) == -1 ||
 	    ibuf_add_n32(body, vm->conf.cpus) == -1 ||
-	    ctl_put_str(body, serial) != 0) {
+	    ctl_put_str(body, serial) != 0 || ibuf_add_n32(body, c->n) == -1;
+	for (k = 0; k < c->n && !full; k++)
+		full = ibuf_add_n32(body, c->layer[k].format) == -1;
+	if (full) {
 		ibuf_free(body);
 		return -ENOMEM;
 	}
@@ -250,14 +253,16 @@ static int
 send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 {
 	struct chan *chan = vm->run.disk[i].chan;
+	struct chain *c = &f->disk[i];
 	int pair[2], error;
+	unsigned k;
 
-	if ((error = send_disk_conf(vm, i)) != 0)
+	if ((error = send_disk_conf(vm, i, c)) != 0 ||
+	    (error = chain_dup(&vm->run.image[i], c)) != 0)
 		return error;
-	vm->run.image[i] = fcntl(f->disk[i], F_DUPFD_CLOEXEC, 0);
-	if (vm->run.image[i] == -1)
-		return -errno;
-	error = send_fd(chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&f->disk[i]));
+	for (k = 0; k < c->n && error == 0; k++)
+		error = send_fd(
+		    chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&c->layer[k].fd));
 	if (error != 0)
 		return error;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)

@@ -6,6 +6,7 @@
  * What a VM needs to start: files opened, processes made, their
  * configuration sent.  All or nothing.
  */
+#include "chain.h"
 #include "chan.h"
 #include "vmreg.h"
 
@@ -14,7 +15,7 @@ struct netproc;
 
 struct start_fds {
 	int hypervisor, kernel, initrd; /* -1: none */
-	int disk[VM_DISKS_MAX];
+	struct chain disk[VM_DISKS_MAX];
 };
 
 void start_fds_init(struct start_fds *);

@@ -74,7 +74,7 @@ init_children(struct vm *vm)
 
 	init_child(vm, &vm->run.vm, CHILD_VM, 0);
 	for (i = 0; i < VM_DISKS_MAX; i++) {
-		vm->run.image[i] = -1;
+		vm->run.image[i].n = 0;
 		init_child(vm, &vm->run.disk[i], CHILD_DISK, i);
 	}
 	for (i = 0; i < VM_NICS_MAX; i++) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include "ctl.h"
 #include "fail.h"
+#include "chain.h"
 #include "net.h"
 #include "tty.h"
 #include "vionet.h"
@@ -62,7 +63,7 @@ struct run_nic {
 struct vm_run {
 	struct child vm;
 	struct child disk[VM_DISKS_MAX];
-	int image[VM_DISKS_MAX]; /* -1: none; see image_release() */
+	struct chain image[VM_DISKS_MAX]; /* see image_release() */
 	struct child nic[VM_NICS_MAX];
 	struct child user[VM_NICS_MAX]; /* passt, for user interfaces */
 	struct run_nic net[VM_NICS_MAX];

@@ -251,8 +251,8 @@ test_bad_input(void **state)
 		    "vmctl: memory size too large (limit is 4.0T): "
 		    "18446744073709551616\n" },
 		/* disks */
-		{ { "start", "-b", "kernel", "-d", "qcow2:d", "web" },
-		    "vmctl: unsupported disk format: qcow2:d\n" },
+		{ { "start", "-b", "kernel", "-d", "qcow2:", "web" },
+		    "vmctl: empty path\n" },
 		{ { "start", "-b", "kernel", "-d", "", "web" },
 		    "vmctl: empty path\n" },
 		{ { "start", "-d", "a", "-d", "b", "-d", "c", "-d", "d", "-d",
