@@ -48,8 +48,8 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi lab lab-shell \
-	test run bench install clean
+.PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
+	lab lab-shell test run bench install clean
 .SECONDARY:
 
 help:
