@@ -60,8 +60,7 @@ debug_set_guest(struct vcpu *v, void *buf)
 {
 	struct kvm_guest_debug *g = buf;
 	u32 inject = KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP;
-	u32 known =
-	    KVM_GUESTDBG_ENABLE | STEP | HARD | SOFT | inject |
+	u32 known = KVM_GUESTDBG_ENABLE | STEP | HARD | SOFT | inject |
 	    KVM_GUESTDBG_BLOCKIRQ;
 
 	if (g->control & ~known)

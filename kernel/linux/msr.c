@@ -61,8 +61,9 @@ unknown(void *arg, u32 index, bool write)
 {
 	struct vcpu *v = arg;
 
-	pr_debug_ratelimited("vmm: vCPU %u: %s of MSR 0x%x, which is not there\n",
-	    v->id, write ? "write" : "read", index);
+	pr_debug_ratelimited(
+	    "vmm: vCPU %u: %s of MSR 0x%x, which is not there\n", v->id,
+	    write ? "write" : "read", index);
 }
 
 static const struct msr_ops ops = {

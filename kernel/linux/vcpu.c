@@ -244,7 +244,8 @@ make(struct vm *vm, u32 id)
 	mutex_init(&v->lock);
 	rcuwait_init(&v->wait);
 	preempt_notifier_init(&v->preempt, &preempt_ops);
-	v->mp_state = id == 0 || !vm->split ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+	v->mp_state = id == 0 || !vm->split ? KVM_MP_STATE_RUNNABLE
+					    : KVM_MP_STATE_UNINITIALIZED;
 	apic_init(v);
 	v->hv = hv->vcpu_new(host_page_pa(vm->npt.root));
 	v->run = alloc_pages_exact(
