@@ -3,9 +3,10 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything: setup, the fast tests on this host, the suite in the lab.  TESTS
-# (patterns of FILE/TEST) selects tests of the suite.  The last line is
-# "N passed, M failed, K skipped"; exit 1 when anything failed.
+# Everything: setup, the fast tests on this host, the suite and the tests of the
+# KVM API in the lab, on KVM and on our driver.  TESTS (patterns of FILE/TEST)
+# selects tests of the suite.  The last line is "N passed, M failed, K skipped";
+# exit 1 when anything failed.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -59,18 +60,16 @@ confined_build() {
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
 
-lab_suite() {
-	local rc=0 line guest_disk=''
-	echo "== lab"
-	eval "$(regress/guest/build)" || return
-	# shellcheck disable=SC2086 # patterns
-	regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
-	    -g "$guest_disk" -x "$B/confine/root=confine" \
-	    regress/suite/all.sh ${TESTS:-} 2>&1 | tee "$log" || rc=$?
+# counted NAME COMMAND...: a session in the lab whose last line counts.
+counted() {
+	local rc=0 line name=$1
+	shift
+	echo "== $name"
+	"$@" 2>&1 | tee "$log" || rc=$?
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
 	    "$log" | tail -n 1)
 	if [[ -z $line ]]; then
-		echo "FAIL  the lab gave no result (status $rc)"
+		echo "FAIL  $name gave no result (status $rc)"
 		passed=$((passed + $(grep -c '^ok ' "$log")))
 		failed=$((failed + 1 + $(grep -c '^FAIL ' "$log")))
 		return
@@ -82,11 +81,34 @@ lab_suite() {
 	skipped=$((skipped + $5))
 }
 
+# The suite on KVM; on our driver what depends on the hypervisor, and a little
+# of that on the other kernel.
+hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian"
+other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
+
+lab_suite() {
+	local guest_disk='' suite=regress/suite/all.sh
+	eval "$(regress/guest/build)" || return
+	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
+	    -x "$B/confine/root=confine"
+	# shellcheck disable=SC2086 # patterns
+	counted "suite, on KVM" regress/lab/run "$@" $suite ${TESTS:-}
+	# shellcheck disable=SC2086 # patterns
+	counted "suite, on our driver" regress/lab/run -v "$@" $suite \
+	    ${TESTS:-$hypervisor}
+	# shellcheck disable=SC2086 # patterns
+	LAB_LINUX=6.12 counted "suite, on our driver, other kernel" \
+	    regress/lab/run -v "$@" $suite ${TESTS:-$other}
+}
+
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
-step build "$make" --no-print-directory "B=$B" all
+step build "$make" --no-print-directory "B=$B" all kapi
 check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite
+counted "KVM API, on KVM" regress/kapi/lab --
+counted "KVM API, on our driver" regress/kapi/lab -v --
+counted "robustness, on KVM" regress/kapi/lab -- -r 20
 summary

@@ -162,22 +162,10 @@ static const struct lapic_ops ops = {
 	.kick = kick,
 };
 
-/*
- * A PC's firmware leaves the 8259 connected to the first processor, and KVM
- * does so for guests that have none (MP Specification "Virtual Wire Mode").
- */
-static void
-virtual_wire(struct vcpu *v)
-{
-	if (v->id == 0)
-		v->lapic.lvt[LVT_LINT0] = LINT0_EXTINT;
-}
-
 void
 apic_reset(struct vcpu *v)
 {
 	lapic_reset(&v->lapic, true);
-	virtual_wire(v);
 }
 
 void
@@ -186,7 +174,6 @@ apic_init(struct vcpu *v)
 	hrtimer_init(&v->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	v->timer.function = fired;
 	lapic_init(&v->lapic, v->id, v->id == 0, &ops, v);
-	virtual_wire(v);
 }
 
 /*

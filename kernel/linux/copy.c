@@ -30,6 +30,15 @@ mem_present(struct vm *vm, struct gpa gpa, unsigned len, bool write)
 	return is;
 }
 
+/* Entries of page tables are most of what is read. */
+static bool
+copy_in(void *buf, unsigned long hva, unsigned len)
+{
+	if (len == 8)
+		return get_user(*(u64 *)buf, (u64 __user *)hva) == 0;
+	return copy_from_user(buf, (void __user *)hva, len) == 0;
+}
+
 int
 mem_read(struct vm *vm, struct gpa gpa, void *buf, unsigned len)
 {
@@ -37,7 +46,7 @@ mem_read(struct vm *vm, struct gpa gpa, void *buf, unsigned len)
 	const struct slot *s = of(vm, gpa, len, false);
 	int r = -EFAULT;
 
-	if (s && !copy_from_user(buf, (void __user *)slot_hva(s, gpa.v), len))
+	if (s && copy_in(buf, slot_hva(s, gpa.v), len))
 		r = 0;
 	srcu_read_unlock(&vm->srcu, idx);
 	return r;

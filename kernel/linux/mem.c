@@ -139,7 +139,7 @@ release_pages_of(struct grab *g, bool mapped)
 	for (i = 0; i < g->n; i++) {
 		if (mapped && g->writable)
 			SetPageDirty(g->page[i]);
-		if (mapped && i == 0)
+		if (mapped && i == 0 && !PageReserved(g->page[i]))
 			mark_page_accessed(g->page[i]);
 		put_page(g->page[i]);
 	}

@@ -99,13 +99,11 @@ enable_cap(struct vm *vm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
-	if (cap.flags)
-		return -EINVAL;
 	switch (cap.cap) {
 	case KVM_CAP_SPLIT_IRQCHIP:
-		return split_irqchip(vm, cap.args[0]);
+		return cap.flags ? -EINVAL : split_irqchip(vm, cap.args[0]);
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-		return dirtylog_enable(vm, cap.args[0]);
+		return cap.flags ? -EINVAL : dirtylog_enable(vm, cap.args[0]);
 	default:
 		return vcpu_enable_cap(vm, &cap);
 	}
