@@ -139,9 +139,9 @@ clock_get_khz(struct vcpu *v, unsigned long arg)
 }
 
 /*
- * The line, caller holds k->lock.  A suspend ends it, and where TSCs are not
- * in step it is drawn anew at each use: by the host's clock, which never goes
- * back.
+ * The line, caller holds k->lock.  A suspend ends it; where TSCs are not in
+ * step it is drawn anew at each use, by the host's clock alone, and guests take
+ * care that their time does not go back.
  */
 static struct pvclock_line *
 line(struct vm_clock *k)
@@ -150,10 +150,13 @@ line(struct vm_clock *k)
 
 	if (stable() && k->resumes == now)
 		return &k->line;
-	k->resumes = now;
 	tsc = rdtsc();
-	ns = ktime_get_boottime_ns();
-	pvclock_rebase(&k->line, tsc, ns + k->boot_offset);
+	ns = ktime_get_boottime_ns() + k->boot_offset;
+	if (k->resumes == now)
+		pvclock_set(&k->line, tsc, ns);
+	else
+		pvclock_rebase(&k->line, tsc, ns);
+	k->resumes = now;
 	return &k->line;
 }
 

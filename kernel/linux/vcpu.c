@@ -63,6 +63,8 @@ vcpu_check_extension(unsigned long cap)
 	case KVM_CAP_TSC_CONTROL:
 	case KVM_CAP_VM_TSC_CONTROL:
 		return hv->caps->tsc_scaling;
+	case KVM_CAP_MCE:
+		return MSR_BANKS;
 	case KVM_CAP_ADJUST_CLOCK:
 		return clock_capability();
 	case KVM_CAP_SET_GUEST_DEBUG2:
