@@ -59,6 +59,7 @@ vcpu_check_extension(unsigned long cap)
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 	case KVM_CAP_KVMCLOCK_CTRL:
 	case KVM_CAP_CLOCKSOURCE:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
 		return 1;
 	case KVM_CAP_TSC_CONTROL:
 	case KVM_CAP_VM_TSC_CONTROL:
