@@ -61,9 +61,9 @@ debug_set_guest(struct vcpu *v, void *buf)
 	struct kvm_guest_debug *g = buf;
 	u32 inject = KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP;
 	/* The guest's own INT3, which RIP still names. */
-	const struct event int3 = { .type = EVENT_EXCEPTION,
-		.vector = X86_BP,
-		.insn_len = 1 };
+	const struct event int3 = {
+		.type = EVENT_EXCEPTION, .vector = X86_BP, .insn_len = 1
+	};
 	u32 known = KVM_GUESTDBG_ENABLE | STEP | HARD | SOFT | inject |
 	    KVM_GUESTDBG_BLOCKIRQ;
 
