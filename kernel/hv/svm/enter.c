@@ -276,6 +276,7 @@ svm_enter(struct hv_vcpu *hv)
 	u64 cr4;
 
 	if (!h->enabled) { /* the host is on its way down */
+		hv->inject.type = hv->cut.type = EVENT_NONE;
 		hv->info.hw_reason = 0;
 		return HV_FAILED;
 	}

@@ -68,8 +68,8 @@ host_features(void)
 	struct svm_features *f = &svm_features;
 
 	f->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
-	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) ||
-	    boot_cpu_has(X86_FEATURE_RDPID);
+	f->tsc_aux =
+	    boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->pku = boot_cpu_has(X86_FEATURE_OSPKE);
 	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
 		f->host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);

@@ -237,6 +237,7 @@ svm_vcpu_reset(struct hv_vcpu *hv, bool init)
 		c->pkru = 0;
 	}
 	c->dirty = CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
+	to_svm(hv)->asid_gen = 0; /* translations are gone, too */
 	hv->intr_shadow = false;
 	hv->inject.type = hv->cut.type = EVENT_NONE;
 }
