@@ -15,7 +15,6 @@
 /* Tries of an instruction whose atomic access loses each time. */
 #define TRIES	1000
 #define PAGE_IN 4096ULL
-#define DR6_BS	CORE_BIT(14)
 
 static struct vcpu *
 of(struct emul *e)
