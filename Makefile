@@ -48,8 +48,8 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit fuzz config lint module lab lab-shell test run \
-	bench install clean
+.PHONY: help all setup check unit fuzz config lint module kapi lab lab-shell \
+	test run bench install clean
 .SECONDARY:
 
 help:
@@ -115,9 +115,16 @@ $(B)/regress/bench/guestio: regress/bench/guestio.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
-# The conformance tests of the KVM API, run in the lab.
-kapi_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard regress/kapi/*.c))
+# The conformance tests of the KVM API, and what shares their guests.
+kapi_LIB	= $(addprefix $(B)/regress/kapi/,check.o run.o vm.o)
+kapi_OBJ	= $(filter-out %/fuzz.o %/cycles.o,$(patsubst %.c,$(B)/%.o, \
+		    $(wildcard regress/kapi/*.c)))
+kapi_BIN	= $(addprefix $(B)/regress/kapi/,kapi fuzz cycles)
 $(B)/regress/kapi/kapi: $(kapi_OBJ)
+$(B)/regress/kapi/fuzz: $(B)/regress/kapi/fuzz.o $(kapi_LIB)
+$(B)/regress/kapi/cycles: $(B)/regress/kapi/cycles.o $(kapi_LIB)
+$(B)/regress/bench/exits: $(B)/regress/bench/exits.o $(kapi_LIB)
+$(kapi_BIN) $(B)/regress/bench/exits:
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
@@ -128,10 +135,13 @@ check: all unit config lint
 unit: $(test_BIN)
 	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 300 $$t; done
 
-#: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n)
+#: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n);
+#:            the driver's calls for FUZZ_SECONDS=n
 CASES		= 200000000
-fuzz: $(B)/regress/kernel/test_emul
+FUZZ_SECONDS	= 600
+fuzz: $(B)/regress/kernel/test_emul kapi
 	EMUL_CASES=$(CASES) $<
+	@B=$(B) regress/kapi/lab -v -t 7200 -- -r $(FUZZ_SECONDS)
 
 config: all
 	@if [ -x regress/vmd/config/run ]; then regress/vmd/config/run $(B)/vmd/vmd; fi
@@ -142,6 +152,9 @@ lint:
 #: module     vmm.ko for each kernel whose headers `setup' installed
 module:
 	@B=$(B) regress/lab/module
+
+#: kapi       the tests of the KVM API, which run in the lab
+kapi: $(kapi_BIN)
 
 #: setup      install what building and testing need (Debian packages)
 setup:
@@ -168,10 +181,10 @@ run: setup
 	@$(MAKE) --no-print-directory B=$(B) all
 	@B=$(B) regress/run.sh
 
-#: bench      against QEMU, in the lab
+#: bench      against QEMU and KVM, in the lab
 bench: setup
 	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
-	    $(B)/regress/bench/blkbench
+	    $(B)/regress/bench/exits $(B)/regress/bench/blkbench
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

@@ -222,6 +222,7 @@ free_all(struct qcow2 *s)
 	free(s->bounce);
 	free(s->ops);
 	qc_inflate_free(s);
+	aio_free(s->last);
 	free(s);
 }
 
@@ -229,6 +230,7 @@ static int
 qcow2_open(struct disk *d, struct why *why)
 {
 	struct qcow2 *s = calloc(1, sizeof(*s));
+	struct aio_conf conf = { 0 };
 	unsigned i;
 	int error = 0;
 
@@ -240,7 +242,10 @@ qcow2_open(struct disk *d, struct why *why)
 		error = open_layer(s, i, why);
 	if (error == 0 && !d->readonly)
 		error = qc_load(s, why);
-	if (error == 0 && (error = make_all(s)) != 0)
+	disk_aio(d, &conf);
+	if (error == 0 &&
+	    ((error = make_all(s)) != 0 ||
+		(error = aio_sync_new(&s->last, &conf)) != 0))
 		why_set(why, error, "out of memory");
 	if (error != 0) {
 		free_all(s);
@@ -280,14 +285,10 @@ static int
 write_back(struct disk *d)
 {
 	struct qcow2 *s = d->format;
-	struct aio_conf conf = { 0 };
 	struct last l = { 0 };
-	struct aio *a;
-	int error, i;
+	struct aio *a = s->last;
+	int error = 0, i;
 
-	disk_aio(d, &conf);
-	if ((error = aio_sync_new(&a, &conf)) != 0)
-		return error;
 	for (i = 0; i < 2 && error == 0; i++) {
 		l.done = false;
 		l.req.op = DISK_FLUSH;
@@ -300,7 +301,6 @@ write_back(struct disk *d)
 		if (error == 0)
 			error = l.error;
 	}
-	aio_free(a);
 	return error;
 }
 

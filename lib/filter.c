@@ -164,6 +164,7 @@ static const struct rule {
 	{ P_DISK, SCMP_SYS(fdatasync), { { 0 } } },
 	{ P_DISK, SCMP_SYS(fallocate), { { 0 } } },
 	{ P_DISK, SCMP_SYS(fstat), { { 0 } } },
+	{ P_DISK, SCMP_SYS(fstatfs), { { 0 } } },
 	/* fstat(3) of glibc 2.33 and newer. */
 	{ P_DISK, SCMP_SYS(newfstatat), { IS(3, AT_EMPTY_PATH) } },
 

@@ -218,6 +218,7 @@ struct qc_op {
 struct qcow2 {
 	struct disk *disk;
 	struct aio *aio;
+	struct aio *last; /* for closing: made before the process is sealed */
 	unsigned nlayers;
 	struct qc_layer layer[DISK_LAYERS_MAX];
 	bool corrupt; /* found out: nothing is written any more */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "qcow2_check.h"
 #include "qcow2_impl.h"
 #include "qcow2_sync.h"
 
@@ -197,6 +198,33 @@ make_maps(struct load *ld)
 	return 0;
 }
 
+/*
+ * Somebody who counts late, "lazy refcounts", did not close it: tables are
+ * right, counts may be too small.
+ */
+static int
+count_again(struct qcow2 *s, struct why *why)
+{
+	struct qc_layer *l = &s->layer[0];
+	struct qcow2_check c = {
+		.fd = s->disk->fd[0],
+		.h = &l->h,
+		.repair = true,
+	};
+	struct qcow2_report r;
+	int error;
+
+	error = qcow2_check(&c, &r, why);
+	if (error != 0)
+		return error;
+	if (r.corruptions > 0)
+		return why_set(why, -EUCLEAN,
+		    "image was not closed, and has errors that cannot be "
+		    "repaired");
+	l->h.incompatible &= ~QCOW2_I_DIRTY;
+	return 0;
+}
+
 int
 qc_load(struct qcow2 *s, struct why *why)
 {
@@ -208,9 +236,9 @@ qc_load(struct qcow2 *s, struct why *why)
 	if ((error = qcow2_header_writable(&l->h, why)) != 0)
 		return error;
 	if ((l->h.incompatible & QCOW2_I_DIRTY) != 0)
-		return why_set(why, -EUCLEAN,
-		    "image was not closed and its refcounts are wrong: "
-		    "repair it first");
+		error = count_again(s, why);
+	if (error != 0)
+		return error;
 	qc_wait_init(&sp->block_wait);
 	error = qc_grow_refs(s->disk->fd[0], &l->h, most_clusters(l), why);
 	if (error != 0)

@@ -64,7 +64,7 @@ struct sandbox_ioctl {
  *             non-executable mmap, exit, signal return, close
  *   recvfd    recvmsg;  sendfd  sendmsg, duplicating a descriptor
  *   unix      accept4, getsockopt, getpeername on listening UNIX sockets
- *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, ftruncate never;
+ *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, fstatfs, ftruncate never;
  *             the ioctls listed
  *   uring     io_uring_enter only
  *   vmm       the ioctls listed, on the descriptors listed; tgkill of our own

@@ -275,13 +275,14 @@ spawn_background(void)
 }
 
 int
-spawn_replace(const char *path, char *const argv[])
+spawn_replace(const char *path, char *const argv[], int keep)
 {
 	default_signals();
 	signal(SIGPIPE, SIG_DFL);
 	unblock_signals();
 	if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U,
-		CLOSE_RANGE_CLOEXEC) == -1)
+		CLOSE_RANGE_CLOEXEC) == -1 ||
+	    (keep != -1 && fcntl(keep, F_SETFD, 0) == -1))
 		return -errno;
 	execv(path, argv);
 	return -errno;

@@ -61,9 +61,10 @@ bool spawn_is_child(int argc, char **argv, struct spawned *);
 int spawn_background(void);
 
 /*
- * Become another program with our own environment and descriptors 0 to 2 and
- * nothing else of us.  Returns -errno only when it failed.
+ * Become another program with our own environment, descriptors 0 to 2 and
+ * keep (-1: none), and nothing else of us.  Returns -errno only when it
+ * failed.
  */
-int spawn_replace(const char *path, char *const argv[]);
+int spawn_replace(const char *path, char *const argv[], int keep);
 
 #endif

@@ -60,6 +60,20 @@ vmconf_path_ok(const char *path)
 	return (size_t)(p - path) <= VM_PATH_MAX;
 }
 
+bool
+vmconf_format(const char *name, enum vm_diskfmt *fmt)
+{
+	if (name == NULL)
+		*fmt = VM_DISK_ANY;
+	else if (strcmp(name, "raw") == 0)
+		*fmt = VM_DISK_RAW;
+	else if (strcmp(name, "qcow2") == 0)
+		*fmt = VM_DISK_QCOW2;
+	else
+		return false;
+	return true;
+}
+
 /* Bits to shift by for a scan_scaled(3) suffix, or -1. */
 static int
 suffix_shift(const char *s)
@@ -272,7 +286,7 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 	    ibuf_get_n32(buf, &readonly) == -1)
 		return -EBADMSG;
 	if (d->path[0] != '/' || !vmconf_path_ok(d->path) ||
-	    format > VM_DISK_QCOW2 || readonly > 1)
+	    format > VM_DISK_ANY || readonly > 1)
 		return -EBADMSG;
 	d->format = format;
 	d->readonly = readonly;

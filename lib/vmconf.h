@@ -28,7 +28,11 @@ struct ibuf;
 /* Shorter than PATH_MAX so that a whole configuration fits one message. */
 #define VM_PATH_MAX 2047 /* bytes without the NUL */
 
-enum vm_diskfmt { VM_DISK_RAW = 0, VM_DISK_QCOW2 = 1 };
+enum vm_diskfmt {
+	VM_DISK_RAW = 0,
+	VM_DISK_QCOW2 = 1,
+	VM_DISK_ANY = 2, /* not said: the file's name decides */
+};
 
 struct vm_diskconf {
 	char path[VM_PATH_MAX + 1];
@@ -80,6 +84,8 @@ void vmconf_init(struct vmconf *);
 bool vmconf_name_ok(const char *);
 /* No control characters; nothing else is said about existence or form. */
 bool vmconf_path_ok(const char *);
+/* "raw", "qcow2", or NULL for VM_DISK_ANY. */
+bool vmconf_format(const char *, enum vm_diskfmt *);
 /* A name of an interface, as the kernel takes it. */
 bool vmconf_ifname_ok(const char *);
 /* A group of interfaces: an interface's name that does not end in a digit. */

@@ -60,18 +60,16 @@ confined_build() {
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
 
-lab_suite() {
-	local rc=0 line guest_disk=''
-	echo "== lab"
-	eval "$(regress/guest/build)" || return
-	# shellcheck disable=SC2086 # patterns
-	regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
-	    -g "$guest_disk" -x "$B/confine/root=confine" \
-	    regress/suite/all.sh ${TESTS:-} 2>&1 | tee "$log" || rc=$?
+# counted NAME COMMAND...: a session in the lab whose last line counts.
+counted() {
+	local rc=0 line name=$1
+	shift
+	echo "== $name"
+	"$@" 2>&1 | tee "$log" || rc=$?
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
 	    "$log" | tail -n 1)
 	if [[ -z $line ]]; then
-		echo "FAIL  the lab gave no result (status $rc)"
+		echo "FAIL  $name gave no result (status $rc)"
 		passed=$((passed + $(grep -c '^ok ' "$log")))
 		failed=$((failed + 1 + $(grep -c '^FAIL ' "$log")))
 		return
@@ -102,9 +100,18 @@ run_on_a_terminal() {
 	return 1
 }
 
+lab_suite() {
+	local guest_disk=''
+	eval "$(regress/guest/build)" || return
+	# shellcheck disable=SC2086 # patterns
+	counted lab regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
+	    -g "$guest_disk" -x "$B/confine/root=confine" \
+	    regress/suite/all.sh ${TESTS:-}
+}
+
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
-step build "$make" --no-print-directory "B=$B" all
+step build "$make" --no-print-directory "B=$B" all kapi
 check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
@@ -113,4 +120,6 @@ if [[ -z ${TESTS:-} ]]; then
 	step "make run, its output to a file" run_piped
 	step "make run, on a terminal" run_on_a_terminal
 fi
+counted "KVM API, on KVM" regress/kapi/lab --
+counted "robustness, on KVM" regress/kapi/lab -- -r 20
 summary

@@ -160,10 +160,26 @@ args_path(const char *word, char *out, size_t len)
 	return error;
 }
 
+size_t
+args_format(const char *word, enum vm_diskfmt *format)
+{
+	*format = VM_DISK_ANY;
+	if (strncmp(word, "raw:", 4) == 0) {
+		*format = VM_DISK_RAW;
+		return 4;
+	}
+	if (strncmp(word, "qcow2:", 6) == 0) {
+		*format = VM_DISK_QCOW2;
+		return 6;
+	}
+	return 0;
+}
+
 int
 args_disk(const char *word, struct vmconf *conf)
 {
 	struct vm_diskconf *disk;
+	enum vm_diskfmt format;
 	int error;
 
 	if (conf->ndisks >= VM_DISKS_MAX) {
@@ -171,18 +187,58 @@ args_disk(const char *word, struct vmconf *conf)
 		    "too many disks (limit is %d): %s", VM_DISKS_MAX, word);
 		return -ERANGE;
 	}
-	if (strncmp(word, "raw:", 4) == 0)
-		word += 4;
-	else if (strncmp(word, "qcow2:", 6) == 0) {
-		log_warnx("unsupported disk format: %s", word);
-		return -EINVAL;
-	}
+	word += args_format(word, &format);
 	disk = &conf->disk[conf->ndisks];
 	if ((error = args_path(word, disk->path, sizeof(disk->path))) != 0)
 		return error;
-	disk->format = VM_DISK_RAW;
+	disk->format = format;
 	disk->readonly = false;
 	conf->ndisks++;
+	return 0;
+}
+
+int
+args_nic(const char *sw, struct vmconf *conf)
+{
+	struct vm_nicconf *nic;
+
+	if (conf->nnics >= VM_NICS_MAX) {
+		log_warnx(
+		    "too many network interfaces (limit is %d)", VM_NICS_MAX);
+		return -ERANGE;
+	}
+	nic = &conf->nic[conf->nnics];
+	memset(nic, 0, sizeof(*nic));
+	if (sw == NULL)
+		nic->flags = VM_NIC_LOCAL;
+	else if (strlen(sw) > VM_NAME_MAX) {
+		log_warnx("switch name too long: %s", sw);
+		return -ENAMETOOLONG;
+	} else if (*sw == '\0' || !vmconf_path_ok(sw)) {
+		log_warnx("invalid switch name");
+		return -EINVAL;
+	} else
+		memcpy(nic->sw, sw, strlen(sw) + 1);
+	conf->nnics++;
+	return 0;
+}
+
+int
+args_nics(const char *word, struct vmconf *conf)
+{
+	uint64_t n;
+	int error;
+
+	error = scan_number(word, UINT32_MAX, &n);
+	if (error == 0 && (n < 1 || n > VM_NICS_MAX))
+		error = -ERANGE;
+	if (error != 0) {
+		log_warnx("invalid number of network interfaces (1 to %d): %s",
+		    VM_NICS_MAX, word);
+		return error;
+	}
+	while (conf->nnics < n)
+		memset(&conf->nic[conf->nnics++], 0, sizeof(conf->nic[0]));
 	return 0;
 }
 

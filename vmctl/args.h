@@ -24,8 +24,14 @@ const char *args_target_text(const struct target *, char buf[VM_NAME_MAX + 1]);
 /* Bytes, rounded down to whole MiB. */
 int args_memory(const char *, uint64_t *);
 int args_cpus(const char *, uint32_t *);
-/* "[raw:]path": appended to the configuration. */
+/* "[raw:|qcow2:]path": appended to the configuration. */
 int args_disk(const char *, struct vmconf *);
+/* The length of a "raw:" or "qcow2:" that word begins with. */
+size_t args_format(const char *word, enum vm_diskfmt *);
+/* An interface on this switch, or a local one for NULL: appended. */
+int args_nic(const char *sw, struct vmconf *);
+/* The number of interfaces in all; those missing are on no switch. */
+int args_nics(const char *, struct vmconf *);
 /* The path made absolute. */
 int args_path(const char *, char *out, size_t len);
 

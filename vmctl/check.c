@@ -56,7 +56,7 @@ check_run(int argc, char **argv, const struct cmd_env *env)
 		return CMD_FAILED;
 	}
 	log_debug("running %s", path);
-	errno = -spawn_replace(path, args);
+	errno = -spawn_replace(path, args, -1);
 	log_warn("%s", path);
 	return CMD_FAILED;
 }

@@ -8,17 +8,20 @@
  * The commands.  One row each: the dispatch, the usage text and the prototype
  * come from it.  X(name, function, arguments)
  */
-#define CMD_LIST(X)                                                         \
-	X("check", check_run, "[-k device]")                                \
-	X("console", console_run, "[-n] id")                                \
-	X("log", daemon_log, "brief | verbose")                             \
-	X("reload", daemon_reload, "")                                      \
-	X("show", status_run, "[-jr] [id]")                                 \
-	X("start", start_run,                                               \
-	    "[-c] [-a cmdline] [-b path] [-d disk] [-I initrd] [-m size]\n" \
-	    "\t    [-p count] id | name")                                   \
-	X("status", status_run, "[-jr] [id]")                               \
-	X("stop", stop_run, "[-fw] id | -a")                                \
+#define CMD_LIST(X)                                                    \
+	X("check", check_run, "[-k device]")                           \
+	X("console", console_run, "[-n] id")                           \
+	X("create", create_run, "[-b base | -i input] [-s size] disk") \
+	X("image", image_run, "check [-r] disk | info disk")           \
+	X("log", daemon_log, "brief | verbose")                        \
+	X("reload", daemon_reload, "")                                 \
+	X("show", status_run, "[-jr] [id]")                            \
+	X("start", start_run,                                          \
+	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "      \
+	    "[-i count]\n"                                             \
+	    "\t    [-m size] [-n switch] [-p count] id | name")        \
+	X("status", status_run, "[-jr] [id]")                          \
+	X("stop", stop_run, "[-fw] id | -a")                           \
 	X("wait", stop_wait, "id")
 
 enum cmd_result {

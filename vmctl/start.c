@@ -25,7 +25,7 @@
 #include "log.h"
 
 struct start_opts {
-	const char *kernel, *initrd, *cmdline, *memory, *cpus;
+	const char *kernel, *initrd, *cmdline, *memory, *cpus, *interfaces;
 	bool adhoc; /* any option but -c */
 	bool console;
 };
@@ -36,7 +36,8 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	bool ok = true;
 	int ch;
 
-	while (ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:m:p:")) != -1) {
+	while (
+	    ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:")) != -1) {
 		o->adhoc |= ch != 'c';
 		switch (ch) {
 		case 'a':
@@ -54,8 +55,17 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 		case 'I':
 			ok = cmd_once(&o->initrd, "initrd");
 			break;
+		case 'i':
+			ok = cmd_once(&o->interfaces, "interfaces");
+			break;
+		case 'L':
+			ok = args_nic(NULL, conf) == 0;
+			break;
 		case 'm':
 			ok = cmd_once(&o->memory, "memory");
+			break;
+		case 'n':
+			ok = args_nic(optarg, conf) == 0;
 			break;
 		case 'p':
 			ok = cmd_once(&o->cpus, "cpus");
@@ -94,6 +104,7 @@ describe(
 	}
 	if ((o->memory != NULL && args_memory(o->memory, &conf->memory)) ||
 	    (o->cpus != NULL && args_cpus(o->cpus, &conf->cpus)) ||
+	    (o->interfaces != NULL && args_nics(o->interfaces, conf)) ||
 	    (o->kernel != NULL &&
 		args_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
 	    (o->initrd != NULL &&
@@ -237,6 +248,8 @@ start_adhoc(const struct cmd_env *env, const struct vmconf *conf,
 	int error, initrd = -1, kernel = -1;
 
 	error = open_images(conf, &kernel, &initrd);
+	if (error == 0 && conf->nnics == 0)
+		log_warnx("starting without network interfaces");
 	if (error == 0 && (c = client_open(env->socket)) == NULL)
 		error = -ENOTCONN;
 	if (error == 0)

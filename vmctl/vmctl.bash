@@ -41,7 +41,8 @@ _vmctl_command() { # WORD COMMANDS
 }
 
 _vmctl() {
-	local commands="check console log reload show start status stop wait"
+	local commands="check console create image log reload show start"
+	commands+=" status stop wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -75,22 +76,33 @@ _vmctl() {
 	case $command in
 	check) options="-k" names="" ;;
 	console) options="-n" names="-r" ;;
+	create) options="-b -i -s" names="" ;;
+	image) options="-r" names="" ;;
 	log) options="" names="" ;;
 	show | status) options="-j -r" names="all" ;;
-	start) options="-a -b -c -d -I -m -p" names="all" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	wait) options="" names="-r" ;;
 	*) return ;;
 	esac
 	case $command$prev in
+	create-s) return ;;
+	create* | imagecheck | imageinfo | image-r)
+		[[ $cur = -* ]] || {
+			_vmctl_files "$cur"
+			return
+		}
+		;;
 	start-b | start-d | start-I | check-k)
 		_vmctl_files "$cur"
 		return
 		;;
-	start-a | start-m | start-p) return ;;
+	start-a | start-i | start-m | start-n | start-p) return ;;
 	esac
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"
+	elif [[ $command = image ]]; then
+		_vmctl_reply "check info" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
 	elif [[ $names = all ]]; then

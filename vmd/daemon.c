@@ -25,6 +25,7 @@ static const unsigned needed_caps[] = {
 	CAP_CHOWN, /* ttys and the socket get their owners */
 	CAP_DAC_OVERRIDE, /* images of other users */
 	CAP_FOWNER, /* modes of what was given away */
+	CAP_NET_ADMIN, /* netcfg keeps it */
 	CAP_KILL, /* children have another uid */
 	CAP_SETGID, /* children's drop of privileges, from here on: */
 	CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT,

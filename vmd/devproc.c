@@ -148,9 +148,11 @@ must(int rc)
 static void
 send_broken(struct devproc *p, const char *why)
 {
+	/* A guest can break, reset and break its device for ever. */
+	static struct log_rate rate = LOG_RATE(5, 60);
 	struct ibuf *b = chan_body();
 
-	log_warnx("needs reset: %s", why);
+	log_limited(&rate, "needs reset: %s", why);
 	must(ctl_put_str(b, why));
 	must(chan_send(p->vm, DEV_BROKEN, 0, -1, b));
 }
@@ -175,7 +177,7 @@ static int
 give_up(struct devproc *p, int error, const char *why)
 {
 	struct ibuf *b = chan_body();
-	char line[256];
+	char line[320];
 
 	snprintf(line, sizeof(line), "%s: %s", why, strerror(-error));
 	must(ibuf_add_n32(b, (uint64_t)-error));
@@ -227,12 +229,18 @@ send_hello(struct devproc *p)
 static int
 set_up(struct devproc *p, int *channel)
 {
+	static const struct sandbox box = {
+		.user = "_vmd",
+		.nofile = 64,
+	};
 	const char *why;
 	int error;
 
 	error = receive(p, p->parent, have_conf);
 	if (error != 0)
 		return give_up(p, error, "set-up by parent");
+	/* Before it looks at an image, which may be anybody's. */
+	sandbox_confine(&box);
 	error = p->ops->make(p->arg, &p->dev, &why);
 	if (error != 0)
 		return give_up(p, error, why);
@@ -261,19 +269,14 @@ make_events(struct devproc *p)
 	return 0;
 }
 
-/* Confine, make the threads, seal. */
+/* Make the threads, seal. */
 static int
-confine(struct devproc *p)
+seal(struct devproc *p)
 {
-	static const struct sandbox box = {
-		.user = "_vmd",
-		.nofile = 64,
-	};
 	struct sandbox_ioctl ioctls[DEVPROC_IOCTLS];
 	size_t n = 0;
 	int error;
 
-	sandbox_confine(&box);
 	error = make_events(p);
 	if (error == 0)
 		error = p->ops->threads(p->arg, p->base);
@@ -306,7 +309,7 @@ devproc_main(const struct devproc_ops *ops, void *arg, int *channel)
 	p.parent = chan_new(NULL, SPAWN_FD, &parent_ops, &p);
 	if (p.parent == NULL)
 		fatal("channel to parent");
-	if (set_up(&p, channel) != 0 || confine(&p) != 0)
+	if (set_up(&p, channel) != 0 || seal(&p) != 0)
 		return 1;
 	must(chan_send(p.vm, DEV_SEALED, 0, -1, NULL));
 	must(chan_send(p.parent, ops->ready, 0, -1, NULL));

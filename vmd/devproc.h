@@ -6,8 +6,9 @@
  * A device process: NAME/vioblkN, NAME/vionetN.
  *
  * Set-up by two channels as msg.h says: the parent tells what the device is,
- * the vm process gives memory and eventfds.  Then the process confines
- * itself, makes its threads, seals itself and tells both.  From then on the
+ * the vm process gives memory and eventfds.  The process confines itself
+ * before it makes the device, then makes its threads, seals itself and tells
+ * both.  From then on the
  * channels carry start, reset and their answers only; the data path is in
  * the queue threads (vdev.h).
  */

@@ -8,11 +8,8 @@
  *     plant a link that leads to somebody else's file.
  *  2. No device, FIFO or socket is opened to find out what it is: the path
  *     is resolved with O_PATH, judged by fstat(2), and only then reopened.
- *  3. A disk is locked until its last descriptor is closed, by flock(2) and
- *     by open file description locks as QEMU takes them, so that all of us
- *     see each other.
+ *  3. A disk is locked until its last descriptor is closed: imglock.h.
  */
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <linux/fs.h>
@@ -28,21 +25,10 @@
 #include "ctl.h"
 #include "fd.h"
 #include "image.h"
+#include "imglock.h"
 #include "log.h"
 
 #define LINKS_MAX 40 /* as the kernel's own limit, path_resolution(7) */
-
-/*
- * QEMU locks single bytes of an image, all shared: 100 + n says "I use
- * permission n", 200 + n says "nobody else may", with n = 0 for consistent
- * read, 1 for write, 3 for resize.  An exclusive lock of them all excludes
- * every other user.
- */
-#define LOCK_USE   100
-#define LOCK_DENY  200
-#define LOCK_SPAN  104 /* 100..203 */
-#define PERM_READ  0
-#define PERM_WRITE 1
 
 struct walk {
 	int dir; /* O_PATH, where we are */
@@ -205,56 +191,6 @@ image_check_fd(int fd, const char *what, struct fail *why)
 }
 
 static int
-set_lock(int fd, short type, off_t start, off_t len)
-{
-	struct flock fl = {
-		.l_type = type,
-		.l_whence = SEEK_SET,
-		.l_start = start,
-		.l_len = len,
-	};
-
-	return fcntl(fd, F_OFD_SETLK, &fl) == -1 ? -errno : 0;
-}
-
-/* Would an exclusive lock of this byte conflict with somebody else's? */
-static bool
-byte_in_use(int fd, off_t start)
-{
-	struct flock fl = {
-		.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = start,
-		.l_len = 1,
-	};
-
-	return fcntl(fd, F_OFD_GETLK, &fl) == -1 || fl.l_type != F_UNLCK;
-}
-
-/*
- * Readers share an image with each other: they use "read" and deny "write",
- * which is then checked as QEMU does, after the own bytes are locked.
- */
-static int
-lock_disk(int fd, bool readonly)
-{
-	int error;
-
-	if (flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) == -1)
-		return -errno;
-	if (!readonly)
-		return set_lock(fd, F_WRLCK, LOCK_USE, LOCK_SPAN);
-	error = set_lock(fd, F_RDLCK, LOCK_USE + PERM_READ, 1);
-	if (error == 0)
-		error = set_lock(fd, F_RDLCK, LOCK_DENY + PERM_WRITE, 1);
-	if (error == 0 &&
-	    (byte_in_use(fd, LOCK_USE + PERM_WRITE) ||
-		byte_in_use(fd, LOCK_DENY + PERM_READ)))
-		error = -EAGAIN;
-	return error;
-}
-
-static int
 disk_size(int fd, const struct stat *st, uint64_t *size)
 {
 	if (S_ISREG(st->st_mode)) {
@@ -265,8 +201,8 @@ disk_size(int fd, const struct stat *st, uint64_t *size)
 }
 
 static int
-check_disk(int fd, const char *path, bool readonly, const struct stat *st,
-    struct fail *why)
+check_disk(int fd, const char *path, bool readonly, bool sectors,
+    const struct stat *st, struct fail *why)
 {
 	uint64_t size;
 	int error;
@@ -276,10 +212,10 @@ check_disk(int fd, const char *path, bool readonly, const struct stat *st,
 	if (size == 0)
 		return fail_set(
 		    why, CTL_E_DISK, "disk %s: file is empty", path);
-	if (size % 512 != 0)
+	if (sectors && size % 512 != 0)
 		return fail_set(why, CTL_E_DISK,
 		    "disk %s: size is not a multiple of 512 bytes", path);
-	error = lock_disk(fd, readonly);
+	error = imglock(fd, readonly);
 	if (error == -EAGAIN || error == -EACCES)
 		return fail_set(why, CTL_E_DISK,
 		    "disk %s: locked by another process", path);
@@ -289,7 +225,8 @@ check_disk(int fd, const char *path, bool readonly, const struct stat *st,
 }
 
 int
-image_open_disk(const char *path, bool readonly, int *fdp, struct fail *why)
+image_open_disk(
+    const char *path, bool readonly, bool sectors, int *fdp, struct fail *why)
 {
 	struct stat st;
 	int fd, pathfd, flags = readonly ? O_RDONLY : O_RDWR;
@@ -313,7 +250,7 @@ image_open_disk(const char *path, bool readonly, int *fdp, struct fail *why)
 	if (fd < 0)
 		return fail_set(
 		    why, CTL_E_DISK, "disk %s: %s", path, strerror(-fd));
-	if ((error = check_disk(fd, path, readonly, &st, why)) != 0) {
+	if ((error = check_disk(fd, path, readonly, sectors, &st, why)) != 0) {
 		fd_close(&fd);
 		return error;
 	}
@@ -326,8 +263,7 @@ image_release(int *fd)
 {
 	if (*fd == -1)
 		return;
-	if (flock(*fd, LOCK_UN) == -1 ||
-	    set_lock(*fd, F_UNLCK, LOCK_USE, LOCK_SPAN) != 0)
+	if (imglock_free(*fd) != 0)
 		log_warn("unlock");
 	fd_close(fd);
 }

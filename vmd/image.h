@@ -12,8 +12,10 @@
 /* A regular file to be read; what is for the message ("kernel"). */
 int
 image_open_file(const char *path, const char *what, int *fd, struct fail *why);
-/* A disk: regular file or block device, not empty, locked for us. */
-int image_open_disk(const char *path, bool readonly, int *fd, struct fail *why);
+/* A disk: regular file or block device, not empty, locked for us; sectors:
+ * a whole number of them. */
+int image_open_disk(
+    const char *path, bool readonly, bool sectors, int *fd, struct fail *why);
 /*
  * Unlock and close.  The locks belong to what all duplicates of the
  * descriptor share, which may outlive the process that used it: the kernel

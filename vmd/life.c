@@ -25,7 +25,7 @@
 #include <time.h>
 #include <event2/event.h>
 
-#include "image.h"
+#include "chain.h"
 #include "imsg.h"
 #include "life.h"
 #include "log.h"
@@ -101,6 +101,9 @@ child_name(const struct child *ch, char *buf, size_t len)
 	case CHILD_NIC:
 		snprintf(buf, len, "vionet%u", ch->index);
 		break;
+	case CHILD_USER:
+		snprintf(buf, len, "passt%u", ch->index);
+		break;
 	}
 }
 
@@ -129,17 +132,22 @@ child_kill(const struct child *ch, int sig)
 		log_warn("kill %d", (int)ch->pid);
 }
 
-/* The end begins: whatever still runs of this VM is killed. */
+/*
+ * The end begins: the vm process is killed.  Devices may write what is left
+ * of their images; they are killed when they take too long.
+ */
 static void
 kill_run(struct vm *vm)
 {
+	bool again = vm->state == VM_ENDING;
 	struct child *ch;
 	unsigned i;
 
 	set_state(vm, VM_ENDING);
 	arm(vm, vm->life->limits.kill);
 	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
-		child_kill(ch, SIGKILL);
+		if (again || ch == &vm->run.vm)
+			child_kill(ch, SIGKILL);
 		child_close(ch);
 	}
 	check_gone(vm);
@@ -329,6 +337,18 @@ on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+/* Its end of the channel went with the exec. */
+static void
+passt_runs(struct child *ch)
+{
+	struct vm *vm = ch->vm;
+	struct fail why;
+
+	if (vm->state == VM_STARTING && !vm->run.net[ch->index].ready &&
+	    start_user_nic(vm, ch->index, &why) != 0)
+		kill_because(vm, why.code, "%s", why.text);
+}
+
 static void
 on_closed(void *arg, const char *why)
 {
@@ -343,10 +363,12 @@ on_closed(void *arg, const char *why)
 		/* It broke the rules of its channel: it is not ours any more */
 		child_kill(ch, SIGKILL);
 	}
-	if (ch->kind != CHILD_VM) {
+	if (ch->kind == CHILD_USER && why[0] == '\0' && ch->pid != 0)
+		passt_runs(ch);
+	else if (ch->kind != CHILD_VM)
 		device_gone(ch);
+	if (ch->kind != CHILD_VM)
 		return;
-	}
 	expect_exit(vm);
 	check_gone(vm);
 }
@@ -384,6 +406,15 @@ static const struct chan_ops nic_ops = {
 	on_closed,
 };
 
+static const struct chan_row user_rows[] = {
+	{ PASST_ERROR, "PASST_ERROR", CHAN_NOFD, on_dev_error },
+};
+static const struct chan_ops user_ops = {
+	user_rows,
+	sizeof(user_rows) / sizeof(user_rows[0]),
+	on_closed,
+};
+
 /* Answers of netcfg. */
 
 static void
@@ -410,7 +441,8 @@ const struct netproc_ops life_net_ops = { on_nic_up, on_nic_failed };
 static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
-	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, l->net };
+	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, &user_ops,
+		l->net };
 	int error;
 
 	if (l->unfit[0] != '\0')
@@ -585,7 +617,7 @@ finish(struct vm *vm)
 
 	evtimer_del(vm->timer);
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		image_release(&vm->run.image[i]);
+		chain_release(&vm->run.image[i]);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
 	if (!vm->run.ready && !vm->run.again) {
@@ -652,6 +684,9 @@ device_gone(struct child *ch)
 		return;
 	case VM_RUNNING:
 	case VM_STOPPING:
+		/* passt ends with its interface, which says more. */
+		if (ch->kind == CHILD_USER && ch->status == 0)
+			return;
 		log_warnx("%s: %s: %s", vm->conf.name, name, text);
 		vm_problem(vm, "%s: %s", name, text);
 		if (ch->kind == CHILD_NIC)

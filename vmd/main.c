@@ -24,6 +24,7 @@ static const struct {
 	{ "vioblk", vioblk_main },
 	{ "vionet", vionet_main },
 	{ "netcfg", netcfg_main },
+	{ "passt", passt_main },
 	{ "probe", probe_main },
 };
 

@@ -11,7 +11,8 @@
  *   parent  spawns vm/NAME, one NAME/vioblkN per disk and one NAME/vionetN
  *           per interface
  *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
- *   parent -> vioblk   BLK_CONF, BLK_FD (image), BLK_FD (device channel)
+ *   parent -> vioblk   BLK_CONF, BLK_FD (image), one for each that it is based
+ *                      on, BLK_FD (device channel)
  *   parent -> netcfg   NETCFG_QUEUE ..., NETCFG_TAP; when it is done,
  *   parent -> vionet   NET_CONF, NET_FD (queues), NET_FD (device channel)
  *   vioblk -> vm       DEV_HELLO    (over the device channel)
@@ -56,9 +57,10 @@ enum vm_end {
 };
 
 /* parent -> vioblk */
-#define BLK_REQUESTS(X)                                                   \
-	X(BLK_CONF, 0,                                                    \
-	    "u32 index, u32 format, u32 readonly, u32 vcpus, str serial") \
+#define BLK_REQUESTS(X)                                        \
+	X(BLK_CONF, 0,                                         \
+	    "u32 index, u32 readonly, u32 vcpus, str serial, " \
+	    "u32 nimages, nimages x u32 format")               \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
 /* vioblk -> parent */
 #define BLK_REPORTS(X)   \
@@ -76,7 +78,7 @@ enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
 	    "u32 index, lladdr (6 bytes), u32 locked, u32 mtu (0: not "     \
 	    "told), u32 offload (TUN_F_*), u32 queues, u32 local, host's "  \
 	    "lladdr, u32 host, u32 guest (IPv4), u32 inet6, host6, guest6 " \
-	    "(16 bytes each)")                                              \
+	    "(16 bytes each), u32 stream (1: a socket, not a tap)")         \
 	X(NET_FD, 1, "u32 enum net_fdkind (fd)")
 /* vionet -> parent */
 #define NET_REPORTS(X)   \
@@ -87,6 +89,10 @@ enum net_fdkind {
 	NET_FD_QUEUE, /* of the tap; one after the other */
 	NET_FD_CHANNEL,
 };
+
+/* parent -> passt; when all is well the channel just ends */
+#define PASST_REQUESTS(X) X(PASST_GO, 1, "u32 uid (fd: stream socket)")
+#define PASST_REPORTS(X)  X(PASST_ERROR, "u32 errno, str one clear line")
 
 /*
  * parent -> netcfg.  NETCFG_CONF, one NETCFG_SWITCH for each and NETCFG_APPLY
@@ -165,9 +171,10 @@ enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(
-		X) PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
-		NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
+	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X)
+		CONTROL_REPORTS(X) PROBE_REQUESTS(X) PROBE_REPORTS(X)
+		    NET_REQUESTS(X) NET_REPORTS(X) NETCFG_REQUESTS(X)
+			NETCFG_REPORTS(X) PASST_REQUESTS(X) PASST_REPORTS(X)
 #undef X
 };
 

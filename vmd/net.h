@@ -69,7 +69,7 @@ int net_switch(struct net *, const struct net_switch *, struct fail *why);
 int net_apply(struct net *, struct fail *why);
 
 /* Make a tap of the descriptors, which stay the caller's. */
-int net_tap(struct net *, const struct net_tap *, const int *fd, unsigned n,
+int net_tap(struct net *, const struct net_tap *, const int *fd, unsigned nfds,
     struct net_result *, struct fail *why);
 /* One that is there, of an earlier life of this process. */
 int net_adopt(struct net *, const struct net_tap *, struct fail *why);

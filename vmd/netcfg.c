@@ -209,10 +209,11 @@ seal(void)
 	/*
 	 * stdio:  channel, log
 	 * recvfd: queues of taps, from the parent
+	 * sendfd: sendmsg, which a channel that takes descriptors uses
 	 * tap:    what makes a tap of such a descriptor
 	 * netcfg: requests on the two netlink sockets, and their answers
 	 */
-	sandbox_seal("stdio recvfd tap netcfg", nettap_config_ioctls,
+	sandbox_seal("stdio recvfd sendfd tap netcfg", nettap_config_ioctls,
 	    NETTAP_CONFIG_IOCTLS);
 }
 

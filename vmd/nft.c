@@ -238,7 +238,7 @@ struct rule {
 static struct rule
 begin_rule(struct batch *b, const char *chain)
 {
-	struct rule r;
+	struct rule r = { .h = NULL };
 
 	r.h = nft_message(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 	mnl_attr_put_strz(r.h, NFTA_RULE_TABLE, TABLE);
@@ -481,29 +481,29 @@ answer(struct nft *n, uint32_t last)
 }
 
 int
-nft_apply(struct nft *n, const struct nft_range *range,
-    const struct nft_guest *guest, size_t nguests)
+nft_apply(struct nft *nft, const struct nft_range *range,
+    const struct nft_guest *guest, size_t n)
 {
-	struct batch b = { .seq = n->seq };
+	struct batch b = { .seq = nft->seq };
 	int error;
 
-	b.buf = calloc(1, FIXED + nguests * 3 * PER_ELEM);
+	b.buf = calloc(1, FIXED + n * 3 * PER_ELEM);
 	if (b.buf == NULL)
 		return -ENOMEM;
 	message(&b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	/* Whether there is one or not, after this there is none. */
 	add_table(&b);
 	delete_table(&b);
-	if (nguests > 0)
-		add_all(&b, range, guest, nguests);
+	if (n > 0)
+		add_all(&b, range, guest, n);
 	b.h->nlmsg_flags |= NLM_F_ACK;
 	b.last = b.h->nlmsg_seq;
 	message(&b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	end_message(&b);
-	n->seq = b.seq;
-	error = mnl_socket_sendto(n->nl, b.buf, b.len) == -1
+	nft->seq = b.seq;
+	error = mnl_socket_sendto(nft->nl, b.buf, b.len) == -1
 	    ? -errno
-	    : answer(n, b.last);
+	    : answer(nft, b.last);
 	free(b.buf);
 	return error;
 }

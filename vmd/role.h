@@ -12,6 +12,7 @@ int vm_main(void);
 int vioblk_main(void);
 int vionet_main(void);
 int netcfg_main(void);
+int passt_main(void);
 int probe_main(void);
 
 #endif

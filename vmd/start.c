@@ -37,7 +37,7 @@ start_fds_init(struct start_fds *f)
 
 	f->hypervisor = f->kernel = f->initrd = -1;
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		f->disk[i] = -1;
+		f->disk[i].n = 0;
 }
 
 void
@@ -49,7 +49,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->kernel);
 	fd_close(&f->initrd);
 	for (i = 0; i < VM_DISKS_MAX; i++)
-		fd_close(&f->disk[i]);
+		chain_close(&f->disk[i]);
 }
 
 int
@@ -127,8 +127,7 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 	    (error = open_boot(f, c, why)) != 0)
 		return error;
 	for (i = 0; i < c->ndisks; i++) {
-		error = image_open_disk(
-		    c->disk[i].path, c->disk[i].readonly, &f->disk[i], why);
+		error = chain_open(&f->disk[i], &c->disk[i], why);
 		if (error != 0)
 			return error;
 	}
@@ -145,6 +144,9 @@ namespaces(const char *role)
 	int ns = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
 
 	if (geteuid() != 0)
+		return 0;
+	/* passt makes its own; it needs the host's network and files. */
+	if (strcmp(role, "passt") == 0)
 		return 0;
 	/* The host's interfaces are what netcfg is for. */
 	return strcmp(role, "netcfg") == 0 ? ns : ns | CLONE_NEWNET;
@@ -224,19 +226,23 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 static_assert(VM_DISKS_MAX <= 10, "one digit in a serial number");
 
 static int
-send_disk_conf(struct vm *vm, uint32_t i)
+send_disk_conf(struct vm *vm, uint32_t i, const struct chain *c)
 {
 	const struct vm_diskconf *d = &vm->conf.disk[i];
 	struct ibuf *body = chan_body();
 	char serial[21]; /* virtio 1.2, "Block Device": at most 20 bytes */
+	bool full;
+	unsigned k;
 
 	snprintf(serial, sizeof(serial), "%.13s-disk%c", vm->conf.name,
 	    (char)('0' + i));
-	if (ibuf_add_n32(body, i) == -1 ||
-	    ibuf_add_n32(body, d->format) == -1 ||
+	full = ibuf_add_n32(body, i) == -1 ||
 	    ibuf_add_n32(body, d->readonly) == -1 ||
 	    ibuf_add_n32(body, vm->conf.cpus) == -1 ||
-	    ctl_put_str(body, serial) != 0) {
+	    ctl_put_str(body, serial) != 0 || ibuf_add_n32(body, c->n) == -1;
+	for (k = 0; k < c->n && !full; k++)
+		full = ibuf_add_n32(body, c->layer[k].format) == -1;
+	if (full) {
 		ibuf_free(body);
 		return -ENOMEM;
 	}
@@ -247,14 +253,16 @@ static int
 send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 {
 	struct chan *chan = vm->run.disk[i].chan;
+	struct chain *c = &f->disk[i];
 	int pair[2], error;
+	unsigned k;
 
-	if ((error = send_disk_conf(vm, i)) != 0)
+	if ((error = send_disk_conf(vm, i, c)) != 0 ||
+	    (error = chain_dup(&vm->run.image[i], c)) != 0)
 		return error;
-	vm->run.image[i] = fcntl(f->disk[i], F_DUPFD_CLOEXEC, 0);
-	if (vm->run.image[i] == -1)
-		return -errno;
-	error = send_fd(chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&f->disk[i]));
+	for (k = 0; k < c->n && error == 0; k++)
+		error = send_fd(
+		    chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&c->layer[k].fd));
 	if (error != 0)
 		return error;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
@@ -344,8 +352,41 @@ cannot(int error, struct fail *why)
 	    why, -error, "cannot configure a process: %s", strerror(-error));
 }
 
+/* A process that becomes passt, and our end of its socket. */
 static int
-request_nics(struct vm *vm, struct netproc *net, struct fail *why)
+start_passt(struct event_base *base, struct vm *vm, uint32_t i,
+    const struct chan_ops *ops, struct fail *why)
+{
+	char title[96], tag[96];
+	struct ibuf *body;
+	int pair[2], error;
+
+	snprintf(title, sizeof(title), "%s/passt%u", vm->conf.name, i);
+	snprintf(tag, sizeof(tag), "%s: passt%u", vm->conf.name, i);
+	error =
+	    start_child(base, &vm->run.user[i], "passt", title, tag, ops, why);
+	if (error != 0)
+		return error;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return cannot(-errno, why);
+	vm->run.net[i].queue[0] = pair[0];
+	body = chan_body();
+	error = fcntl(pair[0], F_SETFL, O_NONBLOCK) == -1 ? -errno : 0;
+	if (error == 0 && ibuf_add_n32(body, vm->conf.uid) == -1)
+		error = -ENOMEM;
+	if (error != 0) {
+		ibuf_free(body);
+		fd_close(&pair[1]);
+		return cannot(error, why);
+	}
+	error = chan_send(
+	    vm->run.user[i].chan, PASST_GO, 0, fd_take(&pair[1]), body);
+	return error == 0 ? 0 : cannot(error, why);
+}
+
+static int
+request_nics(struct event_base *base, struct vm *vm,
+    const struct start_ops *ops, struct fail *why)
 {
 	uint32_t i;
 	int error;
@@ -353,9 +394,12 @@ request_nics(struct vm *vm, struct netproc *net, struct fail *why)
 	for (i = 0; i < vm->conf.nnics; i++) {
 		if ((error = send_nic(vm, i)) != 0)
 			return cannot(error, why);
-		if (open_queues(vm, i, why) != 0 ||
-		    netproc_request(net, vm, i, why) != 0)
-			return -why->code;
+		if ((vm->conf.nic[i].flags & VM_NIC_USER) != 0)
+			error = start_passt(base, vm, i, ops->user, why);
+		else if ((error = open_queues(vm, i, why)) == 0)
+			error = netproc_request(ops->net, vm, i, why);
+		if (error != 0)
+			return error;
 	}
 	return 0;
 }
@@ -378,7 +422,8 @@ send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
 	    ibuf_add_n32(b, l->host) == -1 || ibuf_add_n32(b, l->guest) == -1 ||
 	    ibuf_add_n32(b, l->inet6) == -1 ||
 	    ibuf_add(b, l->host6, 16) == -1 ||
-	    ibuf_add(b, l->guest6, 16) == -1) {
+	    ibuf_add(b, l->guest6, 16) == -1 ||
+	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1) {
 		ibuf_free(b);
 		return -ENOMEM;
 	}
@@ -425,6 +470,14 @@ start_nic(
 }
 
 int
+start_user_nic(struct vm *vm, unsigned i, struct fail *why)
+{
+	const struct net_result res = { .queues = 1 };
+
+	return start_nic(vm, i, &res, why);
+}
+
+int
 start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
     const struct start_ops *ops, struct fail *why)
 {
@@ -441,7 +494,7 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 	if (error != 0)
 		return cannot(error, why);
 	if (vm->conf.nnics > 0)
-		return request_nics(vm, ops->net, why);
+		return request_nics(base, vm, ops, why);
 	error = go(vm);
 	return error == 0 ? 0 : cannot(error, why);
 }

@@ -6,6 +6,7 @@
  * What a VM needs to start: files opened, processes made, their
  * configuration sent.  All or nothing.
  */
+#include "chain.h"
 #include "chan.h"
 #include "vmreg.h"
 
@@ -14,7 +15,7 @@ struct netproc;
 
 struct start_fds {
 	int hypervisor, kernel, initrd; /* -1: none */
-	int disk[VM_DISKS_MAX];
+	struct chain disk[VM_DISKS_MAX];
 };
 
 void start_fds_init(struct start_fds *);
@@ -42,7 +43,7 @@ int start_child(struct event_base *, struct child *, const char *role,
  * in vm->run for the caller to end.
  */
 struct start_ops {
-	const struct chan_ops *vm, *disk, *nic; /* of their channels */
+	const struct chan_ops *vm, *disk, *nic, *user; /* of their channels */
 	struct netproc *net; /* makes the taps; may be NULL without any */
 };
 int start_spawn(struct event_base *, struct vm *, struct start_fds *,
@@ -51,5 +52,8 @@ int start_spawn(struct event_base *, struct vm *, struct start_fds *,
  * 0 or negative. */
 int start_nic(
     struct vm *, unsigned nic, const struct net_result *, struct fail *why);
+
+/* The same for a user interface, whose passt runs. */
+int start_user_nic(struct vm *, unsigned nic, struct fail *why);
 
 #endif

@@ -368,9 +368,10 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 {
 	struct vmconf *c = &p->vm->conf;
 	struct vm_diskconf *d;
+	enum vm_diskfmt fmt;
 
 	p->nstmts++;
-	if (format != NULL && strcmp(format, "raw") != 0) {
+	if (!vmconf_format(format, &fmt)) {
 		stmt_error(p, loc, "unrecognized disk format %.64s", format);
 		return;
 	}
@@ -381,7 +382,7 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 	d = &c->disk[c->ndisks];
 	if (!path(p, loc, "disk", s, d->path))
 		return;
-	d->format = VM_DISK_RAW;
+	d->format = fmt;
 	d->readonly = readonly;
 	c->ndisks++;
 }

@@ -26,7 +26,11 @@ struct proc {
 	struct vioblk *dev;
 	struct vioblk_conf conf;
 	bool configured; /* BLK_CONF was there */
-	int image, channel; /* until used */
+	struct disk_layer image[DISK_LAYERS_MAX]; /* until used */
+	unsigned nimages; /* of them, configured */
+	unsigned nopen; /* received */
+	int channel; /* until used */
+	struct why why;
 };
 
 /* The parent: msg.h, BLK_REQUESTS. */
@@ -35,17 +39,21 @@ static int
 blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct proc *p = devproc_arg(arg);
-	uint32_t index, format, readonly, vcpus;
+	uint32_t index, format, readonly, vcpus, n;
 	char serial[256];
 	size_t len;
 
 	if (p->configured || ibuf_get_n32(body, &index) == -1 ||
-	    ibuf_get_n32(body, &format) == -1 ||
 	    ibuf_get_n32(body, &readonly) == -1 || readonly > 1 ||
 	    ibuf_get_n32(body, &vcpus) == -1 ||
-	    ctl_get_str(body, serial, sizeof(serial)) != 0)
+	    ctl_get_str(body, serial, sizeof(serial)) != 0 ||
+	    ibuf_get_n32(body, &n) == -1 || n < 1 || n > DISK_LAYERS_MAX)
 		return -EBADMSG;
-	p->conf.format = (enum vm_diskfmt)format;
+	for (p->nimages = 0; p->nimages < n; p->nimages++) {
+		if (ibuf_get_n32(body, &format) == -1)
+			return -EBADMSG;
+		p->image[p->nimages].format = (enum vm_diskfmt)format;
+	}
 	p->conf.readonly = readonly == 1;
 	p->conf.vcpus = vcpus;
 	len = strnlen(serial, VIOBLK_SERIAL_MAX);
@@ -60,16 +68,17 @@ blk_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct proc *p = devproc_arg(arg);
 	uint32_t kind;
-	int *to;
 
 	if (ibuf_get_n32(body, &kind) == -1)
 		kind = UINT32_MAX;
-	to = kind == BLK_FD_IMAGE ? &p->image : &p->channel;
-	if ((kind != BLK_FD_IMAGE && kind != BLK_FD_CHANNEL) || *to != -1) {
+	if (kind == BLK_FD_IMAGE && p->nopen < p->nimages)
+		p->image[p->nopen++].fd = fd;
+	else if (kind == BLK_FD_CHANNEL && p->channel == -1)
+		p->channel = fd;
+	else {
 		close(fd);
 		return -EBADMSG;
 	}
-	*to = fd;
 	return 0;
 }
 
@@ -86,7 +95,7 @@ complete(void *arg)
 {
 	const struct proc *p = arg;
 
-	return p->configured && p->image != -1 && p->channel != -1;
+	return p->configured && p->nopen == p->nimages && p->channel != -1;
 }
 
 static int
@@ -95,7 +104,8 @@ make(void *arg, struct vdev **vdev, const char **why)
 	struct proc *p = arg;
 	int error;
 
-	error = vioblk_new(&p->dev, &p->conf, fd_take(&p->image), why);
+	error = vioblk_new(&p->dev, &p->conf, p->image, p->nopen, &p->why);
+	*why = p->why.text;
 	if (error == 0)
 		*vdev = vioblk_vdev(p->dev);
 	return error;
@@ -160,6 +170,7 @@ stop(void *arg)
 
 	vioblk_stop(p->dev);
 	log_stats(p->dev);
+	vioblk_free(p->dev);
 }
 
 static const struct devproc_ops ops = {
@@ -185,7 +196,7 @@ static const struct devproc_ops ops = {
 int
 vioblk_main(void)
 {
-	struct proc p = { .image = -1, .channel = -1 };
+	struct proc p = { .channel = -1 };
 
 	return devproc_main(&ops, &p, &p.channel);
 }

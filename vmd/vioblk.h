@@ -20,6 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "aio.h"
+#include "disk.h"
+#include "gmem.h"
+#include "virtio_pci.h"
 #include "vdev.h"
 #include "vmconf.h"
 
@@ -30,7 +33,6 @@
 struct vioblk;
 
 struct vioblk_conf {
-	enum vm_diskfmt format;
 	bool readonly;
 	unsigned vcpus;
 	char serial[VIOBLK_SERIAL_MAX + 1];
@@ -45,12 +47,12 @@ struct vioblk_stats {
 	uint64_t syscalls; /* by the queue's thread */
 };
 
-/* Takes image.  0, or -errno with *why a static text. */
-int vioblk_new(
-    struct vioblk **, const struct vioblk_conf *, int image, const char **why);
+/* Takes the images.  0, or -errno with *why. */
+int vioblk_new(struct vioblk **, const struct vioblk_conf *,
+    const struct disk_layer *, unsigned n, struct why *why);
 /* Ends the threads after what is in flight; for good. */
 void vioblk_stop(struct vioblk *);
-/* Stops as well.  NULL is fine. */
+/* Stops, and writes what is left of an image.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 
 /* Set-up by descriptors, reset and report: vdev.h. */

@@ -65,6 +65,8 @@ make_queues(struct vioblk *v)
 		n = 1;
 	if (n > VIOBLK_QUEUES_MAX)
 		n = VIOBLK_QUEUES_MAX;
+	if (n > disk_threads(v->disk))
+		n = disk_threads(v->disk);
 	v->queue = calloc(n, sizeof(*v->queue));
 	if (v->queue == NULL)
 		return -ENOMEM;
@@ -77,44 +79,31 @@ make_queues(struct vioblk *v)
 	return 0;
 }
 
-static const char *
-open_error(int error)
-{
-	switch (error) {
-	case -EINVAL:
-		return "image is empty or of an unusable size";
-	case -ENOTBLK:
-		return "image is neither a file nor a block device";
-	default:
-		return "cannot use the image";
-	}
-}
-
 int
-vioblk_new(struct vioblk **out, const struct vioblk_conf *conf, int image,
-    const char **why)
+vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
+    const struct disk_layer *images, unsigned n, struct why *why)
 {
 	struct vioblk *v = calloc(1, sizeof(*v));
 	int error;
 
-	*why = "out of memory";
 	if (v == NULL) {
-		close(image);
-		return -ENOMEM;
+		while (n > 0)
+			close(images[--n].fd);
+		return why_set(why, -ENOMEM, "out of memory");
 	}
 	v->conf = *conf;
 	v->conf.serial[VIOBLK_SERIAL_MAX] = '\0';
 	sem_init(&v->bound, 0, 0);
-	error = vdev_init(&v->vdev, VIOBLK_QUEUE_SIZE);
-	if (error != 0) {
-		close(image);
+	if ((error = vdev_init(&v->vdev, VIOBLK_QUEUE_SIZE)) != 0) {
+		while (n > 0)
+			close(images[--n].fd);
+		why_set(why, error, "cannot make the device");
 		goto free_it;
 	}
-	error = disk_open(&v->disk, conf->format, image, conf->readonly);
-	if (error != 0) {
-		*why = open_error(error);
+	error = disk_open_chain(&v->disk, images, n, conf->readonly, why);
+	if (error != 0)
 		goto free_it;
-	}
+	why_set(why, 0, "cannot make the device");
 	v->sectors = disk_size(v->disk) / DISK_SECTOR;
 	error = make_queues(v);
 	if (error != 0)

@@ -49,12 +49,30 @@ get_local(struct ibuf *body, struct local_conf *l, uint32_t *on)
 	return 0;
 }
 
+/* There is nothing to set, and nothing was offered. */
+static int
+stream_offload(int fd, unsigned flags)
+{
+	return 0;
+}
+
+static int
+stream_attach(int fd, bool on)
+{
+	return 0;
+}
+
+static const struct vionet_link_ops stream_ops = {
+	stream_offload,
+	stream_attach,
+};
+
 static int
 net_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct proc *p = devproc_arg(arg);
 	struct vionet_conf *c = &p->conf;
-	uint32_t index, locked, mtu, offload, queues, local;
+	uint32_t index, locked, mtu, offload, queues, local, stream;
 
 	if (p->configured || ibuf_get_n32(body, &index) == -1 ||
 	    ibuf_get(body, c->mac, sizeof(c->mac)) == -1 ||
@@ -63,14 +81,17 @@ net_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    ibuf_get_n32(body, &offload) == -1 ||
 	    ibuf_get_n32(body, &queues) == -1 || queues == 0 ||
 	    queues > VIONET_PAIRS_MAX ||
-	    get_local(body, &c->local, &local) != 0)
+	    get_local(body, &c->local, &local) != 0 ||
+	    ibuf_get_n32(body, &stream) == -1 || stream > 1 ||
+	    (stream == 1 && queues != 1))
 		return -EBADMSG;
 	c->locked = locked == 1;
 	c->mtu = c->local.mtu = (uint16_t)mtu;
 	c->offload = offload;
 	c->npairs = queues;
 	c->serve = local == 1;
-	c->ops = &nettap_link_ops;
+	c->stream = stream == 1;
+	c->ops = c->stream ? &stream_ops : &nettap_link_ops;
 	p->configured = true;
 	return 0;
 }
@@ -119,7 +140,9 @@ make(void *arg, struct vdev **vdev, const char **why)
 	int error = 0;
 
 	memcpy(p->ioctl_fd, p->conf.fd, sizeof(p->ioctl_fd));
-	for (i = 0; i < p->conf.npairs && p->conf.locked && error == 0; i++)
+	for (i = 0; i < p->conf.npairs && p->conf.locked && !p->conf.stream &&
+	     error == 0;
+	     i++)
 		error = nettap_only(p->conf.fd[i], p->conf.mac);
 	if (error != 0) {
 		*why = "cannot lock the address of the interface";
@@ -156,6 +179,8 @@ ioctls(void *arg, struct sandbox_ioctl *to)
 	const struct proc *p = arg;
 	unsigned i;
 
+	if (p->conf.stream)
+		return 0;
 	for (i = 0; i < p->conf.npairs; i++)
 		nettap_link_ioctls(p->ioctl_fd[i], to + i * NETTAP_LINK_IOCTLS);
 	return p->conf.npairs * NETTAP_LINK_IOCTLS;

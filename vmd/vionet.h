@@ -34,8 +34,10 @@ struct event_base;
 struct vionet;
 
 /*
- * The host's end: one descriptor per pair of queues.  read(2) and write(2)
- * move one frame with its header; both are non-blocking.
+ * The host's end: one descriptor per pair of queues, non-blocking.  Of a tap
+ * read(2) and write(2) move one frame with its header.  A stream socket has
+ * frames without it, each after its length (32 bits, network order): that is
+ * what passt(1) speaks.
  */
 struct vionet_link_ops {
 	/* What may be received: TUN_F_*.  0 or -errno. */
@@ -52,6 +54,7 @@ struct vionet_conf {
 	unsigned npairs;
 	int fd[VIONET_PAIRS_MAX]; /* taken */
 	const struct vionet_link_ops *ops;
+	bool stream; /* the one descriptor is a stream socket */
 	bool serve; /* a local interface: answer by the rules of local */
 	struct local_conf local;
 };

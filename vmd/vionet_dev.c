@@ -164,8 +164,12 @@ vionet_free(struct vionet *v)
 		event_free(v->advertise);
 	vdev_destroy(&v->vdev);
 	for (i = 0; i < v->conf.npairs; i++) {
-		if (v->rx != NULL)
+		if (v->rx != NULL) {
 			free(v->rx[i].spill);
+			free(v->rx[i].in);
+		}
+		if (v->tx != NULL)
+			free(v->tx[i].left);
 		fd_close(&v->conf.fd[i]);
 	}
 	free(v->rx);

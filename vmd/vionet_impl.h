@@ -21,6 +21,10 @@
 /* The largest frame: an IP packet of 64 KiB less one, with a VLAN tag. */
 #define VIONET_FRAME_MAX (65535 + 18)
 #define VIONET_BUF_MAX	 (VIONET_HDR + VIONET_FRAME_MAX)
+/* Before each frame of a stream: its length. */
+#define VIONET_LEN 4
+/* Room for two of the largest, so that a whole one always fits. */
+#define VIONET_STREAM_MAX (2 * (VIONET_HDR + VIONET_FRAME_MAX))
 /* Frames in one round, before the thread looks at anything else. */
 #define VIONET_BATCH 64
 #define VIONET_IOV   1024 /* IOV_MAX */
@@ -68,10 +72,15 @@ struct vionet_rx {
 	unsigned i0, i1;
 	uint64_t cap; /* bytes in held */
 	/* A frame for which the buffers do not suffice yet: done bytes are in
-	 * them, the rest in spill. */
+	 * them, the rest is at rest, in spill or in. */
 	bool pending;
 	size_t total, done;
+	const uint8_t *rest;
 	uint8_t *spill; /* VIONET_BUF_MAX */
+	/* Of a stream: in[in0 .. in1) was read and not taken.  There is always
+	 * room for a header before in0. */
+	uint8_t *in; /* VIONET_STREAM_MAX; NULL: no stream */
+	size_t in0, in1;
 	struct vionet_stats stats;
 };
 
@@ -82,7 +91,11 @@ struct vionet_tx {
 	bool blocked; /* the link takes no more; chain waits */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
-	unsigned first; /* 0 with, 1 without a copied head */
+	unsigned first, niov; /* what is to be sent of it */
+	/* Of a stream: left[left0 .. left1) of a frame that is used already
+	 * is still to be sent, whatever happens to the guest. */
+	uint8_t *left; /* VIONET_BUF_MAX; NULL: no stream */
+	size_t left0, left1;
 	uint8_t head[VIONET_HDR + LOCAL_HEAD];
 	uint8_t frame[VIONET_HDR + LOCAL_FRAME_MAX];
 	struct log_rate rate;
@@ -130,6 +143,12 @@ int vionet_rx_init(struct vionet_rx *, struct vionet *, unsigned pair);
 void *vionet_rx_run(void *queue);
 /* A frame of our own to the guest; any thread.  Dropped when there are many. */
 void vionet_advertise(struct vionet *, const uint8_t *frame, size_t len);
+
+/* vionet_stream.c: frames of a stream of bytes.  The length of the next one,
+ * whose header and data are at *frame; 0: none yet, errno is EAGAIN while the
+ * stream is alive. */
+size_t vionet_stream_next(struct vionet_rx *, const uint8_t **frame);
+void vionet_stream_reset(struct vionet_rx *);
 
 /* vionet_tx.c */
 int vionet_tx_init(struct vionet_tx *, struct vionet *, unsigned pair);

@@ -205,7 +205,7 @@ deliver(struct vionet_rx *q)
 static enum rx_next
 finish(struct vionet_rx *q)
 {
-	size_t off = 0, n;
+	size_t n;
 
 	while (q->done < q->total) {
 		n = room(q);
@@ -213,8 +213,8 @@ finish(struct vionet_rx *q)
 			if (n > q->total)
 				n = q->total;
 			n = vionet_copy_in(q->iov + q->i0, q->i1 - q->i0,
-			    q->done, q->spill + off, n - q->done);
-			off += n;
+			    q->done, q->rest, n - q->done);
+			q->rest += n;
 			q->done += n;
 			continue;
 		}
@@ -229,7 +229,6 @@ finish(struct vionet_rx *q)
 			drop(q);
 			return RX_GO_ON;
 		}
-		memmove(q->spill, q->spill + off, q->total - q->done);
 		return RX_WAIT_BUFFER;
 	}
 	deliver(q);
@@ -237,9 +236,10 @@ finish(struct vionet_rx *q)
 }
 
 static void
-begin(struct vionet_rx *q, size_t total, size_t done)
+begin(struct vionet_rx *q, size_t total, size_t done, const uint8_t *rest)
 {
 	q->pending = true;
+	q->rest = rest;
 	q->total = total;
 	q->done = done;
 }
@@ -264,7 +264,7 @@ take_ad(struct vionet_rx *q)
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (len > 0)
-		begin(q, VIONET_HDR + len, 0);
+		begin(q, VIONET_HDR + len, 0, q->spill);
 	return len > 0;
 }
 
@@ -327,7 +327,28 @@ receive(struct vionet_rx *q)
 		drop(q);
 		return RX_GO_ON;
 	}
-	begin(q, (size_t)n, (size_t)n < cap ? (size_t)n : cap);
+	begin(q, (size_t)n, (size_t)n < cap ? (size_t)n : cap, q->spill);
+	return RX_GO_ON;
+}
+
+/* One frame of a stream: it is there as a whole before it is anywhere. */
+static enum rx_next
+receive_stream(struct vionet_rx *q)
+{
+	struct vionet_filter *f = &q->dev->filter;
+	const uint8_t *frame;
+	size_t n = vionet_stream_next(q, &frame);
+
+	if (n == 0) {
+		q->gone = errno != EAGAIN;
+		return RX_WAIT_FRAME;
+	}
+	if (__atomic_load_n(&f->active, __ATOMIC_ACQUIRE) &&
+	    !vionet_filter_wants(f, frame + VIONET_HDR, n - VIONET_HDR)) {
+		drop(q);
+		return RX_GO_ON;
+	}
+	begin(q, n, 0, frame);
 	return RX_GO_ON;
 }
 
@@ -341,7 +362,7 @@ step(struct vionet_rx *q)
 	gather(q);
 	if (room(q) == 0)
 		return RX_WAIT_BUFFER;
-	return receive(q);
+	return q->in != NULL ? receive_stream(q) : receive(q);
 }
 
 static void
@@ -422,7 +443,11 @@ vionet_rx_init(struct vionet_rx *q, struct vionet *dev, unsigned pair)
 	q->dev = dev;
 	q->fd = dev->conf.fd[pair];
 	q->spill = calloc(1, VIONET_BUF_MAX);
-	if (q->spill == NULL)
+	if (dev->conf.stream) {
+		q->in = malloc(VIONET_STREAM_MAX);
+		vionet_stream_reset(q);
+	}
+	if (q->spill == NULL || (dev->conf.stream && q->in == NULL))
 		return -ENOMEM;
 	return vdev_add(&dev->vdev, &q->v);
 }

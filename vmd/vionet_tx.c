@@ -5,11 +5,13 @@
  * A frame leaves by one writev(2) of the guest's own buffers.  Where it has
  * to be judged first, its head is copied, judged, and leaves as that copy.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vionet_impl.h"
 
@@ -62,6 +64,7 @@ judge(struct vionet_tx *q)
 {
 	struct vionet *dev = q->dev;
 	size_t n, frame = q->chain.read_len - VIONET_HDR;
+	uint32_t len;
 	const uint8_t *eth = q->head + VIONET_HDR;
 
 	n = vionet_copy_out(
@@ -80,30 +83,58 @@ judge(struct vionet_tx *q)
 		answer(q, frame);
 		return false;
 	}
-	q->chain.nread = skip(q->chain.iov, q->chain.nread, n);
-	q->iov[0] = (struct iovec){ q->head, n };
+	q->niov = skip(q->chain.iov, q->chain.nread, n) + 1;
 	q->first = 0;
+	q->iov[0] = (struct iovec){ q->head, n };
+	if (!dev->conf.stream)
+		return true;
+	/* Instead of the header its length, right before the frame. */
+	q->iov[0].iov_base = q->head + VIONET_HDR - VIONET_LEN;
+	q->iov[0].iov_len -= VIONET_HDR - VIONET_LEN;
+	len = htonl((uint32_t)frame);
+	memcpy(q->iov[0].iov_base, &len, sizeof(len));
 	return true;
 }
 
-/* The frame in the chain to the link. */
+/* A stream took n bytes of a frame: the guest gets its buffers back. */
+static void
+keep_rest(struct vionet_tx *q, size_t n)
+{
+	q->left0 = 0;
+	q->left1 = vionet_copy_out(
+	    q->iov + q->first, q->niov, n, q->left, VIONET_BUF_MAX);
+}
+
+static enum tx_next
+send_rest(struct vionet_tx *q)
+{
+	ssize_t n = write(q->fd, q->left + q->left0, q->left1 - q->left0);
+
+	q->stats.syscalls++;
+	if (n == -1 && errno != EAGAIN)
+		q->left0 = q->left1 = 0;
+	if (n > 0)
+		q->left0 += (size_t)n;
+	return q->left0 == q->left1 ? TX_GO_ON : TX_WAIT_LINK;
+}
+
+/* The frame to the link. */
 static enum tx_next
 transmit(struct vionet_tx *q)
 {
-	unsigned niov = q->chain.nread + (q->first == 0 ? 1 : 0);
-	ssize_t n = writev(q->fd, q->iov + q->first, (int)niov);
+	ssize_t n = writev(q->fd, q->iov + q->first, (int)q->niov);
 
 	q->stats.syscalls++;
-	if (n == -1 && errno == EAGAIN) {
-		q->blocked = true;
+	q->blocked = n == -1 && errno == EAGAIN;
+	if (q->blocked)
 		return TX_WAIT_LINK;
-	}
-	q->blocked = false;
 	if (n == -1) {
 		q->stats.tx_dropped++;
 	} else {
 		q->stats.tx_frames++;
-		q->stats.tx_bytes += (uint64_t)n - VIONET_HDR;
+		q->stats.tx_bytes += q->chain.read_len - VIONET_HDR;
+		if (q->left != NULL)
+			keep_rest(q, (size_t)n);
 	}
 	virtq_push(&q->v.vq, q->chain.head, 0);
 	return TX_GO_ON;
@@ -115,6 +146,8 @@ step(struct vionet_tx *q)
 	const struct vionet_conf *conf = &q->dev->conf;
 	int n;
 
+	if (q->left0 != q->left1)
+		return send_rest(q);
 	if (q->blocked)
 		return transmit(q);
 	if (q->v.vq.broken)
@@ -123,6 +156,7 @@ step(struct vionet_tx *q)
 	q->chain.iov_max = VIONET_QUEUE_SIZE;
 	q->first = 1;
 	n = virtq_pop(&q->v.vq, &q->chain);
+	q->niov = q->chain.nread;
 	if (n < 0)
 		vdev_break(&q->v, "invalid virtqueue");
 	if (n != 1)
@@ -134,7 +168,7 @@ step(struct vionet_tx *q)
 	if (q->chain.read_len < VIONET_HDR + ETH_HLEN ||
 	    q->chain.read_len > VIONET_BUF_MAX)
 		q->stats.tx_dropped++;
-	else if (!(conf->locked || conf->serve) || judge(q))
+	else if (!(conf->locked || conf->serve || conf->stream) || judge(q))
 		return transmit(q);
 	virtq_push(&q->v.vq, q->chain.head, 0);
 	return TX_GO_ON;
@@ -203,5 +237,7 @@ vionet_tx_init(struct vionet_tx *q, struct vionet *dev, unsigned pair)
 	q->dev = dev;
 	q->fd = dev->conf.fd[pair];
 	q->rate = (struct log_rate)LOG_RATE(5, 10);
+	if (dev->conf.stream && (q->left = malloc(VIONET_BUF_MAX)) == NULL)
+		return -ENOMEM;
 	return vdev_add(&dev->vdev, &q->v);
 }

@@ -74,11 +74,12 @@ init_children(struct vm *vm)
 
 	init_child(vm, &vm->run.vm, CHILD_VM, 0);
 	for (i = 0; i < VM_DISKS_MAX; i++) {
-		vm->run.image[i] = -1;
+		vm->run.image[i].n = 0;
 		init_child(vm, &vm->run.disk[i], CHILD_DISK, i);
 	}
 	for (i = 0; i < VM_NICS_MAX; i++) {
 		init_child(vm, &vm->run.nic[i], CHILD_NIC, i);
+		init_child(vm, &vm->run.user[i], CHILD_USER, i);
 		for (k = 0; k < VIONET_PAIRS_MAX; k++)
 			vm->run.net[i].queue[k] = -1;
 	}
@@ -91,8 +92,10 @@ run_child(struct vm_run *r, unsigned i)
 		return &r->vm;
 	if (--i < VM_DISKS_MAX)
 		return &r->disk[i];
-	i -= VM_DISKS_MAX;
-	return i < VM_NICS_MAX ? &r->nic[i] : NULL;
+	if ((i -= VM_DISKS_MAX) < VM_NICS_MAX)
+		return &r->nic[i];
+	i -= VM_NICS_MAX;
+	return i < VM_NICS_MAX ? &r->user[i] : NULL;
 }
 
 /*

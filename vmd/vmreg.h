@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include "ctl.h"
 #include "fail.h"
+#include "chain.h"
 #include "net.h"
 #include "tty.h"
 #include "vionet.h"
@@ -32,7 +33,7 @@ enum vm_state {
 };
 
 /* One process of a VM. */
-enum child_kind { CHILD_VM, CHILD_DISK, CHILD_NIC };
+enum child_kind { CHILD_VM, CHILD_DISK, CHILD_NIC, CHILD_USER };
 struct child {
 	struct vm *vm;
 	enum child_kind kind;
@@ -52,7 +53,7 @@ enum run_end {
 /* The host's side of an interface: netproc.h. */
 struct run_nic {
 	uint32_t key; /* for netcfg; 0: nothing asked for */
-	int queue[VIONET_PAIRS_MAX]; /* /dev/net/tun, until passed on; -1 */
+	int queue[VIONET_PAIRS_MAX]; /* until passed on; -1 */
 	bool ready; /* its process has its configuration */
 	struct net_tap tap; /* as asked for; ifname once there is one */
 	bool locked;
@@ -62,8 +63,9 @@ struct run_nic {
 struct vm_run {
 	struct child vm;
 	struct child disk[VM_DISKS_MAX];
-	int image[VM_DISKS_MAX]; /* -1: none; see image_release() */
+	struct chain image[VM_DISKS_MAX]; /* see image_release() */
 	struct child nic[VM_NICS_MAX];
+	struct child user[VM_NICS_MAX]; /* passt, for user interfaces */
 	struct run_nic net[VM_NICS_MAX];
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */

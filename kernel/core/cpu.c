@@ -37,6 +37,20 @@ cpu_cr4_allowed(const struct gcpu *c, u64 val)
 	return true;
 }
 
+/*
+ * APM vol. 1 "XFEATURE_ENABLED_MASK": x87 always, AVX only with SSE, the three
+ * parts of AVX-512 together and only with AVX.
+ */
+bool
+cpu_xcr0_allowed(const struct gcpu *c, u64 xcr0)
+{
+	u64 zmm = xcr0 & 0xe0;
+
+	if (!(xcr0 & 1) || (xcr0 & ~c->xcr0_valid) || (xcr0 & 6) == 4)
+		return false;
+	return zmm == 0 || (zmm == 0xe0 && (xcr0 & 4));
+}
+
 /* The state as user space sets it as a whole: what VMRUN would refuse. */
 bool
 cpu_crs_allowed(const struct gcpu *c, u64 cr0, u64 cr3, u64 cr4, u64 efer)

@@ -120,6 +120,8 @@ cpu_dirty(struct gcpu *c, unsigned groups)
 unsigned cpu_mode_bits(const struct gcpu *);
 /* May MOV to CR4 write this?  Needs CRS. */
 bool cpu_cr4_allowed(const struct gcpu *, u64 cr4);
+/* XSETBV: may XCR0 be this? */
+bool cpu_xcr0_allowed(const struct gcpu *, u64 xcr0);
 /* Are these consistent, whatever the current ones are? */
 bool cpu_crs_allowed(const struct gcpu *, u64 cr0, u64 cr3, u64 cr4, u64 efer);
 

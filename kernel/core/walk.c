@@ -97,10 +97,11 @@ reserved_bits(const struct walk_env *env, const struct mode *m, unsigned level,
 	high = ~phys_mask(env) & 0x000fffffffffffffULL;
 	if (m == &mode_pae) {
 		/* Bits 52-62 are reserved in legacy PAE entries; PDPTEs also
-		 * reserve 1, 2, 5-8 and NX. */
+		 * reserve 1, 2, 6-8 and NX, and 5 in the manual: processors
+		 * that walk PDPTEs like other entries set it (A) there. */
 		rsvd = high | 0x7ff0000000000000ULL;
 		if (level == 3)
-			return rsvd | X86_PTE_NX | 0x1e6;
+			return rsvd | X86_PTE_NX | 0x1c6;
 	} else {
 		rsvd = high;
 		if (level >= 4)

@@ -64,18 +64,28 @@ struct hv_info {
 	u64 hw_reason;
 };
 
+/* What the hardware can do beside what every backend needs. */
+struct hv_caps {
+	bool tsc_scaling;
+	u64 tsc_ratio_end; /* ratios, of 32 fraction bits, are below */
+	bool spec_ctrl; /* SPEC_CTRL can be the guest's own */
+};
+
 struct hv_vcpu {
 	struct gcpu cpu;
 	struct hv_info info;
 	struct event inject; /* type EVENT_NONE after a successful entry */
 	struct event cut; /* delivery was intercepted, by the last exit */
-	u64 tsc_offset;
+	u64 tsc_offset, tsc_ratio; /* of 32 fraction bits */
+	u64 spec_ctrl; /* MSR of the guest */
+	u32 tsc_aux; /* MSR of the guest */
 	bool irq_window; /* the next entry asks for HV_WINDOW_INTR */
 	bool intr_shadow; /* STI or MOV SS blocks interrupts */
 };
 
 struct hv_ops {
 	const char *name; /* "SVM" */
+	const struct hv_caps *caps; /* filled by probe */
 	/* 0, or -ENODEV / -EBUSY with a sentence that says why. */
 	int (*probe)(const char **why);
 	int (*global_init)(void);
@@ -84,7 +94,7 @@ struct hv_ops {
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);
 
-	struct hv_vcpu *(*vcpu_new)(struct hpa npt_root, u32 id);
+	struct hv_vcpu *(*vcpu_new)(struct hpa npt_root);
 	void (*vcpu_free)(struct hv_vcpu *);
 	void (*vcpu_reset)(struct hv_vcpu *, bool init);
 	/* The vCPU comes to or leaves this CPU; preemption off. */
@@ -95,9 +105,15 @@ struct hv_ops {
 	/* Effective at the next entry. */
 	void (*flush_tlb)(struct hv_vcpu *);
 	void (*window)(struct hv_vcpu *, bool intr, bool nmi);
-	void (*tpr)(struct hv_vcpu *, u8 cr8);
+	/* watch: the guest exits when it writes CR8. */
+	void (*tpr)(struct hv_vcpu *, u8 cr8, bool watch);
 	void (*intercept_exceptions)(struct hv_vcpu *, u32 mask);
-	void (*tsc)(struct hv_vcpu *, u64 offset);
+	void (*tsc)(struct hv_vcpu *, u64 offset, u64 ratio);
+	void (*tsc_aux)(struct hv_vcpu *, u32);
+	void (*rdtscp)(struct hv_vcpu *, bool allowed);
+	void (*spec_ctrl)(struct hv_vcpu *, u64);
+	/* gcpu's DR0-3 are in force at each entry; every access exits. */
+	void (*debugger)(struct hv_vcpu *, bool on);
 };
 
 extern const struct hv_ops svm_ops;

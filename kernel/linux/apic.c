@@ -6,7 +6,8 @@
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <asm/msr.h>
-#include <asm/tsc.h>
+#include "calls.h"
+#include "clock.h"
 #include "routing.h"
 #include "vcpu.h"
 
@@ -109,12 +110,13 @@ guest_tsc(void *arg)
 {
 	struct vcpu *v = arg;
 
-	return rdtsc() + v->hv->tsc_offset;
+	return clock_guest_tsc(v, rdtsc());
 }
 
 static u64
 tsc_to_ns(void *arg, u64 tsc)
 {
+	struct vcpu *v = arg;
 	u64 at = guest_tsc(arg);
 
 	if (tsc <= at)
@@ -124,7 +126,7 @@ tsc_to_ns(void *arg, u64 tsc)
 		tsc = at + TSC_FAR;
 	/* Rounded up: the guest's TSC is there when the timer fires. */
 	return ktime_get_ns() +
-	    mul_u64_u64_div_u64(tsc - at, 1000000, tsc_khz) + 1;
+	    mul_u64_u64_div_u64(tsc - at, 1000000, v->tsc_khz) + 1;
 }
 
 /* The EOI of a level-triggered vector is user space's business only when its
@@ -160,9 +162,67 @@ static const struct lapic_ops ops = {
 };
 
 void
+apic_reset(struct vcpu *v)
+{
+	lapic_reset(&v->lapic, true);
+}
+
+void
 apic_init(struct vcpu *v)
 {
 	hrtimer_init(&v->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	v->timer.function = fired;
 	lapic_init(&v->lapic, v->id, v->id == 0, &ops, v);
+}
+
+/*
+ * User space may go from any mode to any other, as at a reset; the guest's
+ * own steps are lapic_base_write()'s.
+ */
+int
+apic_set_base(struct vcpu *v, u64 val)
+{
+	bool on = val & LAPIC_BASE_ENABLE, x2 = val & LAPIC_BASE_X2;
+	struct lapic *l = &v->lapic;
+	u64 off = val & ~(u64)(LAPIC_BASE_ENABLE | LAPIC_BASE_X2);
+
+	if (val == l->base_msr)
+		return 0;
+	/* The page stays where firmware finds it. */
+	if ((val & ~0xfffULL) != LAPIC_BASE_ADDR || (x2 && !on))
+		return -EINVAL;
+	if (lapic_base_write(l, val, true) == 0)
+		return 0;
+	if (lapic_base_write(l, off, true))
+		return -EINVAL;
+	if (on)
+		lapic_base_write(l, off | LAPIC_BASE_ENABLE, true);
+	return x2 ? lapic_base_write(l, val, true) : 0;
+}
+
+/* KVM's structure is the first KiB of the register page. */
+long
+apic_get(struct vcpu *v, void *buf)
+{
+	struct kvm_lapic_state *s = buf;
+
+	if (!v->vm->split)
+		return -EINVAL;
+	lapic_get_page(&v->lapic, (u8 *)s->regs, READ_ONCE(v->vm->id32));
+	return 0;
+}
+
+long
+apic_set(struct vcpu *v, void *buf)
+{
+	struct kvm_lapic_state *s = buf;
+	long r;
+
+	if (!v->vm->split)
+		return -EINVAL;
+	r = lapic_set_page(
+	    &v->lapic, (const u8 *)s->regs, READ_ONCE(v->vm->id32));
+	vcpu_request(v, REQ_EVENT);
+	vcpu_attend(v);
+	return r;
 }

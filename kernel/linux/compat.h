@@ -10,6 +10,8 @@
 #include <linux/rcupdate.h>
 #include <linux/smp.h>
 #include <linux/version.h>
+#include <asm/cpufeature.h>
+#include <asm/nospec-branch.h>
 
 /* The kernel's own view of struct kvm_run renames what user space may write
  * at any time: to be read once, with READ_ONCE(). */
@@ -29,6 +31,17 @@ compat_eventfd_signal(struct eventfd_ctx *ctx)
 	eventfd_signal(ctx);
 #else
 	eventfd_signal(ctx, 1);
+#endif
+}
+
+/* Before the host's programs run here again the branch predictor is to forget
+ * what the guest taught it (VMSCAPE). */
+static inline void
+compat_ibpb_before_user(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (boot_cpu_has(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
 #endif
 }
 

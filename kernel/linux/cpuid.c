@@ -8,10 +8,14 @@
 #include <asm/fpu/xcr.h>
 #include <linux/build_bug.h>
 #include <linux/string.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+#include "calls.h"
 #include "cpuid.h"
 
-/* What the FPU code and the backend switch: x87, SSE and AVX. */
-#define XCR0_HERE 7
+/* What the FPU code and the backend switch: x87, SSE, AVX, AVX-512, PKRU. */
+#define XCR0_HERE 0x2e7
 
 static_assert(sizeof(struct cpuid_entry) == sizeof(struct kvm_cpuid_entry2));
 static_assert(offsetof(struct cpuid_entry, index) ==
@@ -66,7 +70,16 @@ cpuid_host_xcr0(void)
 static struct cpuid_source
 source(void)
 {
-	return (struct cpuid_source){ .host = host, .xcr0 = cpuid_host_xcr0() };
+	struct cpuid_source s = { .host = host, .xcr0 = cpuid_host_xcr0() };
+
+	s.caps = CPUID_TSC_AUX | CPUID_PRED_CMD | CPUID_MCE | CPUID_KVMCLOCK;
+	if (boot_cpu_has(X86_FEATURE_OSPKE))
+		s.caps |= CPUID_PKU;
+	if (hv->caps->spec_ctrl)
+		s.caps |= CPUID_SPEC_CTRL;
+	if (!check_tsc_unstable())
+		s.caps |= CPUID_STABLE;
+	return s;
 }
 
 u64
@@ -83,4 +96,55 @@ cpuid_offer(struct kvm_cpuid_entry2 *out, unsigned max)
 	struct cpuid_source s = source();
 
 	return cpuid_supported(&s, (struct cpuid_entry *)out, max);
+}
+
+static void
+derive(struct vcpu *v)
+{
+	cpuid_derive(v->cpuid, v->ncpuid, cpuid_host_cr4(), cpuid_host_xcr0(),
+	    vcpu_state(v));
+	hv->rdtscp(v->hv,
+	    cpuid_has(v->cpuid, v->ncpuid, 0x80000001, 0, LEAF_EDX, 27));
+}
+
+long
+cpuid_set2(struct vcpu *v, unsigned long arg)
+{
+	struct kvm_cpuid2 __user *p = (void __user *)arg;
+	struct cpuid_entry *e;
+	struct kvm_cpuid2 head;
+
+	if (copy_from_user(&head, p, sizeof(head)))
+		return -EFAULT;
+	if (head.nent > CPUID_ENTRIES)
+		return -E2BIG;
+	e = vmemdup_user(p->entries, array_size(head.nent, sizeof(*e)));
+	if (IS_ERR(e))
+		return PTR_ERR(e);
+	kvfree(v->cpuid);
+	v->cpuid = e;
+	v->ncpuid = head.nent;
+	derive(v);
+	return 0;
+}
+
+long
+cpuid_get2(struct vcpu *v, unsigned long arg)
+{
+	struct kvm_cpuid2 __user *p = (void __user *)arg;
+	struct kvm_cpuid2 head;
+	u32 room;
+
+	if (copy_from_user(&head, p, sizeof(head)))
+		return -EFAULT;
+	room = head.nent;
+	head.nent = v->ncpuid;
+	if (copy_to_user(p, &head, sizeof(head)))
+		return -EFAULT;
+	if (room < v->ncpuid)
+		return -E2BIG;
+	return copy_to_user(
+		   p->entries, v->cpuid, v->ncpuid * sizeof(*v->cpuid))
+	    ? -EFAULT
+	    : 0;
 }

@@ -7,6 +7,7 @@
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
@@ -154,7 +155,7 @@ set_cr(struct emul *e, unsigned n, u64 val)
 	case 8:
 		r = val > 15;
 		if (!r)
-			lapic_set_cr8(&v->lapic, val);
+			vcpu_set_cr8(v, val);
 		break;
 	default:
 		r = 1;
@@ -269,14 +270,7 @@ void
 emulate_done(struct vcpu *v, bool shadow)
 {
 	v->hv->intr_shadow = shadow;
-	if (vcpu_state(v)->rflags & X86_RFLAGS_TF)
-		event_raise_payload(&v->event,
-		    &(struct event){
-			.type = EVENT_EXCEPTION,
-			.vector = X86_DB,
-			.has_payload = true,
-			.payload = DR6_BS,
-		    });
+	debug_skipped(v);
 }
 
 /* #UD for the guest, and its end when it was the kernel's: KVM's answer. */

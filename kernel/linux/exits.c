@@ -15,11 +15,12 @@
 #include "../core/insn.h"
 #include "../core/x86.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "linear.h"
 #include "mmio.h"
 
-static bool
-measure(struct vcpu *v, struct insn *in)
+bool
+exits_measure(struct vcpu *v, struct insn *in)
 {
 	struct gcpu *c = vcpu_state(v);
 	u8 buf[INSN_MAX];
@@ -32,8 +33,8 @@ measure(struct vcpu *v, struct insn *in)
 }
 
 /* Past the instruction; false: it is executed again. */
-static bool
-skip(struct vcpu *v)
+bool
+exits_skip(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	struct insn in;
@@ -41,7 +42,7 @@ skip(struct vcpu *v)
 	if (v->hv->info.next_rip != 0) {
 		c->rip = v->hv->info.next_rip;
 	} else {
-		if (!measure(v, &in))
+		if (!exits_measure(v, &in))
 			return false;
 		c->rip += in.len;
 		if (cpu_mode_bits(c) != 64)
@@ -73,11 +74,11 @@ serve_cpuid(struct vcpu *v)
 	struct gcpu *c = vcpu_state(v);
 	u32 r[4];
 
-	if (!skip(v))
+	if (!exits_skip(v))
 		return NEXT_ENTER;
-	r[LEAF_EAX] = (u32)c->gpr[R_RAX];
-	r[LEAF_ECX] = (u32)c->gpr[R_RCX];
-	exits_cpuid(v, &r[LEAF_EAX], &r[LEAF_EBX], &r[LEAF_ECX], &r[LEAF_EDX]);
+	cpu_need(c, CPU_CRS);
+	cpuid_answer(
+	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
 	c->gpr[R_RAX] = r[LEAF_EAX];
 	c->gpr[R_RBX] = r[LEAF_EBX];
 	c->gpr[R_RCX] = r[LEAF_ECX];
@@ -93,7 +94,7 @@ serve_rdmsr(struct vcpu *v)
 
 	if (msr_read(v, (u32)c->gpr[R_RCX], &val, false))
 		return gp(v);
-	if (skip(v)) {
+	if (exits_skip(v)) {
 		c->gpr[R_RAX] = (u32)val;
 		c->gpr[R_RDX] = val >> 32;
 	}
@@ -106,7 +107,7 @@ serve_wrmsr(struct vcpu *v)
 	struct gcpu *c = vcpu_state(v);
 	u64 rip = c->rip;
 
-	if (!skip(v))
+	if (!exits_skip(v))
 		return NEXT_ENTER;
 	if (msr_write(v, (u32)c->gpr[R_RCX],
 		(u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32, false)) {
@@ -119,8 +120,13 @@ serve_wrmsr(struct vcpu *v)
 static enum next
 serve_hlt(struct vcpu *v)
 {
-	if (skip(v))
-		v->mp_state = KVM_MP_STATE_HALTED;
+	if (!exits_skip(v))
+		return NEXT_ENTER;
+	if (!v->vm->split) {
+		v->run->exit_reason = KVM_EXIT_HLT;
+		return NEXT_USER;
+	}
+	v->mp_state = KVM_MP_STATE_HALTED;
 	return NEXT_ENTER;
 }
 
@@ -141,7 +147,10 @@ exits_complete(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-/* MOV to CR4, as the intercepts are: what OSXSAVE and the valid bits need. */
+/*
+ * MOV to CR4, for what OSXSAVE and the valid bits need; MOV to CR8, while an
+ * interrupt waits for the TPR to fall.
+ */
 static enum next
 serve_cr(struct vcpu *v)
 {
@@ -149,12 +158,20 @@ serve_cr(struct vcpu *v)
 	struct insn in;
 	u64 val;
 
-	if (!measure(v, &in) || in.what != INSN_MOV_CR || !in.write ||
-	    in.n != 4)
+	if (!exits_measure(v, &in) || in.what != INSN_MOV_CR || !in.write)
 		return NEXT_ENTER;
 	val = c->gpr[in.reg];
 	if (cpu_mode_bits(c) != 64)
 		val = (u32)val;
+	if (in.n == 8) {
+		if (val > 15)
+			return gp(v);
+		if (exits_skip(v))
+			vcpu_set_cr8(v, val);
+		return NEXT_ENTER;
+	}
+	if (in.n != 4)
+		return NEXT_ENTER;
 	if (!cpu_cr4_allowed(c, val))
 		return gp(v);
 	c->cr4 = val;
@@ -173,10 +190,9 @@ serve_xsetbv(struct vcpu *v)
 	u64 val = (u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32;
 
 	cpu_need(c, CPU_SEGS);
-	if (c->cpl != 0 || (u32)c->gpr[R_RCX] != 0 || !(val & 1) ||
-	    (val & ~c->xcr0_valid) || (val & 6) == 4)
+	if (c->cpl != 0 || (u32)c->gpr[R_RCX] != 0 || !cpu_xcr0_allowed(c, val))
 		return gp(v);
-	if (skip(v))
+	if (exits_skip(v))
 		c->xcr0 = val;
 	return NEXT_ENTER;
 }
@@ -206,13 +222,10 @@ static enum next
 serve_exception(struct vcpu *v)
 {
 	switch (v->hv->info.vector) {
-	case X86_MC:
-		/* The host's: deliver it where the host expects it. */
-		asm volatile("int $18");
-		return NEXT_ENTER;
 	case X86_DB:
-		event_raise(&v->event, X86_DB, false, 0);
-		return NEXT_ENTER;
+		return debug_db(v);
+	case X86_BP:
+		return debug_bp(v);
 	case X86_AC:
 		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
@@ -224,8 +237,11 @@ serve_exception(struct vcpu *v)
 static enum next
 serve_hypercall(struct vcpu *v)
 {
-	if (skip(v))
-		vcpu_state(v)->gpr[R_RAX] = (u64)-KVM_ENOSYS;
+	struct gcpu *c = vcpu_state(v);
+
+	cpu_need(c, CPU_SEGS);
+	if (exits_skip(v))
+		c->gpr[R_RAX] = c->cpl ? (u64)-KVM_EPERM : (u64)-KVM_ENOSYS;
 	return NEXT_ENTER;
 }
 
@@ -234,7 +250,6 @@ serve(struct vcpu *v, enum hv_exit why)
 {
 	switch (why) {
 	case HV_INTR:
-	case HV_DR:
 	case HV_WINDOW_INTR:
 	case HV_INVLPG:
 		return NEXT_ENTER;
@@ -257,16 +272,18 @@ serve(struct vcpu *v, enum hv_exit why)
 		return serve_exception(v);
 	case HV_HYPERCALL:
 		return serve_hypercall(v);
+	case HV_DR:
+		return debug_mov_dr(v);
 	case HV_CR:
 		return serve_cr(v);
 	case HV_XSETBV:
 		return serve_xsetbv(v);
 	case HV_WBINVD:
-		skip(v);
+		exits_skip(v);
 		return NEXT_ENTER;
 	case HV_PAUSE:
-		skip(v);
-		yield();
+		exits_skip(v);
+		vcpu_spins(v);
 		return NEXT_ENTER;
 	case HV_RDPMC:
 		return gp(v);

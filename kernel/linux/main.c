@@ -18,8 +18,6 @@
 
 const struct hv_ops *hv;
 
-static const u32 msr_list[] = { 0x10, 0x1b, 0x277, 0x2ff, 0x6e0, 0xc0000080 };
-
 int
 dev_check_extension(unsigned long cap)
 {
@@ -57,7 +55,7 @@ dev_check_extension(unsigned long cap)
 	case KVM_CAP_NR_MEMSLOTS:
 		return VM_SLOTS;
 	default:
-		return 0;
+		return vcpu_check_extension(cap);
 	}
 }
 
@@ -85,24 +83,6 @@ supported_cpuid(struct kvm_cpuid2 __user *arg)
 }
 
 static long
-msr_index_list(struct kvm_msr_list __user *arg)
-{
-	struct kvm_msr_list head;
-	u32 room;
-
-	if (copy_from_user(&head, arg, sizeof(head)))
-		return -EFAULT;
-	room = head.nmsrs;
-	head.nmsrs = ARRAY_SIZE(msr_list);
-	if (copy_to_user(arg, &head, sizeof(head)))
-		return -EFAULT;
-	if (room < ARRAY_SIZE(msr_list))
-		return -E2BIG;
-	return copy_to_user(arg->indices, msr_list, sizeof(msr_list)) ? -EFAULT
-								      : 0;
-}
-
-static long
 dev_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 {
 	switch (cmd) {
@@ -116,10 +96,8 @@ dev_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		return arg ? -EINVAL : 2 * PAGE_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
 		return supported_cpuid((void __user *)arg);
-	case KVM_GET_MSR_INDEX_LIST:
-		return msr_index_list((void __user *)arg);
 	default:
-		return -ENOTTY;
+		return msr_dev_ioctl(cmd, arg);
 	}
 }
 

@@ -1,125 +1,244 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * Model-specific registers that are intercepted.  An allow-list: what has no
- * case here is #GP for the guest and an unknown index for user space.
+ * Model-specific registers: core/msr.c's table, with what it needs of this
+ * vCPU, and the calls about them.
  */
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <asm/msr.h>
+#include <asm/nospec-branch.h>
 #include "../core/x86.h"
-#include "vcpu.h"
+#include "calls.h"
+#include "clock.h"
 
-#define MTRR_DEFTYPE_BITS 0xcffULL
+#define LIST_MAX  256
+#define INDEX_MAX 256 /* more than core/msr.c lists */
 
+static u64
+tsc(void *arg)
+{
+	return clock_guest_tsc(arg, rdtsc());
+}
+
+static void
+tsc_add(void *arg, u64 delta)
+{
+	clock_move_tsc(arg, delta);
+}
+
+/* APM vol. 2 "Indirect Branch Prediction Barrier": on whatever CPU this is;
+ * where the vCPU goes next has one of its own when another guest was there. */
+static void
+ibpb(void *arg)
+{
+	indirect_branch_prediction_barrier();
+}
+
+static int
+system_time(void *arg, u64 val)
+{
+	return clock_write_system(arg, val);
+}
+
+static int
+wall_clock(void *arg, u64 val)
+{
+	return clock_write_wall(arg, val);
+}
+
+/* Not offered: only what says so can be restored. */
+static int
+steal_time(void *arg, u64 val)
+{
+	return val == 0 ? 0 : -EINVAL;
+}
+
+static void
+unknown(void *arg, u32 index, bool write)
+{
+	struct vcpu *v = arg;
+
+	pr_debug_ratelimited("vmm: vCPU %u: %s of MSR 0x%x, which is not there\n",
+	    v->id, write ? "write" : "read", index);
+}
+
+static const struct msr_ops ops = {
+	.tsc = tsc,
+	.tsc_add = tsc_add,
+	.ibpb = ibpb,
+	.system_time = system_time,
+	.wall_clock = wall_clock,
+	.steal_time = steal_time,
+	.unknown = unknown,
+};
+
+static struct msr_env
+env_of(struct vcpu *v, bool host)
+{
+	return (struct msr_env){ .cpu = vcpu_state(v),
+		.state = &v->msr,
+		.lapic = &v->lapic,
+		.cpuid = v->cpuid,
+		.ncpuid = v->ncpuid,
+		.host = host,
+		.ops = &ops,
+		.arg = v };
+}
+
+/* The x2APIC's are the most frequent by far. */
 static bool
 is_x2apic(u32 msr)
 {
 	return msr >= X86_MSR_X2APIC && msr < X86_MSR_X2APIC + 0x100;
 }
 
-/* "Page-Attribute Table Mechanism": types 0, 1, 4-7 in each byte. */
-static bool
-pat_valid(u64 pat)
-{
-	unsigned i;
-
-	for (i = 0; i < 64; i += 8) {
-		u8 t = (u8)(pat >> i);
-
-		if (t > 7 || t == 2 || t == 3)
-			return false;
-	}
-	return true;
-}
-
-/* "Extended Feature Enable Register": LME not under paging; LMA is the
- * CPU's. */
-static int
-write_efer(struct vcpu *v, u64 val, bool host)
-{
-	struct gcpu *c = vcpu_state(v);
-
-	cpu_need(c, CPU_CRS);
-	if (val & ~c->efer_valid)
-		return 1;
-	if (!host) {
-		if ((c->cr0 & X86_CR0_PG) && ((val ^ c->efer) & X86_EFER_LME))
-			return 1;
-		val = (val & ~X86_EFER_LMA) | (c->efer & X86_EFER_LMA);
-	}
-	c->efer = val;
-	cpu_dirty(c, CPU_CRS);
-	return 0;
-}
-
 int
 msr_read(struct vcpu *v, u32 msr, u64 *val, bool host)
 {
-	struct gcpu *c = vcpu_state(v);
+	struct msr_env env;
 
 	if (is_x2apic(msr))
-		return lapic_msr_read(&v->lapic, msr, val) ? 1 : 0;
-	switch (msr) {
-	case X86_MSR_TSC:
-		*val = rdtsc() + v->hv->tsc_offset;
-		return 0;
-	case X86_MSR_APIC_BASE:
-		*val = v->lapic.base_msr;
-		return 0;
-	case X86_MSR_TSC_DEADLINE:
-		*val = lapic_deadline_read(&v->lapic);
-		return 0;
-	case X86_MSR_MTRR_DEFTYPE:
-		*val = v->mtrr_deftype;
-		return 0;
-	case X86_MSR_MTRRCAP:
-		*val = 0; /* no ranges: the default type covers all */
-		return 0;
-	case X86_MSR_EFER:
-		cpu_need(c, CPU_CRS);
-		*val = c->efer;
-		return 0;
-	case X86_MSR_PAT:
-		cpu_need(c, CPU_SYSMSRS);
-		*val = c->pat;
-		return 0;
-	default:
-		return 1;
-	}
+		return !v->vm->split ||
+		    lapic_msr_read(&v->lapic, msr, val) != 0;
+	env = env_of(v, host);
+	return msr_get(&env, msr, val);
 }
 
 int
 msr_write(struct vcpu *v, u32 msr, u64 val, bool host)
 {
-	struct gcpu *c = vcpu_state(v);
+	struct msr_env env;
 
 	if (is_x2apic(msr))
-		return lapic_msr_write(&v->lapic, msr, val) ? 1 : 0;
-	switch (msr) {
-	case X86_MSR_TSC:
-		hv->tsc(v->hv, val - rdtsc());
+		return !v->vm->split ||
+		    lapic_msr_write(&v->lapic, msr, val) != 0;
+	if (host && msr == X86_MSR_TSC) {
+		clock_sync_tsc(v, val);
 		return 0;
-	case X86_MSR_APIC_BASE:
-		/* The page stays where firmware finds it. */
-		if ((val & ~0xfffULL) != LAPIC_BASE_ADDR)
-			return 1;
-		return lapic_base_write(&v->lapic, val, true) ? 1 : 0;
-	case X86_MSR_TSC_DEADLINE:
-		lapic_deadline_write(&v->lapic, val);
-		return 0;
-	case X86_MSR_MTRR_DEFTYPE:
-		if (val & ~MTRR_DEFTYPE_BITS)
-			return 1;
-		v->mtrr_deftype = val;
-		return 0;
-	case X86_MSR_EFER:
-		return write_efer(v, val, host);
-	case X86_MSR_PAT:
-		if (!pat_valid(val))
-			return 1;
-		cpu_need(c, CPU_SYSMSRS);
-		c->pat = val;
-		cpu_dirty(c, CPU_SYSMSRS);
-		return 0;
-	default:
+	}
+	if (host && msr == X86_MSR_APIC_BASE)
+		return apic_set_base(v, val) != 0;
+	env = env_of(v, host);
+	if (msr_set(&env, msr, val))
 		return 1;
+	/* Those that the hardware itself needs. */
+	if (msr == X86_MSR_TSC_AUX)
+		hv->tsc_aux(v->hv, (u32)val);
+	else if (msr == X86_MSR_SPEC_CTRL)
+		hv->spec_ctrl(v->hv, val);
+	return 0;
+}
+
+/* KVM's result: how many were done before one was refused. */
+static long
+list(struct vcpu *v, unsigned long arg, bool write)
+{
+	struct kvm_msrs __user *p = (void __user *)arg;
+	struct kvm_msr_entry *e;
+	struct kvm_msrs head;
+	long done;
+
+	if (copy_from_user(&head, p, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs > LIST_MAX)
+		return -E2BIG;
+	e = vmemdup_user(p->entries, array_size(head.nmsrs, sizeof(*e)));
+	if (IS_ERR(e))
+		return PTR_ERR(e);
+	for (done = 0; done < head.nmsrs; done++) {
+		u64 val = e[done].data;
+
+		if (write ? msr_write(v, e[done].index, val, true)
+			  : msr_read(v, e[done].index, &val, true))
+			break;
+		e[done].data = val;
+	}
+	if (!write && copy_to_user(p->entries, e, done * sizeof(*e)))
+		done = -EFAULT;
+	kvfree(e);
+	vcpu_attend(v);
+	return done;
+}
+
+long
+msr_get_list(struct vcpu *v, unsigned long arg)
+{
+	return list(v, arg, false);
+}
+
+long
+msr_set_list(struct vcpu *v, unsigned long arg)
+{
+	return list(v, arg, true);
+}
+
+/* Which there are; as KVM, the number comes back even when there is no room. */
+static long
+indices(struct kvm_msr_list __user *arg, enum msr_rights right)
+{
+	struct kvm_msr_list head;
+	u32 *index, room;
+	long r = 0;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	index = kcalloc(INDEX_MAX, sizeof(*index), GFP_KERNEL);
+	if (!index)
+		return -ENOMEM;
+	room = head.nmsrs;
+	head.nmsrs = msr_list(right, index, INDEX_MAX);
+	if (copy_to_user(arg, &head, sizeof(head)))
+		r = -EFAULT;
+	else if (room < head.nmsrs)
+		r = -E2BIG;
+	else if (copy_to_user(arg->indices, index, head.nmsrs * sizeof(*index)))
+		r = -EFAULT;
+	kfree(index);
+	return r;
+}
+
+/* What a new vCPU's feature MSRs hold: KVM_GET_MSRS of the device. */
+static long
+features(struct kvm_msrs __user *arg)
+{
+	struct kvm_msr_entry e;
+	struct kvm_msrs head;
+	u32 i;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs > LIST_MAX)
+		return -E2BIG;
+	for (i = 0; i < head.nmsrs; i++) {
+		u64 val;
+
+		if (copy_from_user(&e, &arg->entries[i], sizeof(e)))
+			return -EFAULT;
+		if (!msr_feature(e.index, &val))
+			break;
+		e.data = val;
+		if (copy_to_user(&arg->entries[i], &e, sizeof(e)))
+			return -EFAULT;
+	}
+	return i;
+}
+
+long
+msr_dev_ioctl(unsigned cmd, unsigned long arg)
+{
+	void __user *p = (void __user *)arg;
+
+	switch (cmd) {
+	case KVM_GET_MSR_INDEX_LIST:
+		return indices(p, MSR_LISTED);
+	case KVM_GET_MSR_FEATURE_INDEX_LIST:
+		return indices(p, MSR_FEATURE);
+	case KVM_GET_MSRS:
+		return features(p);
+	default:
+		return -EINVAL; /* as KVM answers an unknown one here */
 	}
 }

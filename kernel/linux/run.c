@@ -6,7 +6,9 @@
  *  1. No wake-up is lost: who wants the vCPU's attention sets a request and
  *     then looks at in_guest and the wait queue (vcpu_kick); we set in_guest
  *     or our task state first and then look at the requests.
- *  2. What is injected is core/event.c's choice.
+ *  2. What is injected is core/event.c's choice.  It is asked anew whenever
+ *     something may have changed its answer (vcpu_attend): after every
+ *     request, and after every exit but the few of quiet().
  *  3. The guest's FPU state is current from start to end of KVM_RUN.
  */
 #include <linux/context_tracking.h>
@@ -14,7 +16,10 @@
 #include <linux/vtime.h>
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
+#include "calls.h"
+#include "clock.h"
 #include "compat.h"
+#include "debug.h"
 #include "run.h"
 
 #define ENTER_NOT ((enum hv_exit) - 1)
@@ -23,11 +28,12 @@ static struct event_env
 event_env(const struct vcpu *v)
 {
 	const struct gcpu *c = &v->hv->cpu;
+	bool blocked = debug_blocks_events(v);
 
 	return (struct event_env){ .rip = c->rip,
-		.iflag = (c->rflags & X86_RFLAGS_IF) != 0,
-		.shadow = v->hv->intr_shadow,
-		.lapic = lapic_highest(&v->lapic) };
+		.iflag = (c->rflags & X86_RFLAGS_IF) != 0 && !blocked,
+		.shadow = v->hv->intr_shadow || blocked,
+		.lapic = v->vm->split ? lapic_highest(&v->lapic) : -1 };
 }
 
 static bool
@@ -43,7 +49,9 @@ choose_event(struct vcpu *v)
 {
 	struct event_env env = event_env(v);
 	struct hv_vcpu *h = v->hv;
+	bool window;
 
+	v->attention = false;
 	if (event_choose(&v->event, &env, &h->inject)) {
 		lapic_accept(&v->lapic, h->inject.vector);
 		env.lapic = lapic_highest(&v->lapic);
@@ -52,11 +60,14 @@ choose_event(struct vcpu *v)
 		cpu_need(&h->cpu, CPU_CRS | CPU_DRS);
 		event_apply(&h->cpu, &h->inject);
 	}
-	hv->window(h,
-	    event_wants_intr(&v->event, &env) ||
-		v->run->request_interrupt_window,
+	window = event_wants_intr(&v->event, &env) ||
+	    READ_ONCE(v->run->request_interrupt_window);
+	hv->window(h, window && !debug_blocks_events(v),
 	    event_wants_iret(&v->event));
-	hv->tpr(h, (u8)lapic_get_cr8(&v->lapic));
+	/* An interrupt that only the TPR holds back comes when that falls. */
+	hv->tpr(h, (u8)vcpu_cr8(v),
+	    v->vm->split && env.lapic < 0 &&
+		lapic_highest_irr(&v->lapic) >= 0);
 }
 
 static void
@@ -74,6 +85,22 @@ start_ap(struct vcpu *v)
 	v->mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
+void
+run_accept_init(struct vcpu *v)
+{
+	if (test_and_clear_bit(REQ_INIT, &v->requests)) {
+		hv->vcpu_reset(v->hv, true);
+		apic_reset(v);
+		event_reset(&v->event);
+		v->pending.kind = PENDING_NONE;
+		v->mp_state = v->id == 0 ? KVM_MP_STATE_RUNNABLE
+					 : KVM_MP_STATE_INIT_RECEIVED;
+	}
+	if (test_and_clear_bit(REQ_SIPI, &v->requests))
+		start_ap(v);
+	vcpu_attend(v);
+}
+
 static void
 serve_requests(struct vcpu *v)
 {
@@ -83,17 +110,13 @@ serve_requests(struct vcpu *v)
 		lapic_timer_fired(&v->lapic);
 	if (test_and_clear_bit(REQ_NMI, &v->requests))
 		v->event.nmi_pending = true;
-	if (test_and_clear_bit(REQ_INIT, &v->requests)) {
-		hv->vcpu_reset(v->hv, true);
-		lapic_reset(&v->lapic, true);
-		event_reset(&v->event);
-		v->mp_state = v->id == 0 ? KVM_MP_STATE_RUNNABLE
-					 : KVM_MP_STATE_INIT_RECEIVED;
-	}
-	if (test_and_clear_bit(REQ_SIPI, &v->requests))
-		start_ap(v);
+	if (test_and_clear_bit(REQ_CLOCK, &v->requests))
+		clock_update(v);
+	if (v->requests & (1UL << REQ_INIT | 1UL << REQ_SIPI))
+		run_accept_init(v);
 	clear_bit(REQ_EVENT, &v->requests);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic(); /* the request, then what it is about */
+	vcpu_attend(v);
 }
 
 /* Is there a reason to leave HLT? */
@@ -119,6 +142,10 @@ block(struct vcpu *v)
 	    TASK_INTERRUPTIBLE);
 }
 
+/*
+ * The interrupt that ended the guest is taken while the time is still the
+ * guest's, so that a tick is accounted to it.
+ */
 static enum hv_exit
 enter(struct vcpu *v)
 {
@@ -136,6 +163,11 @@ enter(struct vcpu *v)
 		compat_rcu_virt_note_context_switch();
 	why = hv->enter(v->hv);
 	context_tracking_guest_exit();
+	if (why == HV_INTR) {
+		WRITE_ONCE(v->in_guest, 0);
+		local_irq_enable();
+		local_irq_disable();
+	}
 	vtime_account_guest_exit();
 out:
 	WRITE_ONCE(v->in_guest, 0);
@@ -143,23 +175,71 @@ out:
 	return why;
 }
 
+/* Exits that change nothing that event.c or the LAPIC look at. */
+static bool
+quiet(enum hv_exit why)
+{
+	return why == HV_CPUID || why == HV_RDMSR || why == HV_INTR ||
+	    why == HV_PAUSE;
+}
+
 static enum next
 once(struct vcpu *v)
 {
+	struct hv_vcpu *h = v->hv;
+	bool debug = debug_wanted(v);
 	enum hv_exit why;
+	enum next next;
 
-	choose_event(v);
+	if (v->attention)
+		choose_event(v);
+	if (debug)
+		debug_before(v);
 	preempt_disable();
 	why = enter(v);
 	preempt_enable();
+	if (debug)
+		debug_after(v);
 	if (why == ENTER_NOT) {
 		event_undo(&v->event);
+		h->inject.type = EVENT_NONE;
+		vcpu_attend(v);
+		cond_resched();
 		return NEXT_ENTER;
 	}
-	event_exit(&v->event, &v->hv->cut, v->hv->cpu.rip);
-	if (v->hv->cpu.cr8 != lapic_get_cr8(&v->lapic))
-		lapic_set_cr8(&v->lapic, v->hv->cpu.cr8);
-	return exits_serve(v, why);
+	event_exit(&v->event, &h->cut, h->cpu.rip);
+	if (h->cpu.cr8 != vcpu_cr8(v)) {
+		vcpu_set_cr8(v, h->cpu.cr8);
+		vcpu_attend(v);
+	}
+	if (!quiet(why) || h->cut.type != EVENT_NONE)
+		vcpu_attend(v);
+	next = exits_serve(v, why);
+	if (debug) {
+		v->debug.our_tf = false;
+		v->debug.seen = 0;
+	}
+	if (v->event.exception.type != EVENT_NONE)
+		vcpu_attend(v);
+	return next;
+}
+
+/* What ends or suspends the run before an entry; NEXT_ENTER: nothing. */
+static enum next
+before(struct vcpu *v)
+{
+	if (v->event.triple) {
+		v->event.triple = false;
+		v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return NEXT_USER;
+	}
+	if (debug_report_step(v))
+		return NEXT_USER;
+	if (READ_ONCE(v->run->request_interrupt_window) && intr_open(v)) {
+		v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return NEXT_USER;
+	}
+	return NEXT_ENTER;
 }
 
 static int
@@ -172,27 +252,23 @@ loop(struct vcpu *v)
 	if (next == NEXT_ENTER && READ_ONCE(v->run->immediate_exit))
 		return -EINTR;
 	while (next == NEXT_ENTER) {
-		serve_requests(v);
+		if (READ_ONCE(v->requests))
+			serve_requests(v);
 		if (signal_pending(current)) {
 			v->run->exit_reason = KVM_EXIT_INTR;
 			return -EINTR;
 		}
-		if (v->event.triple) {
-			v->event.triple = false;
-			v->run->exit_reason = KVM_EXIT_SHUTDOWN;
-			return 0;
+		if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
+			if (!awake(v)) {
+				block(v);
+				continue;
+			}
+			v->mp_state = KVM_MP_STATE_RUNNABLE;
 		}
-		if (!awake(v)) {
-			block(v);
-			continue;
-		}
-		v->mp_state = KVM_MP_STATE_RUNNABLE;
-		if (v->run->request_interrupt_window && intr_open(v)) {
-			v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
-			return 0;
-		}
-		next = once(v);
-		cond_resched();
+		if (v->attention || v->debug.stepped)
+			next = before(v);
+		if (next == NEXT_ENTER)
+			next = once(v);
 	}
 	return next == NEXT_USER ? 0 : -EFAULT;
 }
@@ -202,13 +278,51 @@ static void
 publish(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
+	u64 sync = READ_ONCE(run->kvm_valid_regs);
 
 	run->if_flag = (v->hv->cpu.rflags & X86_RFLAGS_IF) != 0;
-	run->cr8 = lapic_get_cr8(&v->lapic);
+	run->cr8 = vcpu_cr8(v);
 	run->apic_base = v->lapic.base_msr;
-	run->ready_for_interrupt_injection =
-	    lapic_accepts_pic(&v->lapic) && intr_open(v);
+	run->ready_for_interrupt_injection = intr_open(v) &&
+	    (!v->vm->split || lapic_accepts_pic(&v->lapic));
 	run->flags = 0;
+	if (sync & KVM_SYNC_X86_REGS)
+		state_get_regs(v, &run->s.regs.regs);
+	if (sync & KVM_SYNC_X86_SREGS)
+		state_get_sregs(v, &run->s.regs.sregs);
+	if (sync & KVM_SYNC_X86_EVENTS)
+		inject_get_events(v, &run->s.regs.events);
+}
+
+/* Registers that user space changed in the run page, each copied first. */
+static int
+sync_in(struct vcpu *v)
+{
+	struct kvm_sync_regs *from = &v->run->s.regs;
+	u64 dirty = READ_ONCE(v->run->kvm_dirty_regs);
+	struct kvm_vcpu_events events;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	if ((READ_ONCE(v->run->kvm_valid_regs) | dirty) &
+	    ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	if (dirty & KVM_SYNC_X86_REGS) {
+		regs = from->regs;
+		state_set_regs(v, &regs);
+	}
+	if (dirty & KVM_SYNC_X86_SREGS) {
+		sregs = from->sregs;
+		if (state_set_sregs(v, &sregs))
+			return -EINVAL;
+	}
+	if (dirty & KVM_SYNC_X86_EVENTS) {
+		events = from->events;
+		if (inject_set_events(v, &events))
+			return -EINVAL;
+	}
+	v->run->kvm_dirty_regs = 0;
+	return 0;
 }
 
 static int
@@ -218,9 +332,8 @@ run_loaded(struct vcpu *v)
 
 	fpu_swap_kvm_fpstate(&v->fpu, true);
 	preempt_disable();
-	WRITE_ONCE(v->cpu, smp_processor_id());
 	preempt_notifier_register(&v->preempt);
-	hv->load(v->hv);
+	vcpu_load(v, smp_processor_id());
 	preempt_enable();
 	r = loop(v);
 	preempt_disable();
@@ -239,8 +352,16 @@ vcpu_run(struct vcpu *v)
 
 	if (v->sigset_active)
 		sigprocmask(SIG_SETMASK, &v->sigset, &saved);
+	vcpu_set_thread(v);
+	r = sync_in(v);
+	if (r)
+		goto out;
+	if (!v->vm->split)
+		vcpu_set_cr8(v, READ_ONCE(v->run->cr8));
+	vcpu_attend(v);
 	r = run_loaded(v);
 	publish(v);
+out:
 	if (v->sigset_active)
 		sigprocmask(SIG_SETMASK, &saved, NULL);
 	return r;

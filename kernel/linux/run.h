@@ -2,6 +2,7 @@
 #ifndef LINUX_RUN_H
 #define LINUX_RUN_H
 
+#include "../core/insn.h"
 #include "vcpu.h"
 
 enum next {
@@ -13,6 +14,12 @@ enum next {
 /* exits.c */
 enum next exits_serve(struct vcpu *, enum hv_exit);
 enum next exits_complete(struct vcpu *); /* user space answered: pending */
+/* The instruction at RIP; false: not one of those that exit. */
+bool exits_measure(struct vcpu *, struct insn *);
+bool exits_skip(struct vcpu *); /* past it; false: it is executed again */
+
+/* run.c: INIT and SIPI that came meanwhile take effect. */
+void run_accept_init(struct vcpu *);
 
 /* pio.c */
 enum next pio_serve(struct vcpu *); /* HV_IO */

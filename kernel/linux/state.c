@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * Registers for user space.  Everything from user space is copied once and
- * checked whole before any of it is taken; what VMRUN would refuse is -EINVAL.
+ * Registers for user space.  A structure is checked whole before any of it is
+ * taken; what VMRUN would refuse is -EINVAL.
  */
 #include <linux/kvm.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
+#include <linux/string.h>
+#include "../core/walk.h"
 #include "../core/x86.h"
-#include "cpuid.h"
-#include "vcpu.h"
+#include "calls.h"
+#include "run.h"
 
-#define MSRS_MAX 256
+#define RFLAGS_DEFINED 0x3f7fd5ULL
 
 /* struct kvm_regs names them in an order of its own. */
 static void
-regs_order(struct kvm_regs *r, u64 **reg)
+regs_order(struct kvm_regs *r, __u64 **reg)
 {
 	__u64 *order[CPU_NREGS] = { &r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsp,
 		&r->rbp, &r->rsi, &r->rdi, &r->r8, &r->r9, &r->r10, &r->r11,
@@ -23,36 +23,37 @@ regs_order(struct kvm_regs *r, u64 **reg)
 	memcpy(reg, order, sizeof(order));
 }
 
-static long
-get_regs(struct vcpu *v, void __user *arg)
+long
+state_get_regs(struct vcpu *v, void *buf)
 {
 	struct gcpu *c = vcpu_state(v);
-	struct kvm_regs r = { .rip = c->rip, .rflags = c->rflags };
-	u64 *reg[CPU_NREGS];
+	struct kvm_regs *r = buf;
+	__u64 *reg[CPU_NREGS];
 	unsigned i;
 
-	regs_order(&r, reg);
+	regs_order(r, reg);
 	for (i = 0; i < CPU_NREGS; i++)
 		*reg[i] = c->gpr[i];
-	return copy_to_user(arg, &r, sizeof(r)) ? -EFAULT : 0;
+	r->rip = c->rip;
+	r->rflags = c->rflags;
+	return 0;
 }
 
-static long
-set_regs(struct vcpu *v, void __user *arg)
+long
+state_set_regs(struct vcpu *v, void *buf)
 {
 	struct gcpu *c = vcpu_state(v);
-	struct kvm_regs r;
-	u64 *reg[CPU_NREGS];
+	struct kvm_regs *r = buf;
+	__u64 *reg[CPU_NREGS];
 	unsigned i;
 
-	if (copy_from_user(&r, arg, sizeof(r)))
-		return -EFAULT;
-	regs_order(&r, reg);
+	regs_order(r, reg);
 	for (i = 0; i < CPU_NREGS; i++)
 		c->gpr[i] = *reg[i];
-	c->rip = r.rip;
-	c->rflags = (r.rflags & 0x3f7fd5) | X86_RFLAGS_ONE;
+	c->rip = r->rip;
+	c->rflags = (r->rflags & RFLAGS_DEFINED) | X86_RFLAGS_ONE;
 	v->event.exception.type = EVENT_NONE;
+	vcpu_attend(v);
 	return 0;
 }
 
@@ -92,181 +93,224 @@ seg_set(struct seg *s, const struct kvm_segment *k)
 	*s = (struct seg){ k->selector, a, k->limit, k->base };
 }
 
-static long
-get_sregs(struct vcpu *v, void __user *arg)
+/* Both structures begin alike; what differs comes after apic_base. */
+_Static_assert(offsetof(struct kvm_sregs, interrupt_bitmap) ==
+	offsetof(struct kvm_sregs2, flags),
+    "common part of the sregs");
+
+static void
+common_get(struct vcpu *v, struct kvm_sregs *s)
 {
 	struct gcpu *c = vcpu_state(v);
-	struct kvm_sregs s = { 0 };
 
 	cpu_need(c, CPU_SEGS | CPU_CRS);
-	seg_get(&s.cs, &c->seg[SEG_CS]);
-	seg_get(&s.ds, &c->seg[SEG_DS]);
-	seg_get(&s.es, &c->seg[SEG_ES]);
-	seg_get(&s.fs, &c->seg[SEG_FS]);
-	seg_get(&s.gs, &c->seg[SEG_GS]);
-	seg_get(&s.ss, &c->seg[SEG_SS]);
-	seg_get(&s.tr, &c->seg[SEG_TR]);
-	seg_get(&s.ldt, &c->seg[SEG_LDTR]);
-	s.gdt.base = c->gdt.base;
-	s.gdt.limit = c->gdt.limit;
-	s.idt.base = c->idt.base;
-	s.idt.limit = c->idt.limit;
-	s.cr0 = c->cr0;
-	s.cr2 = c->cr2;
-	s.cr3 = c->cr3;
-	s.cr4 = c->cr4;
-	s.cr8 = lapic_get_cr8(&v->lapic);
-	s.efer = c->efer;
-	s.apic_base = v->lapic.base_msr;
-	if (v->event.extint >= 0)
-		s.interrupt_bitmap[v->event.extint / 64] |= 1ULL
-		    << v->event.extint % 64;
-	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
+	seg_get(&s->cs, &c->seg[SEG_CS]);
+	seg_get(&s->ds, &c->seg[SEG_DS]);
+	seg_get(&s->es, &c->seg[SEG_ES]);
+	seg_get(&s->fs, &c->seg[SEG_FS]);
+	seg_get(&s->gs, &c->seg[SEG_GS]);
+	seg_get(&s->ss, &c->seg[SEG_SS]);
+	seg_get(&s->tr, &c->seg[SEG_TR]);
+	seg_get(&s->ldt, &c->seg[SEG_LDTR]);
+	/* AMD's CPUs keep CPL beside SS, and no granularity of CS. */
+	s->ss.dpl = c->cpl;
+	s->cs.g = s->cs.limit > 0xfffff;
+	s->gdt.base = c->gdt.base;
+	s->gdt.limit = c->gdt.limit;
+	s->idt.base = c->idt.base;
+	s->idt.limit = c->idt.limit;
+	s->cr0 = c->cr0;
+	s->cr2 = c->cr2;
+	s->cr3 = c->cr3;
+	s->cr4 = c->cr4;
+	s->cr8 = vcpu_cr8(v);
+	s->efer = c->efer;
+	s->apic_base = v->lapic.base_msr;
 }
 
-static long
-set_sregs(struct vcpu *v, void __user *arg)
+/* "Canonicalization and Consistency Checks", and what KVM refuses. */
+static bool
+common_valid(struct vcpu *v, const struct kvm_sregs *s)
 {
 	struct gcpu *c = vcpu_state(v);
-	struct kvm_sregs s;
+	bool lma = (s->efer & X86_EFER_LMA) != 0;
 
-	if (copy_from_user(&s, arg, sizeof(s)))
-		return -EFAULT;
 	cpu_need(c, CPU_SEGS | CPU_CRS);
-	if (!cpu_crs_allowed(c, s.cr0, s.cr3, s.cr4, s.efer) || s.cr8 > 15 ||
-	    /* "Consistency Checks": CS.L and CS.D both set in long mode. */
-	    ((s.efer & X86_EFER_LMA) && s.cs.l && s.cs.db))
-		return -EINVAL;
-	if (s.apic_base != v->lapic.base_msr &&
-	    msr_write(v, X86_MSR_APIC_BASE, s.apic_base, true))
-		return -EINVAL;
-	seg_set(&c->seg[SEG_CS], &s.cs);
-	seg_set(&c->seg[SEG_DS], &s.ds);
-	seg_set(&c->seg[SEG_ES], &s.es);
-	seg_set(&c->seg[SEG_FS], &s.fs);
-	seg_set(&c->seg[SEG_GS], &s.gs);
-	seg_set(&c->seg[SEG_SS], &s.ss);
-	seg_set(&c->seg[SEG_TR], &s.tr);
-	seg_set(&c->seg[SEG_LDTR], &s.ldt);
-	c->gdt = (struct dtable){ s.gdt.base, s.gdt.limit };
-	c->idt = (struct dtable){ s.idt.base, s.idt.limit };
-	c->cpl = s.ss.dpl & 3;
-	c->cr0 = s.cr0 | X86_CR0_ET;
-	c->cr2 = s.cr2;
-	c->cr3 = s.cr3;
-	c->cr4 = s.cr4;
-	c->efer = s.efer;
+	if (!cpu_crs_allowed(c, s->cr0, s->cr3, s->cr4, s->efer) || s->cr8 > 15)
+		return false;
+	return lma ? !(s->cs.l && s->cs.db) : !s->cs.l;
+}
+
+static void
+common_set(struct vcpu *v, const struct kvm_sregs *s)
+{
+	struct gcpu *c = vcpu_state(v);
+
+	seg_set(&c->seg[SEG_CS], &s->cs);
+	seg_set(&c->seg[SEG_DS], &s->ds);
+	seg_set(&c->seg[SEG_ES], &s->es);
+	seg_set(&c->seg[SEG_FS], &s->fs);
+	seg_set(&c->seg[SEG_GS], &s->gs);
+	seg_set(&c->seg[SEG_SS], &s->ss);
+	seg_set(&c->seg[SEG_TR], &s->tr);
+	seg_set(&c->seg[SEG_LDTR], &s->ldt);
+	c->gdt = (struct dtable){ s->gdt.base, s->gdt.limit };
+	c->idt = (struct dtable){ s->idt.base, s->idt.limit };
+	c->cpl = s->ss.dpl & 3;
+	c->cr0 = s->cr0 | X86_CR0_ET;
+	c->cr2 = s->cr2;
+	c->cr3 = s->cr3;
+	c->cr4 = s->cr4;
+	c->efer = s->efer;
 	cpu_dirty(c, CPU_SEGS | CPU_CRS);
-	lapic_set_cr8(&v->lapic, s.cr8);
+	hv->flush_tlb(v->hv);
+	vcpu_set_cr8(v, s->cr8);
+	/* A processor that user space gives a reset state runs from there. */
+	if (v->id == 0 && c->rip == 0xfff0 && s->cs.selector == 0xf000 &&
+	    !(s->cr0 & X86_CR0_PE))
+		v->mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu_attend(v);
+}
+
+long
+state_get_sregs(struct vcpu *v, void *buf)
+{
+	struct kvm_sregs *s = buf;
+	struct event_view e;
+
+	common_get(v, s);
+	memset(s->interrupt_bitmap, 0, sizeof(s->interrupt_bitmap));
+	event_get(&v->event, false, &e);
+	if (e.interrupt.injected && !e.interrupt.soft)
+		s->interrupt_bitmap[e.interrupt.nr / 64] |= 1ULL
+		    << e.interrupt.nr % 64;
 	return 0;
 }
 
-static long
-set_cpuid2(struct vcpu *v, void __user *arg)
+/* A vector in the bitmap is one that the CPU has already acknowledged. */
+static void
+set_bitmap(struct vcpu *v, const struct kvm_sregs *s)
 {
-	struct cpuid_entry *e;
-	struct kvm_cpuid2 head;
+	unsigned i;
 
-	if (copy_from_user(&head, arg, sizeof(head)))
-		return -EFAULT;
-	if (head.nent > CPUID_ENTRIES)
-		return -E2BIG;
-	e = vmemdup_user(arg + sizeof(head), array_size(head.nent, sizeof(*e)));
-	if (IS_ERR(e))
-		return PTR_ERR(e);
-	kvfree(v->cpuid);
-	v->cpuid = e;
-	v->ncpuid = head.nent;
-	cpuid_derive(
-	    e, head.nent, cpuid_host_cr4(), cpuid_host_xcr0(), vcpu_state(v));
-	return 0;
-}
-
-/* KVM's result: how many were done before one was refused. */
-static long
-msrs(struct vcpu *v, void __user *arg, bool write)
-{
-	struct kvm_msr_entry *e;
-	struct kvm_msrs head;
-	long done;
-
-	if (copy_from_user(&head, arg, sizeof(head)))
-		return -EFAULT;
-	if (head.nmsrs > MSRS_MAX)
-		return -E2BIG;
-	e = vmemdup_user(
-	    arg + sizeof(head), array_size(head.nmsrs, sizeof(*e)));
-	if (IS_ERR(e))
-		return PTR_ERR(e);
-	for (done = 0; done < head.nmsrs; done++) {
-		u64 val = e[done].data;
-
-		if (write ? msr_write(v, e[done].index, val, true)
-			  : msr_read(v, e[done].index, &val, true))
-			break;
-		e[done].data = val;
+	for (i = 0; i < 256; i++) {
+		if (!(s->interrupt_bitmap[i / 64] & (1ULL << i % 64)))
+			continue;
+		v->event.again =
+		    (struct event){ .type = EVENT_INTR, .vector = (u8)i };
+		return;
 	}
-	if (!write && copy_to_user(arg + sizeof(head), e, done * sizeof(*e)))
-		done = -EFAULT;
-	kvfree(e);
-	return done;
 }
 
-static long
-interrupt(struct vcpu *v, void __user *arg)
+long
+state_set_sregs(struct vcpu *v, void *buf)
 {
-	struct kvm_interrupt i;
+	struct kvm_sregs *s = buf;
 
-	if (copy_from_user(&i, arg, sizeof(i)))
-		return -EFAULT;
-	if (i.irq > 255)
+	if (!common_valid(v, s) || apic_set_base(v, s->apic_base))
 		return -EINVAL;
-	if (v->event.extint >= 0)
-		return -EEXIST;
-	v->event.extint = (int)i.irq;
+	common_set(v, s);
+	set_bitmap(v, s);
 	return 0;
 }
 
-static long
-mp_state(struct vcpu *v, void __user *arg, bool set)
+static bool
+pae_paging(const struct kvm_sregs *s)
 {
-	struct kvm_mp_state m = { .mp_state = v->mp_state };
+	return (s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) &&
+	    !(s->efer & X86_EFER_LMA);
+}
 
-	if (!set)
-		return copy_to_user(arg, &m, sizeof(m)) ? -EFAULT : 0;
-	if (copy_from_user(&m, arg, sizeof(m)))
-		return -EFAULT;
-	if (m.mp_state > KVM_MP_STATE_HALTED)
-		return -EINVAL;
-	v->mp_state = m.mp_state;
+/* The four entries of PAE's first level: this hardware reads them from
+ * memory whenever it needs them, so they are shown and never set. */
+long
+state_get_sregs2(struct vcpu *v, void *buf)
+{
+	struct kvm_sregs2 *s = buf;
+	struct gpa table;
+
+	common_get(v, buf);
+	if (!pae_paging(buf))
+		return 0;
+	table.v = s->cr3 & 0xffffffe0ULL;
+	if (mem_read(v->vm, table, s->pdptrs, sizeof(s->pdptrs)) == 0)
+		s->flags |= KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	return 0;
 }
 
 long
-state_ioctl(struct vcpu *v, unsigned cmd, void __user *arg)
+state_set_sregs2(struct vcpu *v, void *buf)
 {
-	switch (cmd) {
-	case KVM_GET_REGS:
-		return get_regs(v, arg);
-	case KVM_SET_REGS:
-		return set_regs(v, arg);
-	case KVM_GET_SREGS:
-		return get_sregs(v, arg);
-	case KVM_SET_SREGS:
-		return set_sregs(v, arg);
-	case KVM_SET_CPUID2:
-		return set_cpuid2(v, arg);
-	case KVM_GET_MSRS:
-		return msrs(v, arg, false);
-	case KVM_SET_MSRS:
-		return msrs(v, arg, true);
-	case KVM_INTERRUPT:
-		return interrupt(v, arg);
-	case KVM_GET_MP_STATE:
-		return mp_state(v, arg, false);
-	case KVM_SET_MP_STATE:
-		return mp_state(v, arg, true);
+	struct kvm_sregs2 *s = buf;
+
+	if ((s->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) ||
+	    (s->flags && !pae_paging(buf)))
+		return -EINVAL;
+	if (!common_valid(v, buf) || apic_set_base(v, s->apic_base))
+		return -EINVAL;
+	common_set(v, buf);
+	return 0;
+}
+
+long
+state_get_mp(struct vcpu *v, void *buf)
+{
+	struct kvm_mp_state *m = buf;
+
+	run_accept_init(v);
+	m->mp_state = v->mp_state;
+	return 0;
+}
+
+long
+state_set_mp(struct vcpu *v, void *buf)
+{
+	struct kvm_mp_state *m = buf;
+
+	switch (m->mp_state) {
+	case KVM_MP_STATE_RUNNABLE:
+		break;
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_HALTED:
+	case KVM_MP_STATE_SIPI_RECEIVED:
+		if (!v->vm->split)
+			return -EINVAL;
+		break;
 	default:
-		return -ENOTTY;
+		return -EINVAL;
 	}
+	v->mp_state = m->mp_state;
+	if (v->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
+		v->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		vcpu_request(v, REQ_SIPI);
+	}
+	return 0;
+}
+
+static int
+walk_read(void *arg, struct gpa gpa, void *buf, unsigned size)
+{
+	return mem_read(arg, gpa, buf, size);
+}
+
+long
+state_translate(struct vcpu *v, void *buf)
+{
+	static const struct walk_ops ops = { .read = walk_read };
+	struct kvm_translation *t = buf;
+	struct gcpu *c = vcpu_state(v);
+	struct walk_result res;
+	struct walk_env env;
+	struct gva va = { t->linear_address };
+	u32 error;
+
+	cpu_need(c, CPU_CRS);
+	env = (struct walk_env){ c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
+		c->pkru, c->maxphyaddr };
+	t->valid = walk(&env, &ops, v->vm, va, WALK_PROBE, &res, &error) == 0;
+	t->physical_address = t->valid ? res.gpa.v : ~0ULL;
+	t->writeable = 1;
+	t->usermode = 0;
+	return 0;
 }

@@ -17,6 +17,8 @@
 #include "../core/emul.h"
 #include "../core/lapic.h"
 #include "../core/mov.h"
+#include "../core/msr.h"
+#include "../core/pvclock.h"
 #include "../hv/hv.h"
 #include "vm.h"
 
@@ -27,6 +29,7 @@ enum vcpu_request {
 	REQ_INIT,
 	REQ_SIPI, /* sipi_vector */
 	REQ_NMI,
+	REQ_CLOCK, /* kvm-clock's page is to be written */
 };
 
 /* An instruction that user space has yet to answer, by the next KVM_RUN. */
@@ -74,6 +77,15 @@ struct vcpu {
 	struct pending pending; /* (v) */
 	struct emul emul; /* (v) */
 
+	bool attention; /* (v) choose events anew before the next entry */
+	struct {
+		u32 control; /* KVM_GUESTDBG_*, 0: no debugger */
+		u64 dr[4], dr7; /* its breakpoints; the guest's, meanwhile */
+		u64 guest_dr6, seen; /* seen: causes in DR6 at the last exit */
+		bool our_tf; /* TF was set by us for the last entry */
+		bool stepped; /* by the driver: to be reported */
+	} debug; /* (v) */
+
 	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
 	u8 eoi_vector; /* (v) */
 
@@ -81,7 +93,15 @@ struct vcpu {
 	unsigned ncpuid; /* (v) */
 	sigset_t sigset; /* (v) of KVM_SET_SIGNAL_MASK */
 	bool sigset_active; /* (v) */
-	u64 mtrr_deftype; /* (v) */
+	struct msr_state msr; /* (v) */
+
+	u32 tsc_khz; /* (v) */
+	u64 tsc_lost; /* (v) of clock.c's, already added to the offset */
+	struct pvclock_time clock; /* (v) kvm-clock's page as last written */
+	u64 clock_msr; /* (v) where it is, and whether */
+	bool clock_stopped; /* (v) of KVM_KVMCLOCK_CTRL */
+	unsigned spun_for; /* (v) index of the vCPU last yielded to */
+	struct pid __rcu *pid; /* of the thread that runs it */
 };
 
 static inline struct gcpu *
@@ -96,12 +116,37 @@ vcpu_request(struct vcpu *v, enum vcpu_request r)
 	set_bit(r, &v->requests);
 }
 
+static inline void
+vcpu_attend(struct vcpu *v)
+{
+	v->attention = true;
+}
+
+/* The task priority: the LAPIC's, or without one the CPU's alone. */
+static inline u64
+vcpu_cr8(const struct vcpu *v)
+{
+	return v->vm->split ? lapic_get_cr8(&v->lapic) : v->hv->cpu.cr8;
+}
+
+static inline void
+vcpu_set_cr8(struct vcpu *v, u64 cr8)
+{
+	v->hv->cpu.cr8 = cr8 & 0xf;
+	lapic_set_cr8(&v->lapic, cr8);
+}
+
 extern const struct hv_ops *hv;
 
 /* vcpu.c */
 int vcpu_new(struct vm *, u32 id); /* a file descriptor, or -errno */
 void vcpu_free(struct vcpu *);
+void vcpu_load(struct vcpu *, int cpu);
+void vcpu_set_thread(struct vcpu *);
 void vcpu_kick(struct vcpu *);
+void vcpu_spins(struct vcpu *); /* on a lock that another may hold */
+int vcpu_check_extension(unsigned long cap); /* of calls on vCPUs */
+long vcpu_enable_cap(struct vm *, const struct kvm_enable_cap *);
 
 /* run.c */
 int vcpu_run(struct vcpu *);
@@ -109,13 +154,13 @@ int vcpu_run(struct vcpu *);
 /* msr.c: 0, or 1 for #GP; host: user space asks. */
 int msr_read(struct vcpu *, u32 msr, u64 *, bool host);
 int msr_write(struct vcpu *, u32 msr, u64, bool host);
+long msr_dev_ioctl(unsigned cmd, unsigned long arg); /* of /dev/vmm */
 
 /* apic.c */
 void apic_init(struct vcpu *);
+void apic_reset(struct vcpu *); /* INIT */
+int apic_set_base(struct vcpu *, u64); /* user space's; 0 or -EINVAL */
 /* How many LAPICs took the message; -EPERM without split controllers. */
 int apic_message(struct vm *, u64 addr, u32 data);
-
-/* state.c: the calls that read and write registers. */
-long state_ioctl(struct vcpu *, unsigned cmd, void __user *);
 
 #endif

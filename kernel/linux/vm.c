@@ -10,6 +10,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "clock.h"
 #include "dev.h"
 #include "dirtylog.h"
 #include "ioeventfd.h"
@@ -31,6 +32,7 @@ vm_new(void)
 	mutex_init(&vm->slots_lock);
 	irqfd_init(vm);
 	spin_lock_init(&vm->mmu_lock);
+	clock_vm_init(vm);
 	err = dev_enable();
 	if (err)
 		goto free_vm;
@@ -97,15 +99,13 @@ enable_cap(struct vm *vm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
-	if (cap.flags)
-		return -EINVAL;
 	switch (cap.cap) {
 	case KVM_CAP_SPLIT_IRQCHIP:
-		return split_irqchip(vm, cap.args[0]);
+		return cap.flags ? -EINVAL : split_irqchip(vm, cap.args[0]);
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-		return dirtylog_enable(vm, cap.args[0]);
+		return cap.flags ? -EINVAL : dirtylog_enable(vm, cap.args[0]);
 	default:
-		return -EINVAL;
+		return vcpu_enable_cap(vm, &cap);
 	}
 }
 
@@ -179,7 +179,7 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		mutex_unlock(&vm->lock);
 		return r;
 	default:
-		return -ENOTTY;
+		return clock_vm_ioctl(vm, cmd, arg);
 	}
 }
 

@@ -20,6 +20,7 @@
 #include <linux/srcu.h>
 #include <linux/workqueue.h>
 #include "../core/npt.h"
+#include "../core/pvclock.h"
 
 #define VM_SLOTS 1024
 #define VM_VCPUS 64
@@ -33,12 +34,27 @@ struct slot;
 struct slots;
 struct vcpu;
 
+/* See clock.c; `lock' guards all of it but khz. */
+struct vm_clock {
+	spinlock_t lock;
+	u32 khz; /* (m) of the TSC of new vCPUs */
+	struct pvclock_line line;
+	u64 boot_offset; /* to the host's clock, where the line ends */
+	unsigned resumes; /* of the host, when the line was drawn */
+	struct pvclock_sync sync; /* of the TSCs that user space sets */
+	u32 sync_khz;
+};
+
 struct vm {
 	refcount_t refs; /* the VM's file and each vCPU's */
 	struct mm_struct *mm; /* (c) whose addresses the slots hold */
 	struct mutex lock;
 	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */
 	unsigned nvcpus; /* (m), grows only, after vcpu[] */
+	bool payloads; /* (m) user space knows of events' payloads */
+	bool triple_faults; /* (m) and of triple faults as events */
+	bool id32; /* (m) KVM_SET_LAPIC has 32-bit IDs (x2APIC) */
+	struct vm_clock clock;
 	bool split; /* (m) local APICs here, the rest in user space */
 	u32 pins; /* (m) of user space's IOAPIC, before split */
 

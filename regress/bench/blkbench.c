@@ -86,11 +86,12 @@ start_device(struct bench *b, enum aio_engine engine, int image)
 {
 	struct vioblk_conf conf = { .vcpus = 1, .engine = engine };
 	struct virtio_ring ring;
-	const char *why;
+	struct disk_layer l = { image, VM_DISK_RAW };
+	struct why why;
 	size_t len;
 
-	if (vioblk_new(&b->dev, &conf, image, &why) != 0)
-		errx(1, "%s", why);
+	if (vioblk_new(&b->dev, &conf, &l, 1, &why) != 0)
+		errx(1, "%s", why.text);
 	if (gmem_create(&b->mem, MEM) != 0)
 		errx(1, "guest memory");
 	b->kick = eventfd(0, EFD_CLOEXEC);

@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: run.sh [boot | wall | memory | disk | device] ...	(`make bench')
+# usage: run.sh [boot | wall | memory | disk | device | exits] ...
+#							(`make bench')
 #
-# Our VMs against QEMU's on the same host: the lab.  Instruction counts come
+# Our VMs against QEMU's on the same host: the lab; for exits our driver
+# against KVM.  Instruction counts come
 # from a lab with a deterministic clock (one instruction is one nanosecond,
 # one CPU) and repeat to a part in a thousand; wall times and IOPS depend on
 # what else this machine does, only their ratios mean something.  -M microvm
@@ -45,7 +47,43 @@ inside() {
 	    tee /dev/stderr | grep -v '^#' | sed "s/^/$prefix/" >>"$table"
 }
 
+# The same program on both drivers; goals are those of the project.
+exits() {
+	local driver o
+	for driver in kvm vmm; do
+		say "measuring: exits on $driver"
+		o=(-n -i -c 1 -m 1024 -t 400)
+		[[ $driver = kvm ]] || o+=(-v)
+		regress/lab/run "${o[@]}" \
+		    -x "$B/regress/bench/exits=bench/exits" \
+		    regress/bench/exits.sh | sed "s/^/$driver /"
+	done >"$tmp/exits"
+	awk '
+	BEGIN {
+		goal["cpuid"] = goal["eoi"] = 0.4
+		goal["port"] = goal["mmio"] = 0.7
+		goal["ioeventfd-port"] = goal["ioeventfd-mmio"] = 0.6
+		goal["irqfd+port"] = 0.6
+		printf "%-28s %12s %12s %8s %8s\n", "instructions per",
+		    "/dev/vmm", "/dev/kvm", "ratio", "goal"
+	}
+	$1 == "kvm" { order[++n] = $2 }
+	{ v[$1, $2] = $3 }
+	END {
+		for (i = 1; i <= n; i++) {
+			f = order[i]
+			r = "-"
+			if (v["vmm", f] > 0 && v["kvm", f] > 0)
+				r = sprintf("%.2f", v["vmm", f] / v["kvm", f])
+			printf "%-28s %12s %12s %8s %8s\n", f,
+			    ("vmm", f) in v ? v["vmm", f] : "-", v["kvm", f],
+			    r, f in goal ? goal[f] : ""
+		}
+	}' "$tmp/exits"
+}
+
 render() {
+	[[ -s $table ]] || return 0
 	awk '
 	function ratio(a, b) {
 		return a > 0 && b > 0 ? sprintf("%.2f", a / b) : "-"
@@ -84,7 +122,7 @@ render() {
 	}' "$table"
 }
 
-[[ $# -gt 0 ]] || set -- boot wall memory disk device
+[[ $# -gt 0 ]] || set -- exits boot wall memory disk device
 for what in "$@"; do
 	case $what in
 	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- "boot pc" ;;
@@ -92,7 +130,8 @@ for what in "$@"; do
 	memory) inside '' -c 2 -m 2048 -t 300 -- memory ;;
 	disk) inside '' -c 2 -m 2560 -t 1200 -- disk ;;
 	device) "$B/regress/bench/blkbench" ;;
-	*) die "usage: run.sh [boot | wall | memory | disk | device] ..." ;;
+	exits) exits ;;
+	*) die "usage: run.sh [boot | wall | memory | disk | device | exits] ..." ;;
 	esac
 done
 [[ ! -s $table ]] || render

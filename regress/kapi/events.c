@@ -74,8 +74,9 @@ sti_shadow(int dev)
 	EQ(v.nmarks, 2);
 }
 
-GUEST(64, sti_cli, "sti\n\tcli\n\tmov $100, %ecx\n1:\tloop 1b\n\t" PUT(1)
-		   "sti\n\tnop\n\t" END);
+GUEST(64, sti_cli,
+    "sti\n\tcli\n\tmov $100, %ecx\n1:\tloop 1b\n\t" PUT(
+	1) "sti\n\tnop\n\t" END);
 
 /* STI CLI is no window. */
 static void
@@ -91,8 +92,8 @@ sti_then_cli(int dev)
 	run_done(&v);
 }
 
-GUEST(64, popf_code,
-    "pushf\n\torl $0x200, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
+GUEST(
+    64, popf_code, "pushf\n\torl $0x200, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
 
 /* POPF has no shadow. */
 static void
@@ -117,7 +118,7 @@ GUEST(64, movss,
 static void
 mov_ss_shadow(int dev)
 {
-	static const uint64_t rips[] = { 12, 15, 16 };
+	static const uint64_t rips[] = { 13, 16, 17 };
 	struct kvm_regs r;
 	struct vcpu v;
 	struct vm vm;
@@ -228,8 +229,8 @@ nmi_and_interrupt(int dev)
 	run_done(&v);
 }
 
-GUEST(64, step_code,
-    "pushf\n\torl $0x300, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
+GUEST(
+    64, step_code, "pushf\n\torl $0x300, (%rsp)\n\tpopf\n\tnop\n\tnop\n\t" END);
 
 /*
  * After the instruction that is stepped an interrupt is pending too: the trap
@@ -288,7 +289,8 @@ software_interrupts(int dev)
 	run_done(&v);
 }
 
-GUEST(16, real_int, "mov $0x1234, %bx\n\tint $0x10\n\tsti\n\tnop\n\tnop\n\t" END);
+GUEST(
+    16, real_int, "mov $0x1234, %bx\n\tint $0x10\n\tsti\n\tnop\n\tnop\n\t" END);
 
 static void
 real_mode(int dev)
@@ -322,8 +324,7 @@ from_user(int dev)
 
 	guest(&vm, &v, dev, USER64, &idle);
 	for (i = 0; i < 2; i++) {
-		vcpu_mode(&v, modes[i]);
-		allow(&v);
+		vcpu_enter_user(&v, modes[i], RFLAGS_IF | 2);
 		interrupt(&v, 0x30);
 		run_trap(&v, &t);
 		EQ(t.vector, 0x30);

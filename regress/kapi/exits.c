@@ -116,14 +116,12 @@ GUEST(64, eoi_handler,
 static void
 route(const struct vm *vm, uint32_t gsi, uint32_t data)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry e;
-	} t = { { .nr = 1 },
-		{ .gsi = gsi,
-		    .type = KVM_IRQ_ROUTING_MSI,
-		    .u.msi = { .address_lo = 0xfee00000, .data = data } } };
+	WITH_ROOM(struct kvm_irq_routing, struct kvm_irq_routing_entry, 1)
+	t = { .head.nr = 1 };
 
+	t.head.entries[0] = (struct kvm_irq_routing_entry){ .gsi = gsi,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = APIC, .data = data } };
 	DO(vm->fd, KVM_SET_GSI_ROUTING, &t);
 }
 
@@ -195,8 +193,7 @@ fetch_from_nowhere(int dev)
 	EQ(v.run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
 }
 
-GUEST(64, hypercalls,
-    "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
+GUEST(64, hypercalls, "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
 
 /* Hypercalls that do not exist: -KVM_ENOSYS; from level 3 -KVM_EPERM. */
 static void

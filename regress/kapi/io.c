@@ -148,8 +148,8 @@ static const struct rep_row {
 	int step; /* of rsi or rdi, per element */
 } reps[] = {
 	{ "outsb", LONG64, &rep_out64, false, 1, 100, FREE, 1 },
-	{ "outsb, over a page", LONG64, &rep_out64, false, 1, 100,
-	    FREE + 0xfe0, 1 },
+	{ "outsb, over a page", LONG64, &rep_out64, false, 1, 100, FREE + 0xfe0,
+	    1 },
 	{ "outsb, pages", LONG64, &rep_out64, false, 1, 10000, FREE + 5, 1 },
 	{ "outsw, odd over a page", LONG64, &rep_out64w, false, 2, 50,
 	    FREE + 0xfdf, 2 },
@@ -186,8 +186,8 @@ repeat(int dev, const struct rep_row *row)
 	regs_set(&v, &r);
 	CHECK(stream(&v, bytes, sizeof(bytes)) == n, "%s: length", row->name);
 	regs_get(&v, &r);
-	CHECK(r.rcx == 0, "%s: rcx %#llx", row->name,
-	    (unsigned long long)r.rcx);
+	CHECK(
+	    r.rcx == 0, "%s: rcx %#llx", row->name, (unsigned long long)r.rcx);
 	CHECK((row->in ? r.rdi : r.rsi) ==
 		row->where + (uint64_t)(row->step * (int)row->count),
 	    "%s: pointer", row->name);
@@ -240,14 +240,14 @@ string_faults(int dev)
 	EQ(stream(&v, bytes, sizeof(bytes)), 16);
 }
 
-GUEST(64, user_io, "in $0x60, %al\n\tout %al, $0x60\n\tcli\n\tsti\n\t"
-		   "out %al, $0x80\n\t");
+GUEST(64, user_io,
+    "in $0x60, %al\n\tout %al, $0x60\n\tcli\n\tsti\n\t"
+    "out %al, $0x80\n\t");
 
 /* Level 3: by IOPL, by the bitmap, by neither. */
 static void
 user_rights(int dev)
 {
-	struct kvm_sregs s;
 	struct kvm_regs r;
 	struct vcpu v;
 	struct vm vm;
@@ -268,12 +268,10 @@ user_rights(int dev)
 	run_to(&v, KVM_EXIT_IO);
 	EQ(v.run->io.port, 0x80);
 	/* A bitmap that allows 0x60 alone. */
-	vcpu_mode(&v, USER64);
-	memset(vm.mem + TSS + 0x68, 0xff, 0x40);
+	vcpu_enter_user(&v, USER64, 2);
+	memset(vm.mem + TSS + 0x68, 0xff, 0x98);
+	memcpy(vm.mem + TSS + 102, &(uint16_t){ 0x68 }, 2);
 	vm.mem[TSS + 0x68 + 0x60 / 8] = 0xfe;
-	sregs_get(&v, &s);
-	s.tr.limit = 0x68 + 0x40;
-	sregs_set(&v, &s);
 	expect_io(&v, KVM_EXIT_IO_IN, 1, 1);
 	expect_io(&v, KVM_EXIT_IO_OUT, 1, 1);
 	run_trap(&v, &t); /* cli */

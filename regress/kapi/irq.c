@@ -15,10 +15,10 @@ GUEST(64, waiter,
     "sti\n\tmovl $1, (0xc010)\n"
     "1:	cmpl %ebx, (0xc000)\n\tjb 1b\n\tcli\n\t" END);
 /* Counts, and keeps the order of the first vectors. */
-#define HANDLER(n)                                                             \
-	GUEST(64, handler_##n,                                                 \
-	    "push %rax\n\tpush %rcx\n\tpush %rdx\n\tmov (0xc000), %eax\n\t"    \
-	    "movb $" #n ", 0xc100(%rax)\n\tincl (0xc000)\n\t"                  \
+#define HANDLER(n)                                                              \
+	GUEST(64, handler_##n,                                                  \
+	    "push %rax\n\tpush %rcx\n\tpush %rdx\n\tmov (0xc000), %eax\n\t"     \
+	    "movb $" #n ", 0xc100(%rax)\n\tincl (0xc000)\n\t"                   \
 	    "mov $0x80b, %ecx\n\txor %eax, %eax\n\txor %edx, %edx\n\twrmsr\n\t" \
 	    "pop %rdx\n\tpop %rcx\n\tpop %rax\n\tiretq")
 HANDLER(0x41);
@@ -299,8 +299,7 @@ irqfd_removed(int dev)
 static void
 irqfd_resample(int dev)
 {
-	struct kvm_irqfd q = { .gsi = 5,
-		.flags = KVM_IRQFD_FLAG_RESAMPLE };
+	struct kvm_irqfd q = { .gsi = 5, .flags = KVM_IRQFD_FLAG_RESAMPLE };
 	struct vcpu v;
 	struct vm vm;
 

@@ -93,13 +93,13 @@ enum mode {
 struct guest {
 	const uint8_t *start, *end;
 };
-#define GUEST(bits, name, ...)                                                 \
-	__asm__(".pushsection .rodata.guest,\"a\"\n\t.code" #bits "\n"         \
-		"guest_" #name ":\n\t" __VA_ARGS__ "\nguest_" #name "_end:\n"  \
-		"\t.code64\n\t.popsection");                                   \
-	extern const uint8_t guest_##name[], guest_##name##_end[];             \
+#define GUEST(bits, name, ...)                                                \
+	__asm__(".pushsection .rodata.guest,\"a\"\n\t.code" #bits "\n"        \
+		"guest_" #name ":\n\t" __VA_ARGS__ "\nguest_" #name "_end:\n" \
+		"\t.code64\n\t.popsection");                                  \
+	extern const uint8_t guest_##name[], guest_##name##_end[];            \
 	static const struct guest name = { guest_##name, guest_##name##_end }
-#define END	 "out %al, $0xf4\n\t"
+#define END	  "out %al, $0xf4\n\t"
 #define PUT(mark) "mov $" #mark ", %al\n\tout %al, $0xf6\n\t"
 
 struct vm {
@@ -124,47 +124,57 @@ struct trap {
 	uint64_t rip, cs, flags;
 };
 
-/* main.c: the outcomes of a test. */
+/* check.c: the outcomes of a test. */
+#define SKIPPED 77
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-#define CHECK(what, fmt, ...)                                                  \
-	do {                                                                   \
-		if (!(what))                                                   \
-			fail("%s:%d: %s: " fmt, __FILE_NAME__, __LINE__,       \
-			    #what, ##__VA_ARGS__);                             \
+#define CHECK(what, fmt, ...)                                            \
+	do {                                                             \
+		if (!(what))                                             \
+			fail("%s:%d: %s: " fmt, __FILE_NAME__, __LINE__, \
+			    #what, ##__VA_ARGS__);                       \
 	} while (0)
-#define EQ(got, want)                                                          \
-	kapi_eq(__FILE_NAME__, __LINE__, #got, (uint64_t)(got), (uint64_t)(want))
+#define EQ(got, want) \
+	kapi_eq(      \
+	    __FILE_NAME__, __LINE__, #got, (uint64_t)(got), (uint64_t)(want))
 /* An ioctl that must succeed; its result. */
-#define DO(fd, request, arg)                                                   \
-	kapi_do(__FILE_NAME__, __LINE__, #request, fd, request,                \
+#define DO(fd, request, arg)                                    \
+	kapi_do(__FILE_NAME__, __LINE__, #request, fd, request, \
 	    (unsigned long)(arg))
 /* An ioctl that must fail with this error. */
-#define ERR(fd, request, arg, error)                                           \
-	kapi_err(__FILE_NAME__, __LINE__, #request, fd, request,               \
+#define ERR(fd, request, arg, error)                             \
+	kapi_err(__FILE_NAME__, __LINE__, #request, fd, request, \
 	    (unsigned long)(arg), error)
 
-void kapi_eq(const char *file, int line, const char *what, uint64_t got,
-    uint64_t want);
+void kapi_eq(
+    const char *file, int line, const char *what, uint64_t got, uint64_t want);
 int kapi_do(const char *file, int line, const char *name, int fd,
     unsigned long request, unsigned long arg);
 void kapi_err(const char *file, int line, const char *name, int fd,
     unsigned long request, unsigned long arg, int error);
 
+/* A structure that ends in an array, with room for it. */
+#define WITH_ROOM(type, entry, n)                                 \
+	union {                                                   \
+		type head;                                        \
+		uint8_t room[sizeof(type) + (n) * sizeof(entry)]; \
+	}
+
 struct test {
 	const char *name;
 	void (*run)(int dev);
 };
-#define TESTS(group, ...)                                                      \
+#define TESTS(group, ...) \
 	const struct test tests_##group[] = { __VA_ARGS__, { NULL, NULL } }
-#define T(name)                                                                \
-	{                                                                      \
-		#name, name                                                    \
+#define T(name)             \
+	{                   \
+#name, name \
 	}
 
 /* vm.c */
 bool have_cap(int dev, unsigned cap);
+bool is_kvm(int dev);
 void vm_open_bare(struct vm *, int dev); /* no APIC, no memory */
 void vm_open(struct vm *, int dev); /* split irqchip, MEMORY at 0 */
 void vm_slot(const struct vm *, unsigned slot, unsigned flags, uint64_t gpa,
@@ -178,9 +188,10 @@ uint32_t vm_u32(const struct vm *, uint64_t gpa);
 uint64_t *vm_pte(const struct vm *, uint64_t gpa);
 void vcpu_open(struct vcpu *, struct vm *, unsigned id);
 void vcpu_mode(const struct vcpu *, enum mode);
+void vcpu_enter_user(const struct vcpu *, enum mode, uint64_t flags);
 /* The whole of it: a vCPU in mode at the beginning of code. */
-void guest(struct vm *, struct vcpu *, int dev, enum mode,
-    const struct guest *code);
+void
+guest(struct vm *, struct vcpu *, int dev, enum mode, const struct guest *code);
 void set_cpuid(const struct vcpu *, int dev);
 
 /* run.c */

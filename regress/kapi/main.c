@@ -6,17 +6,14 @@
  * its own with a time limit; -l lists them.  One line per test, then
  * "N passed, M failed, K skipped"; exit 1 when anything failed.
  */
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "kapi.h"
 
-#define LIMIT	60 /* seconds per test, on software SVM under load */
-#define SKIPPED 77
+#define LIMIT 60 /* seconds per test, on software SVM under load */
 
 extern const struct test tests_system[], tests_memory[], tests_dirty[],
     tests_regs[], tests_state[], tests_io[], tests_mmio[], tests_exits[],
@@ -50,71 +47,6 @@ static const struct {
 	{ "attack", tests_attack },
 };
 #define NGROUPS (sizeof(groups) / sizeof(groups[0]))
-
-static void
-outcome(int status, const char *fmt, va_list ap)
-{
-	char why[512];
-
-	vsnprintf(why, sizeof(why), fmt, ap);
-	if (write(3, why, strlen(why)) < 0)
-		status = 1;
-	_exit(status);
-}
-
-void
-fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	outcome(1, fmt, ap);
-	abort();
-}
-
-void
-skip(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	outcome(SKIPPED, fmt, ap);
-	abort();
-}
-
-void
-kapi_eq(const char *file, int line, const char *what, uint64_t got,
-    uint64_t want)
-{
-	if (got != want)
-		fail("%s:%d: %s is %#llx, not %#llx", file, line, what,
-		    (unsigned long long)got, (unsigned long long)want);
-}
-
-int
-kapi_do(const char *file, int line, const char *name, int fd,
-    unsigned long request, unsigned long arg)
-{
-	int r = ioctl(fd, request, arg);
-
-	if (r < 0)
-		fail("%s:%d: %s: %s", file, line, name, strerror(errno));
-	return r;
-}
-
-void
-kapi_err(const char *file, int line, const char *name, int fd,
-    unsigned long request, unsigned long arg, int error)
-{
-	int r = ioctl(fd, request, arg);
-
-	if (r >= 0)
-		fail("%s:%d: %s succeeded (%d) instead of %s", file, line, name,
-		    r, strerrorname_np(error));
-	if (errno != error)
-		fail("%s:%d: %s: %s instead of %s", file, line, name,
-		    strerrorname_np(errno), strerrorname_np(error));
-}
 
 /* The child's part; fd 3 takes the reason of a failure. */
 static void

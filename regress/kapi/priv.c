@@ -6,69 +6,83 @@
 #include "kapi.h"
 
 #define NONE 99u /* no exception */
+#define ANY  98u /* #UD or #GP: the order is not the same on all CPUs */
 
 /* name, text, vector at level 0, vector at level 3 */
-#define ROWS(X)                                                                \
-	X(hlt_, "movl $0, (0xc000)", NONE, NONE)                               \
-	X(cli, "cli", NONE, GP)                                                \
-	X(sti, "sti\n\tcli", NONE, GP)                                         \
-	X(clts, "clts", NONE, GP)                                              \
-	X(lgdt, "lgdt (0xc010)", NONE, GP)                                     \
-	X(lidt, "lidt (0xc020)", NONE, GP)                                     \
-	X(lldt, "xor %eax, %eax\n\tlldt %ax", NONE, GP)                        \
-	X(ltr_busy, "mov $0x38, %eax\n\tltr %ax", NONE, GP)                    \
-	X(ltr_null, "xor %eax, %eax\n\tltr %ax", GP, GP)                       \
-	X(lmsw, "smsw %ax\n\tlmsw %ax", NONE, GP)                              \
-	X(invlpg, "invlpg (0xc000)", NONE, GP)                                 \
-	X(invd, "wbinvd", NONE, GP)                                            \
-	X(mov_from_cr0, "mov %cr0, %rax", NONE, GP)                            \
-	X(mov_from_cr2, "mov %cr2, %rax", NONE, GP)                            \
-	X(mov_from_cr3, "mov %cr3, %rax", NONE, GP)                            \
-	X(mov_from_cr4, "mov %cr4, %rax", NONE, GP)                            \
-	X(mov_from_cr8, "mov %cr8, %rax", NONE, GP)                            \
-	X(mov_to_cr2, "mov %rax, %cr2", NONE, GP)                              \
-	X(mov_cr1, ".byte 0x0f, 0x20, 0xc8", UD, UD)                           \
-	X(mov_cr5, ".byte 0x0f, 0x20, 0xe8", UD, UD)                           \
-	X(cr0_pg_without_pe, "mov %cr0, %rax\n\tand $-2, %rax\n\t"             \
-			     "mov %rax, %cr0", GP, GP)                         \
-	X(cr0_nw_without_cd, "mov %cr0, %rax\n\tor $0x20000000, %eax\n\t"      \
-			     "mov %rax, %cr0", GP, GP)                         \
-	X(cr0_upper, "mov %cr0, %rax\n\tbts $40, %rax\n\tmov %rax, %cr0", GP,  \
-	    GP)                                                                \
-	X(cr4_no_pae, "mov %cr4, %rax\n\tand $-33, %rax\n\tmov %rax, %cr4",    \
-	    GP, GP)                                                            \
-	X(cr4_reserved, "mov %cr4, %rax\n\tbts $30, %rax\n\tmov %rax, %cr4",   \
-	    GP, GP)                                                            \
-	X(cr8_reserved, "mov $0x10, %eax\n\tmov %rax, %cr8", GP, GP)           \
-	X(mov_from_dr, "mov %dr0, %rax", NONE, GP)                             \
-	X(mov_to_dr, "xor %eax, %eax\n\tmov %rax, %dr0", NONE, GP)             \
-	X(dr6_upper, "mov $1, %eax\n\tshl $40, %rax\n\tmov %rax, %dr6", GP,    \
-	    GP)                                                                \
-	X(dr7_upper, "mov $1, %eax\n\tshl $40, %rax\n\tmov %rax, %dr7", GP,    \
-	    GP)                                                                \
-	X(rdmsr, "mov $0xc0000080, %ecx\n\trdmsr", NONE, GP)                   \
-	X(wrmsr, "mov $0x174, %ecx\n\txor %eax, %eax\n\txor %edx, %edx\n\t"    \
-		 "wrmsr", NONE, GP)                                            \
-	X(wrmsr_lme, "mov $0xc0000080, %ecx\n\trdmsr\n\tand $~0x100, %eax\n\t" \
-		     "wrmsr", GP, GP)                                          \
-	X(in, "in $0x70, %al", NONE, GP)                                       \
-	X(swapgs, "swapgs\n\tswapgs", NONE, GP)                                \
-	X(iret_null, "push $0\n\tpush $0\n\tpush $2\n\tpush $0\n\tpush $0\n\t" \
-		     "iretq", GP, GP)                                          \
-	X(xsetbv_off, "xor %ecx, %ecx\n\tmov $1, %eax\n\txor %edx, %edx\n\t"   \
-		      "xsetbv", UD, UD)                                        \
-	X(rsm, "rsm", UD, UD)                                                  \
-	X(monitor, "mov $0xc000, %eax\n\txor %ecx, %ecx\n\txor %edx, %edx\n\t" \
-		   "monitor", NONE, UD)                                        \
-	X(vmxon, ".byte 0xf3, 0x0f, 0xc7, 0x34, 0x25, 0, 0xc0, 0, 0", UD, UD)  \
-	X(vmread, ".byte 0x0f, 0x78, 0xc0", UD, UD)                            \
-	X(vmlaunch, ".byte 0x0f, 0x01, 0xc2", UD, UD)                          \
-	X(vmrun, "mov $0xc000, %eax\n\tvmrun", UD, UD)                         \
-	X(vmload, "mov $0xc000, %eax\n\tvmload", UD, UD)                       \
-	X(vmsave, "mov $0xc000, %eax\n\tvmsave", UD, UD)                       \
-	X(stgi, "stgi", UD, UD)                                                \
-	X(clgi, "clgi", UD, UD)                                                \
-	X(invlpga, "mov $0xc000, %eax\n\txor %ecx, %ecx\n\tinvlpga", UD, UD)   \
+#define ROWS(X)                                                               \
+	X(hlt_, "movl $0, (0xc000)", NONE, NONE)                              \
+	X(cli, "cli", NONE, GP)                                               \
+	X(sti, "sti\n\tcli", NONE, GP)                                        \
+	X(clts, "clts", NONE, GP)                                             \
+	X(lgdt, "lgdt (0xc010)", NONE, GP)                                    \
+	X(lidt, "lidt (0xc020)", NONE, GP)                                    \
+	X(lldt, "xor %eax, %eax\n\tlldt %ax", NONE, GP)                       \
+	X(ltr_busy, "mov $0x38, %eax\n\tltr %ax", NONE, GP)                   \
+	X(lmsw, "smsw %ax\n\tlmsw %ax", NONE, GP)                             \
+	X(invlpg, "invlpg (0xc000)", NONE, GP)                                \
+	X(invd, "wbinvd", NONE, GP)                                           \
+	X(mov_from_cr0, "mov %cr0, %rax", NONE, GP)                           \
+	X(mov_from_cr2, "mov %cr2, %rax", NONE, GP)                           \
+	X(mov_from_cr3, "mov %cr3, %rax", NONE, GP)                           \
+	X(mov_from_cr4, "mov %cr4, %rax", NONE, GP)                           \
+	X(mov_from_cr8, "mov %cr8, %rax", NONE, GP)                           \
+	X(mov_to_cr2, "mov %rax, %cr2", NONE, GP)                             \
+	X(mov_cr1, ".byte 0x0f, 0x20, 0xc8", UD, UD)                          \
+	X(mov_cr5, ".byte 0x0f, 0x20, 0xe8", UD, UD)                          \
+	X(cr0_pg_without_pe,                                                  \
+	    "mov %cr0, %rax\n\tand $-2, %rax\n\t"                             \
+	    "mov %rax, %cr0",                                                 \
+	    GP, GP)                                                           \
+	X(cr0_nw_without_cd,                                                  \
+	    "mov %cr0, %rax\n\tor $0x20000000, %eax\n\t"                      \
+	    "mov %rax, %cr0",                                                 \
+	    GP, GP)                                                           \
+	X(cr0_upper, "mov %cr0, %rax\n\tbts $40, %rax\n\tmov %rax, %cr0", GP, \
+	    GP)                                                               \
+	X(cr4_no_pae, "mov %cr4, %rax\n\tand $-33, %rax\n\tmov %rax, %cr4",   \
+	    GP, GP)                                                           \
+	X(cr4_reserved, "mov %cr4, %rax\n\tbts $30, %rax\n\tmov %rax, %cr4",  \
+	    GP, GP)                                                           \
+	X(cr8_reserved, "mov $0x10, %eax\n\tmov %rax, %cr8", GP, GP)          \
+	X(mov_from_dr, "mov %dr0, %rax", NONE, GP)                            \
+	X(mov_to_dr, "xor %eax, %eax\n\tmov %rax, %dr0", NONE, GP)            \
+	X(dr6_upper, "mov $1, %eax\n\tshl $40, %rax\n\tmov %rax, %dr6", GP,   \
+	    GP)                                                               \
+	X(dr7_upper, "mov $1, %eax\n\tshl $40, %rax\n\tmov %rax, %dr7", GP,   \
+	    GP)                                                               \
+	X(rdmsr, "mov $0xc0000080, %ecx\n\trdmsr", NONE, GP)                  \
+	X(wrmsr,                                                              \
+	    "mov $0x174, %ecx\n\txor %eax, %eax\n\txor %edx, %edx\n\t"        \
+	    "wrmsr",                                                          \
+	    NONE, GP)                                                         \
+	X(wrmsr_lme,                                                          \
+	    "mov $0xc0000080, %ecx\n\trdmsr\n\tand $~0x100, %eax\n\t"         \
+	    "wrmsr",                                                          \
+	    GP, GP)                                                           \
+	X(in, "in $0x70, %al", NONE, GP)                                      \
+	X(swapgs, "swapgs\n\tswapgs", NONE, GP)                               \
+	X(iret_null,                                                          \
+	    "push $0\n\tpush $0\n\tpush $2\n\tpush $0\n\tpush $0\n\t"         \
+	    "iretq",                                                          \
+	    GP, GP)                                                           \
+	X(xsetbv_off,                                                         \
+	    "xor %ecx, %ecx\n\tmov $1, %eax\n\txor %edx, %edx\n\t"            \
+	    "xsetbv",                                                         \
+	    UD, ANY)                                                          \
+	X(rsm, "rsm", UD, UD)                                                 \
+	X(monitor,                                                            \
+	    "mov $0xc000, %eax\n\txor %ecx, %ecx\n\txor %edx, %edx\n\t"       \
+	    "monitor",                                                        \
+	    NONE, UD)                                                         \
+	X(vmxon, ".byte 0xf3, 0x0f, 0xc7, 0x34, 0x25, 0, 0xc0, 0, 0", UD, UD) \
+	X(vmread, ".byte 0x0f, 0x78, 0xc0", UD, UD)                           \
+	X(vmlaunch, ".byte 0x0f, 0x01, 0xc2", UD, UD)                         \
+	X(vmrun, "mov $0xc000, %eax\n\tvmrun", UD, UD)                        \
+	X(vmload, "mov $0xc000, %eax\n\tvmload", UD, UD)                      \
+	X(vmsave, "mov $0xc000, %eax\n\tvmsave", UD, UD)                      \
+	X(stgi, "stgi", UD, UD)                                               \
+	X(clgi, "clgi", UD, UD)                                               \
+	X(invlpga, "mov $0xc000, %eax\n\txor %ecx, %ecx\n\tinvlpga", UD, UD)  \
 	X(skinit, "mov $0xc000, %eax\n\tskinit", UD, UD)
 
 #define CODE_ROW(name, text, v0, v3) GUEST(64, at_##name, text "\n\t" END);
@@ -82,6 +96,14 @@ static const struct row {
 #define ROW(name, text, v0, v3) { #name, &at_##name, v0, v3 },
 	ROWS(ROW)
 };
+
+/* KVM does not intercept these where the CPU has a virtual GIF. */
+static bool
+may_run(int dev, const char *name)
+{
+	return is_kvm(dev) &&
+	    (strcmp(name, "stgi") == 0 || strcmp(name, "clgi") == 0);
+}
 
 static void
 privileged(int dev, bool user)
@@ -104,6 +126,8 @@ privileged(int dev, bool user)
 			run(&v);
 		while (v.run->exit_reason == KVM_EXIT_IO &&
 		    v.run->io.port == 0x70);
+		if (may_run(dev, row->name) && at_port(&v, DONE))
+			continue;
 		if (want == NONE && !user) {
 			if (at_port(&v, TRAP))
 				run_done(&v); /* says what it was */
@@ -115,7 +139,9 @@ privileged(int dev, bool user)
 		    row->name, v.run->exit_reason, want);
 		t.vector = (unsigned)(rip_of(&v) - STUBS) / STUB_LEN;
 		/* Without a right to END a row that may run ends in #GP. */
-		CHECK(t.vector == (want == NONE ? GP : want),
+		if (want == ANY && t.vector == UD)
+			continue;
+		CHECK(t.vector == (want == NONE || want == ANY ? GP : want),
 		    "%s: vector %u instead of %u", row->name, t.vector, want);
 	}
 }
@@ -166,8 +192,8 @@ syscall_sysret(int dev)
 	s.efer |= 1;
 	sregs_set(&v, &s);
 	/* SYSRET to 64-bit code: base + 16 is SEL_USER64 without its RPL. */
-	msr_set(&v, 0xc0000081, (uint64_t)(SEL_USER64 - 16) << 48 |
-	    (uint64_t)SEL_CODE64 << 32);
+	msr_set(&v, 0xc0000081,
+	    (uint64_t)(SEL_USER64 - 16) << 48 | (uint64_t)SEL_CODE64 << 32);
 	msr_set(&v, 0xc0000082, CODE2);
 	msr_set(&v, 0xc0000084, RFLAGS_IF);
 	vm_load(&vm, CODE2, &kernel_call);

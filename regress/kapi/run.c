@@ -48,8 +48,14 @@ mark(struct vcpu *v)
 int
 run_errno(struct vcpu *v)
 {
+	int r;
+
 	do {
-		if (ioctl(v->fd, KVM_RUN, 0) < 0)
+		/* What INIT wakes comes back first. */
+		do
+			r = ioctl(v->fd, KVM_RUN, 0);
+		while (r < 0 && errno == EAGAIN);
+		if (r < 0)
 			return errno;
 	} while (mark(v));
 	return 0;
@@ -104,9 +110,11 @@ unexpected(struct vcpu *v, const char *wanted)
 
 	if (at_port(v, TRAP)) {
 		read_trap(v, &t);
-		fail("vector %u, error %#llx at rip %#llx instead of %s",
+		fail("vector %u, error %#llx at %#llx:%#llx, flags %#llx "
+		     "instead of %s",
 		    t.vector, (unsigned long long)t.error,
-		    (unsigned long long)t.rip, wanted);
+		    (unsigned long long)t.cs, (unsigned long long)t.rip,
+		    (unsigned long long)t.flags, wanted);
 	}
 	regs_get(v, &regs);
 	if (r->exit_reason == KVM_EXIT_IO)
@@ -119,7 +127,8 @@ unexpected(struct vcpu *v, const char *wanted)
 		    r->mmio.is_write ? "write" : "read", r->mmio.len,
 		    (unsigned long long)regs.rip, wanted);
 	fail("exit %u (%s, %#llx) at rip %#llx instead of %s", r->exit_reason,
-	    reason_name(r->exit_reason), (unsigned long long)r->hw.hardware_exit_reason,
+	    reason_name(r->exit_reason),
+	    (unsigned long long)r->hw.hardware_exit_reason,
 	    (unsigned long long)regs.rip, wanted);
 }
 
@@ -223,15 +232,16 @@ rax_of(const struct vcpu *v)
 bool
 msr_try(const struct vcpu *v, bool write, uint32_t index, uint64_t *value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} m = { { .nmsrs = 1 }, { .index = index, .data = *value } };
-	int n = ioctl(v->fd, write ? KVM_SET_MSRS : KVM_GET_MSRS, &m);
+	WITH_ROOM(struct kvm_msrs, struct kvm_msr_entry, 1)
+	m = { .head.nmsrs = 1 };
+	int n;
 
+	m.head.entries[0].index = index;
+	m.head.entries[0].data = *value;
+	n = ioctl(v->fd, write ? KVM_SET_MSRS : KVM_GET_MSRS, &m);
 	if (n < 0)
 		fail("MSR %#x: %s", index, strerror(errno));
-	*value = m.e.data;
+	*value = m.head.entries[0].data;
 	return n == 1;
 }
 

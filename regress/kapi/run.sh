@@ -2,19 +2,78 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: run.sh [pattern ...]			(in the lab, as root)
+#	 run.sh -r [seconds]
 #
-# The conformance tests of the KVM API on the device that this host has; a
-# kernel that complained meanwhile is a failure too.
+# The conformance tests of the KVM API on the device that this host has; -r
+# the tests of robustness instead: an ioctl fuzzer for so many seconds, VMs
+# that come and go, processes that are killed; with 600 seconds a thousand and
+# a hundred of them.  A kernel that complained meanwhile is a failure too.
 
 cd "$(dirname "$0")" || exit 125
 device=/dev/kvm
 [ ! -c /dev/vmm ] || device=/dev/vmm
+passed=0 failed=0
+
+clean() { # what the kernel said since the last time
+	local said
+	said=$(dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|KASAN|general protection|possible circular|lockdep|soft lockup|hung task')
+	[ -z "$said" ] || dmesg | tail -n 60
+	dmesg -C
+	[ -z "$said" ]
+}
+
+one() { # NAME COMMAND...
+	local name=$1 rc=0
+	shift
+	"$@" || rc=$?
+	if [ "$rc" = 0 ] && clean; then
+		passed=$((passed + 1))
+		echo "ok   robust/$name"
+	else
+		failed=$((failed + 1))
+		echo "FAIL robust/$name: status $rc"
+	fi
+}
+
+# A guest boots under QEMU and is killed at a moment that differs.
+# shellcheck disable=SC2317 # called by one
+killed() { # COUNT
+	local i pid
+	[ -c /dev/kvm ] || ln -s "$device" /dev/kvm
+	for ((i = 0; i < $1; i++)); do
+		qemu-system-x86_64 -accel kvm -M pc,kernel-irqchip=split \
+		    -cpu host -m 128 -smp 2 -nodefaults -display none \
+		    -no-reboot -kernel /guest/vmlinuz -initrd /guest/tiny.cpio \
+		    -append "console=ttyS0 panic=-1" >/tmp/qemu.log 2>&1 &
+		pid=$!
+		sleep "$((RANDOM % 4)).$((RANDOM % 90 + 10))"
+		kill -9 "$pid" || {
+			echo "QEMU ended by itself:"
+			cat /tmp/qemu.log
+			return 1
+		}
+		wait "$pid" 2>/dev/null
+	done
+	return 0
+}
+
 dmesg -C
+if [ "${1:-}" = -r ]; then
+	t=${2:-20}
+	one fuzz ./fuzz -d "$device" -t "$t"
+	one cycles ./cycles -d "$device" -n $((t * 5 / 3))
+	one kill killed $((t / 6))
+	echo "$passed passed, $failed failed, 0 skipped"
+	[ "$failed" = 0 ]
+	exit
+fi
 ./kapi -d "$device" "$@" | tee /tmp/kapi.out
 rc=${PIPESTATUS[0]}
-if dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|general protect'; then
+clean && exit "$rc"
+# The closing line is the last one's.
+sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed/\1 \2/p' /tmp/kapi.out |
+    while read -r p f rest; do
 	echo "FAIL the kernel complained"
-	dmesg | tail -n 60
-	rc=1
-fi
-exit "$rc"
+	echo "$p passed, $((f + 1)) failed$rest"
+    done
+exit 1

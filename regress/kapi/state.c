@@ -18,13 +18,12 @@
 #define MSR_KERNEL_GS	 0xc0000102u
 #define MSR_NOWHERE	 0x12345678u
 
-GUEST(64, rdmsr,
-    "rdmsr\n\tshl $32, %rdx\n\tor %rdx, %rax\n\t" END);
+GUEST(64, rdmsr, "rdmsr\n\tshl $32, %rdx\n\tor %rdx, %rax\n\t" END);
 GUEST(64, wrmsr, "wrmsr\n\t" END);
 
 static void
-start_msr(struct vcpu *v, const struct guest *code, uint32_t index,
-    uint64_t value)
+start_msr(
+    struct vcpu *v, const struct guest *code, uint32_t index, uint64_t value)
 {
 	struct kvm_regs r;
 
@@ -81,24 +80,22 @@ msrs(int dev)
 static void
 msr_lists(int dev)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e[3];
-	} m = { .head.nmsrs = 3 };
+	WITH_ROOM(struct kvm_msrs, struct kvm_msr_entry, 3)
+	m = { .head.nmsrs = 3 };
 	struct vcpu v;
 	struct vm vm;
 
 	guest(&vm, &v, dev, LONG64, &rdmsr);
-	m.e[0].index = MSR_STAR;
-	m.e[0].data = 1ull << 32;
-	m.e[1].index = MSR_NOWHERE;
-	m.e[2].index = MSR_LSTAR;
-	m.e[2].data = 0x1000;
+	m.head.entries[0].index = MSR_STAR;
+	m.head.entries[0].data = 1ull << 32;
+	m.head.entries[1].index = MSR_NOWHERE;
+	m.head.entries[2].index = MSR_LSTAR;
+	m.head.entries[2].data = 0x1000;
 	EQ(DO(v.fd, KVM_SET_MSRS, &m), 1);
 	EQ(msr_get(&v, MSR_STAR), 1ull << 32);
 	EQ(msr_get(&v, MSR_LSTAR), 0);
 	EQ(DO(v.fd, KVM_GET_MSRS, &m), 1);
-	m.e[1].index = MSR_SYSENTER_CS;
+	m.head.entries[1].index = MSR_SYSENTER_CS;
 	EQ(DO(v.fd, KVM_GET_MSRS, &m), 3);
 	m.head.nmsrs = 0;
 	EQ(DO(v.fd, KVM_GET_MSRS, &m), 0);

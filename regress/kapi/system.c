@@ -149,17 +149,15 @@ static void
 msr_feature_list(int dev)
 {
 	struct kvm_msr_list *l;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} m = { { .nmsrs = 1 }, { 0 } };
+	WITH_ROOM(struct kvm_msrs, struct kvm_msr_entry, 1)
+	m = { .head.nmsrs = 1 };
 	unsigned i;
 
 	if (!have_cap(dev, KVM_CAP_GET_MSR_FEATURES))
 		skip("no KVM_CAP_GET_MSR_FEATURES");
 	l = msr_list(dev, KVM_GET_MSR_FEATURE_INDEX_LIST);
 	for (i = 0; i < l->nmsrs; i++) {
-		m.e.index = l->indices[i];
+		m.head.entries[0].index = l->indices[i];
 		EQ(DO(dev, KVM_GET_MSRS, &m), 1);
 	}
 	free(l);

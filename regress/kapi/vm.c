@@ -5,7 +5,9 @@
  */
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "kapi.h"
 
 #define PML4   TABLES
@@ -24,6 +26,18 @@ bool
 have_cap(int dev, unsigned cap)
 {
 	return ioctl(dev, KVM_CHECK_EXTENSION, cap) > 0;
+}
+
+/* For what KVM leaves open and we do not. */
+bool
+is_kvm(int dev)
+{
+	char link[64], target[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dev);
+	n = readlink(link, target, sizeof(target));
+	return n == 8 && memcmp(target, "/dev/kvm", 8) == 0;
 }
 
 void *
@@ -122,7 +136,7 @@ descriptors(const struct vm *vm, bool is64)
 	static const uint64_t gdt[] = { 0, 0x00af9b000000ffff,
 		0x00cf93000000ffff, 0x00cf9b000000ffff, 0x00affb000000ffff,
 		0x00cff3000000ffff, 0x00cffb000000ffff,
-		0x0000890000000067 | (uint64_t)TSS << 16, 0, 0x00009b000000ffff,
+		0x00008900000000ff | (uint64_t)TSS << 16, 0, 0x00009b000000ffff,
 		0x000093000000ffff };
 	uint32_t esp0 = STACK0, ss0 = SEL_DATA;
 
@@ -136,7 +150,7 @@ descriptors(const struct vm *vm, bool is64)
 		memcpy(vm->mem + TSS + 8, &ss0, 4);
 	}
 	/* The permission bitmap is beyond the limit. */
-	memcpy(vm->mem + TSS + 102, &(uint16_t){ 0x68 }, 2);
+	memcpy(vm->mem + TSS + 102, &(uint16_t){ 0x100 }, 2);
 }
 
 uint64_t *
@@ -153,8 +167,7 @@ paging_pae(const struct vm *vm, bool is64)
 
 	put64(vm, PML4, PDPT | P_RWU);
 	for (i = 0; i < 4; i++)
-		put64(vm, PDPT + i * 8,
-		    (PD + i * PAGE) | (is64 ? P_RWU : 1));
+		put64(vm, PDPT + i * 8, (PD + i * PAGE) | (is64 ? P_RWU : 1));
 	for (i = 0; i < 2048; i++)
 		put64(vm, PD + i * 8, ((uint64_t)i << 21) | P_RWU | P_BIG);
 	put64(vm, PD, PT | P_RWU);
@@ -211,15 +224,21 @@ vm_u32(const struct vm *vm, uint64_t gpa)
 	return *(volatile uint32_t *)(void *)(vm->mem + gpa);
 }
 
-/* What the host supports, as user space that knows no better sets it. */
+/* What the host supports, and the deadline timer, which has a capability of its
+ * own; as user space that knows no better sets it. */
 void
 set_cpuid(const struct vcpu *v, int dev)
 {
-	struct kvm_cpuid2 *c = calloc(
-	    1, sizeof(*c) + 256 * sizeof(struct kvm_cpuid_entry2));
+	unsigned i;
+	struct kvm_cpuid2 *c =
+	    calloc(1, sizeof(*c) + 256 * sizeof(struct kvm_cpuid_entry2));
 
 	c->nent = 256;
 	DO(dev, KVM_GET_SUPPORTED_CPUID, c);
+	for (i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 1 &&
+		    have_cap(dev, KVM_CAP_TSC_DEADLINE_TIMER))
+			c->entries[i].ecx |= 1u << 24;
 	DO(v->fd, KVM_SET_CPUID2, c);
 	free(c);
 }
@@ -232,8 +251,8 @@ vcpu_open(struct vcpu *v, struct vm *vm, unsigned id)
 	v->fd = DO(vm->fd, KVM_CREATE_VCPU, id);
 	/* Two pages on every x86 KVM: the run structure and port data. */
 	v->run_size = 2 * PAGE;
-	v->run = mmap(NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-	    v->fd, 0);
+	v->run = mmap(
+	    NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 	if (v->run == MAP_FAILED)
 		fail("mmap of the run page: %s", strerror(errno));
 }
@@ -337,6 +356,31 @@ vcpu_mode(const struct vcpu *v, enum mode mode)
 	paging(&s, v->vm, mode);
 	sregs_set(v, &s);
 	r.rsp = mode == USER32 || mode == USER64 ? STACK3 : STACK;
+	regs_set(v, &r);
+}
+
+/* rbx: the flags of level 3. */
+GUEST(64, to_user64,
+    "mov $0x38, %eax\n\tltr %ax\n\tpush $0x2b\n\tpush $0x8000\n\t"
+    "push %rbx\n\tpush $0x23\n\tpush $0x8000\n\tiretq");
+GUEST(32, to_user32,
+    "mov $0x38, %eax\n\tltr %ax\n\tpush $0x2b\n\tpush $0x8000\n\t"
+    "push %ebx\n\tpush $0x33\n\tpush $0x8000\n\tiret");
+
+/*
+ * For what looks into the TSS at level 3: the lab's emulated processor wants TR
+ * as its own LTR leaves it, so the guest loads it and goes to CODE by IRET.
+ */
+void
+vcpu_enter_user(const struct vcpu *v, enum mode mode, uint64_t flags)
+{
+	struct kvm_regs r;
+
+	vcpu_mode(v, mode == USER64 ? LONG64 : PAE32);
+	vm_load(v->vm, CODE2, mode == USER64 ? &to_user64 : &to_user32);
+	regs_get(v, &r);
+	r.rip = CODE2;
+	r.rbx = flags;
 	regs_set(v, &r);
 }
 

@@ -94,7 +94,7 @@ made_up(const struct mem *m, u64 gpa)
 		e |= X86_PTE_NX;
 	if (is_pae(env) && gpa - (env->cr3 & ~31ULL) < 32 &&
 	    (dice >> 32) % 16 != 0)
-		e &= 0x000ffffffffff019ULL; /* a PDPTE as it should be */
+		e &= 0x000ffffffffff039ULL; /* a PDPTE as it should be */
 	return e;
 }
 
@@ -231,7 +231,7 @@ twin_tail(struct twin *t, u64 table, u64 va, u64 reserved)
 		level(t, pde & addr, (va >> 12) & 511, 8, reserved, 12, true);
 }
 
-/* SDM "PAE Paging". */
+/* SDM "PAE Paging"; A in a PDPTE is let pass, see walk.c. */
 static void
 twin_pae(struct twin *t, u32 va)
 {
@@ -242,7 +242,7 @@ twin_pae(struct twin *t, u32 va)
 	if (!SET(t->env->efer, X86_EFER_NXE))
 		reserved |= X86_PTE_NX;
 	if (level(t, cr3, va >> 30, 8,
-		BITS(62, phys) | X86_PTE_NX | BITS(2, 1) | BITS(8, 5), 30,
+		BITS(62, phys) | X86_PTE_NX | BITS(2, 1) | BITS(8, 6), 30,
 		false))
 		twin_tail(t, pdpte & LOW(phys) & ~LOW(12), va, reserved);
 }

@@ -79,7 +79,6 @@ static const struct bad_header {
 	{ "snapshots at 0", QH_NSNAPSHOTS, 1, 4, "overlaps the header" },
 	{ "corrupt bit", QH_INCOMPATIBLE, QCOW2_I_CORRUPT, 8,
 	    "marked corrupt" },
-	{ "dirty bit", QH_INCOMPATIBLE, QCOW2_I_DIRTY, 8, "not closed" },
 	{ "data file", QH_INCOMPATIBLE, QCOW2_I_DATA_FILE, 8,
 	    "external data files" },
 	{ "extended L2", QH_INCOMPATIBLE, QCOW2_I_EXTENDED_L2, 8,
@@ -546,6 +545,35 @@ test_far(void **state)
 	assert_int_equal(rig_sh("qemu-img check -q %s", img), 0);
 }
 
+/* Closed by nobody, with counts that were not written: lazy refcounts. */
+static void
+test_dirty(void **state)
+{
+	uint8_t sector[512] = { 5 };
+	struct disk *d;
+	struct rig g;
+	struct why why;
+
+	create("compat=1.1,lazy_refcounts=on", "4M");
+	assert_int_equal(try_open(false, &d, &why), 0);
+	rig_attach(&g, d, 1);
+	assert_int_equal(rig_do(&g, DISK_WRITE, sector, 0, 512), 0);
+	rig_close(&g);
+	/* The counts of the L2 table and of the data. */
+	patch(0x20000 + 2 * 4, 0, 4);
+	patch(QH_INCOMPATIBLE, QCOW2_I_DIRTY, 8);
+	assert_int_equal(try_open(false, &d, &why), 0);
+	rig_attach(&g, d, 1);
+	assert_int_equal(rig_do(&g, DISK_WRITE, sector, 1 << 20, 512), 0);
+	rig_close(&g);
+	assert_int_equal(rig_sh("qemu-img check -q %s", img), 0);
+	/* With errors it is refused. */
+	patch(0x30000, QE_COPIED | 1ULL << 40, 8);
+	patch(QH_INCOMPATIBLE, QCOW2_I_DIRTY, 8);
+	assert_int_equal(try_open(false, &d, &why), -EUCLEAN);
+	assert_non_null(strstr(why.text, "cannot be repaired"));
+}
+
 /* A discarded disk gives its space back. */
 static void
 test_discard_frees(void **state)
@@ -601,6 +629,7 @@ main(void)
 		cmocka_unit_test(test_cut_off_later),
 		cmocka_unit_test(test_snapshots),
 		cmocka_unit_test(test_far),
+		cmocka_unit_test(test_dirty),
 		cmocka_unit_test(test_discard_frees),
 	};
 

@@ -511,20 +511,25 @@ try_act(const void *arg)
 	return confine_probe(p->what) == -ENOTSUP ? 99 : 98;
 }
 
-/* The sets that the roles use: vm, vioblk, control, and the least. */
+/* The sets that the roles use: vm, vioblk, control, vionet, netcfg, and the
+ * least. */
 static const char *const promise_sets[] = {
 	"stdio",
 	"stdio vmm tty",
 	"stdio disk uring",
 	"stdio unix recvfd sendfd",
+	"stdio tap",
+	"stdio recvfd sendfd tap netcfg",
 };
 
 /* Acts that a promise of the set permits. */
 static bool
 promised(const struct probe *p)
 {
-	return strcmp(p->what, "fcntl-dupfd") == 0 &&
-	    strstr(p->promises, "sendfd") != NULL;
+	return (strcmp(p->what, "fcntl-dupfd") == 0 &&
+		   strstr(p->promises, "sendfd") != NULL) ||
+	    (strcmp(p->what, "sendto") == 0 &&
+		strstr(p->promises, "netcfg") != NULL);
 }
 
 static void
@@ -534,7 +539,7 @@ test_seal_kills(void **state)
 	size_t i, j;
 	int status, sig;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < sizeof(promise_sets) / sizeof(promise_sets[0]); i++) {
 		p.promises = promise_sets[i];
 		for (j = 0; (p.what = confine_name(j)) != NULL; j++) {
 			if (promised(&p))

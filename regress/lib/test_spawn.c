@@ -144,9 +144,9 @@ child_replace(const struct spawned *sp)
 		NULL };
 	char *const *argv = (char *const *)(uintptr_t)words;
 
-	if (spawn_replace("/no/such/program", argv) != -ENOENT)
+	if (spawn_replace("/no/such/program", argv, -1) != -ENOENT)
 		return 1;
-	spawn_replace("/bin/sh", argv);
+	spawn_replace("/bin/sh", argv, -1);
 	return 2;
 }
 

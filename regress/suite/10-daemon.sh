@@ -78,28 +78,32 @@ t_names_and_prefixes() {
 
 # Each process of a VM: its own ids, empty root, nothing it could use.
 t_processes_are_confined() {
-	local p s n=0
+	local p s n=0 caps
+	tun
 	truncate -s 16M "$T/disk"
-	tiny one idle 'memory 128M' "disk \"$T/disk\"" | vmd_up
+	tiny one idle 'memory 128M' "disk \"$T/disk\"" interface | vmd_up
 	vmctl start one
 	for p in $(vmd_processes); do
 		[[ $p != "$vmd_pid" ]] || continue
 		s=/proc/$p/status
 		n=$((n + 1))
 		say "$p $(tr '\0' ' ' <"/proc/$p/cmdline")"
+		caps=0+
+		# CAP_NET_ADMIN
+		! grep -q netcfg "/proc/$p/cmdline" || caps=0+1000
 		grep -Eq '^Uid:\s+([1-9][0-9]*)\s+\1\s+\1\s+\1$' "$s"
 		grep -Eq '^Gid:\s+([1-9][0-9]*)\s+\1\s+\1\s+\1$' "$s"
 		grep -Eq '^Groups:\s*$' "$s"
-		grep -Eq '^CapPrm:\s+0+$' "$s"
-		grep -Eq '^CapEff:\s+0+$' "$s"
-		grep -Eq '^CapBnd:\s+0+$' "$s"
+		grep -Eq "^CapPrm:\s+$caps\$" "$s"
+		grep -Eq "^CapEff:\s+$caps\$" "$s"
+		grep -Eq "^CapBnd:\s+$caps\$" "$s"
 		grep -Eq '^NoNewPrivs:\s+1$' "$s"
 		grep -Eq '^Seccomp:\s+2$' "$s"
 		grep -Eq '^Max core file size +0 +0' "/proc/$p/limits"
 		[[ -z $(ls -A "/proc/$p/root/") ]]
 	done
-	# control, vm, vioblk0
-	[[ $n = 3 ]] || fail "$n confined processes"
+	# control, netcfg, vm, vioblk0, vionet0
+	[[ $n = 5 ]] || fail "$n confined processes"
 	for p in $(vm_processes one); do
 		for s in mnt net ipc; do
 			[[ $(readlink "/proc/$p/ns/$s") != \

@@ -21,26 +21,28 @@ confined_vmd() {
 
 died() { grep -Eq "$1.*signal 31" "$T/vmd.log"; }
 
-# tries ROLE WHO: WHO is what vmd's log calls a process of the role.
+# tries ROLE WHO LINE...: WHO is what vmd's log calls a process of the role;
+# lines for the VM's configuration.
 tries() {
-	local act
+	local act role=$1 who=$2
+	shift 2
 	confined_vmd
 	truncate -s 16M "$T/disk"
 	for act in $acts; do
-		export VMD_CONFINE=$1:$act
-		tiny one idle 'memory 128M' "disk \"$T/disk\"" >"$T/vm.conf"
+		export VMD_CONFINE=$role:$act
+		tiny one idle 'memory 128M' "disk \"$T/disk\"" "$@" >"$T/vm.conf"
 		vmd -d -v -f "$T/vm.conf" 2>"$T/vmd.log" >&2 &
 		vmd_pid=$!
-		if [[ $1 != control ]]; then
+		if [[ $role != control ]]; then
 			within 20 vmd_answers
 			vmctl start one >/dev/null 2>&1 || true
 		fi
-		within 20 died "$2" || {
+		within 20 died "$who" || {
 			cat "$T/vmd.log"
-			fail "$1: $act: did not die"
+			fail "$role: $act: did not die"
 		}
 		not grep -q "still alive" "$T/vmd.log"
-		say "$1: $act: killed"
+		say "$role: $act: killed"
 		vmd_down
 	done
 }
@@ -48,3 +50,9 @@ tries() {
 t_control_dies_of_forbidden_acts() { tries control control; }
 t_vm_dies_of_forbidden_acts() { tries vm one; }
 t_vioblk_dies_of_forbidden_acts() { tries vioblk vioblk0; }
+t_netcfg_dies_of_forbidden_acts() { tries netcfg netcfg; }
+
+t_vionet_dies_of_forbidden_acts() {
+	tun
+	tries vionet vionet0 interface
+}

@@ -110,6 +110,15 @@ stream() {
 	done
 }
 
+# The lab has no udev that would load it and make the node.
+tun() {
+	modprobe tun 2>/dev/null || true
+	[[ -c /dev/net/tun ]] || {
+		mkdir -p /dev/net
+		mknod /dev/net/tun c 10 200
+	}
+}
+
 # --- daemon --------------------------------------------------------------
 
 vmd_pid=''

@@ -136,6 +136,8 @@ fake_note_conf(struct fake *f, struct ibuf *body)
 	    c.initrd, c.cmdline);
 	for (i = 0; i < c.ndisks; i++)
 		fake_note(f, " d=%s", c.disk[i].path);
+	for (i = 0; i < c.nnics; i++)
+		fake_note(f, " n%x=%s", c.nic[i].flags, c.nic[i].sw);
 	fake_note(f, "\n");
 }
 

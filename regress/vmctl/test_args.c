@@ -187,18 +187,22 @@ test_disk(void **state)
 	vmconf_init(&conf);
 	assert_int_equal(args_disk("/d/0", &conf), 0);
 	assert_int_equal(args_disk("raw:/d/1", &conf), 0);
-	assert_int_equal(args_disk("qcow2:/d/2", &conf), -EINVAL);
+	assert_int_equal(args_disk("qcow2:", &conf), -EINVAL);
 	assert_int_equal(args_disk("raw:", &conf), -EINVAL);
 	assert_int_equal(args_disk("", &conf), -EINVAL);
 	assert_int_equal(conf.ndisks, 2);
 	assert_int_equal(args_disk("/d/raw:2", &conf), 0);
-	assert_int_equal(args_disk("/d/3", &conf), 0);
+	assert_int_equal(args_disk("qcow2:/d/3", &conf), 0);
 	assert_int_equal(args_disk("/d/4", &conf), -ERANGE);
 	assert_int_equal(conf.ndisks, 4);
 	assert_string_equal(conf.disk[0].path, "/d/0");
 	assert_string_equal(conf.disk[1].path, "/d/1");
 	assert_string_equal(conf.disk[2].path, "/d/raw:2");
 	assert_string_equal(conf.disk[3].path, "/d/3");
+	assert_int_equal(conf.disk[0].format, VM_DISK_ANY);
+	assert_int_equal(conf.disk[1].format, VM_DISK_RAW);
+	assert_int_equal(conf.disk[2].format, VM_DISK_ANY);
+	assert_int_equal(conf.disk[3].format, VM_DISK_QCOW2);
 }
 
 static void

@@ -58,7 +58,8 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console log reload show start status stop wait" },
+		    "check console create image log reload show start status "
+		    "stop wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
@@ -73,6 +74,13 @@ test_words(void **state)
 		{ "vmctl sta -", "" }, /* ambiguous */
 		{ "vmctl log v", "verbose" },
 		{ "vmctl log \"\"", "brief verbose" },
+		{ "vmctl create -", "-b -i -s" },
+		{ "vmctl create -s \"\"", "" },
+		{ "vmctl create -i vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl create vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl image \"\"", "check info" },
+		{ "vmctl image info vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl image check -r vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl reload \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },

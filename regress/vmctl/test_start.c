@@ -134,17 +134,27 @@ test_adhoc(void **state)
 		{ { "start", "-b", "kernel", "web" },
 		    "START_KERNEL KERN\n"
 		    "START_ADHOC web flags=2 m=512 p=1 k=%s/kernel i= a=\n",
-		    "vmctl: starting without disks\n" },
+		    "vmctl: starting without disks\n"
+		    "vmctl: starting without network interfaces\n" },
 		{ { "start", "-b", "kernel", "-I", "initrd", "-a", "quiet x=1",
 		      "-m", "128M", "-p", "64", "-d", "raw:d0", "-d", "/d1",
 		      "web" },
 		    "START_KERNEL KERN\nSTART_INITRD INIT\n"
 		    "START_ADHOC web flags=2 m=128 p=64 k=%s/kernel "
 		    "i=%s/initrd a=quiet x=1 d=%s/d0 d=/d1\n",
+		    "vmctl: starting without network interfaces\n" },
+		{ { "start", "-d", "/d", "-n", "lan", "-L", "-i", "3", "web" },
+		    "START_ADHOC web flags=2 m=512 p=1 k= i= a= d=/d "
+		    "n0=lan n1= n0=\n",
+		    "" },
+		{ { "start", "-d", "/d", "-L", "-L", "-i", "1", "web" },
+		    "START_ADHOC web flags=2 m=512 p=1 k= i= a= d=/d "
+		    "n1= n1=\n",
 		    "" },
 		{ { "start", "-d", "d0", "-m", "16777217", "web" },
 		    "START_ADHOC web flags=2 m=16 p=1 k= i= a= d=%s/d0\n",
-		    "vmctl: memory size rounded to 16M\n" },
+		    "vmctl: memory size rounded to 16M\n"
+		    "vmctl: starting without network interfaces\n" },
 	};
 	struct files *s = *state;
 	char want[1024];
@@ -241,8 +251,8 @@ test_bad_input(void **state)
 		    "vmctl: memory size too large (limit is 4.0T): "
 		    "18446744073709551616\n" },
 		/* disks */
-		{ { "start", "-b", "kernel", "-d", "qcow2:d", "web" },
-		    "vmctl: unsupported disk format: qcow2:d\n" },
+		{ { "start", "-b", "kernel", "-d", "qcow2:", "web" },
+		    "vmctl: empty path\n" },
 		{ { "start", "-b", "kernel", "-d", "", "web" },
 		    "vmctl: empty path\n" },
 		{ { "start", "-d", "a", "-d", "b", "-d", "c", "-d", "d", "-d",
@@ -251,6 +261,8 @@ test_bad_input(void **state)
 		{ { "start", "-b", "kernel", "-d", "a\nb", "web" },
 		    "vmctl: path with control characters or too long\n" },
 		/* twice */
+		{ { "start", "-i", "1", "-i", "1", "web" },
+		    "vmctl: interfaces specified multiple times\n" },
 		{ { "start", "-b", "a", "-b", "b", "web" },
 		    "vmctl: kernel specified multiple times\n" },
 		{ { "start", "-I", "a", "-I", "b", "web" },
@@ -283,12 +295,42 @@ test_bad_input(void **state)
 }
 
 static void
+test_bad_interfaces(void **state)
+{
+	static const struct {
+		const char *args[FAKE_ARGS], *err;
+	} rows[] = {
+		{ { "start", "-d", "d", "-i", "5", "web" },
+		    "vmctl: invalid number of network interfaces "
+		    "(1 to 4): 5\n" },
+		{ { "start", "-d", "d", "-i", "0", "web" },
+		    "vmctl: invalid number of network interfaces "
+		    "(1 to 4): 0\n" },
+		{ { "start", "-L", "-L", "-n", "a", "-L", "-L", "web" },
+		    "vmctl: too many network interfaces (limit is 4)\n" },
+		{ { "start", "-n", "", "web" },
+		    "vmctl: invalid switch name\n" },
+		{ { "start", "-n", NAME_64, "web" },
+		    "vmctl: switch name too long: " NAME_64 "\n" },
+	};
+	struct files *s = *state;
+	size_t i;
+
+	for (i = 0; i < NROWS(rows); i++) {
+		fake_run(&s->fake, rows[i].args, "unread");
+		assert_string_equal(s->fake.err, rows[i].err);
+		assert_string_equal(s->fake.requests, "");
+		assert_int_equal(s->fake.status, 1);
+	}
+}
+
+static void
 test_usage(void **state)
 {
 	static const struct {
 		const char *args[6], *err;
 	} rows[] = {
-		{ { "start" }, "usage: vmctl [-v] [-s socket] start [-c]" },
+		{ { "start" }, "usage: vmctl [-v] [-s socket] start [-cL]" },
 		{ { "start", "a", "b" }, "usage: vmctl " },
 		{ { "start", "-x", "web" },
 		    "vmctl: unknown option: -x\nusage: " },
@@ -378,6 +420,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_adhoc, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_bad_input, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_bad_interfaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(

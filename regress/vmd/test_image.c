@@ -103,23 +103,23 @@ test_disks(void **state)
 		fd = -1;
 		if (rows[i].text == NULL) {
 			assert_int_equal(image_open_disk(in_dir(rows[i].name),
-					     false, &fd, &why),
+					     false, true, &fd, &why),
 			    0);
 			assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 			close(fd);
 			continue;
 		}
-		assert_int_equal(
-		    image_open_disk(in_dir(rows[i].name), false, &fd, &why),
+		assert_int_equal(image_open_disk(in_dir(rows[i].name), false,
+				     true, &fd, &why),
 		    -CTL_E_DISK);
 		assert_int_equal(fd, -1);
 		assert_non_null(strstr(why.text, rows[i].text));
 		assert_non_null(strstr(why.text, rows[i].name));
 	}
 	assert_int_equal(
-	    image_open_disk("/dev/null", false, &fd, &why), -CTL_E_DISK);
+	    image_open_disk("/dev/null", false, true, &fd, &why), -CTL_E_DISK);
 	assert_int_equal(
-	    image_open_disk("disk", false, &fd, &why), -CTL_E_DISK);
+	    image_open_disk("disk", false, true, &fd, &why), -CTL_E_DISK);
 }
 
 /* CVE-2026-1386's kind: a link that somebody else planted. */
@@ -140,7 +140,8 @@ test_planted_link(void **state)
 	    image_open_file(in_dir("planted"), "kernel", &fd, &why), -EPERM);
 	assert_non_null(strstr(why.text, "not owned by root"));
 	assert_int_equal(
-	    image_open_disk(in_dir("planted"), true, &fd, &why), -CTL_E_DISK);
+	    image_open_disk(in_dir("planted"), true, true, &fd, &why),
+	    -CTL_E_DISK);
 	assert_int_equal(fd, -1);
 }
 
@@ -161,12 +162,12 @@ test_locks(void **state)
 	size_t i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(
-		    image_open_disk(in_dir("disk"), rows[i].first_ro, &a, &why),
+		assert_int_equal(image_open_disk(in_dir("disk"),
+				     rows[i].first_ro, true, &a, &why),
 		    0);
 		b = -1;
 		assert_int_equal(image_open_disk(in_dir("disk"),
-				     rows[i].second_ro, &b, &why),
+				     rows[i].second_ro, true, &b, &why),
 		    rows[i].ok ? 0 : -CTL_E_DISK);
 		if (rows[i].ok)
 			close(b);
@@ -175,7 +176,7 @@ test_locks(void **state)
 		close(a);
 		/* Free again. */
 		assert_int_equal(
-		    image_open_disk(in_dir("disk"), false, &a, &why), 0);
+		    image_open_disk(in_dir("disk"), false, true, &a, &why), 0);
 		close(a);
 	}
 }
@@ -209,13 +210,13 @@ test_foreign_locks(void **state)
 
 			assert_int_equal(fcntl(fd, F_OFD_SETLK, &fl), 0);
 		}
-		assert_int_equal(
-		    image_open_disk(in_dir("disk"), false, &mine, &why) == 0,
+		assert_int_equal(image_open_disk(in_dir("disk"), false, true,
+				     &mine, &why) == 0,
 		    rows[i].rw);
 		if (rows[i].rw)
 			close(mine);
-		assert_int_equal(
-		    image_open_disk(in_dir("disk"), true, &mine, &why) == 0,
+		assert_int_equal(image_open_disk(in_dir("disk"), true, true,
+				     &mine, &why) == 0,
 		    rows[i].ro);
 		if (rows[i].ro)
 			close(mine);
@@ -224,7 +225,8 @@ test_foreign_locks(void **state)
 	fd = open(in_dir("disk"), O_RDWR | O_CLOEXEC);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	assert_int_equal(
-	    image_open_disk(in_dir("disk"), false, &mine, &why), -CTL_E_DISK);
+	    image_open_disk(in_dir("disk"), false, true, &mine, &why),
+	    -CTL_E_DISK);
 	close(fd);
 }
 

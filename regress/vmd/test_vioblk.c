@@ -318,17 +318,19 @@ test_bad_images(void **state)
 {
 	struct vioblk_conf conf = { .vcpus = 1 };
 	struct vioblk *v;
-	const char *why = NULL;
+	struct disk_layer l = { .format = VM_DISK_RAW };
+	struct why why;
 	int p[2];
 
 	conf.engine = ((struct rig_kind *)*state)->engine;
-	assert_int_equal(
-	    vioblk_new(&v, &conf, rig_image(true, 0), &why), -EINVAL);
-	assert_non_null(strstr(why, "empty"));
-	assert_int_equal(
-	    vioblk_new(&v, &conf, rig_image(true, 511), &why), -EINVAL);
+	l.fd = rig_image(true, 0);
+	assert_int_equal(vioblk_new(&v, &conf, &l, 1, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "empty"));
+	l.fd = rig_image(true, 511);
+	assert_int_equal(vioblk_new(&v, &conf, &l, 1, &why), -EINVAL);
 	assert_int_equal(pipe(p), 0);
-	assert_int_equal(vioblk_new(&v, &conf, p[0], &why), -ENOTBLK);
+	l.fd = p[0];
+	assert_int_equal(vioblk_new(&v, &conf, &l, 1, &why), -ENOTBLK);
 	close(p[1]);
 }
 

@@ -187,10 +187,11 @@ send_conf(struct peer *p, unsigned vcpus, int image)
 	int sv[2];
 
 	assert_int_equal(ibuf_add_n32(b, 0), 0);
-	assert_int_equal(ibuf_add_n32(b, VM_DISK_RAW), 0);
 	assert_int_equal(ibuf_add_n32(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, vcpus), 0);
 	assert_int_equal(ctl_put_str(b, "a serial number that is too long"), 0);
+	assert_int_equal(ibuf_add_n32(b, 1), 0);
+	assert_int_equal(ibuf_add_n32(b, VM_DISK_RAW), 0);
 	assert_int_equal(chan_send(p->blk, BLK_CONF, 0, -1, b), 0);
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);

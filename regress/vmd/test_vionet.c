@@ -493,10 +493,8 @@ forger(void *arg)
 {
 	volatile uint8_t *src = (uint8_t *)arg + HDR + 6;
 
-	while (racing) {
-		src[5] = 7;
-		src[5] = rig_mac[5];
-	}
+	for (unsigned i = 0; racing; i++)
+		src[5] = i % 4 == 0 ? 7 : rig_mac[5];
 	return NULL;
 }
 
@@ -566,6 +564,137 @@ test_serves(void **state)
 	rig_free(r);
 }
 
+/* All of len bytes from our end of a stream. */
+static void
+read_all(struct rig *r, uint8_t *p, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len)
+		n += rig_outward(r, 0, p + n, len - n, 5000);
+}
+
+static void
+write_all(struct rig *r, const uint8_t *p, size_t len)
+{
+	struct pollfd w = { r->link[0], POLLOUT, 0 };
+	ssize_t n;
+
+	for (; len > 0; p += n, len -= (size_t)n) {
+		assert_int_equal(poll(&w, 1, 5000), 1);
+		n = write(r->link[0], p, len);
+		assert_true(n > 0);
+	}
+}
+
+static void
+put_length(uint8_t *p, size_t n)
+{
+	p[0] = (uint8_t)(n >> 24);
+	p[1] = (uint8_t)(n >> 16);
+	p[2] = (uint8_t)(n >> 8);
+	p[3] = (uint8_t)n;
+}
+
+static void
+test_stream_out(void **state)
+{
+	static const size_t sizes[] = { 14, 60, 1514, 9014, BIG };
+	struct rig *r = rig_new(&(struct rig_opt){ .stream = true });
+	uint8_t want[4];
+	unsigned i;
+
+	assert_false(r->v->offered & F(VIRTIO_NET_F_CSUM));
+	for (i = 0; i < 5; i++) {
+		rig_frame(frame, sizes[i], rig_peer, rig_mac, i);
+		memcpy(rig_ptr(r, RIG_TX, HDR + BIG), frame, HDR + sizes[i]);
+		rig_send(r, 0, HDR + sizes[i]);
+		read_all(r, got, 4 + sizes[i]);
+		put_length(want, sizes[i]);
+		assert_memory_equal(got, want, 4);
+		assert_memory_equal(got + 4, frame + HDR, sizes[i]);
+	}
+	rig_free(r);
+}
+
+/* More than the socket takes, a reset in the middle: frames stay whole. */
+static void
+test_stream_out_full(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .stream = true });
+	struct vbuf b = { RIG_TX, HDR + 9000, false };
+	unsigned i, n = 0;
+	uint8_t want[4];
+
+	put_length(want, 9000);
+	rig_frame(rig_ptr(r, RIG_TX, 9100), 9000, rig_peer, rig_mac, 1);
+	for (i = 0; i < 100; i++)
+		assert_true(vdrv_add(&r->q[1], &b, 1, 0) >= 0);
+	rig_kick(r, 1);
+	usleep(20000);
+	rig_reset(r);
+	rig_rings(r, 256);
+	assert_int_equal(rig_start(r), 0);
+	rig_frame(rig_ptr(r, RIG_TX, 9100), 9000, rig_peer, rig_mac, 7);
+	assert_true(vdrv_add(&r->q[1], &b, 1, 0) >= 0);
+	rig_kick(r, 1);
+	do {
+		read_all(r, got, 4 + 9000);
+		assert_memory_equal(got, want, 4);
+		n++;
+	} while (memcmp(got + 4, rig_ptr(r, RIG_TX + HDR, 9000), 9000) != 0);
+	assert_in_range(n, 2, 100);
+	rig_free(r);
+}
+
+/* In pieces of all sizes. */
+static void
+test_stream_in(void **state)
+{
+	static const size_t sizes[] = { 14, 1514, 9014, 60, 40000 };
+	struct rig *r = rig_new(&(struct rig_opt){ .stream = true });
+	size_t at, piece, len;
+	unsigned i, round;
+
+	for (round = 0; round < 4; round++) {
+		rig_fill(r, 0, 0, 48, 1526);
+		for (i = 0; i < 5; i++) {
+			len = 4 + sizes[i];
+			rig_frame(frame, sizes[i], rig_mac, rig_peer, i);
+			put_length(frame + HDR - 4, sizes[i]);
+			piece = round == 0 ? 1 : round == 1 ? 3 : 1000;
+			if (round == 3 || sizes[i] > 10000)
+				piece = len;
+			for (at = 0; at < len; at += piece)
+				write_all(r, frame + HDR - 4 + at,
+				    len - at < piece ? len - at : piece);
+			assert_int_equal(
+			    guest_takes(r, 0, 1526, got, 5000), HDR + sizes[i]);
+			assert_memory_equal(got + HDR, frame + HDR, sizes[i]);
+		}
+	}
+	rig_free(r);
+}
+
+/* Nonsense ends the stream and nothing else. */
+static void
+test_stream_nonsense(void **state)
+{
+	static const uint32_t lengths[] = { 0, 13, BIG + 1, 0xffffffff };
+	struct rig *r;
+	unsigned i;
+
+	for (i = 0; i < 4; i++) {
+		r = rig_new(&(struct rig_opt){ .stream = true });
+		rig_fill(r, 0, 0, 4, 1526);
+		put_length(frame, lengths[i]);
+		write_all(r, frame, 200);
+		assert_int_equal(guest_takes(r, 0, 1526, got, 50), 0);
+		rig_reset(r);
+		rig_free(r);
+	}
+}
+
 int
 main(void)
 {
@@ -588,6 +717,10 @@ main(void)
 		cmocka_unit_test(test_locked),
 		cmocka_unit_test(test_locked_race),
 		cmocka_unit_test(test_serves),
+		cmocka_unit_test(test_stream_out),
+		cmocka_unit_test(test_stream_out_full),
+		cmocka_unit_test(test_stream_in),
+		cmocka_unit_test(test_stream_nonsense),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,18 +125,19 @@ rig_new(const struct rig_opt *o)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct vioblk_conf conf = {
-		.format = VM_DISK_RAW,
 		.readonly = o->readonly,
 		.vcpus = o->vcpus != 0 ? o->vcpus : 1,
 		.serial = "serial-0123456789xyz",
 		.engine = o->kind.engine,
 	};
-	const char *why;
+	struct disk_layer image = { .format = VM_DISK_RAW };
+	struct why why;
 	uint64_t f;
 
 	assert_non_null(r);
 	r->image = rig_image(o->kind.memory, o->bytes);
-	assert_int_equal(vioblk_new(&r->dev, &conf, dup(r->image), &why), 0);
+	image.fd = dup(r->image);
+	assert_int_equal(vioblk_new(&r->dev, &conf, &image, 1, &why), 0);
 	assert_int_equal(gmem_create(&r->mem, RIG_MEM), 0);
 	r->nq = vioblk_vdev(r->dev)->nqueues;
 	rig_connect(r);

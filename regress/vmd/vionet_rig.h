@@ -40,8 +40,9 @@
 #define HDR	   12
 #define F(n)	   (1ULL << (n))
 
-static const uint8_t rig_mac[6] = { 0xfe, 0xe1, 0xbb, 0xd1, 2, 3 };
-static const uint8_t rig_peer[6] = { 2, 0, 0, 0, 0, 9 };
+static const uint8_t rig_mac[6]
+    __attribute__((unused)) = { 0xfe, 0xe1, 0xbb, 0xd1, 2, 3 };
+static const uint8_t rig_peer[6] __attribute__((unused)) = { 2, 0, 0, 0, 0, 9 };
 
 /* What the link was told last. */
 struct rig_link {
@@ -84,7 +85,7 @@ struct rig {
 
 struct rig_opt {
 	unsigned pairs;
-	bool locked, serve;
+	bool locked, serve, stream;
 	struct local_conf local;
 	uint64_t without; /* features not to be negotiated */
 	uint16_t qsize;
@@ -148,11 +149,13 @@ rig_new(const struct rig_opt *o)
 	struct rig *r = calloc(1, sizeof(*r));
 	struct vionet_conf conf = {
 		.locked = o->locked,
-		.offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 |
-		    TUN_F_TSO_ECN | TUN_F_UFO,
+		.offload = o->stream ? 0
+				     : TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 |
+			TUN_F_TSO_ECN | TUN_F_UFO,
 		.npairs = o->pairs != 0 ? o->pairs : 1,
 		.ops = &rig_link_ops,
 		.mtu = 1500,
+		.stream = o->stream,
 		.serve = o->serve,
 		.local = o->local,
 	};

@@ -278,10 +278,11 @@ start_disk(struct run *run, unsigned i)
 	image = open_file(run->conf.disk[i].path, O_RDWR);
 	body = chan_body();
 	ibuf_add_n32(body, i);
-	ibuf_add_n32(body, VM_DISK_RAW);
 	ibuf_add_n32(body, 0);
 	ibuf_add_n32(body, run->conf.cpus);
 	ctl_put_str(body, serial);
+	ibuf_add_n32(body, 1);
+	ibuf_add_n32(body, VM_DISK_RAW);
 	chan_send(run->disk[i], BLK_CONF, 1, -1, body);
 	body = chan_body();
 	ibuf_add_n32(body, BLK_FD_IMAGE);

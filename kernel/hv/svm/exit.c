@@ -83,10 +83,12 @@ exit_cr(struct svm_vcpu *v, u64 code)
 static enum hv_exit
 exit_dr(struct svm_vcpu *v)
 {
+	if (v->debugger)
+		return HV_DR;
 	v->guest_drs = true;
 	v->vmcb->c.intercept[VMCB_DR] = 0;
 	svm_changed(v, VMCB_C_INTERCEPTS);
-	return HV_DR;
+	return HV_INTR; /* nothing else is to be done */
 }
 
 static enum hv_exit
@@ -112,6 +114,8 @@ exit_exception(struct svm_vcpu *v, u64 code)
 	struct hv_info *i = &v->hv.info;
 
 	i->vector = (u8)(code - VMEXIT_EXCP0);
+	if (i->vector == X86_MC)
+		return HV_INTR; /* the host's, and served */
 	i->error = v->vmcb->c.exit_info1;
 	i->cr2 = v->vmcb->c.exit_info2;
 	return HV_EXCEPTION;

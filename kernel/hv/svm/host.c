@@ -15,15 +15,19 @@
 #include <linux/cpufeature.h>
 #include <linux/gfp.h>
 #include <linux/percpu.h>
+#include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
 #include "svm.h"
 
 #define VM_CR_SVMDIS (1U << 4)
+#define RATIO_ONE    (1ULL << 32)
+#define RATIO_END    (1ULL << 40) /* 8 bits before the point */
 #define IOPM_ORDER   2 /* 12 KiB */
 #define MSRPM_ORDER  1 /* 8 KiB */
 
 struct svm_features svm_features;
+struct hv_caps svm_caps;
 u64 svm_iopm_pa, svm_msrpm_pa;
 static void *iopm, *msrpm;
 static DEFINE_PER_CPU(struct svm_host, hosts);
@@ -45,6 +49,35 @@ struct svm_host *
 svm_this_host(void)
 {
 	return this_cpu_ptr(&hosts);
+}
+
+/* What of the host's own state must be switched. */
+static void
+host_features(void)
+{
+	struct svm_features *f = &svm_features;
+
+	f->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) ||
+	    boot_cpu_has(X86_FEATURE_RDPID);
+	f->pku = boot_cpu_has(X86_FEATURE_OSPKE);
+	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
+		f->host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (boot_cpu_has(X86_FEATURE_XSAVES))
+		rdmsrl(MSR_IA32_XSS, f->host_xss);
+	svm_caps = (struct hv_caps){ .tsc_scaling = f->tsc_ratio,
+		.tsc_ratio_end = RATIO_END,
+		.spec_ctrl = f->spec_ctrl };
+}
+
+/* EFER.SVME of this CPU: who else would set it? */
+static bool
+other_hypervisor(void)
+{
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	return (efer & EFER_SVME) != 0;
 }
 
 int
@@ -77,7 +110,15 @@ svm_probe(const char **why)
 		.flush_asid = d & BIT(6),
 		.decode = d & BIT(7),
 		.pause_filter = d & BIT(10),
+		.pause_thresh = d & BIT(12),
+		.tsc_ratio = d & BIT(4),
+		.virt_spec_ctrl = d & BIT(20),
 	};
+	if (other_hypervisor()) {
+		*why = "another hypervisor has the processor (kvm_amd?)";
+		return -EBUSY;
+	}
+	host_features();
 	return 0;
 }
 
@@ -149,13 +190,19 @@ svm_cpu_enable(void)
 	u64 efer;
 
 	rdmsrl(MSR_EFER, efer);
-	if (efer & EFER_SVME)
-		return -EBUSY; /* another hypervisor's */
+	if (efer & EFER_SVME) {
+		pr_err_ratelimited(
+		    "vmm: another hypervisor has CPU %d\n", smp_processor_id());
+		return -EBUSY;
+	}
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, h->hsave_pa);
 	h->asid_gen++;
 	h->asid_next = svm_features.asids; /* the first one flushes */
-	h->last = NULL;
+	h->last = 0;
+	h->tsc_ratio = 0; /* unknown */
+	if (svm_features.tsc_aux)
+		rdmsrl(MSR_TSC_AUX, h->tsc_aux);
 	h->enabled = true;
 	return 0;
 }
@@ -171,6 +218,8 @@ svm_cpu_disable(void)
 	h->enabled = false;
 	/* GIF may be 0 after a crash in a guest; INIT needs it set. */
 	asm volatile("stgi" ::: "memory");
+	if (svm_features.tsc_ratio)
+		wrmsrl(MSR_AMD64_TSC_RATIO, RATIO_ONE);
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~(u64)EFER_SVME);

@@ -5,6 +5,8 @@
  * Control", "TSC Offset").
  */
 #include <linux/kernel.h>
+#include <linux/preempt.h>
+#include <asm/msr.h>
 #include "../../core/x86.h"
 #include "svm.h"
 
@@ -46,11 +48,16 @@ window(struct hv_vcpu *hv, bool intr, bool nmi)
 }
 
 static void
-tpr(struct hv_vcpu *hv, u8 cr8)
+tpr(struct hv_vcpu *hv, u8 cr8, bool watch)
 {
 	struct svm_vcpu *v = to_svm(hv);
 	struct vmcb_control *c = &v->vmcb->c;
+	u32 write = 1U << (16 + 8);
 
+	if (watch != ((c->intercept[VMCB_CR] & write) != 0)) {
+		c->intercept[VMCB_CR] ^= write;
+		svm_changed(v, VMCB_C_INTERCEPTS);
+	}
 	if ((c->int_ctl & VMCB_V_TPR) == cr8)
 		return;
 	c->int_ctl = (c->int_ctl & ~(u32)VMCB_V_TPR) | (cr8 & 0xf);
@@ -68,17 +75,69 @@ intercept_exceptions(struct hv_vcpu *hv, u32 mask)
 }
 
 static void
-tsc(struct hv_vcpu *hv, u64 offset)
+tsc(struct hv_vcpu *hv, u64 offset, u64 ratio)
 {
 	struct svm_vcpu *v = to_svm(hv);
 
 	hv->tsc_offset = offset;
 	v->vmcb->c.tsc_offset = offset;
 	svm_changed(v, VMCB_C_INTERCEPTS);
+	preempt_disable();
+	hv->tsc_ratio = ratio;
+	if (v->loaded && svm_features.tsc_ratio &&
+	    svm_this_host()->tsc_ratio != ratio) {
+		svm_this_host()->tsc_ratio = ratio;
+		wrmsrl(MSR_AMD64_TSC_RATIO, ratio);
+	}
+	preempt_enable();
+}
+
+static void
+tsc_aux(struct hv_vcpu *hv, u32 val)
+{
+	struct svm_vcpu *v = to_svm(hv);
+
+	preempt_disable();
+	hv->tsc_aux = val;
+	if (v->loaded)
+		svm_load_tsc_aux(v, svm_this_host());
+	preempt_enable();
+}
+
+static void
+rdtscp(struct hv_vcpu *hv, bool allowed)
+{
+	struct svm_vcpu *v = to_svm(hv);
+	u32 *word = &v->vmcb->c.intercept[VMCB_MISC2];
+
+	if (allowed)
+		*word &= ~(u32)VMCB_I_RDTSCP;
+	else
+		*word |= (u32)VMCB_I_RDTSCP;
+	svm_changed(v, VMCB_C_INTERCEPTS);
+}
+
+static void
+spec_ctrl(struct hv_vcpu *hv, u64 val)
+{
+	hv->spec_ctrl = val;
+	if (svm_features.virt_spec_ctrl)
+		to_svm(hv)->vmcb->s.spec_ctrl = val;
+}
+
+static void
+debugger(struct hv_vcpu *hv, bool on)
+{
+	struct svm_vcpu *v = to_svm(hv);
+
+	v->debugger = v->guest_drs = on;
+	v->vmcb->c.intercept[VMCB_DR] = 0xffffffff;
+	svm_changed(v, VMCB_C_INTERCEPTS);
 }
 
 const struct hv_ops svm_ops = {
 	.name = "SVM",
+	.caps = &svm_caps,
 	.probe = svm_probe,
 	.global_init = svm_global_init,
 	.global_exit = svm_global_exit,
@@ -95,4 +154,8 @@ const struct hv_ops svm_ops = {
 	.tpr = tpr,
 	.intercept_exceptions = intercept_exceptions,
 	.tsc = tsc,
+	.tsc_aux = tsc_aux,
+	.rdtscp = rdtscp,
+	.spec_ctrl = spec_ctrl,
+	.debugger = debugger,
 };

@@ -15,10 +15,15 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
 	u64 asid_gen; /* 0: needs a new ASID */
-	u32 id;
+	u64 id; /* (c) never used again, unlike its address */
 	int last_cpu; /* where the CPU may cache the VMCB */
 	bool loaded;
-	bool guest_drs; /* DR0-3 of the guest are in the registers */
+	bool guest_drs; /* gcpu's DR0-3 are in force in the guest */
+	bool debugger; /* and are not the guest's to see */
+	bool msr_aux; /* TSC_AUX is not the host's now */
+	u8 soft_len; /* RIP was moved over the software event injected */
+	u32 cache_off; /* CR0.CD and NW, before the first entry */
+	u32 host_pkru; /* of the thread that it is loaded for */
 };
 
 static inline struct svm_vcpu *
@@ -34,16 +39,20 @@ struct svm_host {
 	u64 hsave_pa, state_pa;
 	u64 asid_gen;
 	u32 asid_next;
-	struct svm_vcpu *last; /* for IBPB: the guest that ran here last */
+	u64 last; /* for IBPB: id of the guest that ran here last */
+	u64 tsc_ratio, tsc_aux; /* in the MSRs; in the host's */
 	bool enabled;
 };
 
 /* What the hardware has; constant after probe. */
 struct svm_features {
 	u32 asids;
-	bool nrips, decode, flush_asid, clean, pause_filter;
+	bool nrips, decode, flush_asid, clean, pause_filter, pause_thresh;
+	bool tsc_ratio, virt_spec_ctrl, spec_ctrl, tsc_aux, pku;
+	u64 host_xcr0, host_xss; /* 0: without XSAVE, XSAVES */
 };
 extern struct svm_features svm_features;
+extern struct hv_caps svm_caps;
 extern u64 svm_iopm_pa, svm_msrpm_pa;
 
 /* host.c */
@@ -56,7 +65,7 @@ struct svm_host *svm_this_host(void);
 void svm_new_asid(struct svm_vcpu *, struct svm_host *);
 
 /* vcpu.c */
-struct hv_vcpu *svm_vcpu_new(struct hpa npt_root, u32 id);
+struct hv_vcpu *svm_vcpu_new(struct hpa npt_root);
 void svm_vcpu_free(struct hv_vcpu *);
 void svm_vcpu_reset(struct hv_vcpu *, bool init);
 void svm_sync(struct svm_vcpu *); /* struct gcpu to VMCB before an entry */
@@ -64,13 +73,20 @@ void svm_sync(struct svm_vcpu *); /* struct gcpu to VMCB before an entry */
 /* enter.c */
 void svm_load(struct hv_vcpu *);
 void svm_put(struct hv_vcpu *);
+void svm_put_tsc_aux(struct svm_vcpu *, struct svm_host *);
+void svm_load_tsc_aux(struct svm_vcpu *, struct svm_host *);
 enum hv_exit svm_enter(struct hv_vcpu *);
 
 /* exit.c */
 enum hv_exit svm_decode_exit(struct svm_vcpu *);
 
 /* switch.S */
-void svm_switch(u64 *gpr, u64 vmcb_pa, u64 host_pa);
+struct svm_spec {
+	u64 guest, host; /* values of SPEC_CTRL */
+};
+/* spec: NULL when the MSR need not be switched. */
+void svm_switch(
+    u64 *gpr, u64 vmcb_pa, u64 host_pa, const struct svm_spec *spec);
 
 static inline void
 svm_changed(struct svm_vcpu *v, u32 clean_bits)

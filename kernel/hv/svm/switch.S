@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (ISC OR GPL-2.0) */
 /*
- * void svm_switch(u64 *gpr, u64 vmcb_pa, u64 host_pa)
+ * void svm_switch(u64 *gpr, u64 vmcb_pa, u64 host_pa,
+ *     const struct svm_spec *)
  *
  * The world switch: APM vol. 2 "VMRUN Instruction", "VMSAVE and VMLOAD
  * Instructions".  Called with GIF 0 and IF 0.  IF is set just before VMRUN so
@@ -9,13 +10,28 @@
  *
  * gpr[] is indexed as in instructions; RAX and RSP are in the VMCB.  Between
  * VMRUN and VMLOAD of the host's state GS is the guest's: no per-CPU data.
+ * SPEC_CTRL is the guest's from the last branch before VMRUN to the first
+ * after it.
  */
 #include <linux/linkage.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
 
-#define GPR(n) (8 * (n))
+#define GPR(n)	    (8 * (n))
+#define SPEC_GUEST  0
+#define SPEC_HOST   8
+#define MSR_SPEC    0x48
+
+/* Kernels before 6.2 have the barrier, but not as a part of a macro. */
+.macro FIRST_BRANCH_IS_OURS
+#ifdef UNTRAIN_RET_VM
+	UNTRAIN_RET_VM
+#else
+	UNTRAIN_RET
+	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
+#endif
+.endm
 
 	.text
 SYM_FUNC_START(svm_switch)
@@ -26,7 +42,15 @@ SYM_FUNC_START(svm_switch)
 	push	%r12
 	push	%rbx
 	push	%rdx
+	push	%rcx
 	push	%rdi
+	test	%rcx, %rcx
+	jz	1f
+	mov	SPEC_GUEST(%rcx), %eax
+	mov	SPEC_GUEST + 4(%rcx), %edx
+	mov	$MSR_SPEC, %ecx
+	wrmsr
+1:
 	mov	%rsi, %rax
 	mov	GPR(1)(%rdi), %rcx
 	mov	GPR(2)(%rdi), %rdx
@@ -68,9 +92,17 @@ SYM_FUNC_START(svm_switch)
 	mov	%r13, GPR(13)(%rax)
 	mov	%r14, GPR(14)(%rax)
 	mov	%r15, GPR(15)(%rax)
+	pop	%rcx
+	test	%rcx, %rcx
+	jz	2f
+	mov	SPEC_HOST(%rcx), %eax
+	mov	SPEC_HOST + 4(%rcx), %edx
+	mov	$MSR_SPEC, %ecx
+	wrmsr
+2:
 	pop	%rax
 	vmload	%rax
-	UNTRAIN_RET
+	FIRST_BRANCH_IS_OURS
 
 	/* Nothing of the guest's for speculation to use. */
 	xor	%ecx, %ecx

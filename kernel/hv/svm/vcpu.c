@@ -82,7 +82,7 @@ need(struct gcpu *c, unsigned groups)
 	if (groups & CPU_SEGS)
 		segs_in(c, s);
 	if (groups & CPU_CRS) {
-		c->cr0 = s->cr0;
+		c->cr0 = s->cr0 | v->cache_off;
 		c->cr2 = s->cr2;
 		c->cr3 = s->cr3;
 		c->cr4 = s->cr4;
@@ -108,6 +108,32 @@ need(struct gcpu *c, unsigned groups)
 
 static const struct gcpu_ops cpu_ops = { .need = need };
 
+/*
+ * Caches stay on whatever CD and NW say that a reset or user space has set:
+ * memory is coherent, and without them a guest is slower by orders until it
+ * turns them on.  What it writes to CR0 itself is in force.
+ */
+static void
+crs_out(struct svm_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+	struct vmcb_save *s = &v->vmcb->s;
+	u64 off = X86_CR0_CD | X86_CR0_NW, cr0 = c->cr0 & ~off;
+	u64 efer = c->efer | X86_EFER_SVME;
+
+	v->cache_off = (u32)(c->cr0 & off);
+	if (s->cr0 != cr0 || s->cr3 != c->cr3 || s->cr4 != c->cr4 ||
+	    s->efer != efer)
+		svm_changed(v, VMCB_C_CRX);
+	if (s->cr2 != c->cr2)
+		svm_changed(v, VMCB_C_CR2);
+	s->cr0 = cr0;
+	s->cr2 = c->cr2;
+	s->cr3 = c->cr3;
+	s->cr4 = c->cr4;
+	s->efer = efer;
+}
+
 void
 svm_sync(struct svm_vcpu *v)
 {
@@ -118,16 +144,8 @@ svm_sync(struct svm_vcpu *v)
 		segs_out(s, c);
 		svm_changed(v, VMCB_C_SEG | VMCB_C_DT);
 	}
-	if (c->dirty & CPU_CRS) {
-		if (s->cr3 != c->cr3 || s->cr4 != c->cr4 || s->cr0 != c->cr0)
-			v->asid_gen = 0; /* as a MOV to CR would flush */
-		s->cr0 = c->cr0;
-		s->cr2 = c->cr2;
-		s->cr3 = c->cr3;
-		s->cr4 = c->cr4;
-		s->efer = c->efer | X86_EFER_SVME;
-		svm_changed(v, VMCB_C_CRX | VMCB_C_CR2);
-	}
+	if (c->dirty & CPU_CRS)
+		crs_out(v);
 	if (c->dirty & CPU_DRS) {
 		s->dr6 = c->dr6;
 		s->dr7 = c->dr7;
@@ -142,8 +160,9 @@ svm_sync(struct svm_vcpu *v)
 		s->sysenter_cs = c->sysenter_cs;
 		s->sysenter_esp = c->sysenter_esp;
 		s->sysenter_eip = c->sysenter_eip;
+		if (s->pat != c->pat)
+			svm_changed(v, VMCB_C_NP);
 		s->pat = c->pat;
-		svm_changed(v, VMCB_C_NP);
 	}
 	c->dirty = 0;
 }
@@ -153,7 +172,7 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 {
 	struct vmcb_control *c = &v->vmcb->c;
 
-	/* CR4 and CR8 writes; all debug registers until the first use. */
+	/* CR4 writes; all debug registers until the first use. */
 	c->intercept[VMCB_CR] = 1U << (16 + 4);
 	c->intercept[VMCB_DR] = 0xffffffff;
 	/* #DB, #AC: a guest could loop in their delivery for ever. */
@@ -169,7 +188,8 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 	    VMCB_I_XSETBV | VMCB_I_RDPRU | VMCB_I_RDTSCP);
 	if (svm_features.pause_filter) {
 		c->pause_count = PAUSE_COUNT;
-		c->pause_thresh = PAUSE_THRESH;
+		if (svm_features.pause_thresh)
+			c->pause_thresh = PAUSE_THRESH;
 		c->intercept[VMCB_MISC1] |= VMCB_I_PAUSE;
 	}
 	c->iopm_pa = svm_iopm_pa;
@@ -222,8 +242,9 @@ svm_vcpu_reset(struct hv_vcpu *hv, bool init)
 }
 
 struct hv_vcpu *
-svm_vcpu_new(struct hpa npt_root, u32 id)
+svm_vcpu_new(struct hpa npt_root)
 {
+	static atomic64_t last_id;
 	struct svm_vcpu *v;
 
 	v = kzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
@@ -235,7 +256,8 @@ svm_vcpu_new(struct hpa npt_root, u32 id)
 		return NULL;
 	}
 	v->vmcb_pa = __pa(v->vmcb);
-	v->id = id;
+	v->id = (u64)atomic64_inc_return(&last_id);
+	v->hv.tsc_ratio = 1ULL << 32;
 	v->last_cpu = -1;
 	v->hv.cpu.ops = &cpu_ops;
 	v->hv.cpu.valid = CPU_REGS;

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# Networks: addresses and routes of local interfaces, switches, lladdr
+# locked, and that nothing of it stays.
+limit=300
+
+taps() { ip -o link show type tun 2>/dev/null | wc -l; }
+bridges() { ip -o link show type bridge 2>/dev/null | wc -l; }
+no_taps() { [[ $(taps) = 0 ]]; }
+
+# pattern MB: what the tiny guest sends and gets.
+pattern() {
+	yes "all work and no play makes jack a dull boy" 2>/dev/null |
+	    head -c $(($1 * 1048576)) || true
+}
+
+# The host's end of interface 0 of VM NAME.
+tap_of() {
+	ip -o link show type tun | sed -n "s/^[0-9]*: \([^:]*\):.*alias vm[0-9]*-if${2:-0}-$1\b.*/\1/p" | head -n 1
+}
+
+has_tap() { [[ -n $(tap_of "$1") ]]; }
+
+t_local_dhcp_ping_tcp() {
+	local sum got tap
+	tun
+	modprobe nf_tables 2>/dev/null || true
+	pattern 32 >"$T/data"
+	sum=$(md5sum <"$T/data")
+	socat -u "OPEN:$T/data" TCP-LISTEN:7001,reuseaddr &
+	socat -u TCP-LISTEN:7002,reuseaddr CREATE:"$T/received" &
+	{
+		echo 'local prefix 10.77.0.0/16'
+		tiny one net,dhcp,ping=10.77.1.2,get=10.77.1.2:7001,put=10.77.1.2:7002:16,idle \
+		    'memory 256M' 'local interface { lladdr fe:e1:bb:d1:22:33 }'
+	} | vmd_up
+	start one
+	prints one "tiny: idle" 240
+	printed one "tiny: mac fe:e1:bb:d1:22:33 mtu 1500"
+	printed one "lease 10.77.1.3/(31|255.255.255.254) router 10.77.1.2 dns 10.77.1.2"
+	[[ $(value one "ping 10.77.1.2") = 3 ]]
+	[[ $(value one got) = "$sum" ]]
+	got=$(md5sum <"$T/received")
+	[[ $(value one sent) = "$got" ]]
+	[[ $(stat -c %s "$T/received") = $((16 * 1048576)) ]]
+	tap=$(tap_of one)
+	[[ $(cat "/sys/class/net/$tap/ifalias") = vm1-if0-one ]]
+	ip addr show dev "$tap" | grep -q 'inet 10.77.1.2/31'
+	vmctl stop -w one
+	stopped one 1
+	no_taps || fail "taps left: $(ip -o link show type tun)"
+}
+
+# Two VMs and the host on a bridge that vmd makes and removes.
+t_switch() {
+	tun
+	pattern 8 >"$T/data"
+	{
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
+		tiny one net,ip=10.78.0.1/24,serve=7000:8,idle 'memory 128M' \
+		    'interface { switch "lan" }'
+		tiny two net,ip=10.78.0.2/24,ping=10.78.0.1,ping=10.78.0.254,get=10.78.0.1:7000,idle \
+		    'memory 128M' 'cpus 2' 'interface { switch "lan" }'
+	} | vmd_up
+	within 5 ip link show vmbr0
+	ip addr add 10.78.0.254/24 dev vmbr0
+	start one
+	start two
+	prints two "tiny: idle" 240
+	[[ $(value two "ping 10.78.0.1") = 3 ]]
+	[[ $(value two "ping 10.78.0.254") = 3 ]]
+	[[ $(value two got) = "$(md5sum <"$T/data")" ]]
+	ping -c 1 -W 2 10.78.0.2 >/dev/null 2>&1 ||
+	    busybox ping -c 1 10.78.0.2 >/dev/null 2>&1 || true
+	[[ $(bridges) = 1 ]]
+	vmctl stop -fwa
+	no_taps
+	vmd_down
+	within 5 eval '[[ $(bridges) = 0 ]]'
+}
+
+# A guest with another address than its own is not heard, and hears nothing
+# that is for others.
+t_locked_lladdr() {
+	local tap before after
+	tun
+	{
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n\tlocked lladdr\n}\n'
+		tiny good net,ip=10.79.0.1/24,ping=10.79.0.254,idle \
+		    'memory 128M' 'interface { switch "lan" }'
+		tiny forger net,mac=02:00:00:00:00:99,ip=10.79.0.2/24,ping=10.79.0.254,idle \
+		    'memory 128M' 'interface { switch "lan" }'
+	} | vmd_up
+	within 5 ip link show vmbr0
+	ip addr add 10.79.0.254/24 dev vmbr0
+	start good
+	prints good "tiny: idle" 120
+	[[ $(value good "ping 10.79.0.254") = 3 ]]
+	start forger
+	prints forger "tiny: idle" 120
+	[[ $(value forger "ping 10.79.0.254") = 0 ]]
+	grep -q "forger: vionet0: frame from 02:00:00:00:00:99 dropped" \
+	    "$T/vmd.log"
+	tap=$(tap_of forger)
+	[[ $(cat "/sys/class/net/$tap/statistics/rx_packets") = 0 ]]
+}
+
+# kill -9 of each process leaves no tap, no bridge and no rule behind, and
+# the rest goes on.
+t_killed_processes_leave_nothing() {
+	local pid
+	tun
+	mark
+	{
+		echo 'local prefix 10.77.0.0/16'
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
+		tiny one net,dhcp,idle 'memory 128M' 'local interface' \
+		    'interface { switch "lan" }'
+		tiny two idle 'memory 128M' 'local interface'
+	} | vmd_up
+	start one
+	prints one "tiny: idle" 120
+	[[ $(taps) = 2 ]]
+	kill -9 "$(device_process one vionet1)"
+	within 5 eval '[[ $(taps) = 1 ]]'
+	in_state one running
+	within 5 eval '[[ $(field one problem) = *vionet1*signal\ 9* ]]'
+	pid=$(pgrep -f 'vmd: netcfg')
+	kill -9 "$pid"
+	within 5 eval 'p=$(pgrep -f "vmd: netcfg") && [[ $p != '"$pid"' ]]'
+	in_state one running
+	[[ $(taps) = 1 ]]
+	# The new one serves.
+	start two
+	prints two "tiny: idle" 120
+	[[ $(taps) = 2 ]]
+	vmctl stop -fwa
+	no_taps
+	vmd_down
+	[[ $(taps) = 0 && $(bridges) = 0 ]]
+	clean 5
+}
+
+# The daemon itself: everything goes.
+t_killed_daemon_leaves_nothing() {
+	tun
+	{
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
+		tiny one idle 'memory 128M' 'local interface' \
+		    'interface { switch "lan" }'
+	} | vmd_up
+	start one
+	prints one "tiny: idle" 120
+	kill -9 "$vmd_pid"
+	vmd_pid=''
+	within 10 eval '[[ $(taps) = 0 && $(bridges) = 0 ]]'
+	within 5 eval '[[ -z $(vmd_processes) ]]'
+}
+
+t_reboot_keeps_the_network() {
+	tun
+	truncate -s 1M "$T/disk"
+	{
+		echo 'local prefix 10.77.0.0/16'
+		tiny one reboot 'memory 128M' "disk \"$T/disk\"" \
+		    'local interface' 'interface'
+	} | vmd_up
+	start one
+	prints one "tiny: second boot" 120
+	stopped one 20
+	no_taps
+}
+
+t_refusals() {
+	tun
+	{
+		printf 'switch "gone" {\n\tinterface nobr0\n}\n'
+		tiny noswitch idle 'interface { switch "none" }'
+		tiny nobridge idle 'interface { switch "gone" }'
+		tiny norouting idle 'interface { rdomain 200 }'
+		tiny nogroup idle 'interface { group nosuchgroup }'
+	} | vmd_up
+	refused vmctl start noswitch
+	says 'switch "none" not found'
+	refused vmctl start nobridge
+	says 'bridge nobr0: no such interface'
+	refused vmctl start norouting
+	says 'rdomain 200: there is no VRF with table 200'
+	refused vmctl start nogroup
+	says 'group nosuchgroup: not in /etc/iproute2/group'
+	no_taps
+}

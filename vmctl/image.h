@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMCTL_IMAGE_H
+#define VMCTL_IMAGE_H
+
+/*
+ * Disk images as create and image use them.  What an image holds is looked at
+ * by a process of its own, which can do nothing but read and write what it
+ * was given (imgwork.c); here no more than its header is.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "disk.h"
+#include "qcow2.h"
+
+struct image {
+	const char *name; /* as the user wrote it, without a prefix */
+	enum vm_diskfmt format;
+	uint64_t size; /* bytes of the disk */
+	uint64_t file_size;
+	struct qcow2_header h; /* qcow2 */
+	/* It, and what it is based on. */
+	struct disk_layer layer[DISK_LAYERS_MAX];
+	unsigned n;
+};
+
+/*
+ * "[raw:|qcow2:]path", else the name's end decides.  Opens the first image
+ * with flags, its base images (when chain is set) to be read, and locks them.
+ * Says what is wrong.
+ */
+bool image_open(struct image *, const char *word, int flags, bool chain);
+void image_close(struct image *);
+
+/* What the worker does. */
+enum image_job { IMAGE_CHECK, IMAGE_REPAIR, IMAGE_COPY };
+/*
+ * Runs it with the image's descriptors, which are consumed, and out (-1:
+ * none), which is not.  False when it failed, and has said so.
+ */
+bool image_work(struct image *, enum image_job, int out, enum vm_diskfmt);
+/* The worker itself: its exit status. */
+#define IMAGE_ROLE "image"
+int image_worker(void);
+
+/* Messages to the worker, and from it. */
+#define IMAGE_REQUESTS(X)                           \
+	X(IMAGE_LAYER, "u32 format (fd), in order") \
+	X(IMAGE_OUT, "u32 format (fd)")             \
+	X(IMAGE_DO, "u32 enum image_job, u32 show the progress")
+#define IMAGE_REPORTS(X) X(IMAGE_LINE, "str for standard output")
+
+enum image_msg {
+	IMAGE_MSG_BASE = 2000,
+#define X(n, ...) n,
+	IMAGE_REQUESTS(X) IMAGE_REPORTS(X)
+#undef X
+};
+
+#endif

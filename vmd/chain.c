@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Chains of disk images: see chain.h.
+ *
+ * Where an image says what it is based on, those who can write the image
+ * choose a file that root opens.  So:
+ *  1. The name is a path, relative to the image; names that other programs
+ *     take for protocols are refused.
+ *  2. Its format is the one that the image names; it is never guessed.
+ *  3. It is opened with the file access rights of the image's owner, or of
+ *     nobody in particular when others may write the image.
+ *  4. Whether an image is qcow2 at all is said by the configuration or by the
+ *     file's name, never by its content, which is the guest's.
+ */
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chain.h"
+#include "ctl.h"
+#include "fd.h"
+#include "image.h"
+#include "qcow2.h"
+
+/* The overflow ids: nothing is theirs. */
+#define NOBODY 65534
+
+void
+chain_close(struct chain *c)
+{
+	while (c->n > 0)
+		fd_close(&c->layer[--c->n].fd);
+}
+
+int
+chain_dup(struct chain *to, const struct chain *from)
+{
+	int fd;
+
+	for (to->n = 0; to->n < from->n; to->n++) {
+		fd = fcntl(from->layer[to->n].fd, F_DUPFD_CLOEXEC, 0);
+		if (fd == -1) {
+			fd = errno;
+			chain_close(to);
+			return -fd;
+		}
+		to->layer[to->n].fd = fd;
+	}
+	return 0;
+}
+
+void
+chain_release(struct chain *c)
+{
+	while (c->n > 0)
+		image_release(&c->layer[--c->n].fd);
+}
+
+/* ".qcow2" says so; then the content has to be. */
+static int
+choose_format(
+    const struct vm_diskconf *d, int fd, enum vm_diskfmt *fmt, struct fail *why)
+{
+	size_t len = strlen(d->path);
+
+	*fmt = d->format;
+	if (d->format != VM_DISK_ANY)
+		return 0;
+	*fmt = VM_DISK_RAW;
+	if (len > 6 && strcmp(d->path + len - 6, ".qcow2") == 0)
+		*fmt = VM_DISK_QCOW2;
+	else if (qcow2_probe(fd) == 1)
+		return fail_set(why, CTL_E_DISK,
+		    "disk %s: looks like a qcow2 image: say which format it "
+		    "has",
+		    d->path);
+	return 0;
+}
+
+/* The path of what an image is based on. */
+static int
+backing_path(const char *image, const char *name, char *out, size_t len,
+    struct fail *why)
+{
+	const char *slash = strrchr(image, '/'), *colon = strchr(name, ':');
+	int n;
+
+	if (colon != NULL && memchr(name, '/', (size_t)(colon - name)) == NULL)
+		return fail_set(why, CTL_E_DISK,
+		    "disk %s: backing file %s is not a path", image, name);
+	if (name[0] == '/')
+		n = snprintf(out, len, "%s", name);
+	else
+		n = snprintf(out, len, "%.*s/%s",
+		    slash == NULL ? 0 : (int)(slash - image), image, name);
+	if (n < 0 || (size_t)n >= len)
+		return fail_set(why, CTL_E_DISK,
+		    "disk %s: backing file's path is too long", image);
+	return 0;
+}
+
+/* Invariant 3. */
+static int
+open_as(int image, const char *path, int *fd, struct fail *why)
+{
+	struct stat st;
+	uid_t uid = NOBODY;
+	int error;
+
+	if (fstat(image, &st) == -1)
+		return fail_set(
+		    why, CTL_E_DISK, "disk %s: %s", path, strerror(errno));
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		uid = st.st_uid;
+	if (geteuid() != 0 || uid == 0)
+		return image_open_disk(path, true, false, fd, why);
+	setfsgid(NOBODY);
+	setfsuid(uid);
+	error = image_open_disk(path, true, false, fd, why);
+	setfsuid(0);
+	setfsgid(0);
+	return error;
+}
+
+static bool
+is_in(const struct chain *c, int fd)
+{
+	struct stat a, b;
+	unsigned i;
+
+	if (fstat(fd, &a) == -1)
+		return true;
+	for (i = 0; i < c->n; i++)
+		if (fstat(c->layer[i].fd, &b) == -1 ||
+		    (a.st_dev == b.st_dev && a.st_ino == b.st_ino))
+			return true;
+	return false;
+}
+
+/* What the last layer is based on; *more is false when it is nothing. */
+static int
+add_backing(
+    struct chain *c, char *path, size_t size, bool *more, struct fail *why)
+{
+	struct disk_layer *top = &c->layer[c->n - 1], *l = top + 1;
+	char next[VM_PATH_MAX + 1];
+	struct qcow2_header h;
+	struct why text;
+	int error;
+
+	*more = false;
+	if (top->format == VM_DISK_RAW)
+		return 0;
+	if (qcow2_header_read(top->fd, &h, &text) != 0)
+		return fail_set(
+		    why, CTL_E_DISK, "disk %s: %s", path, text.text);
+	if (h.backing[0] == '\0')
+		return 0;
+	if (c->n == DISK_LAYERS_MAX)
+		return fail_set(why, CTL_E_DISK,
+		    "disk %s: more than %u images in a chain", path,
+		    DISK_LAYERS_MAX);
+	if (qcow2_backing_format(&h, &l->format, &text) != 0)
+		return fail_set(
+		    why, CTL_E_DISK, "disk %s: %s", path, text.text);
+	error = backing_path(path, h.backing, next, sizeof(next), why);
+	if (error != 0)
+		return error;
+	if ((error = open_as(top->fd, next, &l->fd, why)) != 0)
+		return error;
+	if (is_in(c, l->fd)) {
+		fd_close(&l->fd);
+		return fail_set(
+		    why, CTL_E_DISK, "disk %s: is based on itself", path);
+	}
+	c->n++;
+	snprintf(path, size, "%s", next);
+	*more = true;
+	return 0;
+}
+
+int
+chain_open(struct chain *out, const struct vm_diskconf *d, struct fail *why)
+{
+	struct chain c = { 0 };
+	char path[VM_PATH_MAX + 1];
+	bool more = true;
+	int error;
+
+	error = image_open_disk(d->path, d->readonly, d->format == VM_DISK_RAW,
+	    &c.layer[0].fd, why);
+	if (error != 0)
+		return error;
+	c.n = 1;
+	snprintf(path, sizeof(path), "%s", d->path);
+	error = choose_format(d, c.layer[0].fd, &c.layer[0].format, why);
+	while (error == 0 && more)
+		error = add_backing(&c, path, sizeof(path), &more, why);
+	if (error != 0) {
+		chain_close(&c);
+		return error;
+	}
+	*out = c;
+	return 0;
+}
