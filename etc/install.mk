@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 # make install [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
+# make install-dkms [DESTDIR=]
 #
 # With an empty DESTDIR, as root, the user _vmd and what tmpfiles.d(5) says
 # are made at once; a package does that when it is installed.
@@ -10,9 +11,12 @@ sbindir		= $(DESTDIR)$(PREFIX)/sbin
 sharedir	= $(DESTDIR)$(PREFIX)/share
 # These are looked for below /usr/lib wherever the programs are.
 usrlib		= $(DESTDIR)/usr/lib
-man_PAGES	= $(wildcard vmd/*.[1-8] vmctl/*.[1-8])
+man_PAGES	= $(wildcard vmd/*.[1-8] vmctl/*.[1-8] kernel/*.[1-8])
+module_VERSION	= $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' \
+		    kernel/dkms.conf)
+module_SRC	= $(usrlib:/lib=/src)/vmm-$(module_VERSION)
 
-.PHONY: install install-system
+.PHONY: install install-system install-dkms
 
 install: all
 	install -d $(bindir) $(sbindir) $(DESTDIR)$(SYSCONFDIR) \
@@ -53,4 +57,19 @@ install-system:
 	@if [ -d /run/systemd/system ]; then \
 		systemd-tmpfiles --create vmd.conf; \
 		systemctl daemon-reload; \
+	fi
+
+# The driver's source, built by dkms(8) for each kernel of the host, now and
+# when another one is installed.
+install-dkms:
+	install -d $(module_SRC) $(usrlib)/modprobe.d $(usrlib)/udev/rules.d
+	cd kernel && find . \( -name '*.[chS]' -o -name Kbuild -o -name Makefile \
+	    -o -name dkms.conf \) -exec cp --parents -t $(abspath $(module_SRC)) \
+	    {} +
+	install -m 644 etc/vmm.modprobe $(usrlib)/modprobe.d/vmm.conf
+	install -m 644 etc/vmd.rules $(usrlib)/udev/rules.d/60-vmd.rules
+	@if [ -z "$(DESTDIR)" ]; then \
+		dkms remove vmm/$(module_VERSION) --all >/dev/null 2>&1; \
+		dkms add vmm/$(module_VERSION) && \
+		dkms install vmm/$(module_VERSION); \
 	fi

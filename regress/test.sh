@@ -3,9 +3,11 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything: setup, the fast tests on this host, the suite in the lab.  TESTS
-# (patterns of FILE/TEST) selects tests of the suite.  The last line is
-# "N passed, M failed, K skipped"; exit 1 when anything failed.
+# Everything: setup, the fast tests on this host, the suite and the tests of the
+# KVM API in the lab, on KVM and on our driver, `make run' as a script and as a
+# user at a terminal start it.  TESTS (patterns of FILE/TEST) selects tests of
+# the suite.  The last line is "N passed, M failed, K skipped"; exit 1 when
+# anything failed.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -80,13 +82,43 @@ counted() {
 	skipped=$((skipped + $5))
 }
 
+# The suite on KVM; on our driver what depends on the hypervisor, and a little
+# of that on the other kernel.
+hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian"
+other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
+
 lab_suite() {
-	local guest_disk=''
+	local guest_disk='' suite=regress/suite/all.sh
 	eval "$(regress/guest/build)" || return
+	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
+	    -x "$B/confine/root=confine"
 	# shellcheck disable=SC2086 # patterns
-	counted lab regress/lab/run -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" \
-	    -g "$guest_disk" -x "$B/confine/root=confine" \
-	    regress/suite/all.sh ${TESTS:-}
+	counted "suite, on KVM" regress/lab/run "$@" $suite ${TESTS:-}
+	# shellcheck disable=SC2086 # patterns
+	counted "suite, on our driver" regress/lab/run -v "$@" $suite \
+	    ${TESTS:-$hypervisor}
+	# shellcheck disable=SC2086 # patterns
+	LAB_LINUX=6.12 counted "suite, on our driver, other kernel" \
+	    regress/lab/run -v "$@" $suite ${TESTS:-$other}
+}
+
+# shellcheck disable=SC2317 # called by step
+run_piped() {
+	if "$make" --no-print-directory "B=$B" run </dev/null >"$log" 2>&1 &&
+	    grep -q "^vda .* disk /" "$log"; then
+		tail -n 1 "$log"
+		return
+	fi
+	cat "$log"
+	return 1
+}
+
+# shellcheck disable=SC2317 # called by step
+run_on_a_terminal() {
+	expect regress/run.exp "$make" --no-print-directory "B=$B" \
+	    >"$log" 2>&1 && return
+	cat "$log"
+	return 1
 }
 
 step setup regress/setup.sh
@@ -97,5 +129,11 @@ step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite
 counted "KVM API, on KVM" regress/kapi/lab --
+counted "KVM API, on our driver" regress/kapi/lab -v --
 counted "robustness, on KVM" regress/kapi/lab -- -r 20
+counted "robustness, on our driver" regress/kapi/lab -v -- -r 20
+if [[ -z ${TESTS:-} ]]; then
+	step "make run, its output to a file" run_piped
+	step "make run, on a terminal" run_on_a_terminal
+fi
 summary

@@ -57,5 +57,7 @@ long cpuid_set2(struct vcpu *, unsigned long);
 long cpuid_get2(struct vcpu *, unsigned long);
 long msr_get_list(struct vcpu *, unsigned long);
 long msr_set_list(struct vcpu *, unsigned long);
+long msr_setup_mce(struct vcpu *, void *);
+long msr_set_mce(struct vcpu *, void *);
 
 #endif

@@ -22,8 +22,7 @@
 #define RATIO_ONE     (1ULL << 32)
 #define TOLERANCE_PPM 250
 #define ENABLED	      1ULL
-#define VALID \
-	(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
+#define VALID	      (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
 
 /* Host TSC lost in suspends: added to guests' offsets at their next load. */
 static u64 tsc_lost;
@@ -95,9 +94,9 @@ void
 clock_vcpu_init(struct vcpu *v)
 {
 	v->tsc_khz = v->vm->clock.khz;
-	hv->tsc(v->hv, 0, hv->caps->tsc_scaling
-		? div_u64((u64)v->tsc_khz << 32, tsc_khz)
-		: RATIO_ONE);
+	hv->tsc(v->hv, 0,
+	    hv->caps->tsc_scaling ? div_u64((u64)v->tsc_khz << 32, tsc_khz)
+				  : RATIO_ONE);
 	clock_sync_tsc(v, 0);
 }
 
@@ -140,9 +139,9 @@ clock_get_khz(struct vcpu *v, unsigned long arg)
 }
 
 /*
- * The line, caller holds k->lock.  A suspend ends it, and where TSCs are not
- * in step it is drawn anew at each use: by the host's clock, which never goes
- * back.
+ * The line, caller holds k->lock.  A suspend ends it; where TSCs are not in
+ * step it is drawn anew at each use, by the host's clock alone, and guests take
+ * care that their time does not go back.
  */
 static struct pvclock_line *
 line(struct vm_clock *k)
@@ -151,10 +150,13 @@ line(struct vm_clock *k)
 
 	if (stable() && k->resumes == now)
 		return &k->line;
-	k->resumes = now;
 	tsc = rdtsc();
-	ns = ktime_get_boottime_ns();
-	pvclock_rebase(&k->line, tsc, ns + k->boot_offset);
+	ns = ktime_get_boottime_ns() + k->boot_offset;
+	if (k->resumes == now)
+		pvclock_set(&k->line, tsc, ns);
+	else
+		pvclock_rebase(&k->line, tsc, ns);
+	k->resumes = now;
 	return &k->line;
 }
 
@@ -235,8 +237,7 @@ clock_write_wall(struct vcpu *v, u64 val)
 		return 0;
 	if (mem_read(v->vm, (struct gpa){ val }, &w.version, 4))
 		return 0;
-	pvclock_fill_wall(
-	    &w, ktime_get_real_ns(), read_clock(v->vm, &tsc));
+	pvclock_fill_wall(&w, ktime_get_real_ns(), read_clock(v->vm, &tsc));
 	pvclock_publish_wall(&w, write_page, &at);
 	return 0;
 }
@@ -257,8 +258,9 @@ clock_load(struct vcpu *v, bool moved)
 	u64 lost = READ_ONCE(tsc_lost);
 
 	if (v->tsc_lost != lost) {
-		set_offset(v, v->hv->tsc_offset +
-		    scale(lost - v->tsc_lost, v->hv->tsc_ratio));
+		set_offset(v,
+		    v->hv->tsc_offset +
+			scale(lost - v->tsc_lost, v->hv->tsc_ratio));
 		v->tsc_lost = lost;
 	}
 	if (moved && !stable() && (v->clock_msr & ENABLED))

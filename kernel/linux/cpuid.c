@@ -103,8 +103,8 @@ derive(struct vcpu *v)
 {
 	cpuid_derive(v->cpuid, v->ncpuid, cpuid_host_cr4(), cpuid_host_xcr0(),
 	    vcpu_state(v));
-	hv->rdtscp(v->hv,
-	    cpuid_has(v->cpuid, v->ncpuid, 0x80000001, 0, LEAF_EDX, 27));
+	hv->rdtscp(
+	    v->hv, cpuid_has(v->cpuid, v->ncpuid, 0x80000001, 0, LEAF_EDX, 27));
 }
 
 long
@@ -143,8 +143,7 @@ cpuid_get2(struct vcpu *v, unsigned long arg)
 		return -EFAULT;
 	if (room < v->ncpuid)
 		return -E2BIG;
-	return copy_to_user(
-		   p->entries, v->cpuid, v->ncpuid * sizeof(*v->cpuid))
+	return copy_to_user(p->entries, v->cpuid, v->ncpuid * sizeof(*v->cpuid))
 	    ? -EFAULT
 	    : 0;
 }

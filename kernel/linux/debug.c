@@ -60,8 +60,11 @@ debug_set_guest(struct vcpu *v, void *buf)
 {
 	struct kvm_guest_debug *g = buf;
 	u32 inject = KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP;
-	u32 known =
-	    KVM_GUESTDBG_ENABLE | STEP | HARD | SOFT | inject |
+	/* The guest's own INT3, which RIP still names. */
+	const struct event int3 = {
+		.type = EVENT_EXCEPTION, .vector = X86_BP, .insn_len = 1
+	};
+	u32 known = KVM_GUESTDBG_ENABLE | STEP | HARD | SOFT | inject |
 	    KVM_GUESTDBG_BLOCKIRQ;
 
 	if (g->control & ~known)
@@ -72,7 +75,7 @@ debug_set_guest(struct vcpu *v, void *buf)
 		if (g->control & KVM_GUESTDBG_INJECT_DB)
 			event_raise(&v->event, X86_DB, false, 0);
 		else
-			event_raise(&v->event, X86_BP, false, 0);
+			event_raise_payload(&v->event, &int3);
 	}
 	v->debug.control = g->control & ~inject;
 	if (!(g->control & KVM_GUESTDBG_ENABLE))

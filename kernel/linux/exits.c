@@ -32,22 +32,32 @@ exits_measure(struct vcpu *v, struct insn *in)
 	    in->what != INSN_OTHER;
 }
 
-/* Past the instruction; false: it is executed again. */
-bool
-exits_skip(struct vcpu *v)
+/* Where the next instruction is; false: this one is executed again. */
+static bool
+next_rip(struct vcpu *v, u64 *rip)
 {
 	struct gcpu *c = vcpu_state(v);
 	struct insn in;
 
-	if (v->hv->info.next_rip != 0) {
-		c->rip = v->hv->info.next_rip;
-	} else {
-		if (!exits_measure(v, &in))
-			return false;
-		c->rip += in.len;
-		if (cpu_mode_bits(c) != 64)
-			c->rip = (u32)c->rip;
-	}
+	*rip = v->hv->info.next_rip;
+	if (*rip != 0)
+		return true;
+	if (!exits_measure(v, &in))
+		return false;
+	*rip = c->rip + in.len;
+	if (cpu_mode_bits(c) != 64)
+		*rip = (u32)*rip;
+	return true;
+}
+
+bool
+exits_skip(struct vcpu *v)
+{
+	u64 rip;
+
+	if (!next_rip(v, &rip))
+		return false;
+	vcpu_state(v)->rip = rip;
 	emulate_done(v, false);
 	return true;
 }
@@ -105,15 +115,15 @@ static enum next
 serve_wrmsr(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
-	u64 rip = c->rip;
+	u64 rip;
 
-	if (!exits_skip(v))
+	if (!next_rip(v, &rip))
 		return NEXT_ENTER;
 	if (msr_write(v, (u32)c->gpr[R_RCX],
-		(u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32, false)) {
-		c->rip = rip;
+		(u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32, false))
 		return gp(v);
-	}
+	c->rip = rip;
+	emulate_done(v, false);
 	return NEXT_ENTER;
 }
 

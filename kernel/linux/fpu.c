@@ -11,7 +11,7 @@
 #include "../core/x86.h"
 #include "calls.h"
 
-#define XSTATE_BV   512 /* of the header: which components are there */
+#define XSTATE_BV    512 /* of the header: which components are there */
 #define XSTATE_FPSSE 3ULL
 
 unsigned

@@ -10,7 +10,7 @@
 #include "run.h"
 
 #define SHADOW (KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI)
-#define VALID                                                      \
+#define VALID                                                           \
 	(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | \
 	    KVM_VCPUEVENT_VALID_SIPI_VECTOR)
 

@@ -139,7 +139,7 @@ release_pages_of(struct grab *g, bool mapped)
 	for (i = 0; i < g->n; i++) {
 		if (mapped && g->writable)
 			SetPageDirty(g->page[i]);
-		if (mapped && i == 0)
+		if (mapped && i == 0 && !PageReserved(g->page[i]))
 			mark_page_accessed(g->page[i]);
 		put_page(g->page[i]);
 	}
@@ -391,9 +391,14 @@ free_slots:
 }
 
 void
-mem_destroy(struct vm *vm)
+mem_stop(struct vm *vm)
 {
 	mmu_notifier_unregister(&vm->notifier, vm->mm);
+}
+
+void
+mem_destroy(struct vm *vm)
+{
 	npt_free(&vm->npt);
 	cleanup_srcu_struct(&vm->srcu);
 	slots_free(vm);

@@ -40,7 +40,7 @@ mmio_device(
 {
 	u64 base = v->lapic.base_msr;
 
-	if (((gpa.v ^ base) & ~LAPIC_PAGE) == 0) {
+	if (v->vm->split && ((gpa.v ^ base) & ~LAPIC_PAGE) == 0) {
 		if ((base & LAPIC_BASE_ENABLE) && !(base & LAPIC_BASE_X2))
 			lapic_page(v, gpa.v & LAPIC_PAGE, data, len, write);
 		else if (!write) /* nobody is there */

@@ -17,6 +17,16 @@
 #define LIST_MAX  256
 #define INDEX_MAX 256 /* more than core/msr.c lists */
 
+/* Machine checks: global, and of a bank. */
+#define MCG_CTL_P	CORE_BIT(8)
+#define MCG_SER_P	CORE_BIT(24)
+#define MCE_CAP		(MCG_CTL_P | MCG_SER_P)
+#define MCG_STATUS_MCIP CORE_BIT(2)
+#define MC_STATUS_VAL	CORE_BIT(63)
+#define MC_STATUS_OVER	CORE_BIT(62)
+#define MC_STATUS_UC	CORE_BIT(61)
+enum { MC_CTL, MC_STATUS, MC_ADDR, MC_MISC };
+
 static u64
 tsc(void *arg)
 {
@@ -61,8 +71,9 @@ unknown(void *arg, u32 index, bool write)
 {
 	struct vcpu *v = arg;
 
-	pr_debug_ratelimited("vmm: vCPU %u: %s of MSR 0x%x, which is not there\n",
-	    v->id, write ? "write" : "read", index);
+	pr_debug_ratelimited(
+	    "vmm: vCPU %u: %s of MSR 0x%x, which is not there\n", v->id,
+	    write ? "write" : "read", index);
 }
 
 static const struct msr_ops ops = {
@@ -226,6 +237,77 @@ features(struct kvm_msrs __user *arg)
 	return i;
 }
 
+/* Which banks of machine-check registers there are; QEMU asks for ten. */
+long
+msr_setup_mce(struct vcpu *v, void *buf)
+{
+	u64 cap = *(u64 *)buf, banks = cap & 0xff;
+	unsigned i;
+
+	if (banks == 0 || banks > MSR_BANKS || (cap & ~(MCE_CAP | 0xff)))
+		return -EINVAL;
+	v->msr.mcg_cap = cap;
+	if (cap & MCG_CTL_P)
+		v->msr.mcg_ctl = ~0ULL;
+	for (i = 0; i < banks; i++)
+		v->msr.bank[i][MC_CTL] = ~0ULL;
+	return 0;
+}
+
+/*
+ * An error for the guest (APM vol. 2 "Machine Check Architecture"): a
+ * corrected one is for its polling, another is #MC, and the end of a guest
+ * that is not prepared or in the handling of one already.
+ */
+long
+msr_set_mce(struct vcpu *v, void *buf)
+{
+	const struct kvm_x86_mce *m = buf;
+	struct msr_state *s = &v->msr;
+	bool uncorrected = m->status & MC_STATUS_UC;
+	struct gcpu *c = vcpu_state(v);
+	u64 *bank, status = m->status;
+
+	if (m->bank >= (s->mcg_cap & 0xff) || !(m->status & MC_STATUS_VAL))
+		return -EINVAL;
+	bank = s->bank[m->bank];
+	if (uncorrected &&
+	    (((s->mcg_cap & MCG_CTL_P) && s->mcg_ctl != ~0ULL) ||
+		bank[MC_CTL] != ~0ULL))
+		return 0;
+	cpu_need(c, CPU_CRS);
+	if (uncorrected &&
+	    ((s->mcg_status & MCG_STATUS_MCIP) || !(c->cr4 & X86_CR4_MCE))) {
+		v->event.triple = true;
+		vcpu_attend(v);
+		return 0;
+	}
+	if (bank[MC_STATUS] & MC_STATUS_VAL) {
+		if (!uncorrected && (bank[MC_STATUS] & MC_STATUS_UC)) {
+			bank[MC_STATUS] |= MC_STATUS_OVER;
+			return 0;
+		}
+		status |= MC_STATUS_OVER;
+	}
+	bank[MC_STATUS] = status;
+	bank[MC_ADDR] = m->addr;
+	bank[MC_MISC] = m->misc;
+	if (uncorrected) {
+		s->mcg_status = m->mcg_status;
+		event_raise(&v->event, X86_MC, false, 0);
+		vcpu_attend(v);
+	}
+	return 0;
+}
+
+static long
+mce_cap(void __user *arg)
+{
+	u64 cap = MCE_CAP;
+
+	return copy_to_user(arg, &cap, sizeof(cap)) ? -EFAULT : 0;
+}
+
 long
 msr_dev_ioctl(unsigned cmd, unsigned long arg)
 {
@@ -238,6 +320,8 @@ msr_dev_ioctl(unsigned cmd, unsigned long arg)
 		return indices(p, MSR_FEATURE);
 	case KVM_GET_MSRS:
 		return features(p);
+	case KVM_X86_GET_MCE_CAP_SUPPORTED:
+		return mce_cap(p);
 	default:
 		return -EINVAL; /* as KVM answers an unknown one here */
 	}

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * The host's CPUs: on while there is a VM, through hotplug, and off before a
- * reboot or kexec.
+ * The host's CPUs: on while there is a VM, through hotplug and suspend, and
+ * off before a reboot or kexec.
  *
- * Invariant: users > 0 means that every online CPU is enabled, from cpuhp's
- * online callback on; changes are made under cpus_read_lock and lock.
+ * Invariants
+ *  1. users > 0 means that every online CPU is enabled, from cpuhp's online
+ *     callback on, but for one that a suspend or reboot has turned off:
+ *     changes are made under cpus_read_lock and lock.
+ *  2. A CPU that is off enters no guest: the backend looks with IRQs off, and
+ *     it is turned off by an IPI or with IRQs off itself.
+ *
+ * A crash needs nothing of us: what stops the other CPUs is an NMI, which is
+ * taken with GIF 1, and only GIF 0 would keep a CPU from being started again.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/reboot.h>
 #include <linux/smp.h>
+#include <linux/syscore_ops.h>
+#include <asm/msr.h>
+#include "clock.h"
 #include "dev.h"
 #include "power.h"
 #include "vcpu.h"
@@ -87,14 +97,40 @@ reboot(struct notifier_block *nb, unsigned long event, void *arg)
 
 static struct notifier_block reboot_nb = { .notifier_call = reboot };
 
+/* The last CPU goes to sleep; the others went by hotplug.  IRQs are off. */
+static u64 tsc_asleep;
+
+static int
+suspend(void)
+{
+	tsc_asleep = rdtsc();
+	hv->cpu_disable();
+	return 0;
+}
+
+static void
+resume(void)
+{
+	clock_resume(tsc_asleep);
+	if (READ_ONCE(users) && hv->cpu_enable())
+		pr_err("vmm: no SVM after the suspend\n");
+}
+
+static struct syscore_ops syscore = { .suspend = suspend, .resume = resume };
+
 int
 power_init(void)
 {
-	return register_reboot_notifier(&reboot_nb);
+	int err = register_reboot_notifier(&reboot_nb);
+
+	if (!err)
+		register_syscore_ops(&syscore);
+	return err;
 }
 
 void
 power_exit(void)
 {
+	unregister_syscore_ops(&syscore);
 	unregister_reboot_notifier(&reboot_nb);
 }

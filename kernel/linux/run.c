@@ -62,12 +62,11 @@ choose_event(struct vcpu *v)
 	}
 	window = event_wants_intr(&v->event, &env) ||
 	    READ_ONCE(v->run->request_interrupt_window);
-	hv->window(h, window && !debug_blocks_events(v),
-	    event_wants_iret(&v->event));
+	hv->window(
+	    h, window && !debug_blocks_events(v), event_wants_iret(&v->event));
 	/* An interrupt that only the TPR holds back comes when that falls. */
 	hv->tpr(h, (u8)vcpu_cr8(v),
-	    v->vm->split && env.lapic < 0 &&
-		lapic_highest_irr(&v->lapic) >= 0);
+	    v->vm->split && env.lapic < 0 && lapic_highest_irr(&v->lapic) >= 0);
 }
 
 static void
@@ -283,8 +282,8 @@ publish(struct vcpu *v)
 	run->if_flag = (v->hv->cpu.rflags & X86_RFLAGS_IF) != 0;
 	run->cr8 = vcpu_cr8(v);
 	run->apic_base = v->lapic.base_msr;
-	run->ready_for_interrupt_injection = intr_open(v) &&
-	    (!v->vm->split || lapic_accepts_pic(&v->lapic));
+	run->ready_for_interrupt_injection =
+	    intr_open(v) && (!v->vm->split || lapic_accepts_pic(&v->lapic));
 	run->flags = 0;
 	if (sync & KVM_SYNC_X86_REGS)
 		state_get_regs(v, &run->s.regs.regs);

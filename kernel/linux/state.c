@@ -128,17 +128,20 @@ common_get(struct vcpu *v, struct kvm_sregs *s)
 	s->apic_base = v->lapic.base_msr;
 }
 
-/* "Canonicalization and Consistency Checks", and what KVM refuses. */
+/*
+ * "Canonicalization and Consistency Checks", as far as KVM makes them: 64-bit
+ * code with a default size of 32 is left to the processor, and is
+ * KVM_EXIT_FAIL_ENTRY.
+ */
 static bool
 common_valid(struct vcpu *v, const struct kvm_sregs *s)
 {
 	struct gcpu *c = vcpu_state(v);
-	bool lma = (s->efer & X86_EFER_LMA) != 0;
 
 	cpu_need(c, CPU_SEGS | CPU_CRS);
 	if (!cpu_crs_allowed(c, s->cr0, s->cr3, s->cr4, s->efer) || s->cr8 > 15)
 		return false;
-	return lma ? !(s->cs.l && s->cs.db) : !s->cs.l;
+	return (s->efer & X86_EFER_LMA) || !s->cs.l;
 }
 
 static void

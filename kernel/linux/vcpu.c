@@ -59,10 +59,13 @@ vcpu_check_extension(unsigned long cap)
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 	case KVM_CAP_KVMCLOCK_CTRL:
 	case KVM_CAP_CLOCKSOURCE:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
 		return 1;
 	case KVM_CAP_TSC_CONTROL:
 	case KVM_CAP_VM_TSC_CONTROL:
 		return hv->caps->tsc_scaling;
+	case KVM_CAP_MCE:
+		return MSR_BANKS;
 	case KVM_CAP_ADJUST_CLOCK:
 		return clock_capability();
 	case KVM_CAP_SET_GUEST_DEBUG2:
@@ -89,8 +92,6 @@ vcpu_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
 	u64 x2 = KVM_X2APIC_API_USE_32BIT_IDS |
 	    KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
 
-	if (cap->flags)
-		return -EINVAL;
 	switch (cap->cap) {
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		WRITE_ONCE(vm->payloads, cap->args[0] != 0);
@@ -246,7 +247,8 @@ make(struct vm *vm, u32 id)
 	mutex_init(&v->lock);
 	rcuwait_init(&v->wait);
 	preempt_notifier_init(&v->preempt, &preempt_ops);
-	v->mp_state = id == 0 || !vm->split ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+	v->mp_state = id == 0 || !vm->split ? KVM_MP_STATE_RUNNABLE
+					    : KVM_MP_STATE_UNINITIALIZED;
 	apic_init(v);
 	v->hv = hv->vcpu_new(host_page_pa(vm->npt.root));
 	v->run = alloc_pages_exact(

@@ -61,14 +61,16 @@ svm_load(struct hv_vcpu *hv)
 		h->last = v->id;
 		indirect_branch_prediction_barrier();
 	}
-	if (svm_features.tsc_ratio && h->tsc_ratio != hv->tsc_ratio) {
+	if (svm_features.tsc_ratio && h->enabled &&
+	    h->tsc_ratio != hv->tsc_ratio) {
 		h->tsc_ratio = hv->tsc_ratio;
 		wrmsrl(MSR_AMD64_TSC_RATIO, hv->tsc_ratio);
 	}
 	svm_load_tsc_aux(v, h);
 	if (svm_features.pku)
 		v->host_pkru = rdpkru();
-	asm volatile("vmsave %0" ::"a"(h->state_pa) : "memory");
+	if (h->enabled)
+		asm volatile("vmsave %0" ::"a"(h->state_pa) : "memory");
 	v->loaded = true;
 }
 
@@ -273,6 +275,11 @@ svm_enter(struct hv_vcpu *hv)
 	struct vmcb *b = v->vmcb;
 	u64 cr4;
 
+	if (!h->enabled) { /* the host is on its way down */
+		hv->inject.type = hv->cut.type = EVENT_NONE;
+		hv->info.hw_reason = 0;
+		return HV_FAILED;
+	}
 	regs_to_vmcb(v);
 	inject(v);
 	if (v->asid_gen != h->asid_gen)

@@ -14,7 +14,10 @@
  */
 #include <linux/cpufeature.h>
 #include <linux/gfp.h>
+#include <linux/mod_devicetable.h>
+#include <linux/module.h>
 #include <linux/percpu.h>
+#include <asm/cpu_device_id.h>
 #include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
@@ -45,6 +48,13 @@ static const u32 direct[] = {
 	MSR_IA32_SYSENTER_EIP,
 };
 
+/* udev loads the driver where there is SVM. */
+static const struct x86_cpu_id __maybe_unused cpus[] = {
+	X86_MATCH_FEATURE(X86_FEATURE_SVM, NULL),
+	{},
+};
+MODULE_DEVICE_TABLE(x86cpu, cpus);
+
 struct svm_host *
 svm_this_host(void)
 {
@@ -58,8 +68,8 @@ host_features(void)
 	struct svm_features *f = &svm_features;
 
 	f->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
-	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) ||
-	    boot_cpu_has(X86_FEATURE_RDPID);
+	f->tsc_aux =
+	    boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->pku = boot_cpu_has(X86_FEATURE_OSPKE);
 	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
 		f->host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
@@ -96,7 +106,7 @@ svm_probe(const char **why)
 		return -ENODEV;
 	}
 	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & VM_CR_SVMDIS)) {
-		*why = "the firmware has disabled SVM";
+		*why = "the firmware has disabled SVM: enable it in its setup";
 		return -ENODEV;
 	}
 	if (b < 2) {

@@ -85,8 +85,8 @@ struct svm_spec {
 	u64 guest, host; /* values of SPEC_CTRL */
 };
 /* spec: NULL when the MSR need not be switched. */
-void svm_switch(
-    u64 *gpr, u64 vmcb_pa, u64 host_pa, const struct svm_spec *spec);
+void
+svm_switch(u64 *gpr, u64 vmcb_pa, u64 host_pa, const struct svm_spec *spec);
 
 static inline void
 svm_changed(struct svm_vcpu *v, u32 clean_bits)

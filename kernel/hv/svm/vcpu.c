@@ -181,7 +181,7 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 	c->intercept[VMCB_MISC1] = (u32)(VMCB_I_INTR | VMCB_I_NMI | VMCB_I_SMI |
 	    VMCB_I_INIT | VMCB_I_RDPMC | VMCB_I_CPUID | VMCB_I_INVD |
 	    VMCB_I_HLT | VMCB_I_INVLPGA | VMCB_I_IOIO | VMCB_I_MSR |
-	    VMCB_I_TASK | VMCB_I_SHUTDOWN | VMCB_I_RSM);
+	    VMCB_I_SHUTDOWN | VMCB_I_RSM);
 	c->intercept[VMCB_MISC2] = (u32)(VMCB_I_VMRUN | VMCB_I_VMMCALL |
 	    VMCB_I_VMLOAD | VMCB_I_VMSAVE | VMCB_I_STGI | VMCB_I_CLGI |
 	    VMCB_I_SKINIT | VMCB_I_WBINVD | VMCB_I_MONITOR | VMCB_I_MWAIT |
@@ -237,6 +237,7 @@ svm_vcpu_reset(struct hv_vcpu *hv, bool init)
 		c->pkru = 0;
 	}
 	c->dirty = CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
+	to_svm(hv)->asid_gen = 0; /* translations are gone, too */
 	hv->intr_shadow = false;
 	hv->inject.type = hv->cut.type = EVENT_NONE;
 }

@@ -114,7 +114,8 @@ enum vmcb_intercept {
 #define VMCB_C_SEG	  CORE_BIT(8)
 #define VMCB_C_CR2	  CORE_BIT(9)
 #define VMCB_C_LBR	  CORE_BIT(10)
-#define VMCB_C_ALL	  0x7ffU /* those defined: the rest may come to mean something */
+#define VMCB_C_ALL \
+	0x7ffU /* those defined: the rest may come to mean something */
 
 /* tlb_ctl, "TLB Control" */
 #define VMCB_TLB_NONE 0
