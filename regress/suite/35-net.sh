@@ -102,13 +102,12 @@ t_switch() {
 	within 5 ip link show vmbr0
 	ip addr add 10.78.0.254/24 dev vmbr0
 	start one
+	prints one "tiny: serving" 120
 	start two
 	prints two "tiny: idle" 240
 	[[ $(value two "ping 10.78.0.1") = 3 ]]
 	[[ $(value two "ping 10.78.0.254") = 3 ]]
 	[[ $(value two got) = "$(md5sum <"$T/data")" ]]
-	ping -c 1 -W 2 10.78.0.2 >/dev/null 2>&1 ||
-	    busybox ping -c 1 10.78.0.2 >/dev/null 2>&1 || true
 	[[ $(bridges) = 1 ]]
 	vmctl stop -fwa
 	no_taps
