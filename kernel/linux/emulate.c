@@ -138,10 +138,11 @@ fpu_take(void)
 		switch_fpu_return();
 }
 
-#define EACH_XMM(X)                                                          \
-	X(0)                                                                 \
-	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) \
-	    X(14) X(15)
+#define EACH_XMM(X)                                                           \
+	X(0)                                                                  \
+	X(1)                                                                  \
+	X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) \
+	    X(15)
 
 static void
 xmm_get(struct emul *e, unsigned n, void *buf, unsigned len)
