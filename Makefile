@@ -48,8 +48,8 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit fuzz config lint module kapi lab lab-shell \
-	test run bench install clean
+.PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
+	lab lab-shell test run bench install clean
 .SECONDARY:
 
 help:
@@ -159,6 +159,10 @@ kapi: $(kapi_BIN)
 #: setup      install what building and testing need (Debian packages)
 setup:
 	@regress/setup.sh
+
+#: fuzz-parsers  libFuzzer on what strangers send, a minute each
+fuzz-parsers:
+	@B=$(B) regress/fuzz/run
 
 #: lab        build the lab host and the guest images
 lab:

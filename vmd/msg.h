@@ -103,7 +103,7 @@ enum net_fdkind {
 #define NETCFG_REQUESTS(X)                                                 \
 	X(NETCFG_CONF, 0,                                                  \
 	    "local range: u32 prefix, u32 length, u32 inet6, prefix6 (16 " \
-	    "bytes), u32 length6")                                         \
+	    "bytes), u32 length6; u32 DNS server or 0")                    \
 	X(NETCFG_SWITCH, 0,                                                \
 	    "str name, str bridge, u32 create, u32 down, u32 group, "      \
 	    "u32 rdomain")                                                 \
