@@ -138,10 +138,8 @@ fpu_take(void)
 		switch_fpu_return();
 }
 
-#define EACH_XMM(X)                                                          \
-	X(0)                                                                 \
-	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) \
-	    X(14) X(15)
+#define XMM_LOW(X)  X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define XMM_HIGH(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
 static void
 xmm_get(struct emul *e, unsigned n, void *buf, unsigned len)
@@ -157,7 +155,8 @@ xmm_get(struct emul *e, unsigned n, void *buf, unsigned len)
 		asm volatile("vmovdqu %%ymm" #r ", %0" \
 			     : "=m"(*(u8(*)[32])buf)); \
 		break;
-		EACH_XMM(X)
+		XMM_LOW(X)
+		XMM_HIGH(X)
 #undef X
 	}
 	fpregs_unlock();
@@ -177,7 +176,8 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 		asm volatile(                                             \
 		    "vmovdqu %0, %%ymm" #r ::"m"(*(const u8(*)[32])buf)); \
 		break;
-		EACH_XMM(X)
+		XMM_LOW(X)
+		XMM_HIGH(X)
 #undef X
 	}
 	fpregs_unlock();
