@@ -70,10 +70,10 @@ fi
 ./kapi -d "$device" "$@" | tee /tmp/kapi.out
 rc=${PIPESTATUS[0]}
 clean && exit "$rc"
-# The closing line is the last one's.
-sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed/\1 \2/p' /tmp/kapi.out |
+# The last closing line counts.
+sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed, /\1 \2 /p' /tmp/kapi.out |
     while read -r p f rest; do
 	echo "FAIL the kernel complained"
-	echo "$p passed, $((f + 1)) failed$rest"
+	echo "$p passed, $((f + 1)) failed, $rest"
     done
 exit 1
