@@ -16,7 +16,7 @@ passed=0 failed=0
 
 clean() { # what the kernel said since the last time
 	local said
-	said=$(dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|KASAN|general protection|possible circular|lockdep|soft lockup|hung task')
+	said=$(dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|KASAN|general protection fault,|possible circular|lockdep|soft lockup|hung task')
 	[ -z "$said" ] || dmesg | tail -n 60
 	dmesg -C
 	[ -z "$said" ]
@@ -44,7 +44,7 @@ killed() { # COUNT
 		qemu-system-x86_64 -accel kvm -M pc,kernel-irqchip=split \
 		    -cpu host -m 128 -smp 2 -nodefaults -display none \
 		    -no-reboot -kernel /guest/vmlinuz -initrd /guest/tiny.cpio \
-		    -append "console=ttyS0 panic=-1" >/tmp/qemu.log 2>&1 &
+		    -append "console=ttyS0 panic=-1 tiny=idle" >/tmp/qemu.log 2>&1 &
 		pid=$!
 		sleep "$((RANDOM % 4)).$((RANDOM % 90 + 10))"
 		kill -9 "$pid" || {
@@ -70,10 +70,10 @@ fi
 ./kapi -d "$device" "$@" | tee /tmp/kapi.out
 rc=${PIPESTATUS[0]}
 clean && exit "$rc"
-# The closing line is the last one's.
-sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed/\1 \2/p' /tmp/kapi.out |
+# The last closing line counts.
+sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed, /\1 \2 /p' /tmp/kapi.out |
     while read -r p f rest; do
 	echo "FAIL the kernel complained"
-	echo "$p passed, $((f + 1)) failed$rest"
+	echo "$p passed, $((f + 1)) failed, $rest"
     done
 exit 1
