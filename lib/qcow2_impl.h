@@ -42,6 +42,7 @@ enum { QC_GO = 0, QC_WAIT = 1 };
 struct qc_op;
 struct qcow2;
 typedef int qc_step(struct qc_op *);
+typedef int (*qc_next)(struct qc_op *);
 
 struct qc_wait {
 	struct qc_op *head, **tail;
@@ -172,8 +173,8 @@ enum { QC_HOLD_TABLE = 1, QC_HOLD_BLOCK = 2, QC_HOLD_INFLATE = 4 };
 struct qc_op {
 	struct qcow2 *s;
 	struct qc_op *next; /* on one list */
-	qc_step *step;
-	qc_step *ret[QC_DEPTH];
+	qc_next step;
+	qc_next ret[QC_DEPTH];
 	unsigned depth;
 	int error; /* from whoever woke it */
 	struct disk_req *req;
@@ -194,7 +195,7 @@ struct qc_op {
 	/* decompression: qcow2_inflate.c */
 	uint64_t in_entry, in_len;
 	unsigned in_layer;
-	qc_step *in_then;
+	qc_next in_then;
 	/* write: qcow2_write.c */
 	uint64_t wr_off, wr_left, wr_len;
 	struct qc_cur wr_cur;
@@ -258,7 +259,7 @@ int qc_wait(struct qc_op *, struct qc_wait *); /* QC_WAIT */
  * looked up nothing that it still uses. */
 int qc_wait_apart(struct qc_op *, struct qc_wait *);
 void qc_wake(struct qcow2 *, struct qc_wait *, int error);
-int qc_call(struct qc_op *, qc_step *sub, qc_step *then); /* QC_GO */
+int qc_call(struct qc_op *, qc_next sub, qc_next then); /* QC_GO */
 int qc_return(struct qc_op *); /* QC_GO */
 void qc_run(struct qc_op *);
 void qc_drain(struct qcow2 *);
@@ -279,7 +280,7 @@ void qc_cur_copy(struct qc_cur *, const uint8_t *, uint64_t);
 unsigned qc_zeroes(struct iovec *, unsigned max, uint64_t *len);
 /* op->iov[0..n), len bytes in all; QC_WAIT. */
 int qc_xfer(struct qc_op *, enum aio_op, unsigned layer, uint64_t off,
-    unsigned n, uint64_t len, qc_step *then);
+    unsigned n, uint64_t len, qc_next then);
 
 /* qcow2_cache.c */
 int qc_page_get(struct qc_op *, unsigned layer, uint64_t off, enum qc_page_kind,

@@ -181,7 +181,7 @@ xfer_done(struct aio_req *a, int64_t res)
 
 int
 qc_xfer(struct qc_op *op, enum aio_op how, unsigned layer, uint64_t off,
-    unsigned n, uint64_t len, qc_step *then)
+    unsigned n, uint64_t len, qc_next then)
 {
 	op->areq = (struct aio_req){
 		.op = how,

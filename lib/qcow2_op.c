@@ -47,7 +47,7 @@ qc_wake(struct qcow2 *s, struct qc_wait *w, int error)
 }
 
 int
-qc_call(struct qc_op *op, qc_step *sub, qc_step *then)
+qc_call(struct qc_op *op, qc_next sub, qc_next then)
 {
 	op->ret[op->depth++] = then;
 	op->step = sub;

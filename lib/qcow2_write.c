@@ -190,7 +190,7 @@ write_data(struct qc_op *op)
 
 static int
 read_part(
-    struct qc_op *op, uint64_t off, uint8_t *to, uint64_t len, qc_step *then)
+    struct qc_op *op, uint64_t off, uint8_t *to, uint64_t len, qc_next then)
 {
 	op->rd_one = (struct iovec){ to, len };
 	op->rd_cur = (struct qc_cur){ &op->rd_one, 0 };

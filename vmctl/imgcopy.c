@@ -45,7 +45,7 @@ struct job {
 static bool
 make_engine(struct aio **a, const struct disk_layer *l, unsigned n, bool ro)
 {
-	int fd[DISK_LAYERS_MAX], error;
+	int fd[DISK_LAYERS_MAX] = { -1 }, error;
 	struct aio_conf conf = { .readonly = ro, .depth = 2 * PIECES + 64 };
 	unsigned i;
 
