@@ -48,8 +48,8 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 		    regress/vmd/test_*.c regress/vmctl/test_*.c)
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
-.PHONY: help all setup check unit fuzz config lint module kapi lab lab-shell \
-	test run bench install clean
+.PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
+	lab lab-shell test run bench install clean
 .SECONDARY:
 
 help:
@@ -83,13 +83,14 @@ $(B)/vmd/%.o: $(B)/vmd/%.c
 
 # The emulator is compared with this machine's CPU.
 $(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
-	$(B)/regress/kernel/emul_env.o
+	$(B)/regress/kernel/emul_env.o $(B)/regress/kernel/emul_case.o
 $(B)/regress/kernel/test_emul_rows $(B)/regress/kernel/test_emul_run: \
 	$(B)/regress/kernel/emul_machine.o
-$(B)/regress/kernel/%.o: CPPFLAGS += -Ikernel/core
+# By -iquote: core has a cpuid.h, and so has the compiler.
+$(B)/regress/kernel/%.o: CPPFLAGS += -iquote kernel/core
 $(B)/regress/kernel/%: regress/kernel/%.c $(B)/kernel/libcore.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Ikernel/core $(CFLAGS) $(LDFLAGS) -MMD -MP \
+	$(Q)$(CC) $(CPPFLAGS) -iquote kernel/core $(CFLAGS) $(LDFLAGS) -MMD -MP \
 	    -MF $@.d -o $@ $< $(filter %.o,$^) $(filter %.a,$^) -lcmocka
 $(B)/regress/lib/%: regress/lib/%.c $(B)/lib/libvmm.a
 	@mkdir -p $(@D)
@@ -132,7 +133,7 @@ $(kapi_BIN) $(B)/regress/bench/exits:
 check: all unit config lint
 
 unit: $(test_BIN)
-	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 60 $$t; done
+	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 300 $$t; done
 
 #: fuzz       the emulator against the CPU, CASES=n instructions (EMUL_SEED=n);
 #:            the driver's calls for FUZZ_SECONDS=n
@@ -158,6 +159,10 @@ kapi: $(kapi_BIN)
 #: setup      install what building and testing need (Debian packages)
 setup:
 	@regress/setup.sh
+
+#: fuzz-parsers  libFuzzer on what strangers send, a minute each
+fuzz-parsers:
+	@B=$(B) regress/fuzz/run
 
 #: lab        build the lab host and the guest images
 lab:

@@ -79,10 +79,10 @@ aio_init(struct aio *a, const struct aio_engine_ops *ops,
 static int
 set_nonblock(const struct aio_conf *conf)
 {
-	int fd[3] = { conf->kick, conf->wake, conf->call };
+	int fd[4] = { conf->kick, conf->wake, conf->call, conf->timer };
 	int i, flags;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < (conf->timed ? 4 : 3); i++) {
 		flags = fcntl(fd[i], F_GETFL);
 		if (flags == -1 ||
 		    fcntl(fd[i], F_SETFL, flags | O_NONBLOCK) == -1)

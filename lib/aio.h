@@ -52,7 +52,12 @@ struct aio_req {
 
 enum aio_engine { AIO_AUTO, AIO_URING, AIO_THREADS };
 /* Events: an eventfd was signalled, requests were done. */
-enum { AIO_KICK = 1 << 0, AIO_WAKE = 1 << 1, AIO_DONE = 1 << 2 };
+enum {
+	AIO_KICK = 1 << 0,
+	AIO_WAKE = 1 << 1,
+	AIO_DONE = 1 << 2,
+	AIO_TIME = 1 << 3, /* the timer ran out */
+};
 
 struct aio_conf {
 	enum aio_engine engine;
@@ -62,6 +67,8 @@ struct aio_conf {
 	bool readonly;
 	int kick, wake; /* eventfds that end aio_run()'s sleep */
 	int call; /* eventfd that aio_signal() signals */
+	bool timed; /* timer is a timerfd, which ends the sleep as well */
+	int timer;
 	unsigned depth; /* most requests in flight */
 };
 

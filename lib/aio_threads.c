@@ -120,10 +120,12 @@ static int
 threads_wait(struct aio *a, bool wait)
 {
 	struct pool *p = pool(a);
-	struct pollfd pfd[3] = {
+	static const int event[4] = { AIO_KICK, AIO_WAKE, 0, AIO_TIME };
+	struct pollfd pfd[4] = {
 		{ .fd = a->conf.kick, .events = POLLIN },
 		{ .fd = a->conf.wake, .events = POLLIN },
 		{ .fd = p->donefd, .events = POLLIN },
+		{ .fd = a->conf.timed ? a->conf.timer : -1, .events = POLLIN },
 	};
 	int events = 0;
 	unsigned i;
@@ -133,17 +135,16 @@ threads_wait(struct aio *a, bool wait)
 		return 0;
 	}
 	a->syscalls++;
-	if (poll(pfd, 3, -1) == -1)
+	if (poll(pfd, 4, -1) == -1)
 		return errno == EINTR ? 0 : -errno;
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 4; i++) {
 		if ((pfd[i].revents & (POLLERR | POLLNVAL)) != 0)
 			return -EBADF;
 		if (pfd[i].revents == 0)
 			continue;
 		a->syscalls++;
 		clear_fd(pfd[i].fd);
-		if (i < 2)
-			events |= i == 0 ? AIO_KICK : AIO_WAKE;
+		events |= event[i];
 	}
 	collect(p);
 	return events;

@@ -27,10 +27,17 @@
 #define SQ_MAX 128
 
 /* Registered descriptors. */
-enum { FILE_KICK, FILE_WAKE, FILE_CALL, FILE_IMAGE, NEVENTS = FILE_IMAGE };
+enum {
+	FILE_KICK,
+	FILE_WAKE,
+	FILE_CALL,
+	FILE_TIMER,
+	FILE_IMAGE,
+	NEVENTS = FILE_IMAGE,
+};
 
 /* user_data beside request pointers. */
-enum { TAG_KICK = 1, TAG_WAKE, TAG_CALL };
+enum { TAG_KICK = 1, TAG_WAKE, TAG_CALL, TAG_TIMER };
 
 struct uring {
 	struct aio a;
@@ -249,6 +256,9 @@ reap_one(struct uring *u, const struct io_uring_cqe *cqe, int *events)
 	case TAG_WAKE:
 		*events |= AIO_WAKE;
 		return event(u, cqe, FILE_WAKE);
+	case TAG_TIMER:
+		*events |= AIO_TIME;
+		return event(u, cqe, FILE_TIMER);
 	case TAG_CALL:
 		/* Only failures are reported.  Do not lose the signal. */
 		u->plain_signal = true;
@@ -319,6 +329,8 @@ uring_bind(struct aio *a)
 		error = watch(u, FILE_KICK, TAG_KICK);
 	if (error == 0)
 		error = watch(u, FILE_WAKE, TAG_WAKE);
+	if (error == 0 && a->conf.timed)
+		error = watch(u, FILE_TIMER, TAG_TIMER);
 	return error != 0 ? error : uring_flush(a);
 }
 
@@ -346,6 +358,7 @@ aio_uring_new(struct aio **out, const struct aio_conf *conf)
 		[FILE_KICK] = conf->kick,
 		[FILE_WAKE] = conf->wake,
 		[FILE_CALL] = conf->call,
+		[FILE_TIMER] = conf->timed ? conf->timer : -1,
 	};
 	struct uring *u = calloc(1, sizeof(*u));
 	int error;

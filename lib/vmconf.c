@@ -18,9 +18,11 @@
 #include "imsg.h"
 #include "vmconf.h"
 
-#define CONF_WIRE_MAX                                                   \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 * VM_PATH_MAX +        \
-	    VM_CMDLINE_MAX + VM_DISKS_MAX * (2 + VM_PATH_MAX + 8) + 4 + \
+#define CONF_WIRE_MAX                                                          \
+	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 * VM_PATH_MAX +               \
+	    VM_CMDLINE_MAX +                                                   \
+	    VM_DISKS_MAX * (2 + VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) + \
+	    4 +                                                                \
 	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX))
 static_assert(CONF_WIRE_MAX + 64 <= 16384, "must fit MAX_IMSGSIZE");
 
@@ -58,6 +60,17 @@ vmconf_path_ok(const char *path)
 			return false;
 	}
 	return (size_t)(p - path) <= VM_PATH_MAX;
+}
+
+bool
+vmconf_serial_ok(const char *s)
+{
+	size_t i;
+
+	for (i = 0; s[i] != '\0'; i++)
+		if (s[i] <= ' ' || s[i] > '~')
+			return false;
+	return i >= 1 && i <= VM_SERIAL_MAX;
 }
 
 bool
@@ -232,8 +245,14 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 		if ((error = ctl_put_str(buf, c->disk[i].path)) != 0)
 			return error;
 		if (ibuf_add_n32(buf, c->disk[i].format) == -1 ||
-		    ibuf_add_n32(buf, c->disk[i].readonly) == -1)
+		    ibuf_add_n32(buf, c->disk[i].readonly) == -1 ||
+		    ibuf_add_n64(buf, c->disk[i].iops.rate) == -1 ||
+		    ibuf_add_n64(buf, c->disk[i].iops.burst) == -1 ||
+		    ibuf_add_n64(buf, c->disk[i].bandwidth.rate) == -1 ||
+		    ibuf_add_n64(buf, c->disk[i].bandwidth.burst) == -1)
 			return -errno;
+		if ((error = ctl_put_str(buf, c->disk[i].serial)) != 0)
+			return error;
 	}
 	return put_nics(buf, c);
 }
@@ -276,6 +295,15 @@ get_nics(struct ibuf *buf, struct vmconf *c)
 	return 0;
 }
 
+/* A rate of nothing would be a disk that never answers. */
+static bool
+limit_ok(const struct vm_limit *l)
+{
+	return l->rate == 0
+	    ? l->burst == 0
+	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
+}
+
 static int
 get_disk(struct ibuf *buf, struct vm_diskconf *d)
 {
@@ -283,7 +311,15 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 
 	if (ctl_get_str(buf, d->path, sizeof(d->path)) != 0 ||
 	    ibuf_get_n32(buf, &format) == -1 ||
-	    ibuf_get_n32(buf, &readonly) == -1)
+	    ibuf_get_n32(buf, &readonly) == -1 ||
+	    ibuf_get_n64(buf, &d->iops.rate) == -1 ||
+	    ibuf_get_n64(buf, &d->iops.burst) == -1 ||
+	    ibuf_get_n64(buf, &d->bandwidth.rate) == -1 ||
+	    ibuf_get_n64(buf, &d->bandwidth.burst) == -1 ||
+	    ctl_get_str(buf, d->serial, sizeof(d->serial)) != 0)
+		return -EBADMSG;
+	if (!limit_ok(&d->iops) || !limit_ok(&d->bandwidth) ||
+	    (d->serial[0] != '\0' && !vmconf_serial_ok(d->serial)))
 		return -EBADMSG;
 	if (d->path[0] != '/' || !vmconf_path_ok(d->path) ||
 	    format > VM_DISK_ANY || readonly > 1)

@@ -14,17 +14,19 @@
 
 struct ibuf;
 
-#define VM_NAME_MAX    63 /* bytes without the NUL */
-#define VM_DISKS_MAX   4
-#define VM_NICS_MAX    4
-#define VM_IFNAME_MAX  15 /* bytes without the NUL, as the kernel's */
-#define VM_RDOMAIN_MAX 255
-#define VM_CPUS_MAX    64
-#define VM_CMDLINE_MAX 2047
-#define VM_MEMORY_MIN  (16ULL << 20)
-#define VM_MEMORY_DFLT (512ULL << 20)
-#define VM_MEMORY_MAX  (4ULL << 40)
-#define VM_NOGID       ((gid_t)-1)
+#define VM_NAME_MAX	 63 /* bytes without the NUL */
+#define VM_DISKS_MAX	 4
+#define VM_NICS_MAX	 4
+#define VM_IFNAME_MAX	 15 /* bytes without the NUL, as the kernel's */
+#define VM_RDOMAIN_MAX	 255
+#define VM_CPUS_MAX	 64
+#define VM_BANDWIDTH_MIN 4096U
+#define VM_SERIAL_MAX	 20 /* virtio 1.2, "Block Device" */
+#define VM_CMDLINE_MAX	 2047
+#define VM_MEMORY_MIN	 (16ULL << 20)
+#define VM_MEMORY_DFLT	 (512ULL << 20)
+#define VM_MEMORY_MAX	 (4ULL << 40)
+#define VM_NOGID	 ((gid_t)-1)
 /* Shorter than PATH_MAX so that a whole configuration fits one message. */
 #define VM_PATH_MAX 2047 /* bytes without the NUL */
 
@@ -34,10 +36,17 @@ enum vm_diskfmt {
 	VM_DISK_ANY = 2, /* not said: the file's name decides */
 };
 
+/* So many a second; burst more at once after a pause. */
+struct vm_limit {
+	uint64_t rate, burst; /* rate 0: no limit */
+};
+
 struct vm_diskconf {
 	char path[VM_PATH_MAX + 1];
 	enum vm_diskfmt format;
 	bool readonly;
+	char serial[VM_SERIAL_MAX + 1]; /* "": made from the VM's name */
+	struct vm_limit iops, bandwidth; /* requests, bytes */
 };
 
 enum vm_nicflag {
@@ -92,6 +101,8 @@ bool vmconf_ifname_ok(const char *);
 bool vmconf_group_ok(const char *);
 /* "fe:e1:ba:d0:00:01", unicast and not zero; 0 or -EINVAL. */
 int vmconf_lladdr(const char *, uint8_t lladdr[6]);
+/* Printable ASCII, not empty, of the right length. */
+bool vmconf_serial_ok(const char *);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */
 int vmconf_size(const char *, uint64_t *bytes);
 

@@ -37,7 +37,7 @@ lab() {
 	eval "$(regress/guest/build)"
 	[[ -t 0 && -t 1 ]] && opts=(-s -t 86400)
 	say "lab starts after $((SECONDS - begin)) s"
-	regress/lab/run -c 2 -m 2048 -t 400 "${opts[@]}" -g "$guest_disk" \
+	regress/lab/run -c 2 -m 2048 -t 600 "${opts[@]}" -g "$guest_disk" \
 	    regress/lab/session.sh /guest vmd vmctl
 }
 

@@ -4,9 +4,10 @@
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
 # Everything: setup, the fast tests on this host, the suite and the tests of the
-# KVM API in the lab, on KVM and on our driver.  TESTS (patterns of FILE/TEST)
-# selects tests of the suite.  The last line is "N passed, M failed, K skipped";
-# exit 1 when anything failed.
+# KVM API in the lab, on KVM and on our driver, `make run' as a script and as a
+# user at a terminal start it.  TESTS (patterns of FILE/TEST) selects tests of
+# the suite.  The last line is "N passed, M failed, K skipped"; exit 1 when
+# anything failed.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -101,6 +102,25 @@ lab_suite() {
 	    regress/lab/run -v "$@" $suite ${TESTS:-$other}
 }
 
+# shellcheck disable=SC2317 # called by step
+run_piped() {
+	if "$make" --no-print-directory "B=$B" run </dev/null >"$log" 2>&1 &&
+	    grep -q "^vda .* disk /" "$log"; then
+		tail -n 1 "$log"
+		return
+	fi
+	cat "$log"
+	return 1
+}
+
+# shellcheck disable=SC2317 # called by step
+run_on_a_terminal() {
+	expect regress/run.exp "$make" --no-print-directory "B=$B" \
+	    >"$log" 2>&1 && return
+	cat "$log"
+	return 1
+}
+
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
 step build "$make" --no-print-directory "B=$B" all kapi
@@ -111,4 +131,9 @@ lab_suite
 counted "KVM API, on KVM" regress/kapi/lab --
 counted "KVM API, on our driver" regress/kapi/lab -v --
 counted "robustness, on KVM" regress/kapi/lab -- -r 20
+counted "robustness, on our driver" regress/kapi/lab -v -- -r 20
+if [[ -z ${TESTS:-} ]]; then
+	step "make run, its output to a file" run_piped
+	step "make run, on a terminal" run_on_a_terminal
+fi
 summary

@@ -110,11 +110,26 @@ dev_reset(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return p->sealed ? p->ops->reset(p->arg) : -EBADMSG;
 }
 
+static int
+dev_config(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct devproc *p = arg;
+	uint32_t off, val;
+
+	if (!p->sealed || ibuf_get_n32(body, &off) == -1 ||
+	    ibuf_get_n32(body, &val) == -1 || val > UINT8_MAX)
+		return -EBADMSG;
+	if (p->ops->config_byte != NULL)
+		p->ops->config_byte(p->arg, off, (uint8_t)val);
+	return 0;
+}
+
 static const struct chan_row dev_rows[] = {
 	{ DEV_MEM, "DEV_MEM", CHAN_FD, dev_mem },
 	{ DEV_QUEUEFD, "DEV_QUEUEFD", CHAN_FD, dev_queuefd },
 	{ DEV_SEAL, "DEV_SEAL", CHAN_NOFD, dev_seal },
 	{ DEV_START, "DEV_START", CHAN_NOFD, dev_start },
+	{ DEV_CONFIG, "DEV_CONFIG", CHAN_NOFD, dev_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
 };
 

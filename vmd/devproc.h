@@ -43,6 +43,8 @@ struct devproc_ops {
 	int (*start)(void *arg, uint64_t features, const struct virtio_ring *,
 	    unsigned nrings);
 	int (*reset)(void *arg);
+	/* The driver wrote a byte of the configuration (optional). */
+	void (*config_byte)(void *arg, uint32_t off, uint8_t val);
 	void (*stop)(void *arg); /* for good: threads end */
 };
 

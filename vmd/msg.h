@@ -57,10 +57,11 @@ enum vm_end {
 };
 
 /* parent -> vioblk */
-#define BLK_REQUESTS(X)                                        \
-	X(BLK_CONF, 0,                                         \
-	    "u32 index, u32 readonly, u32 vcpus, str serial, " \
-	    "u32 nimages, nimages x u32 format")               \
+#define BLK_REQUESTS(X)                                            \
+	X(BLK_CONF, 0,                                             \
+	    "u32 index, u32 readonly, u32 vcpus, str serial, "     \
+	    "u64 iops, u64 burst, u64 bytes a second, u64 burst, " \
+	    "u32 nimages, nimages x u32 format")                   \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
 /* vioblk -> parent */
 #define BLK_REPORTS(X)   \
@@ -102,7 +103,7 @@ enum net_fdkind {
 #define NETCFG_REQUESTS(X)                                                 \
 	X(NETCFG_CONF, 0,                                                  \
 	    "local range: u32 prefix, u32 length, u32 inet6, prefix6 (16 " \
-	    "bytes), u32 length6")                                         \
+	    "bytes), u32 length6; u32 DNS server or 0")                    \
 	X(NETCFG_SWITCH, 0,                                                \
 	    "str name, str bridge, u32 create, u32 down, u32 group, "      \
 	    "u32 rdomain")                                                 \
@@ -137,6 +138,7 @@ enum net_fdkind {
 	X(DEV_SEAL, 0, "no more descriptors")                                                             \
 	X(DEV_START, 0,                                                                                   \
 	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
+	X(DEV_CONFIG, 0, "u32 offset, u32 value: the driver wrote a byte")                                \
 	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \

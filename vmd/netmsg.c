@@ -32,7 +32,7 @@ netmsg_put_range(struct ibuf *b, const struct nft_range *r)
 	if (ibuf_add_n32(b, r->prefix) == -1 || ibuf_add_n32(b, r->len) == -1 ||
 	    ibuf_add_n32(b, r->inet6) == -1 ||
 	    ibuf_add(b, r->prefix6, sizeof(r->prefix6)) == -1 ||
-	    ibuf_add_n32(b, r->len6) == -1)
+	    ibuf_add_n32(b, r->len6) == -1 || ibuf_add_n32(b, r->dns) == -1)
 		return -errno;
 	return 0;
 }
@@ -43,7 +43,8 @@ netmsg_get_range(struct ibuf *b, struct nft_range *r)
 	if (ibuf_get_n32(b, &r->prefix) == -1 ||
 	    ibuf_get_n32(b, &r->len) == -1 || get_bool(b, &r->inet6) != 0 ||
 	    ibuf_get(b, r->prefix6, sizeof(r->prefix6)) == -1 ||
-	    ibuf_get_n32(b, &r->len6) == -1 || r->len > 32 || r->len6 > 128)
+	    ibuf_get_n32(b, &r->len6) == -1 || ibuf_get_n32(b, &r->dns) == -1 ||
+	    r->len > 32 || r->len6 > 128)
 		return -EBADMSG;
 	return 0;
 }

@@ -3,6 +3,7 @@
  * The netcfg process as seen from the parent: see netproc.h.
  */
 #include <sys/wait.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -220,6 +221,37 @@ find_group(const char *name, uint32_t *group, struct fail *why)
 	return 0;
 }
 
+/* The first server that this host asks and that is not itself. */
+static uint32_t
+nameserver_in(const char *file)
+{
+	char line[512], text[64];
+	struct in_addr a;
+	uint32_t found = 0;
+	FILE *f = fopen(file, "re");
+
+	if (f == NULL)
+		return 0;
+	while (found == 0 && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, " nameserver %63s", text) == 1 &&
+		    inet_pton(AF_INET, text, &a) == 1 &&
+		    ntohl(a.s_addr) >> 24 != IN_LOOPBACKNET)
+			found = ntohl(a.s_addr);
+	fclose(f);
+	return found;
+}
+
+static uint32_t
+nameserver(void)
+{
+	uint32_t found = nameserver_in("/etc/resolv.conf");
+
+	/* systemd-resolved puts itself there, and the real ones here. */
+	if (found == 0)
+		found = nameserver_in("/run/systemd/resolve/resolv.conf");
+	return found;
+}
+
 static void
 send_switch(struct netproc *p, const struct conf_switch *sw)
 {
@@ -267,6 +299,7 @@ send_conf(struct netproc *p)
 		.len = l.len,
 		.inet6 = l.inet6,
 		.len6 = l.len6,
+		.dns = nameserver(),
 	};
 	const struct conf_switch *sw;
 	struct ibuf *body = chan_body();

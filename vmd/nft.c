@@ -14,6 +14,12 @@
  *			iifname @taps iifname . ip saddr != @allowed4 drop
  *			iifname @taps iifname . ip6 saddr != @allowed6 drop
  *		}
+ *		chain dns {
+ *			type nat hook prerouting priority dstnat
+ *			iifname @taps fib daddr type local udp dport 53
+ *			    dnat ip to DNS
+ *			(the same for tcp)
+ *		}
  *		chain nat {
  *			type nat hook postrouting priority srcnat
  *			ip saddr RANGE ip daddr != RANGE masquerade
@@ -29,6 +35,8 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -365,9 +373,9 @@ verdict(struct rule *r, uint32_t code)
 }
 
 static struct rule
-from_guest(struct batch *b, uint8_t proto)
+from_guest(struct batch *b, const char *chain, uint8_t proto)
 {
-	struct rule r = begin_rule(b, "spoof");
+	struct rule r = begin_rule(b, chain);
 
 	family(&r, proto);
 	meta(&r, NFT_META_IIFNAME, NFT_REG32_00);
@@ -380,7 +388,7 @@ static void
 add_forged(
     struct batch *b, uint8_t proto, uint32_t off, uint32_t len, enum set s)
 {
-	struct rule r = from_guest(b, proto);
+	struct rule r = from_guest(b, "spoof", proto);
 
 	/* Behind the interface's name, whose registers still have it. */
 	header(&r, off, len, NFT_REG32_04);
@@ -394,12 +402,12 @@ static void
 add_link_local(struct batch *b)
 {
 	static const uint8_t link_local[16] = { 0xfe, 0x80 }, none[16];
-	struct rule r = from_guest(b, NFPROTO_IPV6);
+	struct rule r = from_guest(b, "spoof", NFPROTO_IPV6);
 
 	in_prefix(&r, NFT_CMP_EQ, IP6_SADDR, link_local, 10, 16);
 	verdict(&r, NF_ACCEPT);
 	end_rule(&r);
-	r = from_guest(b, NFPROTO_IPV6);
+	r = from_guest(b, "spoof", NFPROTO_IPV6);
 	in_prefix(&r, NFT_CMP_EQ, IP6_SADDR, none, 128, 16);
 	verdict(&r, NF_ACCEPT);
 	end_rule(&r);
@@ -415,6 +423,41 @@ add_masquerade(struct batch *b, uint8_t proto, uint32_t saddr, uint32_t daddr,
 	in_prefix(&r, NFT_CMP_EQ, saddr, prefix, bits, len);
 	in_prefix(&r, NFT_CMP_NEQ, daddr, prefix, bits, len);
 	begin_expr(&r, "masq");
+	end_expr(&r);
+	end_rule(&r);
+}
+
+/* What a guest asks the host's DNS port goes to the host's resolver. */
+static void
+add_dns(struct batch *b, uint8_t l4proto, uint32_t resolver)
+{
+	const uint32_t local = RTN_LOCAL, addr = htonl(resolver);
+	const uint16_t port = htons(53);
+	struct rule r = from_guest(b, "dns", NFPROTO_IPV4);
+
+	begin_expr(&r, "fib");
+	put32(r.h, NFTA_FIB_DREG, NFT_REG_1);
+	put32(r.h, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+	put32(r.h, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	end_expr(&r);
+	compare(&r, NFT_CMP_EQ, NFT_REG_1, &local, sizeof(local));
+	meta(&r, NFT_META_L4PROTO, NFT_REG_1);
+	compare(&r, NFT_CMP_EQ, NFT_REG_1, &l4proto, sizeof(l4proto));
+	begin_expr(&r, "payload");
+	put32(r.h, NFTA_PAYLOAD_DREG, NFT_REG_1);
+	put32(r.h, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+	put32(r.h, NFTA_PAYLOAD_OFFSET, 2); /* destination port */
+	put32(r.h, NFTA_PAYLOAD_LEN, 2);
+	end_expr(&r);
+	compare(&r, NFT_CMP_EQ, NFT_REG_1, &port, sizeof(port));
+	begin_expr(&r, "immediate");
+	put32(r.h, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+	put_value(&r, NFTA_IMMEDIATE_DATA, &addr, sizeof(addr));
+	end_expr(&r);
+	begin_expr(&r, "nat");
+	put32(r.h, NFTA_NAT_TYPE, NFT_NAT_DNAT);
+	put32(r.h, NFTA_NAT_FAMILY, NFPROTO_IPV4);
+	put32(r.h, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
 	end_expr(&r);
 	end_rule(&r);
 }
@@ -438,6 +481,11 @@ add_all(struct batch *b, const struct nft_range *range,
 	add_link_local(b);
 	add_forged(b, NFPROTO_IPV4, IP4_SADDR, 4, ALLOWED4);
 	add_forged(b, NFPROTO_IPV6, IP6_SADDR, 16, ALLOWED6);
+	if (range->dns != 0) {
+		add_chain(b, "dns", "nat", NF_INET_PRE_ROUTING, -100);
+		add_dns(b, IPPROTO_UDP, range->dns);
+		add_dns(b, IPPROTO_TCP, range->dns);
+	}
 	add_chain(b, "nat", "nat", NF_INET_POST_ROUTING, 100);
 	add_masquerade(b, NFPROTO_IPV4, IP4_SADDR, IP4_DADDR,
 	    (const uint8_t *)&prefix, range->len, 4);

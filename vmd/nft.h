@@ -31,13 +31,15 @@ struct nft_guest {
 	uint8_t addr6[16];
 };
 
-/* The range of local addresses. */
+/* The range of local addresses, and who answers what guests ask their host's
+ * DNS port. */
 struct nft_range {
 	uint32_t prefix; /* host byte order */
 	unsigned len;
 	bool inet6;
 	uint8_t prefix6[16];
 	unsigned len6;
+	uint32_t dns; /* IPv4, host byte order; 0: the host itself */
 };
 
 /* Each 0 or -errno. */

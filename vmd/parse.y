@@ -36,14 +36,12 @@ static char *join(char *, char *);
 	int64_t number;
 	char *string;
 	bool flag;
-	struct {
-		char *format;
-		bool readonly;
-	} disk;
+	struct stmt_disk disk;
 }
 
-%token BOOT CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
-%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES LLADDR LOCAL LOCKED
+%token BANDWIDTH BOOT BURST CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
+%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LLADDR LOCAL
+%token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
 %token SWITCH UP VM BAD
 %token <number> NUMBER
@@ -52,7 +50,7 @@ static char *join(char *, char *);
 %type <flag> local
 %type <disk> diskopts
 %destructor { free($$); } <string>
-%destructor { free($$.format); } <disk>
+%destructor { stmt_disk_free(&$$); } <disk>
 
 %%
 
@@ -149,9 +147,9 @@ vmstmt
 	| INITRD string			{ stmt_initrd(p, @1, $2); free($2); }
 	| CMDLINE string		{ stmt_cmdline(p, @1, $2); free($2); }
 	| DISK string diskopts {
-		stmt_disk(p, @1, $2, $3.format, $3.readonly);
+		stmt_disk(p, @1, $2, &$3);
 		free($2);
-		free($3.format);
+		stmt_disk_free(&$3);
 	}
 	| ENABLE			{ stmt_enable(p, true); }
 	| DISABLE			{ stmt_enable(p, false); }
@@ -209,15 +207,40 @@ lladdr
 	;
 
 diskopts
-	: %empty			{ $$.format = NULL; $$.readonly = false; }
+	: %empty			{ $$ = (struct stmt_disk){ 0 }; }
 	| diskopts FORMAT string {
-		free($1.format);
+		$$ = $1;
+		free($$.format);
 		$$.format = $3;
-		$$.readonly = $1.readonly;
 	}
-	| diskopts READONLY {
-		$$.format = $1.format;
-		$$.readonly = true;
+	| diskopts READONLY		{ $$ = $1; $$.readonly = true; }
+	| diskopts SERIAL string {
+		$$ = $1;
+		free($$.serial);
+		$$.serial = $3;
+	}
+	| diskopts IOPS NUMBER {
+		$$ = $1;
+		$$.has_iops = true;
+		$$.iops = $3;
+	}
+	| diskopts IOPS NUMBER BURST NUMBER {
+		$$ = $1;
+		$$.has_iops = $$.has_iops_burst = true;
+		$$.iops = $3;
+		$$.iops_burst = $5;
+	}
+	| diskopts BANDWIDTH size {
+		$$ = $1;
+		free($$.bandwidth);
+		$$.bandwidth = $3;
+	}
+	| diskopts BANDWIDTH size BURST size {
+		$$ = $1;
+		free($$.bandwidth);
+		free($$.bandwidth_burst);
+		$$.bandwidth = $3;
+		$$.bandwidth_burst = $5;
 	}
 	;
 
@@ -256,7 +279,9 @@ static const struct keyword {
 	const char *name;
 	int token;
 } keywords[] = {
+	{ "bandwidth", BANDWIDTH },
 	{ "boot", BOOT },
+	{ "burst", BURST },
 	{ "cmdline", CMDLINE },
 	{ "cpus", CPUS },
 	{ "create", CREATE },
@@ -273,6 +298,7 @@ static const struct keyword {
 	{ "initrd", INITRD },
 	{ "interface", INTERFACE },
 	{ "interfaces", INTERFACES },
+	{ "iops", IOPS },
 	{ "lladdr", LLADDR },
 	{ "local", LOCAL },
 	{ "locked", LOCKED },
@@ -282,6 +308,7 @@ static const struct keyword {
 	{ "prefix", PREFIX_KW },
 	{ "rdomain", RDOMAIN },
 	{ "readonly", READONLY },
+	{ "serial", SERIAL },
 	{ "socket", SOCKET },
 	{ "staggered", STAGGERED },
 	{ "start", START },

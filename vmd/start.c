@@ -230,16 +230,24 @@ send_disk_conf(struct vm *vm, uint32_t i, const struct chain *c)
 {
 	const struct vm_diskconf *d = &vm->conf.disk[i];
 	struct ibuf *body = chan_body();
-	char serial[21]; /* virtio 1.2, "Block Device": at most 20 bytes */
+	char serial[VM_SERIAL_MAX + 1];
 	bool full;
 	unsigned k;
 
-	snprintf(serial, sizeof(serial), "%.13s-disk%c", vm->conf.name,
-	    (char)('0' + i));
+	if (d->serial[0] != '\0')
+		snprintf(serial, sizeof(serial), "%s", d->serial);
+	else
+		snprintf(serial, sizeof(serial), "%.13s-disk%c", vm->conf.name,
+		    (char)('0' + i));
 	full = ibuf_add_n32(body, i) == -1 ||
 	    ibuf_add_n32(body, d->readonly) == -1 ||
 	    ibuf_add_n32(body, vm->conf.cpus) == -1 ||
-	    ctl_put_str(body, serial) != 0 || ibuf_add_n32(body, c->n) == -1;
+	    ctl_put_str(body, serial) != 0 ||
+	    ibuf_add_n64(body, d->iops.rate) == -1 ||
+	    ibuf_add_n64(body, d->iops.burst) == -1 ||
+	    ibuf_add_n64(body, d->bandwidth.rate) == -1 ||
+	    ibuf_add_n64(body, d->bandwidth.burst) == -1 ||
+	    ibuf_add_n32(body, c->n) == -1;
 	for (k = 0; k < c->n && !full; k++)
 		full = ibuf_add_n32(body, c->layer[k].format) == -1;
 	if (full) {

@@ -363,28 +363,79 @@ stmt_cmdline(struct parse *p, struct lex_loc loc, const char *s)
 }
 
 void
+stmt_disk_free(struct stmt_disk *o)
+{
+	free(o->format);
+	free(o->serial);
+	free(o->bandwidth);
+	free(o->bandwidth_burst);
+}
+
+/* Without a burst, that of one second. */
+static bool
+iops(struct parse *p, struct lex_loc loc, const struct stmt_disk *o,
+    struct vm_limit *l)
+{
+	if (!o->has_iops)
+		return true;
+	if (o->iops < 1 || (o->has_iops_burst && o->iops_burst < 1)) {
+		stmt_error(p, loc, "iops must be at least 1");
+		return false;
+	}
+	l->rate = (uint64_t)o->iops;
+	l->burst = o->has_iops_burst ? (uint64_t)o->iops_burst : l->rate;
+	return true;
+}
+
+static bool
+bandwidth(struct parse *p, struct lex_loc loc, const struct stmt_disk *o,
+    struct vm_limit *l)
+{
+	if (o->bandwidth == NULL)
+		return true;
+	if (vmconf_size(o->bandwidth, &l->rate) != 0 ||
+	    (o->bandwidth_burst != NULL &&
+		vmconf_size(o->bandwidth_burst, &l->burst) != 0)) {
+		stmt_error(p, loc, "failed to parse bandwidth");
+		return false;
+	}
+	if (o->bandwidth_burst == NULL)
+		l->burst = l->rate;
+	if (l->rate >= VM_BANDWIDTH_MIN && l->burst >= VM_BANDWIDTH_MIN)
+		return true;
+	stmt_error(
+	    p, loc, "bandwidth must be at least %uK", VM_BANDWIDTH_MIN / 1024);
+	return false;
+}
+
+void
 stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
-    const char *format, bool readonly)
+    const struct stmt_disk *o)
 {
 	struct vmconf *c = &p->vm->conf;
-	struct vm_diskconf *d;
-	enum vm_diskfmt fmt;
+	struct vm_diskconf d = { .readonly = o->readonly };
 
 	p->nstmts++;
-	if (!vmconf_format(format, &fmt)) {
-		stmt_error(p, loc, "unrecognized disk format %.64s", format);
+	if (!vmconf_format(o->format, &d.format)) {
+		stmt_error(p, loc, "unrecognized disk format %.64s", o->format);
 		return;
 	}
+	if (o->serial != NULL && !vmconf_serial_ok(o->serial)) {
+		stmt_error(p, loc,
+		    "invalid serial: not 1 to %d printable characters",
+		    VM_SERIAL_MAX);
+		return;
+	}
+	if (o->serial != NULL)
+		memcpy(d.serial, o->serial, strlen(o->serial) + 1);
+	if (!iops(p, loc, o, &d.iops) || !bandwidth(p, loc, o, &d.bandwidth))
+		return;
 	if (c->ndisks == VM_DISKS_MAX) {
 		stmt_error(p, loc, "too many disks");
 		return;
 	}
-	d = &c->disk[c->ndisks];
-	if (!path(p, loc, "disk", s, d->path))
-		return;
-	d->format = fmt;
-	d->readonly = readonly;
-	c->ndisks++;
+	if (path(p, loc, "disk", s, d.path))
+		c->disk[c->ndisks++] = d;
 }
 
 void

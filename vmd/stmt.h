@@ -71,9 +71,17 @@ void stmt_cpus(struct parse *, struct lex_loc, int64_t);
 void stmt_boot(struct parse *, struct lex_loc, const char *path);
 void stmt_initrd(struct parse *, struct lex_loc, const char *path);
 void stmt_cmdline(struct parse *, struct lex_loc, const char *);
-/* format NULL: none given. */
-void stmt_disk(struct parse *, struct lex_loc, const char *path,
-    const char *format, bool readonly);
+/* NULL, 0, or nothing: not given. */
+struct stmt_disk {
+	char *format, *serial;
+	bool readonly;
+	bool has_iops, has_iops_burst;
+	int64_t iops, iops_burst;
+	char *bandwidth, *bandwidth_burst; /* sizes */
+};
+void stmt_disk(
+    struct parse *, struct lex_loc, const char *path, const struct stmt_disk *);
+void stmt_disk_free(struct stmt_disk *);
 void stmt_enable(struct parse *, bool);
 void stmt_owner(struct parse *, struct lex_loc, const char *owner);
 

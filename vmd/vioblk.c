@@ -47,6 +47,10 @@ blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    ibuf_get_n32(body, &readonly) == -1 || readonly > 1 ||
 	    ibuf_get_n32(body, &vcpus) == -1 ||
 	    ctl_get_str(body, serial, sizeof(serial)) != 0 ||
+	    ibuf_get_n64(body, &p->conf.iops.rate) == -1 ||
+	    ibuf_get_n64(body, &p->conf.iops.burst) == -1 ||
+	    ibuf_get_n64(body, &p->conf.bandwidth.rate) == -1 ||
+	    ibuf_get_n64(body, &p->conf.bandwidth.burst) == -1 ||
 	    ibuf_get_n32(body, &n) == -1 || n < 1 || n > DISK_LAYERS_MAX)
 		return -EBADMSG;
 	for (p->nimages = 0; p->nimages < n; p->nimages++) {
@@ -144,7 +148,15 @@ reset(void *arg)
 {
 	const struct proc *p = arg;
 
-	return vdev_reset(vioblk_vdev(p->dev));
+	return vioblk_reset(p->dev);
+}
+
+static void
+config_byte(void *arg, uint32_t off, uint8_t val)
+{
+	const struct proc *p = arg;
+
+	vioblk_config_byte(p->dev, off, val);
 }
 
 static void
@@ -190,6 +202,7 @@ static const struct devproc_ops ops = {
 	.threads = threads,
 	.start = start,
 	.reset = reset,
+	.config_byte = config_byte,
 	.stop = stop,
 };
 

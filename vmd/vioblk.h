@@ -36,6 +36,7 @@ struct vioblk_conf {
 	bool readonly;
 	unsigned vcpus;
 	char serial[VIOBLK_SERIAL_MAX + 1];
+	struct vm_limit iops, bandwidth;
 	enum aio_engine engine;
 };
 
@@ -55,6 +56,10 @@ void vioblk_stop(struct vioblk *);
 /* Stops, and writes what is left of an image.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 
+/* As vdev_reset(). */
+int vioblk_reset(struct vioblk *);
+/* The driver wrote a byte of the configuration. */
+void vioblk_config_byte(struct vioblk *, uint32_t off, uint8_t val);
 /* Set-up by descriptors, reset and report: vdev.h. */
 struct vdev *vioblk_vdev(struct vioblk *);
 /* The device-specific configuration. */

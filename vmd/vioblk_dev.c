@@ -12,19 +12,24 @@
 
 #include "vioblk_impl.h"
 
+/* For those who still think in cylinders; nothing depends on it. */
+#define HEADS	      16
+#define SECTORS	      63
+#define CYLINDERS_MAX 65535
+
 static uint64_t
 offered(const struct vioblk *v)
 {
 	uint64_t f = 1ULL << VIRTIO_BLK_F_SEG_MAX |
 	    1ULL << VIRTIO_BLK_F_BLK_SIZE | 1ULL << VIRTIO_BLK_F_FLUSH |
 	    1ULL << VIRTIO_BLK_F_TOPOLOGY | 1ULL << VIRTIO_BLK_F_MQ |
+	    1ULL << VIRTIO_BLK_F_GEOMETRY |
 	    1ULL << VIRTIO_RING_F_INDIRECT_DESC |
 	    1ULL << VIRTIO_RING_F_EVENT_IDX;
 
-	/* CONFIG_WCE is not offered: the transport keeps the configuration
-	 * and does not pass writes on. */
 	if (v->conf.readonly)
 		return f | 1ULL << VIRTIO_BLK_F_RO;
+	f |= 1ULL << VIRTIO_BLK_F_CONFIG_WCE;
 	if (disk_can_discard(v->disk))
 		f |= 1ULL << VIRTIO_BLK_F_DISCARD;
 	return f | 1ULL << VIRTIO_BLK_F_WRITE_ZEROES;
@@ -35,12 +40,17 @@ static void
 fill_config(struct vioblk *v)
 {
 	struct virtio_blk_config *c = &v->config;
+	uint64_t cylinders = v->sectors / (HEADS * SECTORS);
 	uint32_t block = disk_block(v->disk), exp = 0;
 
 	/* Larger hints (a file system's own extents) help no guest. */
 	while (exp < 3 && (uint32_t)DISK_SECTOR << exp < block)
 		exp++;
 	c->capacity = v->sectors;
+	c->geometry.heads = HEADS;
+	c->geometry.sectors = SECTORS;
+	c->geometry.cylinders =
+	    cylinders < CYLINDERS_MAX ? (uint16_t)cylinders : CYLINDERS_MAX;
 	c->seg_max = VIOBLK_SEG_MAX;
 	c->blk_size = DISK_SECTOR;
 	c->physical_block_exp = (uint8_t)exp;
@@ -92,6 +102,7 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 		return why_set(why, -ENOMEM, "out of memory");
 	}
 	v->conf = *conf;
+	v->writeback = true;
 	v->conf.serial[VIOBLK_SERIAL_MAX] = '\0';
 	sem_init(&v->bound, 0, 0);
 	if ((error = vdev_init(&v->vdev, VIOBLK_QUEUE_SIZE)) != 0) {
@@ -105,6 +116,7 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 		goto free_it;
 	why_set(why, 0, "cannot make the device");
 	v->sectors = disk_size(v->disk) / DISK_SECTOR;
+	vioblk_limit_init(&v->limit, &conf->iops, &conf->bandwidth);
 	error = make_queues(v);
 	if (error != 0)
 		goto free_it;
@@ -190,19 +202,52 @@ vioblk_engine(const struct vioblk *v)
 	return aio_name(v->queue[0].aio);
 }
 
+/*
+ * "Device Operation": without flushes a completed write is stable; with
+ * CONFIG_WCE it is what the driver chose.
+ */
+static void
+choose_cache(struct vioblk *v)
+{
+	const uint64_t flush = 1ULL << VIRTIO_BLK_F_FLUSH;
+	const uint64_t wce = 1ULL << VIRTIO_BLK_F_CONFIG_WCE;
+	uint64_t f = v->vdev.features;
+	bool durable = (f & wce) != 0 ? !v->writeback : (f & flush) == 0;
+
+	__atomic_store_n(&v->durable, durable, __ATOMIC_RELAXED);
+}
+
+/*
+ * Holds for requests that are begun from now on.  One that overtakes this
+ * message on its way through the queue may still be done as before.
+ */
+void
+vioblk_config_byte(struct vioblk *v, uint32_t off, uint8_t val)
+{
+	if (off != offsetof(struct virtio_blk_config, wce))
+		return;
+	v->writeback = val != 0;
+	choose_cache(v);
+}
+
+int
+vioblk_reset(struct vioblk *v)
+{
+	v->writeback = true;
+	return vdev_reset(&v->vdev);
+}
+
 int
 vioblk_start(struct vioblk *v, uint64_t features, const struct virtio_ring *r,
     unsigned n)
 {
-	const uint64_t flush = 1ULL << VIRTIO_BLK_F_FLUSH;
 	unsigned i;
 	int error;
 
 	error = vdev_start(&v->vdev, features, r, n);
 	if (error != 0 || !vdev_ok(&v->vdev))
 		return error;
-	/* "Device Operation": without flushes a completed write is stable. */
-	v->durable = (v->vdev.features & flush) == 0;
+	choose_cache(v);
 	for (i = 0; i < n; i++)
 		if (r[i].size != 0)
 			vdev_want(&v->queue[i].v, VDEV_RUN);

@@ -16,6 +16,7 @@
 #include "disk.h"
 #include "log.h"
 #include "vioblk.h"
+#include "vioblk_limit.h"
 #include "virtq.h"
 
 /* "seg_max": data segments, so that header and status still fit a chain. */
@@ -32,7 +33,7 @@
 struct vioblk_slot {
 	struct disk_req disk;
 	struct vioblk_queue *q;
-	struct vioblk_slot *next; /* on the free list */
+	struct vioblk_slot *next; /* on the free list, or held */
 	uint8_t *status; /* in guest memory */
 	uint64_t sector; /* for log lines */
 	uint32_t type;
@@ -59,6 +60,9 @@ struct vioblk_queue {
 	unsigned npool_free;
 	struct iovec *scratch; /* the chain being read */
 	struct log_rate rate_io, rate_range;
+	/* Requests over the disk's limits, in order. */
+	int timer; /* timerfd, -1: none */
+	struct vioblk_slot *held, **held_tail;
 };
 
 struct vioblk {
@@ -67,11 +71,12 @@ struct vioblk {
 	struct vioblk_conf conf;
 	struct virtio_blk_config config;
 	uint64_t sectors;
+	struct vioblk_limit limit;
 	unsigned nqueues;
 	struct vioblk_queue *queue;
 	sem_t bound; /* a queue thread is ready */
-	/* set by vioblk_start() while all queues are idle */
-	bool durable; /* no flush negotiated: each write is durable */
+	bool writeback; /* main thread only: what the driver chose */
+	bool durable; /* atomic: each write is durable before it is done */
 };
 
 static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16,
@@ -87,7 +92,11 @@ void vioblk_queue_free(struct vioblk_queue *);
 struct vioblk_slot *vioblk_slot_get(struct vioblk_queue *);
 void vioblk_slot_put(struct vioblk_slot *);
 
-/* vioblk_req.c: takes the chain; false when it is not a request at all. */
+/* vioblk_req.c: requests that were held back: start those whose time has come;
+ * or forget them, as the device is reset. */
+void vioblk_req_release(struct vioblk_queue *);
+void vioblk_req_forget(struct vioblk_queue *);
+/* Takes the chain; false when it is not a request at all. */
 bool vioblk_req_start(struct vioblk_queue *, const struct virtq_chain *);
 
 #endif

@@ -6,6 +6,7 @@
  * those that are done with at most one interrupt, and sleeps in one system
  * call for whatever comes first: a completion, a kick, or the main thread.
  */
+#include <sys/timerfd.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "vioblk_impl.h"
 
 /* With so many in flight a completion is near: no kicks are needed. */
@@ -93,6 +95,7 @@ run_engine(struct vioblk_queue *q, bool wait)
 static void
 serve(struct vioblk_queue *q)
 {
+	vioblk_req_release(q);
 	take_requests(q);
 	interrupt(q);
 	if ((run_engine(q, false) & AIO_DONE) != 0)
@@ -115,6 +118,8 @@ follow(struct vioblk_queue *q, uint32_t want)
 
 	if (q->v.is == want)
 		return true;
+	if (state != VDEV_RUN)
+		vioblk_req_forget(q);
 	/* Requests have to end before guest memory is let go. */
 	if (state != VDEV_RUN && aio_inflight(q->aio) > 0)
 		return true;
@@ -177,6 +182,8 @@ vioblk_queue_init(struct vioblk_queue *q, struct vioblk *dev)
 	int error;
 
 	q->dev = dev;
+	q->timer = -1;
+	q->held_tail = &q->held;
 	q->rate_io = q->rate_range = (struct log_rate)LOG_RATE(5, 10);
 	error = vdev_add(&dev->vdev, &q->v);
 	return error == 0 ? make_slots(q) : error;
@@ -195,6 +202,14 @@ vioblk_queue_thread(struct vioblk_queue *q)
 	char name[16];
 	int error;
 
+	if (q->dev->limit.any) {
+		q->timer =
+		    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (q->timer == -1)
+			return -errno;
+		conf.timed = true;
+		conf.timer = q->timer;
+	}
 	disk_aio(q->dev->disk, &conf);
 	error = aio_new(&q->aio, &conf);
 	if (error != 0)
@@ -208,6 +223,7 @@ void
 vioblk_queue_free(struct vioblk_queue *q)
 {
 	aio_free(q->aio);
+	fd_close(&q->timer);
 	free(q->slots);
 	free(q->pool);
 	free(q->pool_free);

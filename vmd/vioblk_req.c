@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
 #include "vioblk_impl.h"
 
@@ -74,18 +76,104 @@ request_done(struct disk_req *r, int error)
 
 /* Hand s->disk to the disk, or answer when that is refused. */
 static void
-start(struct vioblk_slot *s)
+start_now(struct vioblk_slot *s)
 {
 	struct vioblk_queue *q = s->q;
 	int error;
 
 	s->disk.done = request_done;
-	s->disk.durable = q->dev->durable;
+	s->disk.durable = __atomic_load_n(&q->dev->durable, __ATOMIC_RELAXED);
 	error = disk_start(q->dev->disk, q->aio, &s->disk);
 	if (error != 0)
 		complete(s,
 		    error == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP
 					 : VIRTIO_BLK_S_IOERR);
+}
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* 0, or the ns that the disk's limits want it to wait. */
+static uint64_t
+wait_for(const struct vioblk_slot *s)
+{
+	uint64_t bytes = s->disk.op == DISK_DISCARD ? 0 : s->disk.len;
+
+	if (s->disk.op == DISK_FLUSH)
+		return 0;
+	return vioblk_limit_take(&s->q->dev->limit, 1, bytes, now_ns());
+}
+
+static void
+set_timer(struct vioblk_queue *q, uint64_t ns)
+{
+	struct itimerspec t = {
+		.it_value = { (time_t)(ns / 1000000000),
+		    (long)(ns % 1000000000) },
+	};
+
+	if (timerfd_settime(q->timer, 0, &t, NULL) == -1)
+		fatal("timer");
+}
+
+static void
+start(struct vioblk_slot *s)
+{
+	struct vioblk_queue *q = s->q;
+	uint64_t ns;
+
+	if (!q->dev->limit.any) {
+		start_now(s);
+		return;
+	}
+	if (q->held == NULL) {
+		if ((ns = wait_for(s)) == 0) {
+			start_now(s);
+			return;
+		}
+		set_timer(q, ns);
+	}
+	s->next = NULL;
+	*q->held_tail = s;
+	q->held_tail = &s->next;
+}
+
+static struct vioblk_slot *
+unhold(struct vioblk_queue *q)
+{
+	struct vioblk_slot *s = q->held;
+
+	q->held = s->next;
+	if (q->held == NULL)
+		q->held_tail = &q->held;
+	return s;
+}
+
+void
+vioblk_req_release(struct vioblk_queue *q)
+{
+	uint64_t ns;
+
+	while (q->held != NULL) {
+		if ((ns = wait_for(q->held)) != 0) {
+			set_timer(q, ns);
+			return;
+		}
+		start_now(unhold(q));
+	}
+}
+
+void
+vioblk_req_forget(struct vioblk_queue *q)
+{
+	while (q->held != NULL)
+		vioblk_slot_put(unhold(q));
 }
 
 /* Copy and consume the first len bytes; false when there are not so many. */

@@ -223,7 +223,7 @@ filter_command(struct vionet *v, uint8_t class, uint8_t cmd, struct data *d)
 		ok = mac_command(v, cmd, d);
 	else
 		ok = vlan_command(v, cmd, d);
-	__atomic_store_n(&f->active, f->vlans || !f->promisc, __ATOMIC_RELEASE);
+	__atomic_store_n(&f->active, !f->promisc, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&f->lock);
 	return ok;
 }

@@ -23,7 +23,7 @@ vionet_filter_reset(struct vionet_filter *f, const uint8_t *mac, bool vlans)
 	f->nuni = f->nmulti = 0;
 	f->vlans = vlans;
 	memset(f->vlan, 0, sizeof(f->vlan));
-	__atomic_store_n(&f->active, vlans, __ATOMIC_RELEASE);
+	__atomic_store_n(&f->active, false, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -44,8 +44,6 @@ address_ok(const struct vionet_filter *f, const uint8_t *dst)
 	static const uint8_t all[ETH_ALEN] = { 0xff, 0xff, 0xff, 0xff, 0xff,
 		0xff };
 
-	if (f->promisc)
-		return true;
 	if (memcmp(dst, all, ETH_ALEN) == 0)
 		return !f->nobcast;
 	if ((dst[0] & 1) != 0)
@@ -76,7 +74,8 @@ vionet_filter_wants(struct vionet_filter *f, const uint8_t *head, size_t len)
 	if (len < ETH_HLEN)
 		return false;
 	pthread_mutex_lock(&f->lock);
-	ok = address_ok(f, head) && vlan_ok(f, head, len);
+	/* Whoever wants everything wants all VLANs as well. */
+	ok = f->promisc || (address_ok(f, head) && vlan_ok(f, head, len));
 	pthread_mutex_unlock(&f->lock);
 	return ok;
 }

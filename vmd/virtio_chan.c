@@ -29,7 +29,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <event2/event.h>
+#include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 #include "chan.h"
 #include "ctl.h"
@@ -295,7 +297,32 @@ reset(struct virtio_dev *dev)
 	(void)chan_send(vc->chan, DEV_RESET, 0, -1, NULL);
 }
 
-static const struct virtio_ops ops = { .start = start, .reset = reset };
+/*
+ * What is offered and not more: "writeback", 0 or 1, of a block device.  The
+ * process looks at what was negotiated.
+ */
+static bool
+config(struct virtio_dev *dev, unsigned off, uint8_t val)
+{
+	struct virtio_chan *vc = virtio_arg(dev);
+	struct ibuf *body;
+
+	if (vc->conf.type != VIRTIO_ID_BLOCK ||
+	    (vc->features & 1ULL << VIRTIO_BLK_F_CONFIG_WCE) == 0 ||
+	    off != offsetof(struct virtio_blk_config, wce) || val > 1 ||
+	    (vc->state != IDLE && vc->state != STARTED))
+		return false;
+	body = chan_body();
+	ibuf_add_n32(body, off);
+	ibuf_add_n32(body, val);
+	return chan_send(vc->chan, DEV_CONFIG, 0, -1, body) == 0;
+}
+
+static const struct virtio_ops ops = {
+	.start = start,
+	.reset = reset,
+	.config = config,
+};
 
 /* ---- set-up ---- */
 

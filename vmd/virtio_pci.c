@@ -71,6 +71,7 @@ struct virtio_dev {
 	unsigned msix_cap, window_cap; /* offsets in configuration space */
 	unsigned config_len;
 	uint8_t config[VIRTIO_CONFIG_MAX];
+	uint8_t config_reset[VIRTIO_CONFIG_MAX]; /* what it is after a reset */
 };
 
 /* ---- kicks ---- */
@@ -191,6 +192,20 @@ mem_read(void *arg, uint64_t off, unsigned size)
 }
 
 static void
+config_write(struct virtio_dev *dev, unsigned off, unsigned size, uint64_t val)
+{
+	uint8_t byte;
+
+	if (dev->ops->config == NULL)
+		return;
+	for (unsigned i = 0; i < size; i++) {
+		byte = (uint8_t)(val >> (8 * i));
+		if (dev->ops->config(dev, off + i, byte))
+			dev->config[off + i] = byte;
+	}
+}
+
+static void
 mem_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
 	struct pci_dev *pci = arg;
@@ -204,9 +219,11 @@ mem_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 	case R_TABLE:
 		virtio_irq_table_write(&dev->irq, rel, size, val);
 		break;
+	case R_DEVICE:
+		config_write(dev, (unsigned)rel, size, val);
+		break;
 	case R_NONE:
 	case R_ISR:
-	case R_DEVICE: /* no device has a writable field */
 	case R_PBA:
 		break;
 	}
@@ -375,6 +392,7 @@ reset(void *arg, bool started)
 {
 	struct virtio_dev *dev = arg;
 
+	memcpy(dev->config, dev->config_reset, sizeof(dev->config));
 	virtio_irq_stop(&dev->irq);
 	kicks_update(dev);
 	if (started)
@@ -564,6 +582,7 @@ virtio_pci_new(
 	dev->config_len = c->config_len;
 	if (c->config_len > 0)
 		memcpy(dev->config, c->config, c->config_len);
+	memcpy(dev->config_reset, dev->config, sizeof(dev->config));
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		dev->kick[i].fd = -1;
 

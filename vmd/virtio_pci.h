@@ -47,6 +47,9 @@ struct virtio_ops {
 	/* A kick that did not come by ioeventfd (optional; without it such a
 	 * kick signals the queue's kick descriptor). */
 	void (*kick)(struct virtio_dev *, unsigned queue);
+	/* The driver writes a byte of the device's configuration (optional:
+	 * then no byte can be).  True: it has that value until a reset. */
+	bool (*config)(struct virtio_dev *, unsigned off, uint8_t val);
 };
 
 struct virtio_conf {

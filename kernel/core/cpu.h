@@ -118,6 +118,13 @@ cpu_dirty(struct gcpu *c, unsigned groups)
 
 /* 16, 32 or 64: the size of code that CS and EFER say. Needs SEGS|CRS. */
 unsigned cpu_mode_bits(const struct gcpu *);
+/*
+ * MOV to a control register, at CPL 0: 0, or 1 for #GP.  Long mode
+ * begins and ends with CR0.PG.  Needs SEGS|CRS; dirties CRS.
+ */
+int cpu_set_cr0(struct gcpu *, u64);
+int cpu_set_cr3(struct gcpu *, u64);
+int cpu_set_cr4(struct gcpu *, u64);
 /* May MOV to CR4 write this?  Needs CRS. */
 bool cpu_cr4_allowed(const struct gcpu *, u64 cr4);
 /* XSETBV: may XCR0 be this? */

@@ -5,8 +5,10 @@
  */
 #include "emul_int.h"
 
-/* Iterations of a repeated instruction before the caller looks for events. */
-#define BATCH 1024
+/* Iterations of a repeated instruction before the caller looks for events;
+ * one that went to a device counts as many, for its answer took long. */
+#define BATCH	    1024
+#define DEVICE_COST 64
 
 typedef enum emul_result (*execute)(struct emul *);
 
@@ -213,7 +215,7 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	if (e->io_at == e->io_n) {
 		if (e->io_n == EMUL_IO_MAX)
 			return EMUL_UNHANDLED;
-		*io = (struct emul_io){ space, addr, (u8)len, 1, write, false,
+		*io = (struct emul_io){ space, addr, (u8)len, write, false,
 			{ 0 } };
 		if (write)
 			memcpy(io->data, data, len);
@@ -234,30 +236,6 @@ emul_access(struct emul *e, enum emul_space space, u64 addr, void *data,
 	return EMUL_DONE;
 }
 
-enum emul_result
-emul_access_string(
-    struct emul *e, u16 port, unsigned size, unsigned count, bool write)
-{
-	struct emul_io *io = &e->io[0];
-	unsigned n = 0;
-
-	if (e->io_n == 0) {
-		while (n < count &&
-		    e->ops->port(e, port, e->string + n * size, size, write) ==
-			0)
-			n++;
-		*io = (struct emul_io){ EMUL_PORT, port, (u8)size,
-			(u16)(n > 0 ? n : count), write, n > 0, { 0 } };
-		e->io_n = 1;
-	}
-	if (!io->done) {
-		e->pending = io;
-		return EMUL_IO;
-	}
-	e->io_at = 1;
-	return EMUL_DONE;
-}
-
 void
 emul_begin(struct emul *e)
 {
@@ -266,6 +244,7 @@ emul_begin(struct emul *e)
 	e->pending = NULL;
 	e->decoded = e->committing = false;
 	e->shadow = false;
+	e->spent = 0;
 }
 
 /* What is checked before any operand, APM vol. 2 "Exceptions". */
@@ -345,8 +324,6 @@ iteration(struct emul *e)
 enum emul_result
 emul_run(struct emul *e)
 {
-	unsigned n;
-
 	e->pending = NULL;
 	if (!e->decoded) {
 		e->cpl = e->cpu->cpl;
@@ -354,11 +331,10 @@ emul_run(struct emul *e)
 		TRY(emul_fetch(e));
 		e->decoded = true;
 	}
-	for (n = 0; n < BATCH; n++) {
+	do {
 		TRY(iteration(e));
-		if (!e->again || (e->rflags & X86_RFLAGS_TF))
-			break;
+		e->spent += e->io_n > 0 ? DEVICE_COST : 1;
 		e->io_n = 0;
-	}
+	} while (e->again && e->spent < BATCH && !(e->rflags & X86_RFLAGS_TF));
 	return (enum emul_result)e->result;
 }

@@ -28,8 +28,8 @@
 
 enum emul_result {
 	EMUL_DONE, /* rip advanced (or at the same REP, with less left) */
-	EMUL_FAULT, /* ctx->fault is to be injected */
-	EMUL_IO, /* ctx->pending describes what user space must do */
+	EMUL_FAULT, /* fault is to be injected */
+	EMUL_IO, /* pending describes what user space must do */
 	EMUL_UNHANDLED, /* not an instruction that we emulate */
 	EMUL_AGAIN, /* translation changed under us: run the guest again */
 	EMUL_HLT, /* HLT executed; rip advanced */
@@ -41,12 +41,10 @@ struct emul_io {
 	enum emul_space space;
 	u64 addr; /* gpa or port */
 	u8 len; /* 1, 2, 4, 8 */
-	u16 count; /* of a port string; if not 1, data is in string[] instead */
 	bool write, done;
 	u8 data[8];
 };
 #define EMUL_IO_MAX 16
-#define EMUL_BURST  1024
 
 struct emul;
 struct emul_ops {
@@ -96,8 +94,6 @@ struct emul {
 	const struct emul_ops *ops;
 	void *arg;
 	bool avx; /* vector state is enabled: XCR0 and CR4 allow VEX moves */
-	u16 burst; /* how many bytes of a REP INS or OUTS may be asked for at
-		      once, at most EMUL_BURST; 0: element by element */
 
 	u8 insn[DECODE_MAX]; /* bytes at rip, as far as the hardware supplied
 				them; more are fetched as needed */
@@ -107,13 +103,13 @@ struct emul {
 	struct emul_io io[EMUL_IO_MAX]; /* log of this instruction */
 	u8 io_n, io_at;
 	struct emul_io *pending; /* with EMUL_IO: the entry to answer */
-	u8 string[EMUL_BURST]; /* data of one whose count is not 1 */
 	bool shadow; /* done: events wait until after the next instruction */
 
 	/* The emulator's own: the instruction and the state it will leave. */
 	bool decoded, committing;
 	bool again; /* a repeated instruction is not at its end */
 	u8 result; /* enum emul_result, when it is complete */
+	u16 spent; /* of what it may do before the caller looks for events */
 	u8 cpl;
 	u8 bits; /* how memory is addressed: 16, 32 or 64-bit code */
 	struct decoded in;

@@ -91,10 +91,6 @@ enum emul_result emul_put(struct emul *, unsigned arg, u64);
 enum emul_result emul_get_rm(struct emul *, unsigned size, u64 *);
 enum emul_result emul_access(
     struct emul *, enum emul_space, u64 addr, void *, unsigned len, bool write);
-/* `count' elements of string[] from or to a port; the kernel's own devices may
- * take fewer, see io[0].count.  The only access of its instruction. */
-enum emul_result emul_access_string(
-    struct emul *, u16 port, unsigned size, unsigned count, bool write);
 bool emul_condition(const struct emul *, unsigned cc);
 
 /* emul_mem.c: an address before segmentation. */

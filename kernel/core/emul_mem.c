@@ -144,8 +144,8 @@ read_device(struct emul *e, struct gpa gpa, u8 *buf, unsigned len)
 	return EMUL_DONE;
 }
 
-enum emul_result
-emul_translate(
+static enum emul_result
+translate(
     struct emul *e, struct gva va, unsigned access, struct gpa *gpa, u64 *left)
 {
 	if (e->cpl == 3 && !(access & WALK_IMPLICIT))
@@ -187,14 +187,14 @@ emul_read_linear(
 	struct gva next;
 	u64 left;
 
-	TRY(emul_translate(e, va, access, &gpa[0], &left));
+	TRY(translate(e, va, access, &gpa[0], &left));
 	n[0] = min_u(left, len);
 	n[1] = len - n[0];
 	if (n[1] > 0) {
 		next.v = va.v + n[0];
 		if (e->bits != 64)
 			next.v = (u32)next.v;
-		TRY(emul_translate(e, next, access, &gpa[1], &left));
+		TRY(translate(e, next, access, &gpa[1], &left));
 	}
 	for (i = 0; i < 2 && n[i] > 0; buf += n[i++])
 		if (e->ops->ram_read(e, gpa[i], buf, n[i]) != 0)
@@ -223,13 +223,13 @@ emul_probe(struct emul *e, struct emul_ref ref, unsigned len, bool write)
 	u64 left;
 
 	TRY(emul_linear(e, ref, len, write, &va));
-	TRY(emul_translate(e, va, access, &gpa, &left));
+	TRY(translate(e, va, access, &gpa, &left));
 	if (left >= len)
 		return EMUL_DONE;
 	va.v += left;
 	if (e->bits != 64)
 		va.v = (u32)va.v;
-	return emul_translate(e, va, access, &gpa, &left);
+	return translate(e, va, access, &gpa, &left);
 }
 
 /* The pages are looked up now: what can fault does so in program order. */
@@ -241,14 +241,16 @@ emul_queue(struct emul *e, struct gva va, unsigned access, const void *data,
 	struct gva next;
 	u64 left;
 
+	if (e->nwrites == EMUL_WRITES || len > sizeof(w->data))
+		return EMUL_UNHANDLED; /* there is none that writes so much */
 	access |= WALK_WRITE;
-	TRY(emul_translate(e, va, access, &w->gpa[0], &left));
+	TRY(translate(e, va, access, &w->gpa[0], &left));
 	w->split = (u8)min_u(left, len);
 	if (w->split < len) {
 		next.v = va.v + w->split;
 		if (e->bits != 64)
 			next.v = (u32)next.v;
-		TRY(emul_translate(e, next, access, &w->gpa[1], &left));
+		TRY(translate(e, next, access, &w->gpa[1], &left));
 	}
 	w->va = va;
 	w->len = (u8)len;
@@ -373,7 +375,7 @@ fetch_more(struct emul *e, unsigned bits)
 	u64 left;
 
 	TRY(fetch_window(e, bits, &va, &max));
-	TRY(emul_translate(e, va, WALK_FETCH, &gpa, &left));
+	TRY(translate(e, va, WALK_FETCH, &gpa, &left));
 	max = min_u(left, max);
 	if (e->ops->ram_read(e, gpa, e->insn + e->insn_len, max) != 0)
 		return EMUL_UNHANDLED;

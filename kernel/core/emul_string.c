@@ -45,21 +45,14 @@ step(struct emul *e, unsigned reg, unsigned size)
 	emul_set_reg(e, reg, e->in.asize, v);
 }
 
-/* n iterations are done. */
-static enum emul_result
-finish_many(struct emul *e, unsigned n)
-{
-	if (e->in.rep == 0)
-		return EMUL_DONE;
-	emul_set_reg(e, R_RCX, e->in.asize, e->gpr[R_RCX] - n);
-	e->again = count(e) != 0;
-	return EMUL_DONE;
-}
-
 static enum emul_result
 finish(struct emul *e)
 {
-	return finish_many(e, 1);
+	if (e->in.rep == 0)
+		return EMUL_DONE;
+	emul_set_reg(e, R_RCX, e->in.asize, e->gpr[R_RCX] - 1);
+	e->again = count(e) != 0;
+	return EMUL_DONE;
 }
 
 /* REPE and REPNE look at ZF, too. */
@@ -209,76 +202,17 @@ emul_out(struct emul *e)
 	return emul_access(e, EMUL_PORT, port, &e->gpr[R_RAX], size, true);
 }
 
-/*
- * How many elements may go at once, and where they are: upwards, in one page
- * of RAM.  1: the ordinary way.  When the access is being repeated it is what
- * was asked for.
- */
-static unsigned
-burst(struct emul *e, struct emul_ref ref, unsigned size, bool in,
-    struct gpa *gpa)
-{
-	u64 n = count(e), left;
-	struct gva va;
-
-	if (e->in.rep == 0 || e->burst / size < 2 || n < 2 ||
-	    (e->rflags & (X86_RFLAGS_DF | X86_RFLAGS_TF)))
-		return 1;
-	ref.align = (u8)size;
-	if (emul_linear(e, ref, size, in, &va) != EMUL_DONE ||
-	    emul_translate(e, va, in ? WALK_WRITE : WALK_READ, gpa, &left) !=
-		EMUL_DONE)
-		return 1; /* which faults, too */
-	if (e->io_n > 0)
-		return e->io[0].count;
-	if (n > left / size)
-		n = left / size;
-	if (n > e->burst / size)
-		n = e->burst / size;
-	if (n > EMUL_BURST / size)
-		n = EMUL_BURST / size;
-	if (n < 2 || ref.off + n * size - 1 > size_mask(e->in.asize) ||
-	    emul_linear(e, ref, (unsigned)n * size, in, &va) != EMUL_DONE ||
-	    e->ops->ram_read(e, *gpa, e->string, (unsigned)n * size) != 0)
-		return 1;
-	return (unsigned)n;
-}
-
-static enum emul_result
-ins_burst(struct emul *e, unsigned size, unsigned n, struct gpa gpa)
-{
-	TRY(emul_access_string(e, port_of(e, A_DX), size, n, false));
-	n = e->io[0].count;
-	if (e->ops->ram_write(e, gpa, e->string, n * size) != 0)
-		return EMUL_UNHANDLED; /* no RAM any more, or never to write */
-	step(e, R_RDI, n * size);
-	return finish_many(e, n);
-}
-
-static enum emul_result
-outs_burst(struct emul *e, unsigned size, unsigned n)
-{
-	TRY(emul_access_string(e, port_of(e, A_DX), size, n, true));
-	n = e->io[0].count;
-	step(e, R_RSI, n * size);
-	return finish_many(e, n);
-}
-
 /* A fault of the destination comes before the device notices anything. */
 enum emul_result
 emul_ins(struct emul *e)
 {
-	unsigned size = port_size(e), n;
+	unsigned size = port_size(e);
 	u16 port = port_of(e, A_DX);
-	struct gpa gpa;
 	u64 v = 0;
 
 	TRY(check_port(e, port, size)); /* even of no access */
 	if (is_empty(e))
 		return EMUL_DONE;
-	n = burst(e, destination(e), size, true, &gpa);
-	if (n > 1)
-		return ins_burst(e, size, n, gpa);
 	TRY(emul_write(e, destination(e), &v, size));
 	TRY(emul_access(e, EMUL_PORT, port, e->writes[0].data, size, false));
 	step(e, R_RDI, size);
@@ -288,17 +222,13 @@ emul_ins(struct emul *e)
 enum emul_result
 emul_outs(struct emul *e)
 {
-	unsigned size = port_size(e), n;
+	unsigned size = port_size(e);
 	u16 port = port_of(e, A_DX);
-	struct gpa gpa;
 	u64 v = 0;
 
 	TRY(check_port(e, port, size)); /* even of no access */
 	if (is_empty(e))
 		return EMUL_DONE;
-	n = burst(e, source(e), size, false, &gpa);
-	if (n > 1)
-		return outs_burst(e, size, n);
 	TRY(emul_read(e, source(e), &v, size));
 	TRY(emul_access(e, EMUL_PORT, port, &v, size, true));
 	step(e, R_RSI, size);

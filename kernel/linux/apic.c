@@ -11,8 +11,7 @@
 #include "routing.h"
 #include "vcpu.h"
 
-#define LINT0_EXTINT (7U << 8)
-#define TSC_FAR	     (1ULL << 54)
+#define TSC_FAR (1ULL << 54)
 
 static struct lapic *
 at(void *arg, unsigned i)

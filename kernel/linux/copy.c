@@ -30,25 +30,47 @@ mem_present(struct vm *vm, struct gpa gpa, unsigned len, bool write)
 	return is;
 }
 
-/* Entries of page tables are most of what is read. */
-static bool
-copy_in(void *buf, unsigned long hva, unsigned len)
+void
+mem_view_open(struct vm *vm, struct mem_view *view)
 {
+	view->vm = vm;
+	view->idx = srcu_read_lock(&vm->srcu);
+	view->slots = slots_read(vm);
+	view->last = NULL;
+}
+
+void
+mem_view_close(struct mem_view *view)
+{
+	srcu_read_unlock(&view->vm->srcu, view->idx);
+}
+
+/* Entries of page tables are most of what is read, and one is near another. */
+int
+mem_view_read(struct mem_view *view, struct gpa gpa, void *buf, unsigned len)
+{
+	const struct slot *s = view->last;
+	unsigned long hva;
+
+	if (!s || gpa.v - s->gpa >= s->len)
+		s = view->last = slots_find(view->slots, gpa.v);
+	if (!s || s->len - (gpa.v - s->gpa) < len)
+		return -EFAULT;
+	hva = slot_hva(s, gpa.v);
 	if (len == 8)
-		return get_user(*(u64 *)buf, (u64 __user *)hva) == 0;
-	return copy_from_user(buf, (void __user *)hva, len) == 0;
+		return get_user(*(u64 *)buf, (u64 __user *)hva);
+	return copy_from_user(buf, (void __user *)hva, len) ? -EFAULT : 0;
 }
 
 int
 mem_read(struct vm *vm, struct gpa gpa, void *buf, unsigned len)
 {
-	int idx = srcu_read_lock(&vm->srcu);
-	const struct slot *s = of(vm, gpa, len, false);
-	int r = -EFAULT;
+	struct mem_view view;
+	int r;
 
-	if (s && copy_in(buf, slot_hva(s, gpa.v), len))
-		r = 0;
-	srcu_read_unlock(&vm->srcu, idx);
+	mem_view_open(vm, &view);
+	r = mem_view_read(&view, gpa, buf, len);
+	mem_view_close(&view);
 	return r;
 }
 

@@ -92,43 +92,6 @@ invlpg(struct emul *e, struct gva va)
 	hv->flush_tlb(of(e)->hv);
 }
 
-/* APM vol. 2 "CR0 Register", "Enabling and Activating Long Mode". */
-static int
-set_cr0(struct gcpu *c, u64 val)
-{
-	bool pg = val & X86_CR0_PG, was_pg = c->cr0 & X86_CR0_PG;
-	u64 efer = c->efer;
-
-	if (pg && !was_pg && (efer & X86_EFER_LME)) {
-		if (!(c->cr4 & X86_CR4_PAE) || (c->seg[SEG_CS].attr & SEG_L))
-			return 1;
-		efer |= X86_EFER_LMA;
-	} else if (!pg) {
-		if (was_pg && (c->cr4 & X86_CR4_PCIDE))
-			return 1;
-		efer &= ~X86_EFER_LMA;
-	}
-	val |= X86_CR0_ET;
-	if (!cpu_crs_allowed(c, val, c->cr3, c->cr4, efer))
-		return 1;
-	c->cr0 = val;
-	c->efer = efer;
-	return 0;
-}
-
-static int
-set_cr3(struct gcpu *c, u64 val)
-{
-	if (c->efer & X86_EFER_LMA) {
-		if (c->cr4 & X86_CR4_PCIDE)
-			val &= ~CORE_BIT(63);
-		if (val >> c->maxphyaddr)
-			return 1;
-	}
-	c->cr3 = val;
-	return 0;
-}
-
 static int
 set_cr(struct emul *e, unsigned n, u64 val)
 {
@@ -138,18 +101,16 @@ set_cr(struct emul *e, unsigned n, u64 val)
 
 	switch (n) {
 	case 0:
-		r = set_cr0(c, val);
+		r = cpu_set_cr0(c, val);
 		break;
 	case 2:
 		c->cr2 = val;
 		break;
 	case 3:
-		r = set_cr3(c, val);
+		r = cpu_set_cr3(c, val);
 		break;
 	case 4:
-		r = !cpu_cr4_allowed(c, val);
-		if (!r)
-			c->cr4 = val;
+		r = cpu_set_cr4(c, val);
 		break;
 	case 8:
 		r = val > 15;

@@ -9,13 +9,15 @@
 static int
 walk_read(void *arg, struct gpa gpa, void *buf, unsigned size)
 {
-	return mem_read(arg, gpa, buf, size);
+	return mem_view_read(arg, gpa, buf, size);
 }
 
 static int
 walk_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
 {
-	return mem_cmpxchg(arg, gpa, &old, &new, size);
+	struct mem_view *view = arg;
+
+	return mem_cmpxchg(view->vm, gpa, &old, &new, size);
 }
 
 static const struct walk_ops walk_ops = {
@@ -23,27 +25,39 @@ static const struct walk_ops walk_ops = {
 	.cmpxchg = walk_cmpxchg,
 };
 
+static int
+translate(const struct gcpu *c, struct mem_view *view, struct gva va,
+    unsigned access, struct gpa *gpa, u32 *error)
+{
+	struct walk_env env = { c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
+		c->pkru, c->maxphyaddr };
+	struct walk_result res;
+	int r = walk(&env, &walk_ops, view, va, access, &res, error);
+
+	if (!r)
+		*gpa = res.gpa;
+	return r;
+}
+
 int
 linear_translate(struct vcpu *v, struct gva va, unsigned access,
     struct gpa *gpa, struct fault *fault)
 {
-	const struct gcpu *c = vcpu_state(v);
-	struct walk_env env = { c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
-		c->pkru, c->maxphyaddr };
-	struct walk_result res;
+	struct mem_view view;
 	u32 error;
+	int r;
 
-	if (walk(&env, &walk_ops, v->vm, va, access, &res, &error)) {
+	mem_view_open(v->vm, &view);
+	r = translate(vcpu_state(v), &view, va, access, gpa, &error);
+	mem_view_close(&view);
+	if (r)
 		*fault = (struct fault){
 			.vector = X86_PF,
 			.has_error = true,
 			.error = error,
 			.cr2 = va.v,
 		};
-		return 1;
-	}
-	*gpa = res.gpa;
-	return 0;
+	return r;
 }
 
 unsigned
@@ -53,20 +67,23 @@ linear_fetch(struct vcpu *v, u8 *buf)
 	unsigned access = WALK_FETCH | WALK_PROBE;
 	unsigned got = 0, n;
 	struct gva va = { c->rip };
-	struct fault fault;
+	struct mem_view view;
 	struct gpa gpa;
+	u32 error;
 
 	if (cpu_mode_bits(c) != 64)
 		va.v = (u32)(c->rip + c->seg[SEG_CS].base);
 	if (c->cpl == 3)
 		access |= WALK_USER;
+	mem_view_open(v->vm, &view);
 	while (got < DECODE_MAX) {
 		n = min_t(u64, DECODE_MAX - got, 4096 - (va.v & 4095));
-		if (linear_translate(v, va, access, &gpa, &fault) ||
-		    mem_read(v->vm, gpa, buf + got, n))
+		if (translate(c, &view, va, access, &gpa, &error) ||
+		    mem_view_read(&view, gpa, buf + got, n))
 			break;
 		got += n;
 		va.v += n;
 	}
+	mem_view_close(&view);
 	return got;
 }

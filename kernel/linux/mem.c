@@ -391,9 +391,14 @@ free_slots:
 }
 
 void
-mem_destroy(struct vm *vm)
+mem_stop(struct vm *vm)
 {
 	mmu_notifier_unregister(&vm->notifier, vm->mm);
+}
+
+void
+mem_destroy(struct vm *vm)
+{
 	npt_free(&vm->npt);
 	cleanup_srcu_struct(&vm->srcu);
 	slots_free(vm);

@@ -63,6 +63,7 @@ vm_put(struct vm *vm)
 
 	if (!refcount_dec_and_test(&vm->refs))
 		return;
+	mem_stop(vm); /* it reaches for the vCPUs */
 	for (i = 0; i < vm->nvcpus; i++)
 		vcpu_free(vm->vcpu[i]);
 	vm->nvcpus = 0;

@@ -85,7 +85,8 @@ void vm_put(struct vm *);
 
 /* mem.c */
 int mem_create(struct vm *);
-void mem_destroy(struct vm *); /* the last mapping goes */
+void mem_stop(struct vm *); /* the last mapping goes; no notifier any more */
+void mem_destroy(struct vm *); /* after that */
 /* Nothing of it stays mapped; its slot does not let it come back, or may. */
 void mem_unmap(struct vm *, u64 gpa, u64 len);
 
@@ -101,7 +102,19 @@ mem_fault(struct vm *, struct npt_cache *, struct gpa, bool write);
 /* slots.c */
 int mem_set_region(struct vm *, const struct kvm_userspace_memory_region *);
 
-/* copy.c: copies within one page; 0 or -EFAULT.  May sleep. */
+/* copy.c: for several reads of what belongs together; the table of slots is
+ * held meanwhile. */
+struct mem_view {
+	struct vm *vm;
+	const struct slots *slots;
+	const struct slot *last; /* where the last read was */
+	int idx;
+};
+void mem_view_open(struct vm *, struct mem_view *);
+void mem_view_close(struct mem_view *);
+int mem_view_read(struct mem_view *, struct gpa, void *, unsigned len);
+
+/* Copies within one page; 0 or -EFAULT.  May sleep. */
 int mem_read(struct vm *, struct gpa, void *, unsigned len);
 int mem_write(struct vm *, struct gpa, const void *, unsigned len);
 /* Would a copy be to or from a slot? */

@@ -35,7 +35,12 @@ software_breakpoint(int dev)
 
 	guest(&vm, &v, dev, LONG64, &breakpoint);
 	debug(&v, ON | KVM_GUESTDBG_USE_SW_BP, 0, 0, 0);
-	expect_debug(&v, BP, CODE + 1);
+	run(&v);
+	if (at_port(&v, TRAP))
+		skip("this processor (an emulator) does not intercept INT3");
+	EQ(v.run->exit_reason, KVM_EXIT_DEBUG);
+	EQ(v.run->debug.arch.exception, BP);
+	EQ(v.run->debug.arch.pc, CODE + 1);
 	vm.mem[CODE + 1] = 0x90; /* what a debugger puts back */
 	run_done(&v);
 	/* Not asked for, it is the guest's. */
@@ -98,8 +103,9 @@ single_step(int dev)
 	regs_get(&v, &r);
 	r.rsi = MMIO;
 	regs_set(&v, &r);
-	debug(&v, STEP, 0, 0, 0);
 	for (i = 0; i < sizeof(at); i++) {
+		/* Anew for each step, as debuggers do. */
+		debug(&v, STEP, 0, 0, 0);
 		if (at[i] == 17 || at[i] == 19) {
 			run_to(&v, KVM_EXIT_IO);
 			EQ(v.run->io.port, at[i] == 17 ? 0x60 : 0x61);
@@ -181,8 +187,7 @@ guest_steps_itself(int dev)
 }
 
 GUEST(64, own_registers,
-    "mov $0xc100, %eax\n\tmov %rax, %dr0\n\tmov $0x20401, %eax\n\t"
-    "bts $16, %rax\n\tand $0xfffdffff, %eax\n\tor $0xd0000, %eax\n\t"
+    "mov $0xc100, %eax\n\tmov %rax, %dr0\n\tmov $0xd0401, %eax\n\t"
     "mov %rax, %dr7\n\tmov %rbx, (0xc100)\n\tnop\n\t"
     "mov %dr6, %rbx\n\txor %eax, %eax\n\tmov %rax, %dr7\n\t"
     "mov %rbx, (0xc100)\n\t" END);

@@ -156,7 +156,8 @@ ioapic_eoi(int dev)
 	run_done(&v);
 }
 
-/* State that the processor refuses: 64-bit code with default size 32. */
+/* State that the processor refuses: a reserved bit of EFER.  A driver may refuse
+ * it first. */
 static void
 fail_entry(int dev)
 {
@@ -165,15 +166,19 @@ fail_entry(int dev)
 	struct vm vm;
 
 	guest(&vm, &v, dev, LONG64, &halt);
+	vm.mem[CODE] = 0x90;
 	sregs_get(&v, &s);
-	s.cs.l = s.cs.db = 1;
-	sregs_set(&v, &s);
+	s.efer |= 1ull << 40;
+	if (ioctl(v.fd, KVM_SET_SREGS, &s) < 0) {
+		EQ(errno, EINVAL);
+		run_done(&v);
+		return;
+	}
 	run_to(&v, KVM_EXIT_FAIL_ENTRY);
 	CHECK(v.run->fail_entry.hardware_entry_failure_reason != 0, "reason");
 	/* Repaired, it runs. */
-	s.cs.db = 0;
+	s.efer &= ~(1ull << 40);
 	sregs_set(&v, &s);
-	vm.mem[CODE] = 0x90;
 	run_done(&v);
 }
 
@@ -191,6 +196,47 @@ fetch_from_nowhere(int dev)
 	regs_set(&v, &r);
 	run_to(&v, KVM_EXIT_INTERNAL_ERROR);
 	EQ(v.run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+}
+
+GUEST(32, first_task,
+    "mov $0x58, %eax\n\tltr %ax\n\tljmp $0x60, $0\n\t" PUT(
+	2) "lcall $0x60, $0\n\t" PUT(3) END);
+GUEST(32, second_task,
+    "out %al, $0xf6\n\tljmp $0x58, $0\n\tout %al, $0xf6\n\tiret");
+
+/* To another task by a jump, back by one, there by a call, back by IRET. */
+static void
+task_switch(int dev)
+{
+	static const uint32_t tss[26] = { [8] = CODE2,
+		[9] = 2,
+		[10] = 0x11,
+		[14] = STACK0,
+		[18] = SEL_DATA,
+		[19] = SEL_CODE32,
+		[20] = SEL_DATA,
+		[21] = SEL_DATA,
+		[22] = SEL_DATA,
+		[23] = SEL_DATA };
+	uint64_t descriptor = 0x0000890000000067 | (uint64_t)FREE << 16;
+	struct kvm_sregs s;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, PROT32, &first_task);
+	vm_load(&vm, CODE2, &second_task);
+	memcpy(vm.mem + GDT + 0x58, &descriptor, 8);
+	descriptor += 0x100 << 16;
+	memcpy(vm.mem + GDT + 0x60, &descriptor, 8);
+	memcpy(vm.mem + FREE + 0x100, tss, sizeof(tss));
+	sregs_get(&v, &s);
+	s.gdt.limit = 0x67;
+	sregs_set(&v, &s);
+	run_done(&v);
+	EQ(v.nmarks, 4);
+	sregs_get(&v, &s);
+	EQ(s.tr.selector, 0x58);
+	EQ(vm_u32(&vm, FREE + 0x120), CODE2 + 12); /* after its IRET */
 }
 
 GUEST(64, hypercalls, "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
@@ -217,5 +263,5 @@ unknown_hypercall(int dev)
 }
 
 TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
-    T(irq_window), T(irq_window_open), T(ioapic_eoi), T(fail_entry),
-    T(fetch_from_nowhere), T(unknown_hypercall));
+    T(irq_window), T(irq_window_open), T(ioapic_eoi), T(task_switch),
+    T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));

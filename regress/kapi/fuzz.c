@@ -237,6 +237,9 @@ one_call(struct worker *w)
 	else
 		plausible(w->s, c, &w->seed, buffer);
 	ioctl(fd, c->request, buffer);
+	/* The tick must come through. */
+	if (c->request == KVM_SET_SIGNAL_MASK)
+		ioctl(fd, c->request, NULL);
 }
 
 /* Random bytes as code, in a random mode. */
@@ -280,7 +283,9 @@ disturb(struct worker *w)
 {
 	struct state *s = w->s;
 	uint64_t r = rnd(&w->seed);
-	uint8_t *p = s->vm.mem + (r >> 8) % (MEMORY / 4096) * 4096;
+	/* What vcpu_mode() writes to stays accessible. */
+	uint8_t *p =
+	    s->vm.mem + FREE + (r >> 8) % ((MEMORY - FREE) / 4096) * 4096;
 	unsigned i = (unsigned)(r >> 32) % NFDS;
 	pid_t pid;
 

@@ -108,6 +108,28 @@ many_regions(int dev)
 	}
 }
 
+/* As many as memory modules of a large machine make. */
+static void
+five_hundred_regions(int dev)
+{
+	const unsigned n = 508;
+	uint64_t *p = pages(n * PAGE);
+	struct vcpu v;
+	struct vm vm;
+	unsigned i;
+
+	guest(&vm, &v, dev, LONG64, &copy);
+	for (i = 0; i < n; i++) {
+		vm_slot(&vm, 1 + i, 0, AREA + 2 * i * PAGE, p + i * 512, PAGE);
+		p[i * 512] = 1000 + i;
+	}
+	for (i = 0; i < n; i += 13) {
+		aim(&v, AREA + 2 * i * PAGE, FREE);
+		run_done(&v);
+		EQ(vm_u64(&vm, FREE), 1000 + i);
+	}
+}
+
 static void
 move_region(int dev)
 {
@@ -314,6 +336,26 @@ replace_mapping(int dev)
 	EQ(p[1], 3);
 }
 
+/* Memory is had for what the guest touches, not for what lies around it. */
+static void
+untouched_stays_absent(int dev)
+{
+	uint64_t *p = pages(64 * PAGE);
+	unsigned char in[64];
+	struct vcpu v;
+	struct vm vm;
+	unsigned i;
+
+	guest(&vm, &v, dev, LONG64, &copy);
+	vm_slot(&vm, 1, 0, AREA, p, 64 * PAGE);
+	aim(&v, AREA + 20 * PAGE, AREA + 40 * PAGE);
+	run_done(&v);
+	if (mincore(p, 64 * PAGE, in) != 0)
+		fail("mincore: %s", strerror(errno));
+	for (i = 0; i < 64; i++)
+		CHECK((in[i] & 1) == (i == 20 || i == 40), "page %u", i);
+}
+
 /* A page of zeroes that was only read is not written in place. */
 static void
 read_then_write(int dev)
@@ -421,8 +463,9 @@ patched_by_user(int dev)
 	}
 }
 
-TESTS(memory, T(two_regions), T(bad_regions), T(many_regions), T(move_region),
-    T(delete_region), T(read_only), T(read_only_code), T(delete_running),
-    T(change_others_running), T(discard_running), T(replace_mapping),
+TESTS(memory, T(two_regions), T(bad_regions), T(many_regions),
+    T(five_hundred_regions), T(move_region), T(delete_region), T(read_only),
+    T(read_only_code), T(delete_running), T(change_others_running),
+    T(discard_running), T(replace_mapping), T(untouched_stays_absent),
     T(read_then_write), T(unmapped_host_memory), T(unmap_running),
     T(self_modifying), T(patched_by_user));

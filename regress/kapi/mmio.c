@@ -55,7 +55,7 @@ plain_sizes(int dev)
 	EQ(rax_of(&v), 0x4343434343434343);
 }
 
-/* The forms.  rsi and rdi point into the window (at offset EDGE when the row
+/* The forms; x87 and MMX have no business with devices.  rsi and rdi point into the window (at offset EDGE when the row
  * crosses pages), r8 and r9 at memory that is the same in both runs. */
 #define FORMS(X)                                                        \
 	X(mov_r8, "mov (%rsi), %bl")                                    \
@@ -132,7 +132,6 @@ plain_sizes(int dev)
 	X(movdqu_r, "movdqu (%rsi), %xmm5")                             \
 	X(movups_m, "movups %xmm1, (%rsi)")                             \
 	X(movdqu_m, "movdqu %xmm1, (%rsi)")                             \
-	X(movq_mmx_r, "movq (%rsi), %mm2\n\tmovq %mm2, %rbx\n\temms")   \
 	X(jmp_m,                                                        \
 	    "lea 1f(%rip), %rbx\n\tmov %rbx, (%rsi)\n\tjmp *(%rsi)\n"   \
 	    "\tud2\n1:")                                                \

@@ -216,6 +216,19 @@ env_init(struct env *v)
 	v->e.avx = true;
 }
 
+/* Linux tells a process by a limit which CPU it runs on. */
+static u64
+cpu_number(void)
+{
+	u32 rights = 0, limit = 0;
+
+	asm("lar %2, %0; lsl %2, %1"
+	    : "=&r"(rights), "=&r"(limit)
+	    : "r"(0x78 | 3));
+	return (u64)(rights & 0x00f0ff00) << 32 | (limit & 0xffff) |
+	    (u64)(limit & 0xf0000) << 32;
+}
+
 /* As Linux has them; the TLS entries are empty. */
 static void
 fill_tables(struct env *v)
@@ -229,7 +242,7 @@ fill_tables(struct env *v)
 	v->gdt[4] = 0x00cffb000000ffff;
 	v->gdt[5] = 0x00cff3000000ffff;
 	v->gdt[6] = 0x00affb000000ffff;
-	v->gdt[15] = 0x0040f50000000000; /* its limit is a CPU's number */
+	v->gdt[15] = cpu_number();
 	for (i = 1; i < LDT_COUNT; i++) {
 		s = &native_ldt[i];
 		v->ldt[i] = (s->limit & 0xffff) | (s->base & 0xffffff) << 16 |

@@ -43,6 +43,7 @@ ram_read(struct emul *e, struct gpa at, void *buf, unsigned len)
 {
 	struct machine *m = e->arg;
 
+	assert_true((at.v & 0xfff) + len <= 0x1000);
 	if (at.v >= RAM_LEN)
 		return -EREMOTE;
 	if (at.v >> 12 == CODE >> 12)
@@ -56,6 +57,7 @@ ram_write(struct emul *e, struct gpa at, const void *buf, unsigned len)
 {
 	struct machine *m = e->arg;
 
+	assert_true((at.v & 0xfff) + len <= 0x1000);
 	if (at.v >= RAM_LEN)
 		return -EREMOTE;
 	memcpy(m->ram + at.v, buf, len);
@@ -68,6 +70,7 @@ ram_cmpxchg(struct emul *e, struct gpa at, const void *old, const void *new,
 {
 	struct machine *m = e->arg;
 
+	assert_true((at.v & 0xfff) + len <= 0x1000);
 	if (at.v >= RAM_LEN)
 		return -EREMOTE;
 	if (memcmp(m->ram + at.v, old, len) != 0)

@@ -6,7 +6,7 @@
  * whose handler takes the registers from its frame.
  */
 #include <asm/ldt.h>
-#include <asm/prctl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,10 +216,23 @@ probe(u16 cs, u16 data)
 	return !end.fault && (s.rip & 0xfff) == 0x101;
 }
 
+/* One of the segments says which CPU this is: stay there. */
+static void
+stay(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 int
 native_init(void)
 {
 	unsigned i;
+
+	stay();
 
 	map(NATIVE_CODE, NATIVE_CODE_LEN, PROT_READ | PROT_WRITE | PROT_EXEC);
 	memset((void *)NATIVE_CODE, 0xcc, NATIVE_CODE_LEN);

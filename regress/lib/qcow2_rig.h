@@ -182,6 +182,16 @@ static int __attribute__((format(printf, 1, 2))) rig_sh(const char *fmt, ...)
 	return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
 }
 
+/* A directory, in memory if there is such a file system; dir: 32 bytes. */
+static inline int
+rig_mkdir(char *dir)
+{
+	strcpy(dir,
+	    access("/dev/shm", W_OK) == 0 ? "/dev/shm/vmmq.XXXXXX"
+					  : "/tmp/vmmq.XXXXXX");
+	return mkdtemp(dir) == NULL ? -1 : 0;
+}
+
 static inline int
 rig_open(const char *path, int flags)
 {

@@ -3,12 +3,14 @@
  * qcow2 against a model in memory and against qemu-img's own reading: random
  * requests in flight at once, over an engine that reorders them.
  */
+#include <sys/eventfd.h>
+
 #include "qcow2_rig.h"
 
 #define SIZE	 (8ULL << 20)
 #define INFLIGHT 12
 
-static char dir[] = "/tmp/vmm-qcow2.XXXXXX";
+static char dir[32];
 
 struct flight {
 	struct disk_req r;
@@ -320,14 +322,21 @@ static const struct kind kinds[] = {
 	{ "compat=1.1,cluster_size=128k", "-o cluster_size=2M" },
 };
 
+static unsigned
+seeds(void)
+{
+	const char *more = getenv("QCOW2_SEEDS");
+
+	return more != NULL ? (unsigned)atoi(more) : 1;
+}
+
 static void
 test_differential(void **state)
 {
-	const char *more = getenv("QCOW2_SEEDS");
-	unsigned i, s, seeds = more != NULL ? (unsigned)atoi(more) : 1;
+	unsigned i, s;
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		for (s = 0; s < seeds; s++) {
+		for (s = 0; s < seeds(); s++) {
 			if (getenv("QCOW2_TRACE"))
 				fprintf(stderr, "%s %s seed %u\n",
 				    kinds[i].options,
@@ -336,10 +345,161 @@ test_differential(void **state)
 		}
 }
 
+/*
+ * As OpenBSD's vioscribble: the same writes to a raw and to a qcow2 image,
+ * through real engines, many in flight, each in a zone of its own.
+ */
+#define SCRIBBLES 2048 /* times QCOW2_SEEDS: 8 make 16384 */
+#define ZONES	  32
+#define ZONE	  (4ULL << 20)
+
+struct engine {
+	struct disk *d;
+	struct aio *a;
+	unsigned busy;
+};
+
+struct scribble {
+	struct disk_req r; /* first */
+	struct engine *e;
+	struct iovec iov;
+	uint8_t *buf;
+};
+
+static void
+engine_new(struct engine *e, const char *path, enum vm_diskfmt fmt,
+    enum aio_engine kind)
+{
+	struct aio_conf c = { .engine = kind, .depth = 2 * ZONES + 64 };
+
+	e->busy = 0;
+	assert_int_equal(
+	    disk_open(&e->d, fmt, rig_open(path, O_RDWR), false), 0);
+	disk_aio(e->d, &c);
+	c.kick = eventfd(0, EFD_CLOEXEC);
+	c.wake = eventfd(0, EFD_CLOEXEC);
+	c.call = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(aio_new(&e->a, &c), 0);
+	assert_int_equal(aio_bind(e->a), 0);
+}
+
+static void
+engine_wait(struct engine *e)
+{
+	while (e->busy > 0 || aio_inflight(e->a) > 0)
+		if (aio_run(e->a, false) == 0 && aio_inflight(e->a) > 0)
+			aio_run(e->a, true);
+}
+
+static void
+engine_end(struct engine *e)
+{
+	engine_wait(e);
+	aio_free(e->a);
+	disk_close(e->d);
+}
+
+static void
+scribbled(struct disk_req *r, int error)
+{
+	struct scribble *s = (struct scribble *)r;
+
+	assert_int_equal(error, 0);
+	s->e->busy--;
+}
+
+static void
+begin(struct engine *e, struct scribble *s, enum disk_op op, uint64_t off,
+    uint64_t len)
+{
+	s->e = e;
+	s->iov = (struct iovec){ s->buf, len };
+	s->r = (struct disk_req){ .op = op,
+		.iov = &s->iov,
+		.niov = 1,
+		.off = off,
+		.len = len,
+		.done = scribbled };
+	e->busy++;
+	assert_int_equal(disk_start(e->d, e->a, &s->r), 0);
+}
+
+static void
+scribble(struct engine *e, struct scribble (*s)[ZONES], unsigned rounds)
+{
+	uint64_t rng = 123, off[ZONES], len[ZONES], i;
+	unsigned n, z, k;
+
+	for (n = 0; n < rounds; n++) {
+		for (z = 0; z < ZONES; z++) {
+			len[z] = (rig_random(&rng) % 128 + 1) * 512;
+			off[z] = z * ZONE +
+			    rig_random(&rng) % (ZONE - len[z]) / 512 * 512;
+			for (i = 0; i < len[z]; i += 8)
+				*(uint64_t *)(s[0][z].buf + i) =
+				    rig_random(&rng);
+			memcpy(s[1][z].buf, s[0][z].buf, len[z]);
+			for (k = 0; k < 2; k++)
+				begin(&e[k], &s[k][z], DISK_WRITE, off[z],
+				    len[z]);
+		}
+		engine_wait(&e[0]);
+		engine_wait(&e[1]);
+		for (z = 0; n % 16 == 0 && z < ZONES; z++)
+			for (k = 0; k < 2; k++)
+				begin(
+				    &e[k], &s[k][z], DISK_READ, off[z], len[z]);
+		engine_wait(&e[0]);
+		engine_wait(&e[1]);
+		for (z = 0; n % 16 == 0 && z < ZONES; z++)
+			assert_memory_equal(s[0][z].buf, s[1][z].buf, len[z]);
+	}
+}
+
+static void
+scribble_by(enum aio_engine kind)
+{
+	struct scribble s[2][ZONES];
+	struct engine e[2];
+	char raw[64], img[64];
+	unsigned k, z;
+
+	/* Where operations are not all done at once. */
+	sprintf(raw, "/tmp/vmm-scribble-%d.raw", (int)getpid());
+	sprintf(img, "/tmp/vmm-scribble-%d.qcow2", (int)getpid());
+	assert_int_equal(
+	    rig_sh("truncate -s 128M %s && qemu-img create -q -f qcow2 %s 128M",
+		raw, img),
+	    0);
+	for (k = 0; k < 2; k++) {
+		engine_new(&e[k], k == 0 ? raw : img,
+		    k == 0 ? VM_DISK_RAW : VM_DISK_QCOW2, kind);
+		for (z = 0; z < ZONES; z++)
+			s[k][z].buf = malloc(65536);
+	}
+	scribble(e, s, SCRIBBLES / ZONES * seeds());
+	for (k = 0; k < 2; k++) {
+		engine_end(&e[k]);
+		for (z = 0; z < ZONES; z++)
+			free(s[k][z].buf);
+	}
+	assert_int_equal(rig_sh("qemu-img check -q %s && qemu-img compare -q "
+				"-f raw -F qcow2 %s %s",
+			     img, raw, img),
+	    0);
+	assert_int_equal(rig_sh("rm %s %s", raw, img), 0);
+}
+
+static void
+test_scribble(void **state)
+{
+	scribble_by(AIO_AUTO);
+}
+
 static int
 setup(void **state)
 {
-	return mkdtemp(dir) == NULL ? -1 : 0;
+	return rig_mkdir(dir);
 }
 
 static int
@@ -353,6 +513,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_differential),
+		cmocka_unit_test(test_scribble),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

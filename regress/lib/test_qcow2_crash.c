@@ -17,7 +17,7 @@
 #define INFLIGHT 8
 #define LOG_MAX	 8000
 
-static char dir[] = "/tmp/vmm-qcow2.XXXXXX";
+static char dir[32];
 
 struct entry {
 	enum aio_op op;
@@ -326,10 +326,7 @@ test_power_cuts(void **state)
 static int
 setup(void **state)
 {
-	/* A file system in memory, if there is one: nothing is synced. */
-	if (access("/dev/shm", W_OK) == 0)
-		strcpy(dir, "/dev/shm/vmmq.XXXXXX");
-	return mkdtemp(dir) == NULL ? -1 : 0;
+	return rig_mkdir(dir);
 }
 
 static int

@@ -6,7 +6,7 @@
 #include "qcow2_format.h"
 #include "qcow2_rig.h"
 
-static char dir[] = "/tmp/vmm-qcow2.XXXXXX";
+static char dir[32];
 static char img[64];
 
 static void
@@ -602,7 +602,7 @@ test_discard_frees(void **state)
 static int
 setup(void **state)
 {
-	return mkdtemp(dir) == NULL ? -1 : 0;
+	return rig_mkdir(dir);
 }
 
 static int

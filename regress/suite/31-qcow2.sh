@@ -3,11 +3,11 @@
 #
 # qcow2 disks: guests write to them, what they are based on stays as it is,
 # and the images are in order afterwards.
-limit=360
+limit=480
 
 # A base of 64M with a known beginning, and an image based on it.
 images() {
-	stream 16 >"$T/base.raw"
+	stream 4 >"$T/base.raw"
 	truncate -s 64M "$T/base.raw"
 	md5sum <"$T/base.raw" >"$T/base.sum"
 	vmctl create -b "$T/base.raw" "$T/top.qcow2"
@@ -24,29 +24,29 @@ holds() { # SUM MB
 
 t_reads_the_base() {
 	images
-	tiny reader sum,16 'memory 512M' "disk \"$T/top.qcow2\"" | vmd_up
+	tiny reader sum,4 'memory 512M' "disk \"$T/top.qcow2\"" | vmd_up
 	run_tiny reader 120
-	[[ $(value reader sum) = "$(stream 16 | md5sum)" ]]
+	[[ $(value reader sum) = "$(stream 4 | md5sum)" ]]
 }
 
 t_writes_survive_stop_and_start() {
 	local sum
 	images
 	{
-		tiny writer writeidle,48 'memory 512M' \
+		tiny writer writeidle,12 'memory 512M' \
 		    "disk \"$T/top.qcow2\" format qcow2"
-		tiny reader sum,48 'memory 512M' "disk \"$T/top.qcow2\""
+		tiny reader sum,12 'memory 512M' "disk \"$T/top.qcow2\""
 	} | vmd_up
 	start writer
-	prints writer "tiny: idle" 150
-	sum=$(stream 48 | md5sum)
+	prints writer "tiny: idle" 200
+	sum=$(stream 12 | md5sum)
 	vmctl stop -w writer
 	stopped writer 1
-	holds "$sum" 48
+	holds "$sum" 12
 	# The base is what it was.
 	[[ $(md5sum <"$T/base.raw") = "$(cat "$T/base.sum")" ]]
 	start reader
-	prints reader "tiny: end" 150
+	prints reader "tiny: end" 200
 	[[ $(value reader sum) = "$sum" ]]
 }
 
@@ -54,27 +54,27 @@ t_writes_survive_stop_and_start() {
 t_stop_by_force() {
 	local sum
 	images
-	tiny writer writeidle,48 'memory 512M' "disk \"$T/top.qcow2\"" |
+	tiny writer writeidle,12 'memory 512M' "disk \"$T/top.qcow2\"" |
 		vmd_up
 	start writer
-	prints writer "tiny: idle" 150
+	prints writer "tiny: idle" 200
 	vmctl stop -fw writer
-	holds "$(stream 48 | md5sum)" 48
+	holds "$(stream 12 | md5sum)" 12
 }
 
 t_killed_device_process() {
 	local pid
 	images
-	tiny writer writeidle,48 'memory 512M' "disk \"$T/top.qcow2\"" |
+	tiny writer writeidle,12 'memory 512M' "disk \"$T/top.qcow2\"" |
 		vmd_up
 	start writer
-	prints writer "tiny: idle" 150
+	prints writer "tiny: idle" 200
 	pid=$(device_process writer vioblk0)
 	kill -KILL "$pid"
 	vmctl stop -fw writer
 	# Leaks are allowed then, and can be repaired.
 	vmctl image check -r "$T/top.qcow2"
-	holds "$(stream 48 | md5sum)" 48
+	holds "$(stream 12 | md5sum)" 12
 }
 
 t_chain_is_locked() {

@@ -52,6 +52,42 @@ t_local_dhcp_ping_tcp() {
 	no_taps || fail "taps left: $(ip -o link show type tun)"
 }
 
+# Through the host, with its address, to a machine that knows no other; what
+# is asked of the host's DNS port is asked of the host's resolver.
+t_local_reaches_the_world() {
+	local sum1 sum2
+	tun
+	modprobe nf_tables 2>/dev/null || true
+	modprobe veth 2>/dev/null || true
+	pattern 4 >"$T/data"
+	pattern 1 >"$T/dns"
+	ip netns add world
+	ip link add w0 type veth peer name w1 netns world
+	ip addr add 192.0.2.1/24 dev w0
+	ip link set w0 up
+	ip -n world addr add 192.0.2.53/24 dev w1
+	ip -n world link set w1 up
+	ip netns exec world socat -u "OPEN:$T/data" TCP-LISTEN:7001,reuseaddr &
+	ip netns exec world socat -u "OPEN:$T/dns" TCP-LISTEN:53,reuseaddr &
+	echo 1 >/proc/sys/net/ipv4/ip_forward
+	cp /etc/resolv.conf "$T/resolv.conf" 2>/dev/null || true
+	echo "nameserver 192.0.2.53" >/etc/resolv.conf
+	{
+		echo 'local prefix 10.77.0.0/16'
+		tiny one net,dhcp,get=192.0.2.53:7001,get=10.77.1.2:53,idle \
+		    'memory 128M' 'local interface'
+	} | vmd_up
+	cp "$T/resolv.conf" /etc/resolv.conf 2>/dev/null || true
+	start one
+	prints one "tiny: idle" 120
+	sum1=$(md5sum <"$T/data") sum2=$(md5sum <"$T/dns")
+	printed one "got $sum1"
+	printed one "got $sum2"
+	not grep -q ip_forward "$T/vmd.log"
+	vmctl stop -fw one
+	ip netns del world
+}
+
 # Two VMs and the host on a bridge that vmd makes and removes.
 t_switch() {
 	tun

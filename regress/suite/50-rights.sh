@@ -83,7 +83,10 @@ t_consoles() {
 	! as alice sh -c ": <>$tty" || fail "alice opens $tty"
 	tty=$(field vr tty)
 	! as alice sh -c ": <>$tty" || fail "alice opens $tty"
-	! as eve vmctl console vr </dev/null || fail "eve attaches"
+	as alice vmctl console va </dev/null
+	as bob vmctl console vb </dev/null
+	not as alice vmctl console vb </dev/null
+	not as eve vmctl console vr </dev/null
 	off
 }
 
@@ -94,11 +97,24 @@ t_root_only() {
 	chmod 444 "$T/kernel"
 	for u in alice bob eve; do
 		refused as "$u" vmctl log verbose
+		refused as "$u" vmctl reload
 		refused as "$u" vmctl start -b "$T/kernel" -m 64M "x$u"
 	done
 	[[ $(vmctl status -j | jq length) = 3 ]]
 	vmctl log verbose
 	vmctl log brief
+	vmctl reload
+}
+
+# stop -a by a user: his own, and nobody else's.
+t_stop_all_of_mine() {
+	setup_rights
+	vmctl start va
+	vmctl start vb
+	as alice vmctl stop -fwa || true
+	stopped va 5
+	in_state vb running
+	off
 }
 
 t_vmd_needs_root() {

@@ -11,7 +11,7 @@
 #include "fakevmd.h"
 
 #define NROWS(a) (sizeof(a) / sizeof((a)[0]))
-#define WAIT_MS	 5000
+#define WAIT_MS	 30000
 
 struct session {
 	struct fake fake;

@@ -34,6 +34,7 @@ static const struct nft_range range = {
 	.inet6 = true,
 	.prefix6 = { 0xfd, 1 },
 	.len6 = 64,
+	.dns = 0xc0000235, /* 192.0.2.53 */
 };
 
 static const uint8_t guest_mac[6] = { 0xfe, 0xe1, 0xbb, 0xd1, 0, 1 };
@@ -200,6 +201,9 @@ test_local(void **state)
 	    "ip saddr 100.64.0.0/10 ip daddr != 100.64.0.0/10 "
 	    "masquerade");
 	has(rules, "ip6 saddr fd01::/64 ip6 daddr != fd01::/64 masquerade");
+	has(rules, "fib daddr type local");
+	has(rules, "udp dport 53 dnat ip to 192.0.2.53");
+	has(rules, "tcp dport 53 dnat ip to 192.0.2.53");
 	has(rules, "ip6 saddr fe80::/10 accept");
 	has(rules, "iifname . ip saddr != @allowed4 drop");
 	has(rules, "iifname . ip6 saddr != @allowed6 drop");

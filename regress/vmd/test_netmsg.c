@@ -33,7 +33,7 @@ static const struct net_tap tap = {
 static void
 test_round_trip(void **state)
 {
-	struct nft_range range = { 0x0a000000, 8, true, { 0xfd }, 64 }, r2;
+	struct nft_range range = { 0x0a000000, 8, true, { 0xfd }, 64, 53 }, r2;
 	struct net_switch sw = { "lan", "br0", true, false, 3, 4 }, s2;
 	struct net_result res = { "tap9", 4, 31, 1500 }, e2;
 	struct ibuf *b = ibuf_dynamic(0, 65536);
@@ -53,6 +53,7 @@ test_round_trip(void **state)
 	assert_int_equal(ibuf_size(b), 0);
 	assert_int_equal(r2.prefix, range.prefix);
 	assert_int_equal(r2.len6, 64);
+	assert_int_equal(r2.dns, 53);
 	assert_string_equal(s2.bridge, "br0");
 	assert_true(s2.create);
 	assert_int_equal(s2.rdomain, 4);

@@ -30,7 +30,7 @@
 #define EVE	 4003 /* may use the socket, owns nothing */
 #define OPS	 4100
 #define USERS	 4200 /* the socket's group */
-#define WAIT_MS	 5000
+#define WAIT_MS	 30000
 #define QUIET_MS 300
 
 static char dir[] = "/tmp/test_parent.XXXXXX";

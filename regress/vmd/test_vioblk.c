@@ -3,6 +3,7 @@
  * Block device: each request type, limits, and a long random comparison with
  * a model in memory, by every engine.
  */
+#include "vioblk_impl.h"
 #include "vioblk_rig.h"
 
 #define IMAGE	(4ull << 20)
@@ -306,7 +307,10 @@ test_config(void **state)
 	assert_int_equal(c->num_queues, 3);
 	assert_int_equal(vioblk_vdev(r->dev)->nqueues, 3);
 	assert_false(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_SCSI));
-	assert_false(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_true(vioblk_vdev(r->dev)->offered & F(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_int_equal(c->geometry.cylinders, 0);
+	assert_int_equal(c->geometry.heads, 16);
+	assert_int_equal(c->geometry.sectors, 63);
 	/* The bytes after the last whole sector are out of reach. */
 	assert_int_equal(
 	    rig_io(r, VIRTIO_BLK_T_IN, 10, RIG_DATA, 512, NULL), 1);
@@ -465,6 +469,184 @@ test_random(void **state)
 	rig_free(r);
 }
 
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* What 30 requests of 4 KiB take under the limits. */
+static int64_t
+take_30(struct rig *r)
+{
+	int64_t start = now_ms();
+	unsigned i;
+
+	for (i = 0; i < 30; i++)
+		assert_int_equal(
+		    rig_io(r, i % 2 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, i,
+			RIG_DATA, 4096, NULL),
+		    0);
+	return now_ms() - start;
+}
+
+/* A qcow2 image behind the device, and what it holds in the end. */
+static void
+test_qcow2(void **state)
+{
+	const uint64_t bytes = 64 << 20;
+	struct rig *r = open_rig(state,
+	    (struct rig_opt){ .bytes = bytes, .qcow2 = true, .vcpus = 4 });
+	uint8_t *data = rig_ptr(r, RIG_DATA, 0x10000);
+	uint64_t sector;
+	unsigned i, round;
+
+	/* Metadata are one thread's. */
+	assert_int_equal(vioblk_vdev(r->dev)->nqueues, 1);
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < 300; i++) {
+			sector = i * 7919 * 8 % (bytes / 512 - 128);
+			memset(data, round == 0 ? (int)i : 0, 0x10000);
+			assert_int_equal(
+			    rig_io(r,
+				round == 0 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
+				sector, RIG_DATA, 4096, NULL),
+			    0);
+			assert_int_equal(data[4095], i & 0xff);
+			if (i % 50 == 0)
+				assert_int_equal(rig_io(r, VIRTIO_BLK_T_FLUSH,
+						     0, 0, 0, NULL),
+				    0);
+		}
+	}
+	rig_reset(r);
+	rig_free(r);
+}
+
+/* Who decides whether a write is durable before it is done. */
+static void
+test_cache(void **state)
+{
+	const unsigned off = offsetof(struct virtio_blk_config, wce);
+	struct rig *r;
+
+	r = open_rig(state, (struct rig_opt){ 0 });
+	assert_false(r->dev->durable);
+	vioblk_config_byte(r->dev, off, 0);
+	assert_true(r->dev->durable);
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 4096, NULL), 0);
+	vioblk_config_byte(r->dev, off + 1, 1); /* another field */
+	assert_true(r->dev->durable);
+	vioblk_config_byte(r->dev, off, 1);
+	assert_false(r->dev->durable);
+	vioblk_config_byte(r->dev, off, 0);
+	assert_int_equal(vioblk_reset(r->dev), 0);
+	assert_true(r->dev->writeback);
+	rig_free(r);
+	/* Not negotiated: not the driver's to say. */
+	r = open_rig(
+	    state, (struct rig_opt){ .without = F(VIRTIO_BLK_F_CONFIG_WCE) });
+	vioblk_config_byte(r->dev, off, 0);
+	assert_false(r->dev->durable);
+	rig_free(r);
+	r = open_rig(state,
+	    (struct rig_opt){ .without = F(VIRTIO_BLK_F_CONFIG_WCE) |
+		    F(VIRTIO_BLK_F_FLUSH) });
+	assert_true(r->dev->durable);
+	rig_free(r);
+}
+
+/* A burst at once, then one at a time; a flush never waits. */
+static void
+test_rates(void **state)
+{
+	struct rig *r;
+
+	r = open_rig(state, (struct rig_opt){ .iops = { 100, 10 } });
+	assert_in_range(take_30(r), 190, 5000);
+	assert_int_equal(rig_io(r, VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), 0);
+	rig_free(r);
+	r = open_rig(state, (struct rig_opt){ .bandwidth = { 409600, 40960 } });
+	assert_in_range(take_30(r), 190, 5000);
+	rig_free(r);
+}
+
+/* A request larger than the bucket passes, and is paid for. */
+static void
+test_large_request(void **state)
+{
+	struct rig *r;
+	int64_t start;
+
+	r = open_rig(state, (struct rig_opt){ .bandwidth = { 100000, 4096 } });
+	start = now_ms();
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 20480, NULL), 0);
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 4096, NULL), 0);
+	assert_in_range(now_ms() - start, 190, 5000);
+	rig_free(r);
+}
+
+/* Reset while a request waits for its time. */
+static void
+test_reset_held(void **state)
+{
+	struct rig *r;
+	uint64_t h;
+	struct vbuf b[3];
+	int64_t start = now_ms();
+
+	r = open_rig(state, (struct rig_opt){ .iops = { 1, 1 } });
+	assert_int_equal(rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 512, NULL), 0);
+	h = rig_hdr(r, 1, VIRTIO_BLK_T_IN, 0);
+	b[0] = (struct vbuf){ h, 16, false };
+	b[1] = (struct vbuf){ RIG_DATA, 512, true };
+	b[2] = (struct vbuf){ h + 16, 1, true };
+	vdrv_add(&r->q[0], b, 3, false);
+	rig_kick(r, 0);
+	rig_reset(r);
+	assert_in_range(now_ms() - start, 0, 900);
+	rig_free(r);
+}
+
+/* The buckets themselves, by a clock of our own. */
+static void
+test_buckets(void **state)
+{
+	const struct vm_limit ten = { 10, 5 }, bytes = { 1000, 1000 };
+	const struct vm_limit none = { 0, 0 }, huge = { 1, INT64_MAX };
+	const uint64_t ms = 1000000, t = 1000 * ms;
+	struct vioblk_limit l;
+	unsigned i;
+
+	vioblk_limit_init(&l, &ten, &bytes);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 0);
+	assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 100 * ms);
+	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 99 * ms), ms);
+	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 100 * ms), 0);
+	/* After a pause no more than the burst. */
+	for (i = 0; i < 5; i++)
+		assert_int_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
+	assert_int_not_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
+	/* The one that is short counts, and nothing is taken meanwhile. */
+	assert_int_equal(vioblk_limit_take(&l, 1, 1000, 100 * t), 0);
+	assert_int_equal(vioblk_limit_take(&l, 1, 500, 100 * t), 500 * ms);
+	assert_int_equal(vioblk_limit_take(&l, 4, 0, 100 * t), 0);
+	vioblk_limit_init(&l, &none, &none);
+	assert_int_equal(vioblk_limit_take(&l, UINT64_MAX, UINT64_MAX, t), 0);
+	/* Nothing wraps. */
+	vioblk_limit_init(&l, &huge, &huge);
+	for (i = 0; i < 100; i++)
+		assert_true(vioblk_limit_take(&l, 1, 1ULL << 40, t) <=
+		    3600 * 1000 * ms);
+}
+
 #define ALL(f)                                       \
 	cmocka_unit_test_prestate(f, &kinds[0]),     \
 	    cmocka_unit_test_prestate(f, &kinds[1]), \
@@ -485,6 +667,12 @@ main(void)
 		ALL(test_config),
 		ALL(test_bad_images),
 		ALL(test_random),
+		ALL(test_qcow2),
+		ALL(test_cache),
+		ALL(test_rates),
+		ALL(test_large_request),
+		ALL(test_reset_held),
+		cmocka_unit_test(test_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

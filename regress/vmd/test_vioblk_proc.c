@@ -184,12 +184,14 @@ static void
 send_conf(struct peer *p, unsigned vcpus, int image)
 {
 	struct ibuf *b = chan_body();
-	int sv[2];
+	int sv[2], i;
 
 	assert_int_equal(ibuf_add_n32(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, vcpus), 0);
 	assert_int_equal(ctl_put_str(b, "a serial number that is too long"), 0);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(ibuf_add_n64(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, 1), 0);
 	assert_int_equal(ibuf_add_n32(b, VM_DISK_RAW), 0);
 	assert_int_equal(chan_send(p->blk, BLK_CONF, 0, -1, b), 0);

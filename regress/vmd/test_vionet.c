@@ -160,7 +160,10 @@ test_receive_waits(void **state)
 	rig_free(r);
 }
 
-/* More than the whole ring can hold: dropped, and the next one comes. */
+/*
+ * More than the whole ring can hold: dropped, and the next one comes; no buffer
+ * is lost or used twice (CVE-2021-3748, CVE-2022-26353).
+ */
 static void
 test_receive_too_large(void **state)
 {
@@ -290,7 +293,9 @@ test_filter(void **state)
 	table[10] = 1;
 	memcpy(table + 14, multicast, 6);
 	rig_fill(r, 0, 0, 200, 1526);
-	assert_true(reaches(r, other, 0)); /* promiscuous until told */
+	/* Promiscuous until told. */
+	assert_true(reaches(r, other, 0));
+	assert_true(reaches(r, other, 77));
 	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
 	assert_false(reaches(r, other, 0));
 	assert_false(reaches(r, multicast, 0));

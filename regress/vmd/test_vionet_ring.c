@@ -132,18 +132,18 @@ static const struct {
 	void (*stage)(struct rig *, unsigned qi);
 	bool control; /* is one for the control queue too */
 } rows[] = {
-	{ "loop", loop, true },
+	{ "loop", loop, true }, /* CVE-2019-3900 */
 	{ "two-cycle", two_cycle, true },
 	{ "bad head", bad_head, true },
-	{ "index jumps", jump, true },
+	{ "index jumps", jump, true }, /* CVE-2016-5403 */
 	{ "outside of memory", outside, true },
-	{ "address wraps", wraps, true },
-	{ "device memory", device_memory, true },
-	{ "table in a table", nested, true },
+	{ "address wraps", wraps, true }, /* CVE-2016-7422 */
+	{ "device memory", device_memory, true }, /* CVE-2024-3446 */
+	{ "table in a table", nested, true }, /* CVE-2019-14835 */
 	{ "odd table", odd_table, true },
 	{ "empty table", no_table, true },
 	{ "nothing", empty, true },
-	{ "short header", short_header, false },
+	{ "short header", short_header, false }, /* CVE-2023-6693 */
 	{ "wrong way", wrong_way, false },
 	{ "both ways", both_ways, false },
 };
@@ -248,7 +248,7 @@ test_bad_start(void **state)
 	rig_free(r);
 }
 
-/* Once a reset is done, memory is left alone, whatever arrives. */
+/* CVE-2026-45782.  Once a reset is done, memory is left alone, whatever arrives. */
 static void
 test_reset_midway(void **state)
 {

@@ -24,7 +24,7 @@
 #define VERSION1 (UINT64_C(1) << 32)
 #define RAM	 (16ULL << 20)
 #define QUEUES	 2
-#define WAIT_MS	 2000
+#define WAIT_MS	 30000
 
 struct fix {
 	struct fake *f;
@@ -37,6 +37,8 @@ struct fix {
 	char why[128];
 	/* what the peer got */
 	unsigned mems, seals, starts, resets;
+	unsigned configs;
+	uint32_t config_off, config_val;
 	uint64_t memsize;
 	ino_t meminode;
 	int fd[QUEUES][2];
@@ -105,6 +107,16 @@ peer_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+peer_config(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct fix *x = arg;
+
+	x->configs++;
+	assert_int_equal(ibuf_get_n32(body, &x->config_off), 0);
+	return ibuf_get_n32(body, &x->config_val);
+}
+
+static int
 peer_reset(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct fix *x = arg;
@@ -123,6 +135,7 @@ static const struct chan_row peer_rows[] = {
 	{ DEV_QUEUEFD, "DEV_QUEUEFD", CHAN_FD, peer_queuefd },
 	{ DEV_SEAL, "DEV_SEAL", CHAN_NOFD, peer_seal },
 	{ DEV_START, "DEV_START", CHAN_NOFD, peer_start },
+	{ DEV_CONFIG, "DEV_CONFIG", CHAN_NOFD, peer_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, peer_reset },
 };
 
@@ -266,9 +279,9 @@ front_end(struct fix *x)
 
 /* A device that is set up, with its messages so far read. */
 static void
-bring_up_device(struct fix *x)
+bring_up_device(struct fix *x, const struct hello *h)
 {
-	say(x, DEV_HELLO, hello_body(&good));
+	say(x, DEV_HELLO, hello_body(h));
 	say(x, DEV_SEALED, NULL);
 	assert_int_equal(front_end(x), 0);
 	while (x->seals == 0)
@@ -294,13 +307,19 @@ bring_up_driver(struct fix *x)
 }
 
 static void
-up(struct fix *x)
+up_with(struct fix *x, const struct hello *h)
 {
-	bring_up_device(x);
+	bring_up_device(x, h);
 	bring_up_driver(x);
 	assert_int_equal(drv_status(&x->d), 15);
 	assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
 	assert_int_equal(x->starts, 1);
+}
+
+static void
+up(struct fix *x)
+{
+	up_with(x, &good);
 }
 
 /* ---- set-up ---- */
@@ -311,7 +330,7 @@ test_setup(void **state)
 	struct fix *x = *state;
 	struct stat st;
 
-	bring_up_device(x);
+	bring_up_device(x, &good);
 	assert_int_equal(x->mems, 1);
 	assert_int_equal(x->memsize, RAM);
 	assert_int_equal(fstat(x->mem.fd, &st), 0);
@@ -582,13 +601,57 @@ test_reset(void **state)
 	assert_int_equal(x->broken + x->dead, 0);
 }
 
+/* The write cache's byte, and no other, is the driver's to write. */
+static void
+test_config_byte(void **state)
+{
+	struct fix *x = *state;
+	const struct hello caching = { good.features | 1 << 11, QUEUES, 128, 60,
+		60 };
+	unsigned i;
+
+	up_with(x, &caching);
+	for (i = 0; i < 60; i++) {
+		bus_write(&x->f->mmio, x->d.device + i, 1, i == 32 ? 0 : 0xee);
+		if (i != 32)
+			assert_int_equal(
+			    bus_read(&x->f->mmio, x->d.device + i, 1), i);
+	}
+	fake_run(x->f);
+	assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
+	assert_int_equal(chan_recv(x->peer, 50), -ETIMEDOUT);
+	assert_int_equal(x->configs, 1);
+	assert_int_equal(x->config_off, 32);
+	assert_int_equal(x->config_val, 0);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 0);
+	/* Neither 0 nor 1. */
+	bus_write(&x->f->mmio, x->d.device + 32, 1, 2);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 0);
+	/* After a reset it is what the device said. */
+	drv_set_status(&x->d, 0);
+	fake_run(x->f);
+	assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 32);
+}
+
+static void
+test_config_not_offered(void **state)
+{
+	struct fix *x = *state;
+
+	up(x);
+	bus_write(&x->f->mmio, x->d.device + 32, 1, 0);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 32);
+	assert_int_equal(chan_recv(x->peer, 50), -ETIMEDOUT);
+}
+
 static void
 test_broken(void **state)
 {
 	static const char junk[] = "bad\nring\t\001\033[2J\377 \\";
 	struct fix *x = *state;
 
-	bring_up_device(x);
+	bring_up_device(x, &good);
 	say_text(x, DEV_BROKEN, "before the driver came"); /* of no effect */
 	fake_run(x->f);
 	assert_int_equal(x->broken, 0);
@@ -732,7 +795,7 @@ test_death_idle(void **state)
 {
 	struct fix *x = *state;
 
-	bring_up_device(x);
+	bring_up_device(x, &good);
 	say_nothing(x);
 	fake_run(x->f);
 	fake_run(x->f);
@@ -774,6 +837,8 @@ main(void)
 		T(test_setup_disorder),
 		T(test_start),
 		T(test_reset),
+		T(test_config_byte),
+		T(test_config_not_offered),
 		T(test_broken),
 		T(test_broken_long),
 		T(test_death),

@@ -25,6 +25,7 @@
 
 #include <linux/virtio_blk.h>
 
+#include "qcow2_create.h"
 #include "../vdriver.h"
 #include "../../vmd/vioblk.h"
 
@@ -55,6 +56,8 @@ struct rig_opt {
 	unsigned vcpus;
 	uint64_t without; /* features not to be negotiated */
 	uint16_t qsize;
+	struct vm_limit iops, bandwidth;
+	bool qcow2;
 };
 
 static inline int
@@ -129,6 +132,8 @@ rig_new(const struct rig_opt *o)
 		.vcpus = o->vcpus != 0 ? o->vcpus : 1,
 		.serial = "serial-0123456789xyz",
 		.engine = o->kind.engine,
+		.iops = o->iops,
+		.bandwidth = o->bandwidth,
 	};
 	struct disk_layer image = { .format = VM_DISK_RAW };
 	struct why why;
@@ -136,6 +141,14 @@ rig_new(const struct rig_opt *o)
 
 	assert_non_null(r);
 	r->image = rig_image(o->kind.memory, o->bytes);
+	if (o->qcow2) {
+		image.format = VM_DISK_QCOW2;
+		assert_int_equal(ftruncate(r->image, 0), 0);
+		assert_int_equal(
+		    qcow2_create(r->image,
+			&(struct qcow2_new){ .size = o->bytes }, &why),
+		    0);
+	}
 	image.fd = dup(r->image);
 	assert_int_equal(vioblk_new(&r->dev, &conf, &image, 1, &why), 0);
 	assert_int_equal(gmem_create(&r->mem, RIG_MEM), 0);

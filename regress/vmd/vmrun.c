@@ -268,7 +268,7 @@ start_disk(struct run *run, unsigned i)
 {
 	char title[32], serial[32];
 	struct ibuf *body;
-	int pair[2], image;
+	int pair[2], image, k;
 
 	snprintf(title, sizeof(title), "vmrun/vioblk%u", i);
 	snprintf(serial, sizeof(serial), "vmrun-%u", i);
@@ -281,6 +281,8 @@ start_disk(struct run *run, unsigned i)
 	ibuf_add_n32(body, 0);
 	ibuf_add_n32(body, run->conf.cpus);
 	ctl_put_str(body, serial);
+	for (k = 0; k < 4; k++)
+		ibuf_add_n64(body, 0);
 	ibuf_add_n32(body, 1);
 	ibuf_add_n32(body, VM_DISK_RAW);
 	chan_send(run->disk[i], BLK_CONF, 1, -1, body);
