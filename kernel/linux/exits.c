@@ -192,14 +192,19 @@ serve_cr(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-/* APM vol. 4 "XSETBV". */
+/* APM vol. 4 "XSETBV".  A processor checks CR4 before the intercept; an
+ * emulated one may not. */
 static enum next
 serve_xsetbv(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	u64 val = (u32)c->gpr[R_RAX] | c->gpr[R_RDX] << 32;
 
-	cpu_need(c, CPU_SEGS);
+	cpu_need(c, CPU_SEGS | CPU_CRS);
+	if (!(c->cr4 & X86_CR4_OSXSAVE)) {
+		event_raise(&v->event, X86_UD, false, 0);
+		return NEXT_ENTER;
+	}
 	if (c->cpl != 0 || (u32)c->gpr[R_RCX] != 0 || !cpu_xcr0_allowed(c, val))
 		return gp(v);
 	if (exits_skip(v))
