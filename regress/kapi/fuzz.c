@@ -211,6 +211,28 @@ plausible(struct state *s, const struct call *c, uint64_t *seed, uint8_t *p)
 		memcpy(p, &(uint32_t){ x >> 50 & 15 }, 4);
 }
 
+/*
+ * QEMU's software processor ends itself ("invalid tss type") when 32-bit code
+ * changes its level while the task register holds anything but an available
+ * TSS, as LTR leaves it there; a real one has a busy TSS, or raises #TS.
+ */
+static void
+spare_emulator(const struct call *c, uint8_t *p)
+{
+	struct kvm_segment *tr = NULL;
+
+	if (c->request == KVM_SET_SREGS)
+		tr = &((struct kvm_sregs *)(void *)p)->tr;
+	else if (c->request == KVM_SET_SREGS2)
+		tr = &((struct kvm_sregs2 *)(void *)p)->tr;
+	if (tr != NULL) {
+		tr->type = 9;
+		tr->s = 0;
+		tr->present = 1;
+		tr->unusable = 0;
+	}
+}
+
 static void
 one_call(struct worker *w)
 {
@@ -236,6 +258,7 @@ one_call(struct worker *w)
 		mutate(&w->seed, buffer, 1024);
 	else
 		plausible(w->s, c, &w->seed, buffer);
+	spare_emulator(c, buffer);
 	ioctl(fd, c->request, buffer);
 	/* The tick must come through. */
 	if (c->request == KVM_SET_SIGNAL_MASK)
@@ -260,6 +283,8 @@ random_guest(struct worker *w)
 			r = (r & ~0xffffull) | 0x0f | (r % 3 ? 0x0100 : 0xc700);
 		memcpy(code + i, &r, 8);
 	}
+	if (mode == USER32) /* see spare_emulator() */
+		mode = USER64;
 	vcpu_mode(v, mode);
 	regs.rax = value(&w->seed);
 	regs.rbx = value(&w->seed);
