@@ -33,7 +33,8 @@ tries() {
 		tiny one idle 'memory 128M' "disk \"$T/disk\"" "$@" >"$T/vm.conf"
 		vmd -d -v -f "$T/vm.conf" 2>"$T/vmd.log" >&2 &
 		vmd_pid=$!
-		if [[ $role != control ]]; then
+		# control and netcfg are there without a VM.
+		if [[ $role != control && $role != netcfg ]]; then
 			within 20 vmd_answers
 			vmctl start one >/dev/null 2>&1 || true
 		fi
