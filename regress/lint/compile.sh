@@ -5,9 +5,9 @@ status=0
 # The private headers that a file and its tests see.
 private() {
 	case $1 in
-	*vmctl/*) echo -Ivmctl ;;
-	kernel/* | *kernel/*) echo -Ikernel/core ;;
-	*) echo -Ivmd ;;
+	*vmctl/*) echo -iquotevmctl ;;
+	kernel/* | *kernel/*) echo -iquotekernel/core ;;
+	*) echo -iquotevmd ;;
 	esac
 }
 read -r flags <"$tmp/flags"
@@ -15,7 +15,7 @@ for f; do
 	o="$tmp/obj/${f%.c}.o"
 	mkdir -p "$(dirname "$o")"
 	# shellcheck disable=SC2086 # a list of words
-	clang $flags -I"$(dirname "$f")" "$(private "$f")" -O0 -fno-pic \
+	clang $flags -iquote"$(dirname "$f")" "$(private "$f")" -O0 -fno-pic \
 	    -c -o "$o" "$f" || status=1
 done
 exit $status
