@@ -130,8 +130,7 @@ step "build of the confinement test" confined_build
 lab_suite
 counted "KVM API, on KVM" regress/kapi/lab --
 counted "KVM API, on our driver" regress/kapi/lab -v --
-counted "robustness, on KVM" regress/kapi/lab -- -r 20
-counted "robustness, on our driver" regress/kapi/lab -v -- -r 20
+counted "robustness, on our driver" regress/kapi/lab -v -- -c 20
 if [[ -z ${TESTS:-} ]]; then
 	step "make run, its output to a file" run_piped
 	step "make run, on a terminal" run_on_a_terminal
