@@ -22,6 +22,7 @@
 #define SPEC_GUEST  0
 #define SPEC_HOST   8
 #define MSR_SPEC    0x48
+#define HOST_PA	    16 /* on the stack, at VMRUN */
 
 /* Kernels before 6.2 have the barrier, but not as a part of a macro. */
 .macro FIRST_BRANCH_IS_OURS
@@ -74,8 +75,13 @@ SYM_FUNC_START(svm_switch)
 	vmrun	%rax
 	cli
 	vmsave	%rax
+	mov	HOST_PA(%rsp), %rax
+	vmload	%rax
 
-	/* No RET before the return stack is ours again. */
+	/*
+	 * No RET before the return stack is ours again; where the kernel
+	 * accounts for call depth, filling it writes per-CPU data.
+	 */
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RETPOLINE
 	pop	%rax
 	mov	%rcx, GPR(1)(%rax)
@@ -101,7 +107,6 @@ SYM_FUNC_START(svm_switch)
 	wrmsr
 2:
 	pop	%rax
-	vmload	%rax
 	FIRST_BRANCH_IS_OURS
 
 	/* Nothing of the guest's for speculation to use. */
