@@ -36,9 +36,9 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 #define CTL_REQUESTS(X)                                                    \
 	X(LIST, CTL_ANY, 0, "")                                            \
 	X(START, CTL_OWNER, 0, "u32 id, str name")                         \
-	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
-	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
-	X(START_ADHOC, CTL_ROOT, 0, "conf")                                \
+	X(START_KERNEL, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
+	X(START_INITRD, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
+	X(START_ADHOC, CTL_ANY, 0, "conf; see vmd/adhoc.h")                \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \

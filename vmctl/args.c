@@ -224,7 +224,7 @@ args_nic(const char *sw, struct vmconf *conf)
 }
 
 int
-args_nics(const char *word, struct vmconf *conf)
+args_nics(const char *word, bool user, struct vmconf *conf)
 {
 	uint64_t n;
 	int error;
@@ -237,8 +237,12 @@ args_nics(const char *word, struct vmconf *conf)
 		    VM_NICS_MAX, word);
 		return error;
 	}
-	while (conf->nnics < n)
-		memset(&conf->nic[conf->nnics++], 0, sizeof(conf->nic[0]));
+	while (conf->nnics < n) {
+		memset(&conf->nic[conf->nnics], 0, sizeof(conf->nic[0]));
+		if (user)
+			conf->nic[conf->nnics].flags = VM_NIC_USER;
+		conf->nnics++;
+	}
 	return 0;
 }
 

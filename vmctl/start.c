@@ -104,7 +104,8 @@ describe(
 	}
 	if ((o->memory != NULL && args_memory(o->memory, &conf->memory)) ||
 	    (o->cpus != NULL && args_cpus(o->cpus, &conf->cpus)) ||
-	    (o->interfaces != NULL && args_nics(o->interfaces, conf)) ||
+	    (o->interfaces != NULL &&
+		args_nics(o->interfaces, geteuid() != 0, conf)) ||
 	    (o->kernel != NULL &&
 		args_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
 	    (o->initrd != NULL &&

@@ -8,7 +8,8 @@
  *     take for protocols are refused.
  *  2. Its format is the one that the image names; it is never guessed.
  *  3. It is opened with the file access rights of the image's owner, or of
- *     nobody in particular when others may write the image.
+ *     nobody in particular when others may write the image; in a VM that a
+ *     user described who is not root, with that user's.
  *  4. Whether an image is qcow2 at all is said by the configuration or by the
  *     file's name, never by its content, which is the guest's.
  */
@@ -116,7 +117,8 @@ open_as(int image, const char *path, int *fd, struct fail *why)
 		    why, CTL_E_DISK, "disk %s: %s", path, strerror(errno));
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
 		uid = st.st_uid;
-	if (geteuid() != 0 || uid == 0)
+	/* Whose rights root has taken on already has no more than those. */
+	if (geteuid() != 0 || uid == 0 || setfsuid((uid_t)-1) != 0)
 		return image_open_disk(path, true, false, fd, why);
 	setfsgid(NOBODY);
 	setfsuid(uid);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adhoc.h"
 #include "fd.h"
 #include "imsg.h"
 #include "log.h"
@@ -339,6 +340,11 @@ start_adhoc(
 	given.kernel = fd_take(&c->kernel);
 	given.initrd = fd_take(&c->initrd);
 	conf->flags = VM_F_ADHOC;
+	error = adhoc_check(&p->reg, &c->cred, given.kernel != -1, conf, f);
+	if (error != 0) {
+		start_fds_close(&given);
+		return error;
+	}
 	error = vmreg_add(&p->reg, conf, &vm);
 	if (error != 0) {
 		start_fds_close(&given);

@@ -4,10 +4,12 @@
  *
  * Invariants
  *  1. Everything a VM uses is opened here, with root's rights, after the
- *     client's right to the VM was checked; children open nothing.
+ *     client's right to the VM was checked; children open nothing.  What a
+ *     user describes who is not root is opened with that user's rights.
  *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
  *     gone, the lock is.
  */
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <assert.h>
@@ -27,6 +29,9 @@
 #include "start.h"
 
 #define TUN "/dev/net/tun"
+
+/* The overflow id: nothing is its. */
+#define START_NOGROUP 65534
 
 static const char *const usual_devices[] = { "/dev/vmm", "/dev/kvm" };
 
@@ -115,22 +120,39 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	return 0;
 }
 
+static int
+open_files(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	uint32_t i;
+	int error = open_boot(f, c, why);
+
+	for (i = 0; i < c->ndisks && error == 0; i++)
+		error = chain_open(&f->disk[i], &c->disk[i], why);
+	return error;
+}
+
 int
 start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
     struct fail *why)
 {
+	bool theirs = (c->flags & VM_F_ADHOC) != 0 && c->uid != 0 &&
+	    geteuid() == 0;
 	const char *name;
-	uint32_t i;
 	int error;
 
-	if ((error = check_memory(c, why)) != 0 ||
-	    (error = open_boot(f, c, why)) != 0)
+	if ((error = check_memory(c, why)) != 0)
 		return error;
-	for (i = 0; i < c->ndisks; i++) {
-		error = chain_open(&f->disk[i], &c->disk[i], why);
-		if (error != 0)
-			return error;
+	if (theirs) {
+		setfsgid(START_NOGROUP);
+		setfsuid(c->uid);
 	}
+	error = open_files(f, c, why);
+	if (theirs) {
+		setfsuid(0);
+		setfsgid(0);
+	}
+	if (error != 0)
+		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
 }
 

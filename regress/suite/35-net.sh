@@ -88,6 +88,84 @@ t_local_reaches_the_world() {
 	ip netns del world
 }
 
+# A machine that is not this host, by which it has a default route; serves
+# what is in the files, on ports 7001 and on.
+world() {
+	local f port=7001
+	modprobe veth 2>/dev/null || true
+	ip netns add world
+	ip link add w0 type veth peer name w1 netns world
+	ip addr add 192.0.2.1/24 dev w0
+	ip link set w0 up
+	ip -n world addr add 192.0.2.53/24 dev w1
+	ip -n world link set w1 up
+	ip route add default via 192.0.2.53
+	for f in "$@"; do
+		ip netns exec world socat -u "OPEN:$f" \
+		    TCP-LISTEN:$port,reuseaddr &
+		port=$((port + 1))
+	done
+}
+
+# passt_of USER: it runs as USER, with no capability and no way to get one.
+passt_of() {
+	local pid
+	pid=$(pgrep -x -u "$1" "passt|passt.avx2") || fail "no passt of $1"
+	grep -Eq "^Uid:(.$(id -u "$1")){4}$" "/proc/$pid/status"
+	grep -Eq '^CapEff:.0+$' "/proc/$pid/status"
+	grep -Eq '^CapPrm:.0+$' "/proc/$pid/status"
+	grep -Eq '^NoNewPrivs:.1$' "/proc/$pid/status"
+	[[ $(pgrep -c -x "passt|passt.avx2") = 1 ]]
+}
+
+# A VM of alice's with a user interface: alice starts it, and nothing of it
+# has any privilege.
+t_user_without_privileges() {
+	local sum1 tty
+	mark
+	pattern 4 >"$T/data"
+	world "$T/data"
+	{
+		echo 'socket owner root:vmusers'
+		tiny one net,dhcp,get=192.0.2.53:7001,idle \
+		    'memory 128M' 'owner alice' \
+		    'interface user { lladdr fe:e1:bb:d1:22:44 }'
+	} | vmd_up
+	tty=$(as alice vmctl start one 2>&1 | sed -n 's/.*tty //p')
+	record one "$tty"
+	prints one "tiny: idle" 120
+	printed one "tiny: mac fe:e1:bb:d1:22:44"
+	printed one "lease 192.0.2.1/"
+	sum1=$(md5sum <"$T/data")
+	printed one "got $sum1"
+	passt_of alice
+	no_taps
+	as alice vmctl stop -fw one
+	not pgrep -x "passt|passt.avx2"
+	ip netns del world
+	clean 10
+}
+
+# What vmctl start -i gives a user who is not root.
+t_user_is_the_default_of_users() {
+	local sum1 tty
+	pattern 1 >"$T/data"
+	world "$T/data"
+	echo 'socket owner root:vmusers' | vmd_up
+	tty=$(as alice vmctl start -b "$G/vmlinuz" -I "$G/tiny.cpio" -m 128M \
+	    -a "$base tiny=net,dhcp,get=192.0.2.53:7001,idle" -i 1 mine 2>&1 |
+	    sed -n 's/.*tty //p')
+	record mine "$tty"
+	prints mine "tiny: idle" 120
+	sum1=$(md5sum <"$T/data")
+	printed mine "got $sum1"
+	passt_of alice
+	[[ $(field mine owner) = alice ]]
+	as alice vmctl stop -fw mine
+	within 5 eval '[[ $(vmctl status -j | jq length) = 0 ]]'
+	ip netns del world
+}
+
 # Two VMs and the host on a bridge that vmd makes and removes.
 t_switch() {
 	tun
