@@ -23,6 +23,7 @@
 #include "imsg.h"
 #include "msg.h"
 #include "netproc.h"
+#include "page.h"
 #include "spawn.h"
 #include "start.h"
 
@@ -284,6 +285,40 @@ send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 }
 
 static int
+cannot(int error, struct fail *why)
+{
+	return fail_set(
+	    why, -error, "cannot configure a process: %s", strerror(-error));
+}
+
+static int
+send_cdrom(struct vm *vm)
+{
+	int pair[2], error = medium_send(vm);
+
+	if (error != 0)
+		return error;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -errno;
+	error = chan_send(
+	    vm->run.cdrom.chan, CD_CHANNEL, 0, fd_take(&pair[0]), NULL);
+	if (error == 0)
+		error = send_vm_fd(
+		    vm->run.vm.chan, VM_FD_CDROM, 0, fd_take(&pair[1]));
+	fd_close(&pair[1]);
+	return error;
+}
+
+/* A page for its counters. */
+static int
+give_stats(struct child *ch)
+{
+	int fd, error = page_create(&fd, false, &ch->stats);
+
+	return error != 0 ? error : chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
+}
+
+static int
 spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
     uint32_t n, const char *role, const struct chan_ops *ops, struct fail *why)
 {
@@ -296,6 +331,8 @@ spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
 		    title, sizeof(title), "%s/%s%u", vm->conf.name, role, i);
 		snprintf(tag, sizeof(tag), "%s: %s%u", vm->conf.name, role, i);
 		error = start_child(base, &ch[i], role, title, tag, ops, why);
+		if (error == 0 && (error = give_stats(&ch[i])) != 0)
+			error = cannot(error, why);
 	}
 	return error;
 }
@@ -316,6 +353,9 @@ spawn_all(struct event_base *base, struct vm *vm, const struct start_ops *ops,
 	if (error == 0)
 		error = spawn_devices(base, vm, vm->run.nic, vm->conf.nnics,
 		    "vionet", ops->nic, why);
+	if (error == 0)
+		error = spawn_devices(base, vm, &vm->run.cdrom,
+		    vm->conf.cdrom[0] != '\0', "vioscsi", ops->cdrom, why);
 	return error;
 }
 
@@ -351,13 +391,6 @@ send_nic(struct vm *vm, uint32_t i)
 		    vm->run.vm.chan, VM_FD_NIC, i, fd_take(&pair[1]));
 	fd_close(&pair[1]);
 	return error;
-}
-
-static int
-cannot(int error, struct fail *why)
-{
-	return fail_set(
-	    why, -error, "cannot configure a process: %s", strerror(-error));
 }
 
 /* A process that becomes passt, and our end of its socket. */
@@ -499,6 +532,8 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 		error = send_vm_files(vm, f);
 	for (i = 0; error == 0 && i < vm->conf.ndisks; i++)
 		error = send_disk(vm, i, f);
+	if (error == 0 && vm->conf.cdrom[0] != '\0')
+		error = send_cdrom(vm);
 	if (error != 0)
 		return cannot(error, why);
 	if (vm->conf.nnics > 0)

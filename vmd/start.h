@@ -43,7 +43,8 @@ int start_child(struct event_base *, struct child *, const char *role,
  * in vm->run for the caller to end.
  */
 struct start_ops {
-	const struct chan_ops *vm, *disk, *nic, *user; /* of their channels */
+	/* of their channels */
+	const struct chan_ops *vm, *disk, *nic, *user, *cdrom;
 	struct netproc *net; /* makes the taps; may be NULL without any */
 };
 int start_spawn(struct event_base *, struct vm *, struct start_fds *,
