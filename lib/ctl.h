@@ -39,6 +39,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(START_KERNEL, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
 	X(START_INITRD, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
 	X(START_ADHOC, CTL_ANY, 0, "conf; see vmd/adhoc.h")                \
+	X(CDROM, CTL_OWNER, 1, "u32 id, str name, u32 force (fd: medium)") \
+	X(EJECT, CTL_OWNER, 0, "u32 id, str name, u32 force")              \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
@@ -62,7 +64,13 @@ enum ctl_type {
 };
 
 /* Codes beside errno that vmctl has texts for (OPENBSD.md A.3). */
-enum { CTL_E_FIRMWARE = 1001, CTL_E_DISK = 1002, CTL_E_NOTRUNNING = 1004 };
+enum {
+	CTL_E_FIRMWARE = 1001,
+	CTL_E_DISK = 1002,
+	CTL_E_NOTRUNNING = 1004,
+	CTL_E_CDROM = 1005, /* not there */
+	CTL_E_NOTCDROM = 1006, /* no regular file, or no medium */
+};
 
 enum ctl_state {
 	CTL_ST_STOPPED,
@@ -70,6 +78,29 @@ enum ctl_state {
 	CTL_ST_RUNNING,
 	CTL_ST_STOPPING, /* graceful shutdown in progress */
 	CTL_ST_PAUSED,
+};
+
+/* What a device counts: X(field, name for people and JSON) */
+#define CTL_COUNTERS(X)               \
+	X(requests, "requests")       \
+	X(in, "bytes_in")             \
+	X(out, "bytes_out")           \
+	X(errors, "errors")           \
+	X(kicks, "kicks")             \
+	X(interrupts, "interrupts")
+
+struct ctl_counters {
+	uint64_t requests; /* answered; of a network device, frames */
+	uint64_t in, out; /* bytes to the guest, from the guest */
+	uint64_t errors; /* requests not done; frames dropped */
+	uint64_t kicks, interrupts;
+};
+
+#define CTL_DEVS_MAX 16
+
+struct ctl_dev {
+	char name[16]; /* "vioblk0" */
+	struct ctl_counters n;
 };
 
 struct ctl_vm {
@@ -83,6 +114,8 @@ struct ctl_vm {
 	char tty[32]; /* "/dev/pts/3" or "" */
 	uint32_t uid, gid; /* owner, VM_NOGID when no group */
 	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
+	uint32_t ndevs; /* 0 = not running */
+	struct ctl_dev dev[CTL_DEVS_MAX];
 };
 
 /* "u32 id, str name" */

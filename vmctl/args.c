@@ -180,6 +180,8 @@ args_disk(const char *word, struct vmconf *conf)
 {
 	struct vm_diskconf *disk;
 	enum vm_diskfmt format;
+	const char *base;
+	char *name;
 	int error;
 
 	if (conf->ndisks >= VM_DISKS_MAX) {
@@ -189,7 +191,20 @@ args_disk(const char *word, struct vmconf *conf)
 	}
 	word += args_format(word, &format);
 	disk = &conf->disk[conf->ndisks];
-	if ((error = args_path(word, disk->path, sizeof(disk->path))) != 0)
+	memset(disk, 0, sizeof(*disk));
+	if ((base = strstr(word, ",base=")) != NULL) {
+		error = args_path(
+		    base + strlen(",base="), disk->base, sizeof(disk->base));
+		if (error != 0)
+			return error;
+	}
+	name =
+	    strndup(word, base != NULL ? (size_t)(base - word) : strlen(word));
+	if (name == NULL)
+		return -ENOMEM;
+	error = args_path(name, disk->path, sizeof(disk->path));
+	free(name);
+	if (error != 0)
 		return error;
 	disk->format = format;
 	disk->readonly = false;

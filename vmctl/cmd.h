@@ -15,12 +15,14 @@
 	X("image", image_run, "check [-r] disk | info disk")           \
 	X("log", daemon_log, "brief | verbose")                        \
 	X("reload", daemon_reload, "")                                 \
-	X("show", status_run, "[-jr] [id]")                            \
+	X("set", set_run, "[-f] id cdrom path | none")                 \
+	X("show", status_run, "[-jrv] [id]")                           \
 	X("start", start_run,                                          \
 	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "      \
 	    "[-i count]\n"                                             \
-	    "\t    [-m size] [-n switch] [-p count] id | name")        \
-	X("status", status_run, "[-jr] [id]")                          \
+	    "\t    [-m size] [-n switch] [-p count] [-r path] "        \
+	    "id | name")                                               \
+	X("status", status_run, "[-jrv] [id]")                         \
 	X("stop", stop_run, "[-fw] id | -a")                           \
 	X("wait", stop_wait, "id")
 

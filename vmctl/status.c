@@ -109,6 +109,29 @@ status_row(FILE *fp, const struct ctl_vm *vm, const char *owner)
 		    vm->name);
 }
 
+void
+status_devices(FILE *fp, const struct ctl_vm *vm)
+{
+	const struct ctl_dev *d;
+	uint32_t i;
+
+	if (vm->ndevs == 0)
+		return;
+	fprintf(fp, "%-16s %9s", vm->name, "device");
+#define X(field, name) fprintf(fp, " %12s", name);
+	CTL_COUNTERS(X)
+#undef X
+	fputc('\n', fp);
+	for (i = 0; i < vm->ndevs; i++) {
+		d = &vm->dev[i];
+		fprintf(fp, "%-16s %9s", "", d->name);
+#define X(field, name) fprintf(fp, " %12" PRIu64, d->n.field);
+		CTL_COUNTERS(X)
+#undef X
+		fputc('\n', fp);
+	}
+}
+
 static json_t *
 json_u64(uint64_t v)
 {
@@ -119,6 +142,32 @@ static json_t *
 json_text(const char *s)
 {
 	return s == NULL || *s == '\0' ? json_null() : json_string(s);
+}
+
+/* NULL when there is no memory. */
+static json_t *
+json_devices(const struct ctl_vm *vm)
+{
+	json_t *array = json_array(), *o;
+	const struct ctl_dev *d;
+	bool failed = array == NULL;
+	uint32_t i;
+
+	for (i = 0; i < vm->ndevs && !failed; i++) {
+		d = &vm->dev[i];
+		o = json_object();
+		failed |=
+		    json_object_set_new(o, "name", json_string(d->name)) != 0;
+#define X(field, key) \
+	failed |= json_object_set_new(o, key, json_u64(d->n.field)) != 0;
+		CTL_COUNTERS(X)
+#undef X
+		failed |= json_array_append_new(array, o) != 0;
+	}
+	if (!failed)
+		return array;
+	json_decref(array);
+	return NULL;
 }
 
 static json_t *
@@ -145,6 +194,7 @@ json_vm(const struct ctl_vm *vm)
 		{ "group", json_text(gr == NULL ? NULL : gr->gr_name) },
 		{ "gid", grouped ? json_u64(vm->gid) : json_null() },
 		{ "problem", json_text(vm->problem) },
+		{ "devices", json_devices(vm) },
 	};
 	bool failed = false;
 	size_t i;
@@ -184,7 +234,7 @@ status_json(FILE *fp, const struct ctl_vm *vms, size_t n)
 }
 
 static void
-print_table(const struct ctl_vm *vms, size_t n)
+print_table(const struct ctl_vm *vms, size_t n, bool devices)
 {
 	char owner[STATUS_OWNER_MAX + 1], user[64];
 	struct passwd *pw;
@@ -201,6 +251,8 @@ print_table(const struct ctl_vm *vms, size_t n)
 		    gr == NULL ? NULL : gr->gr_name, owner);
 		status_row(stdout, &vms[i], owner);
 	}
+	for (i = 0; i < n && devices; i++)
+		status_devices(stdout, &vms[i]);
 	if (fflush(stdout) == EOF)
 		return;
 	for (i = 0; i < n; i++) {
@@ -226,9 +278,13 @@ select_vms(
 	return kept;
 }
 
+struct show {
+	bool json, running, devices;
+};
+
 static enum cmd_result
-show(const struct cmd_env *env, const struct target *target, bool running,
-    bool json)
+show(const struct cmd_env *env, const struct target *target,
+    const struct show *how)
 {
 	enum cmd_result result = CMD_FAILED;
 	char name[VM_NAME_MAX + 1];
@@ -243,11 +299,11 @@ show(const struct cmd_env *env, const struct target *target, bool running,
 	client_close(c);
 	if (error != 0)
 		return CMD_FAILED;
-	n = select_vms(vms, n, target, running);
-	if (json)
+	n = select_vms(vms, n, target, how->running);
+	if (how->json)
 		error = status_json(stdout, vms, n);
 	else
-		print_table(vms, n);
+		print_table(vms, n, how->devices);
 	if (error == -ENOMEM) {
 		errno = ENOMEM;
 		log_warn("status");
@@ -262,17 +318,20 @@ show(const struct cmd_env *env, const struct target *target, bool running,
 enum cmd_result
 status_run(int argc, char **argv, const struct cmd_env *env)
 {
-	bool json = false, running = false;
+	struct show how = { false, false, false };
 	struct target target;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "jr")) != -1) {
+	while ((ch = cmd_getopt(argc, argv, "jrv")) != -1) {
 		switch (ch) {
 		case 'j':
-			json = true;
+			how.json = true;
 			break;
 		case 'r':
-			running = true;
+			how.running = true;
+			break;
+		case 'v':
+			how.devices = true;
 			break;
 		default:
 			return CMD_USAGE;
@@ -284,5 +343,5 @@ status_run(int argc, char **argv, const struct cmd_env *env)
 		return CMD_USAGE;
 	if (argc == 1 && args_target(argv[0], &target) != 0)
 		return CMD_FAILED;
-	return show(env, argc == 1 ? &target : NULL, running, json);
+	return show(env, argc == 1 ? &target : NULL, &how);
 }

@@ -41,7 +41,7 @@ _vmctl_command() { # WORD COMMANDS
 }
 
 _vmctl() {
-	local commands="check console create image log reload show start"
+	local commands="check console create image log reload set show start"
 	commands+=" status stop wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
@@ -79,8 +79,9 @@ _vmctl() {
 	create) options="-b -i -s" names="" ;;
 	image) options="-r" names="" ;;
 	log) options="" names="" ;;
-	show | status) options="-j -r" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p" names="all" ;;
+	set) options="-f" names="-r" ;;
+	show | status) options="-j -r -v" names="all" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	wait) options="" names="-r" ;;
 	*) return ;;
@@ -93,7 +94,7 @@ _vmctl() {
 			return
 		}
 		;;
-	start-b | start-d | start-I | check-k)
+	start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
 		return
 		;;
@@ -105,6 +106,8 @@ _vmctl() {
 		_vmctl_reply "check info" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
+	elif [[ $command = set && $prev != set && $prev != -f ]]; then
+		_vmctl_reply cdrom "$cur"
 	elif [[ $names = all ]]; then
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 	elif [[ -n $names ]]; then

@@ -167,9 +167,11 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_START:
 	case CTL_WAIT:
 	case CTL_STOP:
+	case CTL_CDROM:
+	case CTL_EJECT:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
-		if (type != CTL_STOP)
+		if (type == CTL_START || type == CTL_WAIT)
 			return ctl_target_put(to, &t);
 		if (ibuf_get_n32(from, &n) == -1 || n > 1)
 			return -EBADMSG;
@@ -457,7 +459,7 @@ seal(void)
 {
 	sandbox_seal("stdio " /* the loop, reading and writing */
 		     "unix " /* accept clients and see their uid */
-		     "recvfd " /* kernels that vmctl opened */
+		     "recvfd " /* kernels and media that vmctl opened */
 		     "sendfd", /* those, and the clients' sockets */
 	    NULL, 0);
 }

@@ -9,7 +9,6 @@
  *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
  *     gone, the lock is.
  */
-#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <assert.h>
@@ -20,18 +19,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "asuser.h"
 #include "fd.h"
 #include "image.h"
 #include "imsg.h"
 #include "msg.h"
 #include "netproc.h"
+#include "page.h"
 #include "spawn.h"
 #include "start.h"
 
 #define TUN "/dev/net/tun"
-
-/* The overflow id: nothing is its. */
-#define START_NOGROUP 65534
 
 static const char *const usual_devices[] = { "/dev/vmm", "/dev/kvm" };
 
@@ -120,6 +118,15 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	return 0;
 }
 
+int
+start_as_owner(struct asuser *as, const struct vmconf *c)
+{
+	as->on = false;
+	if ((c->flags & VM_F_ADHOC) == 0 || c->uid == 0)
+		return 0;
+	return asuser_begin(as, c->uid);
+}
+
 static int
 open_files(struct start_fds *f, const struct vmconf *c, struct fail *why)
 {
@@ -135,22 +142,16 @@ int
 start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
     struct fail *why)
 {
-	bool theirs = (c->flags & VM_F_ADHOC) != 0 && c->uid != 0 &&
-	    geteuid() == 0;
+	struct asuser as;
 	const char *name;
 	int error;
 
 	if ((error = check_memory(c, why)) != 0)
 		return error;
-	if (theirs) {
-		setfsgid(START_NOGROUP);
-		setfsuid(c->uid);
-	}
+	if ((error = start_as_owner(&as, c)) != 0)
+		return fail_set(why, -error, "%s", strerror(-error));
 	error = open_files(f, c, why);
-	if (theirs) {
-		setfsuid(0);
-		setfsgid(0);
-	}
+	asuser_end(&as);
 	if (error != 0)
 		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
@@ -306,6 +307,40 @@ send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 }
 
 static int
+cannot(int error, struct fail *why)
+{
+	return fail_set(
+	    why, -error, "cannot configure a process: %s", strerror(-error));
+}
+
+static int
+send_cdrom(struct vm *vm)
+{
+	int pair[2], error = medium_send(vm);
+
+	if (error != 0)
+		return error;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -errno;
+	error = chan_send(
+	    vm->run.cdrom.chan, CD_CHANNEL, 0, fd_take(&pair[0]), NULL);
+	if (error == 0)
+		error = send_vm_fd(
+		    vm->run.vm.chan, VM_FD_CDROM, 0, fd_take(&pair[1]));
+	fd_close(&pair[1]);
+	return error;
+}
+
+/* A page for its counters. */
+static int
+give_stats(struct child *ch)
+{
+	int fd, error = page_create(&fd, false, &ch->stats);
+
+	return error != 0 ? error : chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
+}
+
+static int
 spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
     uint32_t n, const char *role, const struct chan_ops *ops, struct fail *why)
 {
@@ -318,6 +353,8 @@ spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
 		    title, sizeof(title), "%s/%s%u", vm->conf.name, role, i);
 		snprintf(tag, sizeof(tag), "%s: %s%u", vm->conf.name, role, i);
 		error = start_child(base, &ch[i], role, title, tag, ops, why);
+		if (error == 0 && (error = give_stats(&ch[i])) != 0)
+			error = cannot(error, why);
 	}
 	return error;
 }
@@ -338,6 +375,9 @@ spawn_all(struct event_base *base, struct vm *vm, const struct start_ops *ops,
 	if (error == 0)
 		error = spawn_devices(base, vm, vm->run.nic, vm->conf.nnics,
 		    "vionet", ops->nic, why);
+	if (error == 0)
+		error = spawn_devices(base, vm, &vm->run.cdrom,
+		    vm->conf.cdrom[0] != '\0', "vioscsi", ops->cdrom, why);
 	return error;
 }
 
@@ -373,13 +413,6 @@ send_nic(struct vm *vm, uint32_t i)
 		    vm->run.vm.chan, VM_FD_NIC, i, fd_take(&pair[1]));
 	fd_close(&pair[1]);
 	return error;
-}
-
-static int
-cannot(int error, struct fail *why)
-{
-	return fail_set(
-	    why, -error, "cannot configure a process: %s", strerror(-error));
 }
 
 /* A process that becomes passt, and our end of its socket. */
@@ -521,6 +554,8 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 		error = send_vm_files(vm, f);
 	for (i = 0; error == 0 && i < vm->conf.ndisks; i++)
 		error = send_disk(vm, i, f);
+	if (error == 0 && vm->conf.cdrom[0] != '\0')
+		error = send_cdrom(vm);
 	if (error != 0)
 		return cannot(error, why);
 	if (vm->conf.nnics > 0)

@@ -367,6 +367,7 @@ stmt_disk_free(struct stmt_disk *o)
 {
 	free(o->format);
 	free(o->serial);
+	free(o->base);
 	free(o->bandwidth);
 	free(o->bandwidth_burst);
 }
@@ -430,12 +431,22 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 		memcpy(d.serial, o->serial, strlen(o->serial) + 1);
 	if (!iops(p, loc, o, &d.iops) || !bandwidth(p, loc, o, &d.bandwidth))
 		return;
+	if (o->base != NULL && !path(p, loc, "base", o->base, d.base))
+		return;
 	if (c->ndisks == VM_DISKS_MAX) {
 		stmt_error(p, loc, "too many disks");
 		return;
 	}
 	if (path(p, loc, "disk", s, d.path))
 		c->disk[c->ndisks++] = d;
+}
+
+void
+stmt_cdrom(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	if (stmt_only_once(p, loc, STMT_CDROM, "cdrom"))
+		path(p, loc, "cdrom", s, p->vm->conf.cdrom);
 }
 
 void

@@ -119,6 +119,7 @@ net_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 static const struct chan_row net_rows[] = {
 	{ NET_CONF, "NET_CONF", CHAN_NOFD, net_conf },
 	{ NET_FD, "NET_FD", CHAN_FD, net_fd },
+	DEVPROC_ROW,
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,
 #endif

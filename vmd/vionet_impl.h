@@ -171,6 +171,7 @@ vionet_filter_wants(struct vionet_filter *, const uint8_t *head, size_t len);
 /* Common to the queue threads. */
 uint64_t vionet_drain(int eventfd);
 void vionet_interrupt(struct vdev_queue *, struct vionet_stats *);
+void vionet_count(const struct vdev_queue *, const struct vionet_stats *);
 /* Bytes [off, off + len) of a vector, as far as it goes; how many. */
 size_t vionet_copy_out(
     const struct iovec *, unsigned niov, size_t off, void *, size_t len);

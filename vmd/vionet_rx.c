@@ -51,6 +51,20 @@ vionet_interrupt(struct vdev_queue *q, struct vionet_stats *s)
 	(void)!write(q->call, &one, sizeof(one));
 }
 
+void
+vionet_count(const struct vdev_queue *q, const struct vionet_stats *s)
+{
+	vdev_count(q,
+	    &(struct ctl_counters){
+		.requests = s->rx_frames + s->tx_frames + s->served,
+		.in = s->rx_bytes,
+		.out = s->tx_bytes,
+		.errors = s->rx_dropped + s->tx_dropped + s->tx_forged,
+		.kicks = s->kicks,
+		.interrupts = s->interrupts,
+	    });
+}
+
 static size_t
 copy(const struct iovec *iov, unsigned niov, size_t off, void *buf,
     const void *from, size_t len)
@@ -402,6 +416,7 @@ serve(struct vdev_queue *v)
 	for (n = 0; n < VIONET_BATCH && next == RX_GO_ON; n++)
 		next = step(q);
 	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
 	if (next == RX_GO_ON)
 		return;
 	/* A buffer that came meanwhile: go on instead of sleeping. */

@@ -203,6 +203,7 @@ serve(struct vdev_queue *v)
 	for (n = 0; n < VIONET_BATCH && next == TX_GO_ON; n++)
 		next = step(q);
 	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
 	if (next == TX_GO_ON)
 		return;
 	if (next == TX_WAIT_BUFFER && !q->v.vq.broken &&
