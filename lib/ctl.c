@@ -59,6 +59,42 @@ ctl_target_get(struct ibuf *buf, struct ctl_target *out)
 }
 
 static int
+put_nic(struct ibuf *buf, const struct ctl_dev *d)
+{
+	const struct ctl_nic *n = &d->nic;
+
+	if (ibuf_add_n32(buf, d->is_nic) == -1)
+		return -errno;
+	if (!d->is_nic)
+		return 0;
+	if (ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ibuf_add_n32(buf, n->up) == -1 ||
+	    ibuf_add_n32(buf, n->addr) == -1 ||
+	    ibuf_add(buf, n->addr6, sizeof(n->addr6)) == -1)
+		return -errno;
+	return ctl_put_str(buf, n->ifname);
+}
+
+static int
+get_nic(struct ibuf *buf, struct ctl_dev *d)
+{
+	struct ctl_nic *n = &d->nic;
+
+	memset(n, 0, sizeof(*n));
+	if (ibuf_get_n32(buf, &d->is_nic) == -1 || d->is_nic > 1)
+		return -EBADMSG;
+	if (!d->is_nic)
+		return 0;
+	if (ibuf_get(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ibuf_get_n32(buf, &n->up) == -1 || n->up > 1 ||
+	    ibuf_get_n32(buf, &n->addr) == -1 ||
+	    ibuf_get(buf, n->addr6, sizeof(n->addr6)) == -1 ||
+	    ctl_get_str(buf, n->ifname, sizeof(n->ifname)) != 0)
+		return -EBADMSG;
+	return 0;
+}
+
+static int
 put_devs(struct ibuf *buf, const struct ctl_vm *vm)
 {
 	const struct ctl_dev *d;
@@ -78,6 +114,8 @@ put_devs(struct ibuf *buf, const struct ctl_vm *vm)
 		return -errno;
 		CTL_COUNTERS(X)
 #undef X
+		if ((error = put_nic(buf, d)) != 0)
+			return error;
 	}
 	return 0;
 }
@@ -99,6 +137,8 @@ get_devs(struct ibuf *buf, struct ctl_vm *vm)
 		return -EBADMSG;
 		CTL_COUNTERS(X)
 #undef X
+		if (get_nic(buf, d) != 0)
+			return -EBADMSG;
 	}
 	return 0;
 }

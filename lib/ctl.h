@@ -41,6 +41,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(START_ADHOC, CTL_ANY, 0, "conf; see vmd/adhoc.h")                \
 	X(CDROM, CTL_OWNER, 1, "u32 id, str name, u32 force (fd: medium)") \
 	X(EJECT, CTL_OWNER, 0, "u32 id, str name, u32 force")              \
+	X(LINK, CTL_OWNER, 0, "u32 id, str name, u32 up, u32 interface")   \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
@@ -98,9 +99,20 @@ struct ctl_counters {
 
 #define CTL_DEVS_MAX 16
 
+/* Of a network interface. */
+struct ctl_nic {
+	char ifname[16]; /* of the host's end; "" when there is no tap */
+	uint8_t lladdr[6]; /* as configured */
+	uint32_t up; /* the guest's link */
+	uint32_t addr; /* handed out by a local interface; 0: none */
+	uint8_t addr6[16]; /* likewise */
+};
+
 struct ctl_dev {
 	char name[16]; /* "vioblk0" */
 	struct ctl_counters n;
+	uint32_t is_nic;
+	struct ctl_nic nic;
 };
 
 struct ctl_vm {

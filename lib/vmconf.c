@@ -211,7 +211,9 @@ put_nics(struct ibuf *buf, const struct vmconf *c)
 		n = &c->nic[i];
 		if (ibuf_add_n32(buf, n->flags) == -1 ||
 		    ibuf_add_n32(buf, n->rdomain) == -1 ||
-		    ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1)
+		    ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+		    ibuf_add_n64(buf, n->bandwidth.rate) == -1 ||
+		    ibuf_add_n64(buf, n->bandwidth.burst) == -1)
 			return -errno;
 		if ((error = ctl_put_str(buf, n->ifname)) != 0 ||
 		    (error = ctl_put_str(buf, n->sw)) != 0 ||
@@ -260,6 +262,15 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 	return put_nics(buf, c);
 }
 
+/* A rate of nothing would be a device that never answers. */
+static bool
+limit_ok(const struct vm_limit *l)
+{
+	return l->rate == 0
+	    ? l->burst == 0
+	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
+}
+
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))
@@ -272,11 +283,13 @@ get_nic(struct ibuf *buf, struct vm_nicconf *n)
 	if (ibuf_get_n32(buf, &n->flags) == -1 ||
 	    ibuf_get_n32(buf, &n->rdomain) == -1 ||
 	    ibuf_get(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ibuf_get_n64(buf, &n->bandwidth.rate) == -1 ||
+	    ibuf_get_n64(buf, &n->bandwidth.burst) == -1 ||
 	    ctl_get_str(buf, n->ifname, sizeof(n->ifname)) != 0 ||
 	    ctl_get_str(buf, n->sw, sizeof(n->sw)) != 0 ||
 	    ctl_get_str(buf, n->group, sizeof(n->group)) != 0)
 		return -EBADMSG;
-	if ((n->flags & ~NIC_FLAGS) != 0 || n->rdomain > VM_RDOMAIN_MAX ||
+	if (!limit_ok(&n->bandwidth) || (n->flags & ~NIC_FLAGS) != 0 || n->rdomain > VM_RDOMAIN_MAX ||
 	    (n->ifname[0] != '\0' && !vmconf_ifname_ok(n->ifname)) ||
 	    !vmconf_path_ok(n->sw) ||
 	    (n->group[0] != '\0' && !vmconf_group_ok(n->group)) ||
@@ -296,15 +309,6 @@ get_nics(struct ibuf *buf, struct vmconf *c)
 		if (get_nic(buf, &c->nic[i]) != 0)
 			return -EBADMSG;
 	return 0;
-}
-
-/* A rate of nothing would be a disk that never answers. */
-static bool
-limit_ok(const struct vm_limit *l)
-{
-	return l->rate == 0
-	    ? l->burst == 0
-	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
 }
 
 static bool

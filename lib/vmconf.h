@@ -67,6 +67,7 @@ struct vm_nicconf {
 	char group[VM_IFNAME_MAX + 1]; /* "" = none */
 	uint32_t rdomain; /* 0 = the usual one */
 	uint8_t lladdr[6]; /* all zero = to be chosen */
+	struct vm_limit bandwidth; /* bytes, each way */
 };
 
 enum vm_flag {

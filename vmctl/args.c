@@ -239,6 +239,20 @@ args_nic(const char *sw, struct vmconf *conf)
 }
 
 int
+args_nic_number(const char *word, uint32_t *nic)
+{
+	uint64_t n;
+
+	if (scan_number(word, UINT32_MAX, &n) != 0 || n >= VM_NICS_MAX) {
+		log_warnx("invalid network interface (0 to %d): %s",
+		    VM_NICS_MAX - 1, word);
+		return -EINVAL;
+	}
+	*nic = (uint32_t)n;
+	return 0;
+}
+
+int
 args_nics(const char *word, bool user, struct vmconf *conf)
 {
 	uint64_t n;

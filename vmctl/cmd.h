@@ -15,7 +15,8 @@
 	X("image", image_run, "check [-r] disk | info disk")           \
 	X("log", daemon_log, "brief | verbose")                        \
 	X("reload", daemon_reload, "")                                 \
-	X("set", set_run, "[-f] id cdrom path | none")                 \
+	X("set", set_run,                                              \
+	    "[-f] id cdrom path | none | id link n up | down")         \
 	X("show", status_run, "[-jrv] [id]")                           \
 	X("start", start_run,                                          \
 	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "      \

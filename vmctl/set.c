@@ -20,22 +20,24 @@
 #include "log.h"
 #include "start.h"
 
-/* fd: taken; -1: the drive is emptied. */
+/* The VM, a word and perhaps a number.  fd: taken; -1: none. */
 static int
-ask(struct client *c, const struct target *target, bool force, int fd)
+send_numbers(struct client *c, const struct target *target, enum ctl_type type,
+    int fd, bool word, const uint32_t *number)
 {
 	struct ctl_target to = { .id = target->id };
 	struct ibuf *body = chan_body();
 
 	snprintf(to.name, sizeof(to.name), "%s", target->name);
-	if (ctl_target_put(body, &to) != 0 || ibuf_add_n32(body, force) == -1) {
+	if (ctl_target_put(body, &to) != 0 || ibuf_add_n32(body, word) == -1 ||
+	    (number != NULL && ibuf_add_n32(body, *number) == -1)) {
 		log_warnx("out of memory");
 		ibuf_free(body);
 		if (fd != -1)
 			close(fd);
 		return -ENOMEM;
 	}
-	return client_send(c, fd == -1 ? CTL_EJECT : CTL_CDROM, fd, body);
+	return client_send(c, type, fd, body);
 }
 
 static enum cmd_result
@@ -55,7 +57,9 @@ set_cdrom(const struct cmd_env *env, const struct target *target, bool force,
 			close(fd);
 		return CMD_FAILED;
 	}
-	if (ask(c, target, force, fd) == 0 &&
+	/* Without a medium the drive is emptied. */
+	if (send_numbers(c, target, fd == -1 ? CTL_EJECT : CTL_CDROM, fd, force,
+		NULL) == 0 &&
 	    client_next(c, &a, CLIENT_PROMPT) == 0) {
 		if (a.kind == CLIENT_OK)
 			result = CMD_OK;
@@ -65,6 +69,30 @@ set_cdrom(const struct cmd_env *env, const struct target *target, bool force,
 			    a.kind == CLIENT_FAIL && a.code == EBUSY
 				? " (-f: change it all the same)"
 				: "");
+	}
+	client_close(c);
+	return result;
+}
+
+static enum cmd_result
+set_link(const struct cmd_env *env, const struct target *target,
+    const char *number, bool up)
+{
+	enum cmd_result result = CMD_FAILED;
+	struct client_answer a;
+	struct client *c;
+	uint32_t nic;
+
+	if (args_nic_number(number, &nic) != 0 ||
+	    (c = client_open(env->socket)) == NULL)
+		return CMD_FAILED;
+	if (send_numbers(c, target, CTL_LINK, -1, up, &nic) == 0 &&
+	    client_next(c, &a, CLIENT_PROMPT) == 0) {
+		if (a.kind == CLIENT_OK)
+			result = CMD_OK;
+		else
+			log_warnx("set vm command failed: %s",
+			    client_reason(&a));
 	}
 	client_close(c);
 	return result;
@@ -84,9 +112,17 @@ set_run(int argc, char **argv, const struct cmd_env *env)
 	}
 	argc -= optind;
 	argv += optind;
-	if (argc != 3 || strcmp(argv[1], "cdrom") != 0)
-		return CMD_USAGE;
-	if (args_target(argv[0], &target) != 0)
-		return CMD_FAILED;
-	return set_cdrom(env, &target, force, argv[2]);
+	if (argc == 3 && strcmp(argv[1], "cdrom") == 0) {
+		if (args_target(argv[0], &target) != 0)
+			return CMD_FAILED;
+		return set_cdrom(env, &target, force, argv[2]);
+	}
+	if (argc == 4 && strcmp(argv[1], "link") == 0 && !force &&
+	    (strcmp(argv[3], "up") == 0 || strcmp(argv[3], "down") == 0)) {
+		if (args_target(argv[0], &target) != 0)
+			return CMD_FAILED;
+		return set_link(
+		    env, &target, argv[2], strcmp(argv[3], "up") == 0);
+	}
+	return CMD_USAGE;
 }

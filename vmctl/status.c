@@ -5,6 +5,7 @@
  * The table's columns and the names in the JSON are an interface (vmctl(8),
  * "OUTPUT"): columns and names may be added at the end, none changes.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -109,6 +110,42 @@ status_row(FILE *fp, const struct ctl_vm *vm, const char *owner)
 		    vm->name);
 }
 
+/* "": none. */
+static void
+nic_texts(const struct ctl_nic *n, char lladdr[18],
+    char addr[INET_ADDRSTRLEN], char addr6[INET6_ADDRSTRLEN])
+{
+	const struct in_addr a = { htonl(n->addr) };
+	struct in6_addr a6;
+
+	memcpy(&a6, n->addr6, sizeof(a6));
+	snprintf(lladdr, 18, "%02x:%02x:%02x:%02x:%02x:%02x", n->lladdr[0],
+	    n->lladdr[1], n->lladdr[2], n->lladdr[3], n->lladdr[4],
+	    n->lladdr[5]);
+	*addr = *addr6 = '\0';
+	if (n->addr != 0)
+		inet_ntop(AF_INET, &a, addr, INET_ADDRSTRLEN);
+	if (!IN6_IS_ADDR_UNSPECIFIED(&a6))
+		inet_ntop(AF_INET6, &a6, addr6, INET6_ADDRSTRLEN);
+}
+
+static void
+print_nic(FILE *fp, const struct ctl_nic *n)
+{
+	char lladdr[18], addr[INET_ADDRSTRLEN], addr6[INET6_ADDRSTRLEN];
+
+	nic_texts(n, lladdr, addr, addr6);
+	fprintf(fp, "%-16s %9s %s link %s", "", "", lladdr,
+	    n->up ? "up" : "down");
+	if (n->ifname[0] != '\0')
+		fprintf(fp, " interface %s", n->ifname);
+	if (addr[0] != '\0')
+		fprintf(fp, " address %s", addr);
+	if (addr6[0] != '\0')
+		fprintf(fp, " address %s", addr6);
+	fputc('\n', fp);
+}
+
 void
 status_devices(FILE *fp, const struct ctl_vm *vm)
 {
@@ -129,6 +166,8 @@ status_devices(FILE *fp, const struct ctl_vm *vm)
 		CTL_COUNTERS(X)
 #undef X
 		fputc('\n', fp);
+		if (d->is_nic)
+			print_nic(fp, &d->nic);
 	}
 }
 
@@ -142,6 +181,21 @@ static json_t *
 json_text(const char *s)
 {
 	return s == NULL || *s == '\0' ? json_null() : json_string(s);
+}
+
+/* 0, or -1 when there is no memory. */
+static int
+json_nic(json_t *o, const struct ctl_nic *n)
+{
+	char lladdr[18], addr[INET_ADDRSTRLEN], addr6[INET6_ADDRSTRLEN];
+
+	nic_texts(n, lladdr, addr, addr6);
+	return json_object_set_new(o, "lladdr", json_string(lladdr)) |
+	    json_object_set_new(o, "link",
+		json_string(n->up ? "up" : "down")) |
+	    json_object_set_new(o, "interface", json_text(n->ifname)) |
+	    json_object_set_new(o, "address", json_text(addr)) |
+	    json_object_set_new(o, "address6", json_text(addr6));
 }
 
 /* NULL when there is no memory. */
@@ -162,6 +216,7 @@ json_devices(const struct ctl_vm *vm)
 	failed |= json_object_set_new(o, key, json_u64(d->n.field)) != 0;
 		CTL_COUNTERS(X)
 #undef X
+		failed |= d->is_nic && json_nic(o, &d->nic) != 0;
 		failed |= json_array_append_new(array, o) != 0;
 	}
 	if (!failed)

@@ -40,6 +40,14 @@ _vmctl_command() { # WORD COMMANDS
 	[[ ${#found[@]} -ne 1 ]] || printf '%s\n' "${found[0]}"
 }
 
+_vmctl_set() { # PREVIOUS-WORD WORD
+	case $1 in
+	link) _vmctl_reply "0 1 2 3" "$2" ;;
+	[0-3]) _vmctl_reply "up down" "$2" ;;
+	*) _vmctl_reply "cdrom link" "$2" ;;
+	esac
+}
+
 _vmctl() {
 	local commands="check console create image log reload set show start"
 	commands+=" status stop wait"
@@ -107,7 +115,7 @@ _vmctl() {
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
 	elif [[ $command = set && $prev != set && $prev != -f ]]; then
-		_vmctl_reply cdrom "$cur"
+		_vmctl_set "$prev" "$cur"
 	elif [[ $names = all ]]; then
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 	elif [[ -n $names ]]; then

@@ -169,6 +169,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_STOP:
 	case CTL_CDROM:
 	case CTL_EJECT:
+	case CTL_LINK:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
 		if (type == CTL_START || type == CTL_WAIT)
@@ -177,6 +178,12 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 			return -EBADMSG;
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;
+		if (ibuf_add_n32(to, n) == -1)
+			return -errno;
+		if (type != CTL_LINK)
+			return 0;
+		if (ibuf_get_n32(from, &n) == -1)
+			return -EBADMSG;
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_LOG:
 		if (ibuf_get_n32(from, &n) == -1)

@@ -184,6 +184,18 @@ send_broken(struct devproc *p, const char *why)
 }
 
 static void
+send_config(struct devproc *p)
+{
+	struct ibuf *b = chan_body();
+	const void *config;
+	size_t len;
+
+	config = p->ops->config(p->arg, &len);
+	must(ibuf_add(b, config, len));
+	must(chan_send(p->vm, DEV_CONFIGURED, 0, -1, b));
+}
+
+static void
 on_report(evutil_socket_t fd, short what, void *arg)
 {
 	struct devproc *p = arg;
@@ -192,6 +204,8 @@ on_report(evutil_socket_t fd, short what, void *arg)
 
 	if (p->ended)
 		return;
+	if ((mask & VDEV_CONFIGURED) != 0)
+		send_config(p);
 	if ((mask & VDEV_BROKEN) != 0)
 		send_broken(p, why);
 	if ((mask & VDEV_RESET_DONE) != 0)

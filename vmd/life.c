@@ -526,6 +526,7 @@ stopped(struct vm *vm)
 	tty_close(&vm->tty);
 	medium_close(&vm->medium);
 	vm->starter = (uid_t)-1;
+	vm->unplugged = 0;
 	vm->quick = 0;
 }
 

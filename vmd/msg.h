@@ -100,7 +100,9 @@ enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
 	    "u32 index, lladdr (6 bytes), u32 locked, u32 mtu (0: not "     \
 	    "told), u32 offload (TUN_F_*), u32 queues, u32 local, host's "  \
 	    "lladdr, u32 host, u32 guest (IPv4), u32 inet6, host6, guest6 " \
-	    "(16 bytes each), u32 stream (1: a socket, not a tap)")         \
+	    "(16 bytes each), u32 stream (1: a socket, not a tap), "         \
+	    "u64 bytes a second, u64 burst")                                \
+	X(NET_LINK, 0, "u32 up: what the guest sees")                       \
 	X(NET_FD, 1, "u32 enum net_fdkind (fd)")
 /* vionet -> parent */
 #define NET_REPORTS(X)   \
@@ -166,6 +168,7 @@ enum net_fdkind {
 	    "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
 	X(DEV_SEALED, "")                                                                     \
 	X(DEV_RESET_DONE, "")                                                                 \
+	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
 
 /*

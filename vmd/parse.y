@@ -198,6 +198,15 @@ nicopt
 	| LOCKED LLADDR lladdr		{ stmt_lladdr(p, @1, true, $3); free($3); }
 	| RDOMAIN NUMBER		{ stmt_rdomain(p, @1, $2); }
 	| SWITCH string			{ stmt_nic_switch(p, @1, $2); free($2); }
+	| BANDWIDTH size {
+		stmt_nic_bandwidth(p, @1, $2, NULL);
+		free($2);
+	}
+	| BANDWIDTH size BURST size {
+		stmt_nic_bandwidth(p, @1, $2, $4);
+		free($2);
+		free($4);
+	}
 	| UP				{ stmt_up(p, true); }
 	| DOWN				{ stmt_up(p, false); }
 	;

@@ -19,6 +19,7 @@
 #include "adhoc.h"
 #include "fd.h"
 #include "imsg.h"
+#include "link.h"
 #include "log.h"
 #include "msg.h"
 #include "parent.h"
@@ -504,6 +505,30 @@ on_eject(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_link(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct client *c = clients_find(&p->clients, id);
+	uint32_t up, nic;
+	struct ctl_target t;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &up) == -1 ||
+	    up > 1 || ibuf_get_n32(body, &nic) == -1)
+		return -EBADMSG;
+	if (c == NULL)
+		return 0;
+	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
+		return refuse_unknown(p, id, &t);
+	if (!rights_ok(CTL_LINK, &c->cred, vm))
+		return refuse_perm(p, id);
+	if (link_set(vm, nic, up == 1, &f) != 0)
+		return refuse(p, id, &f);
+	return ok(p, id, vm->id, "");
+}
+
+static int
 on_log(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct parent *p = arg;
@@ -552,6 +577,7 @@ static const struct chan_row rows[] = {
 	{ CTL_START_ADHOC, "CTL_START_ADHOC", CHAN_NOFD, on_start_adhoc },
 	{ CTL_CDROM, "CTL_CDROM", CHAN_FD, on_cdrom },
 	{ CTL_EJECT, "CTL_EJECT", CHAN_NOFD, on_eject },
+	{ CTL_LINK, "CTL_LINK", CHAN_NOFD, on_link },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },
 	{ CTL_WAIT, "CTL_WAIT", CHAN_NOFD, on_wait },
 	{ CTL_LOG, "CTL_LOG", CHAN_NOFD, on_log },

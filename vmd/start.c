@@ -23,6 +23,7 @@
 #include "fd.h"
 #include "image.h"
 #include "imsg.h"
+#include "link.h"
 #include "msg.h"
 #include "netproc.h"
 #include "page.h"
@@ -486,7 +487,9 @@ send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
 	    ibuf_add_n32(b, l->inet6) == -1 ||
 	    ibuf_add(b, l->host6, 16) == -1 ||
 	    ibuf_add(b, l->guest6, 16) == -1 ||
-	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1) {
+	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1 ||
+	    ibuf_add_n64(b, vm->conf.nic[i].bandwidth.rate) == -1 ||
+	    ibuf_add_n64(b, vm->conf.nic[i].bandwidth.burst) == -1) {
 		ibuf_free(b);
 		return -ENOMEM;
 	}
@@ -520,6 +523,8 @@ start_nic(
 	int error = chan == NULL ? -EPIPE : send_nic_conf(vm, i, res);
 	unsigned k;
 
+	if (error == 0)
+		error = link_send(vm, i);
 	for (k = 0; k < VIONET_PAIRS_MAX; k++) {
 		if (error == 0 && k < res->queues)
 			error = send_fd(chan, NET_FD, NET_FD_QUEUE, NULL,

@@ -82,6 +82,9 @@ struct stmt_disk {
 };
 void stmt_disk(
     struct parse *, struct lex_loc, const char *path, const struct stmt_disk *);
+/* rate NULL: no limit; burst NULL: that of one second.  False: an error. */
+bool stmt_bandwidth(struct parse *, struct lex_loc, const char *rate,
+    const char *burst, struct vm_limit *);
 void stmt_cdrom(struct parse *, struct lex_loc, const char *path);
 void stmt_disk_free(struct stmt_disk *);
 void stmt_enable(struct parse *, bool);
@@ -111,5 +114,7 @@ stmt_lladdr(struct parse *, struct lex_loc, bool locked, const char *lladdr);
 void stmt_rdomain(struct parse *, struct lex_loc, int64_t);
 void stmt_nic_switch(struct parse *, struct lex_loc, const char *);
 void stmt_up(struct parse *, bool);
+void stmt_nic_bandwidth(
+    struct parse *, struct lex_loc, const char *rate, const char *burst);
 
 #endif

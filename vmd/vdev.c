@@ -302,6 +302,13 @@ vdev_reset(struct vdev *v)
 	return 0;
 }
 
+void
+vdev_configured(struct vdev *v)
+{
+	v->configured = true;
+	vdev_news(v);
+}
+
 static const char *
 broken(struct vdev *v)
 {
@@ -337,6 +344,9 @@ vdev_report(struct vdev *v, const char **why)
 	uint64_t n;
 
 	(void)!read(v->report, &n, sizeof(n));
+	if (v->configured)
+		mask |= VDEV_CONFIGURED;
+	v->configured = false;
 	w = broken(v);
 	/* A device that is being reset cannot need a reset. */
 	if (w != NULL && !v->reported && !v->resetting) {

@@ -54,6 +54,7 @@ struct vdev {
 	int report; /* eventfd: a queue has news */
 	uint64_t offered, features;
 	bool started, resetting, reported;
+	bool configured; /* anew, and not reported yet */
 	const char *start_error;
 	/*
 	 * The configuration as the driver wrote it, shared with the vm
@@ -95,9 +96,16 @@ bool vdev_ok(const struct vdev *);
 /* 0, or -errno as above.  VDEV_RESET_DONE follows. */
 int vdev_reset(struct vdev *);
 
+/* The device's configuration is another one: VDEV_CONFIGURED follows. */
+void vdev_configured(struct vdev *);
+
 /* When the report descriptor becomes readable: what happened, as a mask.
  * *why is set with VDEV_BROKEN (static text). */
-enum { VDEV_RESET_DONE = 1 << 0, VDEV_BROKEN = 1 << 1 };
+enum {
+	VDEV_RESET_DONE = 1 << 0,
+	VDEV_BROKEN = 1 << 1,
+	VDEV_CONFIGURED = 1 << 2, /* before the others */
+};
 unsigned vdev_report(struct vdev *, const char **why);
 
 void vdev_want(struct vdev_queue *, enum vdev_state);

@@ -115,7 +115,7 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 		goto free_it;
 	why_set(why, 0, "cannot make the device");
 	v->sectors = disk_size(v->disk) / DISK_SECTOR;
-	vioblk_limit_init(&v->limit, &conf->iops, &conf->bandwidth);
+	limit_init(&v->limit, &conf->iops, &conf->bandwidth);
 	error = make_queues(v);
 	if (error != 0)
 		goto free_it;

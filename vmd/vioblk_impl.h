@@ -16,7 +16,7 @@
 #include "disk.h"
 #include "log.h"
 #include "vioblk.h"
-#include "vioblk_limit.h"
+#include "limit.h"
 #include "virtq.h"
 
 /* "seg_max": data segments, so that header and status still fit a chain. */
@@ -71,7 +71,7 @@ struct vioblk {
 	struct vioblk_conf conf;
 	struct virtio_blk_config config;
 	uint64_t sectors;
-	struct vioblk_limit limit;
+	struct limit limit;
 	unsigned nqueues;
 	struct vioblk_queue *queue;
 	sem_t bound; /* a queue thread is ready */

@@ -109,7 +109,7 @@ wait_for(const struct vioblk_slot *s)
 
 	if (s->disk.op == DISK_FLUSH)
 		return 0;
-	return vioblk_limit_take(&s->q->dev->limit, 1, bytes, now_ns());
+	return limit_take(&s->q->dev->limit, 1, bytes, now_ns());
 }
 
 static void

@@ -53,8 +53,8 @@ offered(const struct vionet *v)
 	uint64_t f = F(VIRTIO_NET_F_MAC) | F(VIRTIO_NET_F_STATUS) |
 	    F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_NET_F_CTRL_VQ) |
 	    F(VIRTIO_NET_F_CTRL_RX) | F(VIRTIO_NET_F_CTRL_RX_EXTRA) |
-	    F(VIRTIO_NET_F_CTRL_VLAN) | F(VIRTIO_RING_F_INDIRECT_DESC) |
-	    F(VIRTIO_RING_F_EVENT_IDX);
+	    F(VIRTIO_NET_F_CTRL_VLAN) | F(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+	    F(VIRTIO_RING_F_INDIRECT_DESC) | F(VIRTIO_RING_F_EVENT_IDX);
 
 	f |= offloads(v->conf.offload);
 	/* A locked address is not the driver's to change. */
@@ -74,7 +74,7 @@ fill_config(struct vionet *v)
 	struct virtio_net_config *c = &v->config;
 
 	memcpy(c->mac, v->conf.mac, ETH_ALEN);
-	c->status = VIRTIO_NET_S_LINK_UP;
+	c->status = v->unplugged ? 0 : VIRTIO_NET_S_LINK_UP;
 	c->max_virtqueue_pairs = (uint16_t)v->conf.npairs;
 	c->mtu = v->conf.mtu;
 	/* Speed and what follows is not offered. */
@@ -107,6 +107,7 @@ int
 vionet_new(
     struct vionet **out, const struct vionet_conf *conf, const char **why)
 {
+	static const struct vm_limit none;
 	struct vionet *v = calloc(1, sizeof(*v));
 	unsigned i;
 	int error;
@@ -131,6 +132,9 @@ vionet_new(
 	if (error != 0)
 		goto free_it;
 	v->vdev.offered = offered(v);
+	v->unplugged = conf->unplugged;
+	limit_init(&v->in, &none, &conf->bandwidth);
+	limit_init(&v->out, &none, &conf->bandwidth);
 	fill_config(v);
 	vionet_filter_reset(&v->filter, v->conf.mac, false);
 	*out = v;
@@ -295,6 +299,36 @@ vionet_start(struct vionet *v, uint64_t features, const struct virtio_ring *r,
 	return 0;
 }
 
+static void
+set_status(struct vionet *v, uint16_t status)
+{
+	if (v->config.status == status)
+		return;
+	v->config.status = status;
+	vdev_configured(&v->vdev);
+}
+
+/* "Device Operation", Gratuitous Packet Sending */
+void
+vionet_link(struct vionet *v, bool up)
+{
+	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
+
+	if (up == !v->unplugged)
+		return;
+	__atomic_store_n(&v->unplugged, !up, __ATOMIC_RELAXED);
+	if (up && v->ctrl != NULL &&
+	    (v->vdev.features & F(VIRTIO_NET_F_GUEST_ANNOUNCE)) != 0)
+		status |= VIRTIO_NET_S_ANNOUNCE;
+	set_status(v, status);
+}
+
+void
+vionet_announced(struct vionet *v)
+{
+	set_status(v, v->config.status & (uint16_t)~VIRTIO_NET_S_ANNOUNCE);
+}
+
 int
 vionet_reset(struct vionet *v)
 {
@@ -306,6 +340,7 @@ vionet_reset(struct vionet *v)
 	for (i = 0; i < v->vdev.nqueues; i++)
 		event_del(v->kicks[i]);
 	v->ctrl = NULL;
+	vionet_announced(v);
 	return vionet_set_pairs(v, 0);
 }
 

@@ -32,6 +32,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_scsi.h>
 #include "chan.h"
@@ -220,6 +221,37 @@ on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+/* All that ever changes is the status of a network device. */
+static bool
+may_become(const struct virtio_chan *vc, const uint8_t *config)
+{
+	const size_t off = offsetof(struct virtio_net_config, status);
+	const size_t end = off + sizeof(uint16_t);
+
+	return vc->conf.type == VIRTIO_ID_NET && vc->config_len >= end &&
+	    memcmp(config, vc->config, off) == 0 &&
+	    memcmp(config + end, vc->config + end, vc->config_len - end) == 0;
+}
+
+static int
+on_configured(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	uint8_t config[VIRTIO_CONFIG_MAX];
+	enum state now = state(vc);
+
+	if (now == HELLO || now == SEALING)
+		return -EPROTO;
+	if (ibuf_get(body, config, vc->config_len) == -1 ||
+	    ibuf_size(body) != 0 || !may_become(vc, config))
+		return -EBADMSG;
+	lock(vc);
+	memcpy(vc->config, config, vc->config_len);
+	virtio_configure(vc->dev, 0, vc->config, vc->config_len);
+	unlock(vc);
+	return 0;
+}
+
 static void
 on_closed(void *arg, const char *text)
 {
@@ -362,6 +394,7 @@ static const struct chan_row rows[] = {
 	ROW(DEV_HELLO, on_hello),
 	ROW(DEV_SEALED, on_sealed),
 	ROW(DEV_RESET_DONE, on_reset_done),
+	ROW(DEV_CONFIGURED, on_configured),
 	ROW(DEV_BROKEN, on_broken),
 };
 

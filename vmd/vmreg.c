@@ -255,6 +255,21 @@ resident(pid_t pid)
 
 static_assert(VM_DISKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
 
+static void
+describe_nic(const struct vm *vm, unsigned i, struct ctl_nic *out)
+{
+	const struct net_tap *tap = &vm->run.net[i].tap;
+
+	memcpy(out->lladdr, vm->conf.nic[i].lladdr, sizeof(out->lladdr));
+	snprintf(out->ifname, sizeof(out->ifname), "%s", tap->ifname);
+	out->up = (vm->unplugged & 1U << i) == 0;
+	if (!tap->local)
+		return;
+	out->addr = tap->addr.guest;
+	if (tap->addr.inet6)
+		memcpy(out->addr6, tap->addr.guest6, sizeof(out->addr6));
+}
+
 /* What the devices' processes counted; those that are gone, too. */
 static void
 describe_devices(const struct vm *vm, struct ctl_vm *out)
@@ -270,6 +285,9 @@ describe_devices(const struct vm *vm, struct ctl_vm *out)
 		d = &out->dev[out->ndevs++];
 		child_name(ch, d->name, sizeof(d->name));
 		devstat_sum(ch->stats, &d->n);
+		d->is_nic = ch->kind == CHILD_NIC;
+		if (d->is_nic)
+			describe_nic(vm, ch->index, &d->nic);
 	}
 }
 

@@ -85,6 +85,7 @@ struct vm {
 	struct vmconf conf;
 	enum vm_state state;
 	struct tty tty;
+	uint32_t unplugged; /* interfaces, a bit each; see link.h */
 	uid_t starter; /* (uid_t)-1: nobody but the daemon */
 	char problem[128];
 	struct vm_run run;

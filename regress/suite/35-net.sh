@@ -88,8 +88,8 @@ t_local_reaches_the_world() {
 	ip netns del world
 }
 
-# A machine that is not this host, by which it has a default route; serves
-# what is in the files, on ports 7001 and on.
+# A machine that is not this host, 192.0.2.54, by which (as 192.0.2.53) it has
+# a default route; serves what is in the files, on ports 7001 and on.
 world() {
 	local f port=7001
 	modprobe veth 2>/dev/null || true
@@ -98,6 +98,7 @@ world() {
 	ip addr add 192.0.2.1/24 dev w0
 	ip link set w0 up
 	ip -n world addr add 192.0.2.53/24 dev w1
+	ip -n world addr add 192.0.2.54/24 dev w1
 	ip -n world link set w1 up
 	ip route add default via 192.0.2.53
 	for f in "$@"; do
@@ -127,7 +128,7 @@ t_user_without_privileges() {
 	world "$T/data"
 	{
 		echo 'socket owner root:vmusers'
-		tiny one net,dhcp,get=192.0.2.53:7001,idle \
+		tiny one net,dhcp,get=192.0.2.54:7001,idle \
 		    'memory 128M' 'owner alice' \
 		    'interface user { lladdr fe:e1:bb:d1:22:44 }'
 	} | vmd_up
@@ -153,7 +154,7 @@ t_user_is_the_default_of_users() {
 	world "$T/data"
 	echo 'socket owner root:vmusers' | vmd_up
 	tty=$(as alice vmctl start -b "$G/vmlinuz" -I "$G/tiny.cpio" -m 128M \
-	    -a "$base tiny=net,dhcp,get=192.0.2.53:7001,idle" -i 1 mine 2>&1 |
+	    -a "$base tiny=net,dhcp,get=192.0.2.54:7001,idle" -i 1 mine 2>&1 |
 	    sed -n 's/.*tty //p')
 	record mine "$tty"
 	prints mine "tiny: idle" 120

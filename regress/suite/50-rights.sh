@@ -120,7 +120,10 @@ t_adhoc_of_users() {
 	mkdir "$T/ways"
 	ln -s "$T/roots" "$T/ways/link"
 	chown -h alice "$T/ways/link"
-	mine() { as alice vmctl start -b "$G/vmlinuz" -m 64M -a "$base" "$@"; }
+	mine() {
+		as alice vmctl start -b "$G/vmlinuz" -I "$G/tiny.cpio" \
+		    -m 128M -a "$base tiny=idle" "$@"
+	}
 	refused mine -d "$T/roots" steals
 	says "roots: Permission denied"
 	refused mine -d "$T/ways/link" steals

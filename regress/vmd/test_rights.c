@@ -48,6 +48,9 @@ static const struct {
 	/* what they may describe: adhoc.h */
 	{ CTL_START_ADHOC, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_STOP, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_CDROM, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_EJECT, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_LINK, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_LOG, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_RELOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },

@@ -673,29 +673,29 @@ test_buckets(void **state)
 	const struct vm_limit ten = { 10, 5 }, bytes = { 1000, 1000 };
 	const struct vm_limit none = { 0, 0 }, huge = { 1, INT64_MAX };
 	const uint64_t ms = 1000000, t = 1000 * ms;
-	struct vioblk_limit l;
+	struct limit l;
 	unsigned i;
 
-	vioblk_limit_init(&l, &ten, &bytes);
+	limit_init(&l, &ten, &bytes);
 	for (i = 0; i < 5; i++)
-		assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 0);
-	assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 100 * ms);
-	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 99 * ms), ms);
-	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 100 * ms), 0);
+		assert_int_equal(limit_take(&l, 1, 0, t), 0);
+	assert_int_equal(limit_take(&l, 1, 0, t), 100 * ms);
+	assert_int_equal(limit_take(&l, 1, 0, t + 99 * ms), ms);
+	assert_int_equal(limit_take(&l, 1, 0, t + 100 * ms), 0);
 	/* After a pause no more than the burst. */
 	for (i = 0; i < 5; i++)
-		assert_int_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
-	assert_int_not_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
+		assert_int_equal(limit_take(&l, 1, 0, 90 * t), 0);
+	assert_int_not_equal(limit_take(&l, 1, 0, 90 * t), 0);
 	/* The one that is short counts, and nothing is taken meanwhile. */
-	assert_int_equal(vioblk_limit_take(&l, 1, 1000, 100 * t), 0);
-	assert_int_equal(vioblk_limit_take(&l, 1, 500, 100 * t), 500 * ms);
-	assert_int_equal(vioblk_limit_take(&l, 4, 0, 100 * t), 0);
-	vioblk_limit_init(&l, &none, &none);
-	assert_int_equal(vioblk_limit_take(&l, UINT64_MAX, UINT64_MAX, t), 0);
+	assert_int_equal(limit_take(&l, 1, 1000, 100 * t), 0);
+	assert_int_equal(limit_take(&l, 1, 500, 100 * t), 500 * ms);
+	assert_int_equal(limit_take(&l, 4, 0, 100 * t), 0);
+	limit_init(&l, &none, &none);
+	assert_int_equal(limit_take(&l, UINT64_MAX, UINT64_MAX, t), 0);
 	/* Nothing wraps. */
-	vioblk_limit_init(&l, &huge, &huge);
+	limit_init(&l, &huge, &huge);
 	for (i = 0; i < 100; i++)
-		assert_true(vioblk_limit_take(&l, 1, 1ULL << 40, t) <=
+		assert_true(limit_take(&l, 1, 1ULL << 40, t) <=
 		    3600 * 1000 * ms);
 }
 

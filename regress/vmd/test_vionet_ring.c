@@ -127,6 +127,48 @@ both_ways(struct rig *r, unsigned qi)
 	vdrv_add(&r->q[qi], b, 2, 0);
 }
 
+/*
+ * Buffers that are the rings themselves, or each other: the driver's own
+ * damage (CVE-2024-3446).  The device may break and works after a reset.
+ */
+static void
+test_overlap(void **state)
+{
+	static uint8_t frame[HDR + 4000];
+	static const uint64_t at[] = { 0, 0x1000, 0x10000, RIG_RX, RIG_TX };
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const char *why;
+	unsigned i, k;
+
+	rig_frame(frame, 4000, rig_mac, rig_peer, 1);
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		struct vbuf in = { at[i], 0x8000, true };
+		struct vbuf out[3] = { { at[i], 2048, false },
+			{ at[i] + 16, 2048, false }, { at[i], 32, false } };
+
+		for (k = 0; k < 16; k++) {
+			vdrv_add(&r->q[0], &in, 1, 0);
+			vdrv_add(&r->q[1], out, 3, 0);
+		}
+		rig_kick(r, 0);
+		rig_kick(r, 1);
+		for (k = 0; k < 16; k++)
+			(void)!write(r->link[0], frame, sizeof(frame));
+		(void)rig_report(r, VDEV_BROKEN, &why, 30);
+		rig_reset(r);
+		while (rig_outward(r, 0, got, sizeof(got), 20) != 0)
+			;
+		memset(rig_ptr(r, 0, 0x40000), 0, 0x40000);
+		rig_rings(r, 256);
+		assert_int_equal(rig_start(r), 0);
+		rig_frame(rig_ptr(r, RIG_TX, 200), 100, rig_peer, rig_mac, 1);
+		rig_send(r, 0, HDR + 100);
+		assert_int_equal(
+		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + 100);
+	}
+	rig_free(r);
+}
+
 static const struct {
 	const char *name;
 	void (*stage)(struct rig *, unsigned qi);
@@ -423,6 +465,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_bad_start),
 		cmocka_unit_test(test_reset_midway),

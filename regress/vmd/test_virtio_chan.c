@@ -47,6 +47,7 @@ struct fix {
 	struct virtio_ring ring[VIRTIO_QUEUES_MAX];
 	uint32_t nrings;
 	/* what our user was told */
+	uint16_t type; /* of the device; 0: a disk */
 	unsigned broken, dead;
 	char told[256];
 };
@@ -264,7 +265,7 @@ front_end(struct fix *x)
 		.host = &x->f->host,
 		.mem = &x->mem,
 		.name = "vioblk0",
-		.type = 2,
+		.type = x->type != 0 ? x->type : 2,
 		.class = 0x010000,
 		.broken = on_broken,
 		.dead = on_dead,
@@ -286,7 +287,7 @@ bring_up_device(struct fix *x, const struct hello *h)
 	assert_int_equal(front_end(x), 0);
 	while (x->seals == 0)
 		assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
-	drv_find(&x->d, x->f, 2);
+	drv_find(&x->d, x->f, x->type != 0 ? x->type : 2);
 }
 
 static void
@@ -647,6 +648,77 @@ test_config_not_offered(void **state)
 	assert_int_equal(chan_recv(x->peer, 50), -ETIMEDOUT);
 }
 
+/* A network device's configuration, whose byte at is another. */
+static struct ibuf *
+configuration(uint32_t len, uint32_t at)
+{
+	struct ibuf *b = chan_body();
+
+	for (uint32_t i = 0; i < len; i++)
+		ibuf_add_n8(b, i == at ? 0xa5 : i & 0xff);
+	return b;
+}
+
+/* The status of a link changes, with an interrupt; it stays over a reset. */
+static void
+test_configured(void **state)
+{
+	struct fix *x = *state;
+	uint64_t generation;
+
+	x->type = 1;
+	bring_up_device(x, &good);
+	generation = com_rd(&x->d, VIRTIO_PCI_COMMON_CFGGENERATION, 1);
+	say(x, DEV_CONFIGURED, configuration(60, 6));
+	fake_run(x->f);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 6, 1), 0xa5);
+	bring_up_driver(x);
+	assert_int_equal(fake_msis(x->f, 0x40), 0);
+	say(x, DEV_CONFIGURED, configuration(60, 7));
+	fake_run(x->f);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 6, 2), 0xa506);
+	assert_int_equal(fake_msis(x->f, 0x40), 1);
+	assert_int_not_equal(
+	    com_rd(&x->d, VIRTIO_PCI_COMMON_CFGGENERATION, 1), generation);
+	drv_set_status(&x->d, 0);
+	say(x, DEV_RESET_DONE, NULL);
+	fake_run(x->f);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 6, 2), 0xa506);
+	assert_int_equal(x->dead, 0);
+}
+
+/* What a device process may not say; it is dropped for it. */
+static void
+test_configured_wrongly(void **state)
+{
+	static const struct {
+		uint16_t type;
+		uint32_t len, at;
+	} rows[] = {
+		{ 2, 60, 6 }, /* of a disk nothing changes */
+		{ 1, 60, 5 }, /* the address */
+		{ 1, 60, 8 },
+		{ 1, 59, 6 },
+		{ 1, 61, 6 },
+		{ 1, 0, 6 },
+	};
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct fix *x;
+
+		assert_int_equal(setup((void **)&x), 0);
+		x->type = rows[i].type;
+		up(x);
+		say(x, DEV_CONFIGURED, configuration(rows[i].len, rows[i].at));
+		fake_run(x->f);
+		assert_int_equal(x->dead, 1);
+		assert_int_equal(
+		    bus_read(&x->f->mmio, x->d.device + 6, 2), 0x0706);
+		page_detach(x->page);
+		assert_int_equal(teardown((void **)&x), 0);
+	}
+}
+
 static void
 test_broken(void **state)
 {
@@ -841,6 +913,8 @@ main(void)
 		T(test_reset),
 		T(test_config_byte),
 		T(test_config_not_offered),
+		T(test_configured),
+		cmocka_unit_test(test_configured_wrongly),
 		T(test_broken),
 		T(test_broken_long),
 		T(test_death),
