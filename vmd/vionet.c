@@ -126,6 +126,7 @@ net_link(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ibuf_get_n32(body, &up) == -1 || up > 1)
 		return -EBADMSG;
+	/* Before there are threads the device takes it from conf. */
 	if (p->dev != NULL)
 		vionet_link(p->dev, up == 1);
 	else

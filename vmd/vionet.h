@@ -92,7 +92,8 @@ int vionet_reset(struct vionet *);
 
 /*
  * Main thread: plugged in or not.  Unplugged, the guest gets no frames, its
- * own are dropped, and its driver knows; VDEV_CONFIGURED follows.
+ * own are dropped, and its driver knows; VDEV_CONFIGURED follows.  After
+ * vionet_threads().
  */
 void vionet_link(struct vionet *, bool up);
 

@@ -19,6 +19,8 @@
 
 /* Between router advertisements that nobody asked for. */
 #define ADVERTISE_SEC 200
+/* What a guest sends before it saw its link come up is lost. */
+#define ANNOUNCE_USEC 500000
 
 /* Enough for a frame of the usual size at once. */
 #define NEED_SMALL 2048
@@ -164,6 +166,8 @@ vionet_free(struct vionet *v)
 	for (i = 0; v->kicks != NULL && i < 2 * v->conf.npairs + 1; i++)
 		if (v->kicks[i] != NULL)
 			event_free(v->kicks[i]);
+	if (v->announce != NULL)
+		event_free(v->announce);
 	if (v->advertise != NULL)
 		event_free(v->advertise);
 	vdev_destroy(&v->vdev);
@@ -211,6 +215,26 @@ on_advertise(int fd, short what, void *arg)
 		vionet_advertise(v, frame, n);
 }
 
+static void
+set_status(struct vionet *v, uint16_t status)
+{
+	if (v->config.status == status)
+		return;
+	v->config.status = status;
+	vdev_configured(&v->vdev);
+}
+
+/* "Gratuitous Packet Sending" */
+static void
+on_announce(int fd, short what, void *arg)
+{
+	struct vionet *v = arg;
+
+	if (!v->unplugged && v->ctrl != NULL &&
+	    (v->vdev.features & F(VIRTIO_NET_F_GUEST_ANNOUNCE)) != 0)
+		set_status(v, VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
+}
+
 /* Which queue is the control queue is known at the start only: each that
  * may be has an event. */
 static int
@@ -225,6 +249,9 @@ make_events(struct vionet *v, struct event_base *base)
 		if (v->kicks[i] == NULL)
 			return -ENOMEM;
 	}
+	v->announce = event_new(base, -1, 0, on_announce, v);
+	if (v->announce == NULL)
+		return -ENOMEM;
 	if (!v->conf.serve || !v->conf.local.inet6)
 		return 0;
 	v->advertise = event_new(base, -1, EV_PERSIST, on_advertise, v);
@@ -299,28 +326,17 @@ vionet_start(struct vionet *v, uint64_t features, const struct virtio_ring *r,
 	return 0;
 }
 
-static void
-set_status(struct vionet *v, uint16_t status)
-{
-	if (v->config.status == status)
-		return;
-	v->config.status = status;
-	vdev_configured(&v->vdev);
-}
-
-/* "Device Operation", Gratuitous Packet Sending */
 void
 vionet_link(struct vionet *v, bool up)
 {
-	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
+	static const struct timeval later = { .tv_usec = ANNOUNCE_USEC };
 
 	if (up == !v->unplugged)
 		return;
 	__atomic_store_n(&v->unplugged, !up, __ATOMIC_RELAXED);
-	if (up && v->ctrl != NULL &&
-	    (v->vdev.features & F(VIRTIO_NET_F_GUEST_ANNOUNCE)) != 0)
-		status |= VIRTIO_NET_S_ANNOUNCE;
-	set_status(v, status);
+	set_status(v, up ? VIRTIO_NET_S_LINK_UP : 0);
+	if (up && event_add(v->announce, &later) == -1)
+		log_warnx("no timer to announce the link");
 }
 
 void

@@ -132,6 +132,7 @@ struct vionet {
 	struct vionet_ads ads;
 	bool unplugged; /* atomic; main thread writes */
 	struct limit in, out;
+	struct event *announce; /* timer */
 	struct event *advertise; /* timer; NULL: nothing to advertise */
 	/* written while all queues are idle */
 	bool mergeable;

@@ -194,6 +194,54 @@ t_switch() {
 	within 5 eval '[[ $(bridges) = 0 ]]'
 }
 
+# key NAME TEXT...: a line to its console.
+key() {
+	local name=$1
+	shift
+	echo "$*" >"$(field "$name" tty)"
+}
+
+# The guest sees its cable come out and in again, and says who it is.
+t_link_state() {
+	local tap
+	tun
+	{
+		echo 'local prefix 10.77.0.0/16'
+		echo 'socket owner root:vmusers'
+		tiny one shell 'memory 128M' 'owner alice' 'local interface'
+	} | vmd_up
+	start one
+	prints one "# $" 120
+	refused vmctl set one link 1 down
+	says "no interface 1"
+	refused as eve vmctl set one link 0 down
+	says "not permitted"
+	key one "ip link set eth0 up; ip addr add 10.77.1.3/31 dev eth0"
+	key one 'while :; do cat /sys/class/net/eth0/carrier; sleep 1; done >/c &'
+	key one 'echo tiny: carrier $(tail -n 1 /c).'
+	prints one "tiny: carrier 1\." 30
+	as alice vmctl set one link 0 down
+	[[ $(field one devices | jq -r '.[] | select(.name == "vionet0").link') = down ]]
+	sleep 4
+	key one 'echo tiny: pulled $(tail -n 1 /c).'
+	prints one "tiny: pulled 0\." 30
+	tap=$(tap_of one)
+	socat -u "INTERFACE:$tap" CREATE:"$T/frames" &
+	sleep 2
+	as alice vmctl set one link 0 up
+	sleep 6
+	key one 'echo tiny: plugged $(tail -n 1 /c).'
+	prints one "tiny: plugged 1\." 30
+	# It asks by ARP for its own address.
+	od -An -v -tx1 "$T/frames" | tr -d ' \n' |
+	    grep -q "08060001080006040001.\{12\}0a4d0103.\{12\}0a4d0103"
+	vmctl status -v one | grep -q "link up interface $tap address 10.77.1.3"
+	field one devices | jq -e '.[] | select(.name == "vionet0") |
+	    .address == "10.77.1.3" and .interface == "'"$tap"'" and
+	    .requests > 0'
+	vmctl stop -fw one
+}
+
 # A guest with another address than its own is not heard, and hears nothing
 # that is for others.
 t_locked_lladdr() {

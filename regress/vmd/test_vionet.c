@@ -506,6 +506,7 @@ test_link(void **state)
 		rig_inject(r, 0, frame, HDR + 100);
 		assert_int_equal(guest_takes(r, 0, 2048, got, 50), 0);
 		vionet_link(r->dev, true);
+		assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
 		assert_int_equal(new_status(r),
 		    VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
 		rig_send(r, 0, HDR + 100);
@@ -523,10 +524,13 @@ test_link(void **state)
 	}
 	/* A reset forgets what was to be announced; the same again is none. */
 	vionet_link(r->dev, true);
+	assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(
+	    new_status(r), VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
 	rig_reset(r);
 	assert_int_equal(c->status, VIRTIO_NET_S_LINK_UP);
 	vionet_link(r->dev, true);
-	assert_int_equal(rig_report(r, VDEV_CONFIGURED, &why, 30), 0);
+	assert_int_equal(rig_report(r, VDEV_CONFIGURED, &why, 600), 0);
 	assert_int_equal(rig_start(r), 0);
 	rig_free(r);
 }
@@ -537,11 +541,13 @@ test_link_without_announce(void **state)
 {
 	struct rig *r = rig_new(
 	    &(struct rig_opt){ .without = F(VIRTIO_NET_F_GUEST_ANNOUNCE) });
+	const char *why;
 
 	vionet_link(r->dev, false);
 	assert_int_equal(new_status(r), 0);
 	vionet_link(r->dev, true);
 	assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(rig_report(r, VDEV_CONFIGURED, &why, 600), 0);
 	assert_int_equal(rig_ctrl(r, VIRTIO_NET_CTRL_ANNOUNCE,
 			     VIRTIO_NET_CTRL_ANNOUNCE_ACK, "", 0),
 	    VIRTIO_NET_ERR);

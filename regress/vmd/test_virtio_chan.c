@@ -287,7 +287,7 @@ bring_up_device(struct fix *x, const struct hello *h)
 	assert_int_equal(front_end(x), 0);
 	while (x->seals == 0)
 		assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
-	drv_find(&x->d, x->f, x->type != 0 ? x->type : 2);
+	drv_find(&x->d, x->f, 2);
 }
 
 static void
