@@ -90,8 +90,10 @@ other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 lab_suite() {
 	local guest_disk='' suite=regress/suite/all.sh
 	eval "$(regress/guest/build)" || return
+	regress/bench/extra "$B" "$B/extra.cpio" || return
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
-	    -x "$B/confine/root=confine"
+	    -x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio" \
+	    -x "$B/regress/bench/netio=bench/netio"
 	# shellcheck disable=SC2086 # patterns
 	counted "suite, on KVM" regress/lab/run "$@" $suite ${TESTS:-}
 	# shellcheck disable=SC2086 # patterns
@@ -123,7 +125,8 @@ run_on_a_terminal() {
 
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
-step build "$make" --no-print-directory "B=$B" all kapi
+step build "$make" --no-print-directory "B=$B" all kapi \
+	"$B/regress/bench/guestio" "$B/regress/bench/netio"
 check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary

@@ -26,13 +26,10 @@ trap 'rm -rf "$tmp"' EXIT
 eval "$(regress/guest/build)"
 : "${guest_disk:?}"
 opts=(-g "$guest_disk")
-# The guest's programs are one more cpio behind the tiny guest's.
 if [[ -x $B/regress/bench/guestio && -x $B/regress/bench/netio ]]; then
-	install -D -t "$tmp/extra/bin" "$B"/regress/bench/{guestio,netio}
-	opts+=(-x "$B/regress/bench/netio=bench/netio")
-	(cd "$tmp/extra" && find . | cpio --quiet -o -H newc -R 0:0) \
-	    >"$tmp/extra.cpio"
+	regress/bench/extra "$B" "$tmp/extra.cpio"
 	opts+=(-x "$tmp/extra.cpio=bench/extra.cpio")
+	opts+=(-x "$B/regress/bench/netio=bench/netio")
 fi
 # Without a build of ours, QEMU alone.
 [[ -x $B/vmd/vmd ]] || opts+=(-n)
