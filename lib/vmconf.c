@@ -289,7 +289,8 @@ get_nic(struct ibuf *buf, struct vm_nicconf *n)
 	    ctl_get_str(buf, n->sw, sizeof(n->sw)) != 0 ||
 	    ctl_get_str(buf, n->group, sizeof(n->group)) != 0)
 		return -EBADMSG;
-	if (!limit_ok(&n->bandwidth) || (n->flags & ~NIC_FLAGS) != 0 || n->rdomain > VM_RDOMAIN_MAX ||
+	if (!limit_ok(&n->bandwidth) || (n->flags & ~NIC_FLAGS) != 0 ||
+	    n->rdomain > VM_RDOMAIN_MAX ||
 	    (n->ifname[0] != '\0' && !vmconf_ifname_ok(n->ifname)) ||
 	    !vmconf_path_ok(n->sw) ||
 	    (n->group[0] != '\0' && !vmconf_group_ok(n->group)) ||

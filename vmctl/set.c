@@ -91,8 +91,8 @@ set_link(const struct cmd_env *env, const struct target *target,
 		if (a.kind == CLIENT_OK)
 			result = CMD_OK;
 		else
-			log_warnx("set vm command failed: %s",
-			    client_reason(&a));
+			log_warnx(
+			    "set vm command failed: %s", client_reason(&a));
 	}
 	client_close(c);
 	return result;

@@ -112,8 +112,8 @@ status_row(FILE *fp, const struct ctl_vm *vm, const char *owner)
 
 /* "": none. */
 static void
-nic_texts(const struct ctl_nic *n, char lladdr[18],
-    char addr[INET_ADDRSTRLEN], char addr6[INET6_ADDRSTRLEN])
+nic_texts(const struct ctl_nic *n, char lladdr[18], char addr[INET_ADDRSTRLEN],
+    char addr6[INET6_ADDRSTRLEN])
 {
 	const struct in_addr a = { htonl(n->addr) };
 	struct in6_addr a6;
@@ -135,8 +135,8 @@ print_nic(FILE *fp, const struct ctl_nic *n)
 	char lladdr[18], addr[INET_ADDRSTRLEN], addr6[INET6_ADDRSTRLEN];
 
 	nic_texts(n, lladdr, addr, addr6);
-	fprintf(fp, "%-16s %9s %s link %s", "", "", lladdr,
-	    n->up ? "up" : "down");
+	fprintf(
+	    fp, "%-16s %9s %s link %s", "", "", lladdr, n->up ? "up" : "down");
 	if (n->ifname[0] != '\0')
 		fprintf(fp, " interface %s", n->ifname);
 	if (addr[0] != '\0')
@@ -191,8 +191,7 @@ json_nic(json_t *o, const struct ctl_nic *n)
 
 	nic_texts(n, lladdr, addr, addr6);
 	return json_object_set_new(o, "lladdr", json_string(lladdr)) |
-	    json_object_set_new(o, "link",
-		json_string(n->up ? "up" : "down")) |
+	    json_object_set_new(o, "link", json_string(n->up ? "up" : "down")) |
 	    json_object_set_new(o, "interface", json_text(n->ifname)) |
 	    json_object_set_new(o, "address", json_text(addr)) |
 	    json_object_set_new(o, "address6", json_text(addr6));

@@ -24,9 +24,9 @@ static int
 check_nic(const struct vm_nicconf *n, struct fail *why)
 {
 	/* Everything else changes the host's network. */
-	if ((n->flags & VM_NIC_USER) != 0 &&
-	    (n->flags & VM_NIC_LOCAL) == 0 && n->sw[0] == '\0' &&
-	    n->ifname[0] == '\0' && n->group[0] == '\0' && n->rdomain == 0)
+	if ((n->flags & VM_NIC_USER) != 0 && (n->flags & VM_NIC_LOCAL) == 0 &&
+	    n->sw[0] == '\0' && n->ifname[0] == '\0' && n->group[0] == '\0' &&
+	    n->rdomain == 0)
 		return 0;
 	return fail_set(why, EPERM,
 	    "only root may start a vm with taps, switches or local interfaces "

@@ -59,8 +59,7 @@ take(struct limit_bucket *b, uint64_t n, uint64_t now)
 }
 
 uint64_t
-limit_take(
-    struct limit *l, uint64_t requests, uint64_t bytes, uint64_t now)
+limit_take(struct limit *l, uint64_t requests, uint64_t bytes, uint64_t now)
 {
 	uint64_t a, b;
 

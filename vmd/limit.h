@@ -28,7 +28,7 @@ struct limit {
 void limit_init(struct limit *, const struct vm_limit *requests,
     const struct vm_limit *bytes);
 /* 0: taken.  Otherwise so many ns are to pass before it is asked again. */
-uint64_t limit_take(
-    struct limit *, uint64_t requests, uint64_t bytes, uint64_t now);
+uint64_t
+limit_take(struct limit *, uint64_t requests, uint64_t bytes, uint64_t now);
 
 #endif

@@ -52,8 +52,8 @@ vionet_pay(struct limit *l, uint64_t *owed)
 		return 0;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	ns = limit_take(l, 0, *owed,
-	    (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec);
+	ns = limit_take(
+	    l, 0, *owed, (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec);
 	if (ns == 0)
 		*owed = 0;
 	return ns;

@@ -246,8 +246,7 @@ echo_datagrams(void)
 	for (;; len = sizeof(from)) {
 		n = recvfrom(s, buf, sizeof(buf), 0, (void *)&from, &len);
 		if (n > 0)
-			(void)!sendto(
-			    s, buf, (size_t)n, 0, (void *)&from, len);
+			(void)!sendto(s, buf, (size_t)n, 0, (void *)&from, len);
 	}
 }
 

@@ -605,8 +605,7 @@ test_cache_mode_holds_at_once(void **state)
 		page[off] = i & 1;
 		assert_int_equal(
 		    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 4096, NULL), 0);
-		assert_int_equal(
-		    (write_flags & RWF_DSYNC) != 0, (i & 1) == 0);
+		assert_int_equal((write_flags & RWF_DSYNC) != 0, (i & 1) == 0);
 	}
 	page_detach((void *)page);
 	rig_free(r);
@@ -695,8 +694,8 @@ test_buckets(void **state)
 	/* Nothing wraps. */
 	limit_init(&l, &huge, &huge);
 	for (i = 0; i < 100; i++)
-		assert_true(limit_take(&l, 1, 1ULL << 40, t) <=
-		    3600 * 1000 * ms);
+		assert_true(
+		    limit_take(&l, 1, 1ULL << 40, t) <= 3600 * 1000 * ms);
 }
 
 #define ALL(f)                                       \

@@ -478,8 +478,8 @@ new_status(struct rig *r)
 	const char *why;
 	size_t len;
 
-	assert_true(rig_report(r, VDEV_CONFIGURED, &why, 5000) &
-	    VDEV_CONFIGURED);
+	assert_true(
+	    rig_report(r, VDEV_CONFIGURED, &why, 5000) & VDEV_CONFIGURED);
 	c = vionet_config(r->dev, &len);
 	return c->status;
 }
@@ -501,8 +501,7 @@ test_link(void **state)
 	memcpy(rig_ptr(r, RIG_TX, HDR + 100), frame, HDR + 100);
 	for (i = 0; i < 2; i++) {
 		rig_send(r, 0, HDR + 100);
-		assert_int_equal(
-		    rig_outward(r, 0, got, sizeof(got), 50), 0);
+		assert_int_equal(rig_outward(r, 0, got, sizeof(got), 50), 0);
 		rig_inject(r, 0, frame, HDR + 100);
 		assert_int_equal(guest_takes(r, 0, 2048, got, 50), 0);
 		vionet_link(r->dev, true);
@@ -513,8 +512,7 @@ test_link(void **state)
 		assert_int_equal(
 		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + 100);
 		rig_inject(r, 0, frame, HDR + 100);
-		assert_int_equal(
-		    guest_takes(r, 0, 2048, got, 5000), HDR + 100);
+		assert_int_equal(guest_takes(r, 0, 2048, got, 5000), HDR + 100);
 		assert_int_equal(rig_ctrl(r, VIRTIO_NET_CTRL_ANNOUNCE,
 				     VIRTIO_NET_CTRL_ANNOUNCE_ACK, "", 0),
 		    VIRTIO_NET_OK);
@@ -570,8 +568,8 @@ seconds(void)
 static void
 test_bandwidth(void **state)
 {
-	struct rig *r = rig_new(
-	    &(struct rig_opt){ .bandwidth = { 100000, 50000 } });
+	struct rig *r =
+	    rig_new(&(struct rig_opt){ .bandwidth = { 100000, 50000 } });
 	const size_t n = 10000 - HDR;
 	unsigned i;
 	double t0 = seconds(), t;
@@ -590,8 +588,7 @@ test_bandwidth(void **state)
 	rig_fill(r, 0, 0, 16, 16384);
 	for (i = 0; i < 9; i++) {
 		rig_inject(r, 0, frame, HDR + n);
-		assert_int_equal(
-		    guest_takes(r, 0, 16384, got, 5000), HDR + n);
+		assert_int_equal(guest_takes(r, 0, 16384, got, 5000), HDR + n);
 	}
 	t = seconds() - t0;
 	assert_true(t > 0.25);
