@@ -38,6 +38,7 @@ struct vioscsi {
 	bool news; /* (l) a media event for subscribers */
 	/* The queues' thread: */
 	struct iovec iov[VIOSCSI_CHAIN_MAX]; /* the chain at hand */
+	struct iovec data[VIOSCSI_CHAIN_MAX]; /* behind the response */
 	uint32_t subscribed; /* notifications */
 	bool missed; /* one was lost */
 	uint64_t kicks[VIOSCSI_QUEUES], interrupts[VIOSCSI_QUEUES];

@@ -23,8 +23,8 @@
 
 struct request {
 	struct virtq_chain c;
-	struct iovec *in, *out; /* what is left of both */
-	unsigned nin, nout;
+	struct iovec *in; /* data; the response's header is before it */
+	unsigned nin;
 	uint64_t in_len, out_len; /* of the data */
 	uint32_t sense_size;
 	uint8_t lun[8];
@@ -86,25 +86,28 @@ decode(struct vioscsi *v, struct request *r)
 	uint8_t head[REQ_HEAD];
 	uint32_t cdb_size = config32(v,
 	    offsetof(struct virtio_scsi_config, cdb_size), v->config.cdb_size);
+	struct iovec *out = r->c.iov;
+	unsigned nout = r->c.nread;
 	size_t part = cdb_size < sizeof(r->cdb) ? cdb_size : sizeof(r->cdb);
 
 	r->sense_size =
 	    config32(v, offsetof(struct virtio_scsi_config, sense_size),
 		v->config.sense_size);
 	memset(r->cdb, 0, sizeof(r->cdb));
-	r->out = r->c.iov;
-	r->nout = r->c.nread;
-	r->in = r->c.iov + r->c.nread;
-	r->nin = r->c.nwrite;
-	if (!iov_take(&r->out, &r->nout, head, sizeof(head)) ||
-	    !iov_take(&r->out, &r->nout, r->cdb, part) ||
-	    !iov_take(&r->out, &r->nout, NULL, cdb_size - part) ||
+	if (!iov_take(&out, &nout, head, sizeof(head)) ||
+	    !iov_take(&out, &nout, r->cdb, part) ||
+	    !iov_take(&out, &nout, NULL, cdb_size - part) ||
 	    r->c.write_len < RESP_HEAD ||
 	    r->c.write_len - RESP_HEAD < r->sense_size)
 		return false;
 	memcpy(r->lun, head, sizeof(r->lun));
 	r->out_len = r->c.read_len - sizeof(head) - cdb_size;
 	r->in_len = r->c.write_len - RESP_HEAD - r->sense_size;
+	/* The response's header is written last, from a vector of its own. */
+	r->in = v->data;
+	r->nin = r->c.nwrite;
+	memcpy(r->in, r->c.iov + r->c.nread, r->nin * sizeof(*r->in));
+	iov_take(&r->in, &r->nin, NULL, RESP_HEAD + (size_t)r->sense_size);
 	return true;
 }
 
@@ -218,8 +221,6 @@ request(struct vioscsi *v, struct request *r)
 		answer(v, r, VIRTIO_SCSI_S_BAD_TARGET, &reply, 0);
 		return;
 	}
-	/* The response's header is written last. */
-	iov_take(&r->in, &r->nin, NULL, RESP_HEAD + (size_t)r->sense_size);
 	pthread_mutex_lock(&v->lock);
 	moved = execute(v, r, unit, &reply);
 	pthread_mutex_unlock(&v->lock);

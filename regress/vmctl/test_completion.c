@@ -58,7 +58,7 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log reload show start status "
+		    "check console create image log reload set show start status "
 		    "stop wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },

@@ -142,10 +142,33 @@ dump(const struct ctl_vm *vms, size_t n)
 	return j;
 }
 
+static const struct ctl_dev counted = { "vioblk0", { 1, 2, 3, 4, 5, 6 } };
+
+static void
+test_devices(void **state)
+{
+	struct ctl_vm vm = web;
+	char *text = NULL;
+	size_t len;
+	FILE *fp = open_memstream(&text, &len);
+
+	status_devices(fp, &vm); /* none: nothing */
+	vm.ndevs = 1;
+	vm.dev[0] = counted;
+	status_devices(fp, &vm);
+	fclose(fp);
+	assert_string_equal(text,
+	    "web                 device     requests     bytes_in    bytes_out"
+	    "       errors        kicks   interrupts\n"
+	    "                   vioblk0            1            2            3"
+	    "            4            5            6\n");
+	free(text);
+}
+
 /* Names and order are an interface: see vmctl(8). */
 static const char *const names[] = { "id", "name", "state", "pid", "cpus",
 	"memory", "memory_resident", "tty", "owner", "uid", "group", "gid",
-	"problem" };
+	"problem", "devices" };
 
 static void
 test_json(void **state)
@@ -155,6 +178,8 @@ test_json(void **state)
 	const char *key;
 	size_t i = 0;
 
+	vms[0].ndevs = 1;
+	vms[0].dev[0] = counted;
 	j = dump(vms, 2);
 	assert_int_equal(json_array_size(j), 2);
 	o = json_array_get(j, 0);
@@ -183,7 +208,16 @@ test_json(void **state)
 	assert_true(json_is_null(json_object_get(o, "gid")));
 	assert_true(json_is_null(json_object_get(o, "problem")));
 
+	o = json_array_get(json_object_get(o, "devices"), 0);
+	assert_string_equal(
+	    json_string_value(json_object_get(o, "name")), "vioblk0");
+	assert_int_equal(json_integer_value(json_object_get(o, "requests")), 1);
+	assert_int_equal(json_integer_value(json_object_get(o, "bytes_in")), 2);
+	assert_int_equal(
+	    json_integer_value(json_object_get(o, "interrupts")), 6);
+
 	o = json_array_get(j, 1);
+	assert_int_equal(json_array_size(json_object_get(o, "devices")), 0);
 	assert_true(json_is_null(json_object_get(o, "pid")));
 	assert_true(json_is_null(json_object_get(o, "memory_resident")));
 	assert_true(json_is_null(json_object_get(o, "tty")));
@@ -225,6 +259,7 @@ main(void)
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_json_limits),
 	};
