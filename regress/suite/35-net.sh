@@ -111,20 +111,20 @@ world() {
 # passt_of USER: it runs as USER, with no capability and no way to get one.
 passt_of() {
 	local pid
-	pid=$(pgrep -x -u "$1" "passt|passt.avx2") || fail "no passt of $1"
+	pid=$(pgrep -x -u "$1" "passt(.avx2)?") || fail "no passt of $1"
 	grep -Eq "^Uid:(.$(id -u "$1")){4}$" "/proc/$pid/status"
 	grep -Eq '^CapEff:.0+$' "/proc/$pid/status"
 	grep -Eq '^CapPrm:.0+$' "/proc/$pid/status"
 	grep -Eq '^NoNewPrivs:.1$' "/proc/$pid/status"
-	[[ $(pgrep -c -x "passt|passt.avx2") = 1 ]]
+	[[ $(pgrep -c -x "passt(.avx2)?") = 1 ]]
 }
 
 # A VM of alice's with a user interface: alice starts it, and nothing of it
 # has any privilege.
 t_user_without_privileges() {
 	local sum1 tty
-	mark
 	pattern 4 >"$T/data"
+	mark
 	world "$T/data"
 	{
 		echo 'socket owner root:vmusers'
@@ -142,7 +142,8 @@ t_user_without_privileges() {
 	passt_of alice
 	no_taps
 	as alice vmctl stop -fw one
-	not pgrep -x "passt|passt.avx2"
+	not pgrep -x "passt(.avx2)?"
+	vmd_down
 	ip netns del world
 	clean 10
 }

@@ -2,8 +2,10 @@
 /*
  * Network device: drivers that misbehave, resets, links that go away.
  */
+#include <sys/mman.h>
 #include <pthread.h>
 
+#include "log.h"
 #include "vionet_rig.h"
 
 #define OUTSIDE (RIG_MEM - 1)
@@ -290,6 +292,69 @@ test_bad_start(void **state)
 	rig_free(r);
 }
 
+/*
+ * Kicks of queues that the driver did not set up, and features that nobody
+ * offered: of no effect.
+ */
+static void
+test_absent_queues(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .pairs = 3 });
+	const uint64_t one = 1;
+	const char *why;
+	unsigned i, round;
+
+	rig_reset(r);
+	for (round = 0; round < 50; round++) {
+		r->features = r->v->offered;
+		rig_rings(r, 256);
+		r->features = UINT64_MAX;
+		for (i = 2; i < r->nq; i++)
+			r->q[i].size = 0;
+		assert_int_equal(rig_start(r), 0);
+		for (i = 0; i < r->nq; i++)
+			assert_int_equal(write(r->kick[i], &one, 8), 8);
+		works(r);
+		rig_reset(r);
+	}
+	/* Between a reset and the next start. */
+	for (i = 0; i < r->nq; i++)
+		assert_int_equal(write(r->kick[i], &one, 8), 8);
+	assert_int_equal(rig_report(r, VDEV_BROKEN, &why, 50), 0);
+	assert_int_equal(r->v->features & ~r->v->offered, 0);
+	r->features = r->v->offered;
+	rig_rings(r, 256);
+	assert_int_equal(rig_start(r), 0);
+	works(r);
+	rig_free(r);
+}
+
+/* OpenBSD 6.9-001: frames of a guest do not fill the host's log. */
+static void
+test_log_flood(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .locked = true });
+	int log = memfd_create("log", MFD_CLOEXEC), old = dup(STDERR_FILENO);
+	char text[8192];
+	ssize_t n;
+	unsigned i, lines = 0;
+
+	assert_true(log >= 0 && old >= 0);
+	log_init(LOG_TO_STDERR, "test");
+	dup2(log, STDERR_FILENO);
+	rig_frame(rig_ptr(r, RIG_TX, 200), 100, rig_mac, rig_peer, 1);
+	for (i = 0; i < 2000; i++)
+		rig_send(r, 0, HDR + 100);
+	dup2(old, STDERR_FILENO);
+	close(old);
+	n = pread(log, text, sizeof(text), 0);
+	for (i = 0; (ssize_t)i < n; i++)
+		lines += text[i] == '\n';
+	close(log);
+	assert_in_range(lines, 1, 12);
+	rig_free(r);
+}
+
 /* CVE-2026-45782.  Once a reset is done, memory is left alone, whatever arrives. */
 static void
 test_reset_midway(void **state)
@@ -468,6 +533,8 @@ main(void)
 		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_bad_start),
+		cmocka_unit_test(test_absent_queues),
+		cmocka_unit_test(test_log_flood),
 		cmocka_unit_test(test_reset_midway),
 		cmocka_unit_test(test_link_gone),
 		cmocka_unit_test(test_link_blocked),
