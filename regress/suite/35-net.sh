@@ -124,7 +124,6 @@ passt_of() {
 t_user_without_privileges() {
 	local sum1 tty
 	pattern 4 >"$T/data"
-	mark
 	world "$T/data"
 	{
 		echo 'socket owner root:vmusers'
@@ -144,8 +143,8 @@ t_user_without_privileges() {
 	as alice vmctl stop -fw one
 	not pgrep -x "passt(.avx2)?"
 	vmd_down
+	[[ -z $(vmd_processes) ]]
 	ip netns del world
-	clean 10
 }
 
 # What vmctl start -i gives a user who is not root.
