@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: inside.sh boot MACHINE ... | memory | disk | net	(in the lab, as root)
+# usage: inside.sh boot MACHINE ... | memory | disk | net [SECONDS]	(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
 # Systems: vmm, pc and microvm (QEMU's machines, -accel kvm, its own defaults
@@ -235,8 +235,8 @@ net_guest() { # SYSTEM CMDLINE: its output
 	fi
 }
 
-net() {
-	local system
+net() { # [SECONDS-PER-JOB]
+	local system seconds=${1:-3}
 	[[ -s extra.cpio && -x netio ]] || {
 		echo "# no netio: network figures left out"
 		return
@@ -255,7 +255,7 @@ net() {
 	netio_pid=$!
 	for system in vhost-off vhost-on vmm; do
 		[[ $system != vmm ]] || have_vmm || continue
-		net_guest $system "$base tiny=run,netio,-a,10.90.0.2,-t,${SECONDS_PER_JOB:-4},10.90.0.1,$jobs_of_net" \
+		net_guest $system "$base tiny=run,netio,-a,10.90.0.2,-t,$seconds,10.90.0.1,$jobs_of_net" \
 		    >$T/net.out
 		tr -d '\r' <$T/net.out | sed -n "s/^result \([^ ]*\) /\1 $system /p"
 		grep -q "netio end" $T/net.out || sed 's/^/# /' $T/net.out

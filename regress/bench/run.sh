@@ -83,12 +83,12 @@ exits() {
 	}' "$tmp/exits"
 }
 
-net() { # TITLE LAB-OPTION...
-	local title=$1
-	shift
+net() { # TITLE SECONDS-PER-JOB LAB-OPTION...
+	local title=$1 seconds=$2
+	shift 2
 	say "measuring: network, $title"
-	regress/lab/run "${opts[@]}" "$@" regress/bench/inside.sh net |
-	    tee /dev/stderr | grep -v '^#' >"$tmp/net"
+	regress/lab/run "${opts[@]}" "$@" regress/bench/inside.sh net "$seconds" |
+	    tee -a /dev/stderr | grep -v '^#' >"$tmp/net"
 	awk -v title="$title" '
 	function ratio(a, b) {
 		return a > 0 && b > 0 ? sprintf("%.2f", a / b) : "-"
@@ -164,8 +164,8 @@ for what in "$@"; do
 	disk) inside '' -c 2 -m 2560 -t 1200 -- disk ;;
 	device) "$B/regress/bench/blkbench" ;;
 	net)
-		net "network" -c 2 -m 2560 -t 900
-		net "network, per 1e9 instr." -i -c 1 -m 2560 -t 900
+		net "network" 3 -c 2 -m 2560 -t 900
+		net "network, per 1e9 instr." 0.2 -i -c 1 -m 2560 -t 900
 		;;
 	exits) exits ;;
 	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits] ..." ;;

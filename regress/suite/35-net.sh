@@ -279,7 +279,7 @@ t_link_state() {
 		tiny one shell 'memory 128M' 'owner alice' 'local interface'
 	} | vmd_up
 	start one
-	prints one "# $" 120
+	prints one "/ # " 120
 	refused vmctl set one link 1 down
 	says "no interface 1"
 	refused as eve vmctl set one link 0 down
