@@ -49,12 +49,12 @@ struct devproc_ops {
 
 void *devproc_arg(struct devproc *);
 /* An answer to the parent, "u32 errno", from a handler.  0 or -errno. */
-int devproc_report(
-    struct devproc *, uint32_t type, uint32_t id, uint32_t error);
+int
+devproc_report(struct devproc *, uint32_t type, uint32_t id, uint32_t error);
 /* A row of each device's own table. */
 int devproc_stats(void *, uint32_t id, int fd, struct ibuf *);
-#define DEVPROC_ROW                                      \
-	{                                                \
+#define DEVPROC_ROW                                            \
+	{                                                      \
 		DEV_STATS, "DEV_STATS", CHAN_FD, devproc_stats \
 	}
 /* channel: where the parent's handlers put the device channel.  The exit
