@@ -73,7 +73,7 @@ put_devs(struct ibuf *buf, const struct ctl_vm *vm)
 		d = &vm->dev[i];
 		if ((error = ctl_put_str(buf, d->name)) != 0)
 			return error;
-#define X(field, name)                          \
+#define X(field, name)                           \
 	if (ibuf_add_n64(buf, d->n.field) == -1) \
 		return -errno;
 		CTL_COUNTERS(X)
@@ -94,7 +94,7 @@ get_devs(struct ibuf *buf, struct ctl_vm *vm)
 		d = &vm->dev[i];
 		if (ctl_get_str(buf, d->name, sizeof(d->name)) != 0)
 			return -EBADMSG;
-#define X(field, name)                           \
+#define X(field, name)                            \
 	if (ibuf_get_n64(buf, &d->n.field) == -1) \
 		return -EBADMSG;
 		CTL_COUNTERS(X)

@@ -81,12 +81,12 @@ enum ctl_state {
 };
 
 /* What a device counts: X(field, name for people and JSON) */
-#define CTL_COUNTERS(X)               \
-	X(requests, "requests")       \
-	X(in, "bytes_in")             \
-	X(out, "bytes_out")           \
-	X(errors, "errors")           \
-	X(kicks, "kicks")             \
+#define CTL_COUNTERS(X)         \
+	X(requests, "requests") \
+	X(in, "bytes_in")       \
+	X(out, "bytes_out")     \
+	X(errors, "errors")     \
+	X(kicks, "kicks")       \
 	X(interrupts, "interrupts")
 
 struct ctl_counters {

@@ -78,15 +78,16 @@ enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
  * parent -> vioscsi.  The medium can be changed at any time; id is a number
  * for the answer, 0: none is wanted.
  */
-#define CD_REQUESTS(X)                                                    \
+#define CD_REQUESTS(X)                                                     \
 	X(CD_MEDIUM, 1, "u32 force, u64 bytes (fd: it, open for reading)") \
-	X(CD_EJECT, 0, "u32 force")                                       \
+	X(CD_EJECT, 0, "u32 force")                                        \
 	X(CD_CHANNEL, 1, "(fd: device channel) after the first medium")
 /* vioscsi -> parent */
-#define CD_REPORTS(X)                           \
-	X(CD_READY, "")                         \
+#define CD_REPORTS(X)                                \
+	X(CD_READY, "")                              \
 	X(CD_ERROR, "u32 errno, str one clear line") \
-	X(CD_DONE, "id of the request; u32 errno: EBUSY when the guest keeps it")
+	X(CD_DONE,                                   \
+	    "id of the request; u32 errno: EBUSY when the guest keeps it")
 
 /* parent -> each device process, first of all */
 #define STAT_REQUESTS(X) X(DEV_STATS, 1, "(fd: a page, see devstat.h)")
@@ -159,7 +160,8 @@ enum net_fdkind {
 	X(DEV_SEAL, 0, "no more descriptors")                                                             \
 	X(DEV_START, 0,                                                                                   \
 	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
-	X(DEV_CONFIG, 1, "(fd: a page, the configuration as the driver wrote it)")                        \
+	X(DEV_CONFIG, 1,                                                                                  \
+	    "(fd: a page, the configuration as the driver wrote it)")                                     \
 	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \
@@ -194,11 +196,11 @@ enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    CD_REQUESTS(X) CD_REPORTS(X) STAT_REQUESTS(X)
-	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X)
-		CONTROL_REPORTS(X) PROBE_REQUESTS(X) PROBE_REPORTS(X)
-		    NET_REQUESTS(X) NET_REPORTS(X) NETCFG_REQUESTS(X)
-			NETCFG_REPORTS(X) PASST_REQUESTS(X) PASST_REPORTS(X)
+	    CD_REQUESTS(X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X)
+		DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(X)
+		    PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
+			NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
+			    PASST_REQUESTS(X) PASST_REPORTS(X)
 #undef X
 };
 

@@ -215,8 +215,8 @@ vioblk_durable(const struct vioblk *v)
 
 	if ((f & wce) == 0)
 		return (f & flush) == 0;
-	return vdev_config_byte(&v->vdev,
-		   offsetof(struct virtio_blk_config, wce), 1) == 0;
+	return vdev_config_byte(
+		   &v->vdev, offsetof(struct virtio_blk_config, wce), 1) == 0;
 }
 
 int

@@ -605,8 +605,7 @@ test_cache_mode_holds_at_once(void **state)
 		page[off] = i & 1;
 		assert_int_equal(
 		    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 4096, NULL), 0);
-		assert_int_equal(
-		    (write_flags & RWF_DSYNC) != 0, (i & 1) == 0);
+		assert_int_equal((write_flags & RWF_DSYNC) != 0, (i & 1) == 0);
 	}
 	page_detach((void *)page);
 	rig_free(r);
