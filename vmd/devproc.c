@@ -325,6 +325,8 @@ seal(struct devproc *p)
 		return give_up(p, error, "cannot make the queues");
 	if (!p->ops->keep_fds)
 		chan_forbid_fds(p->parent);
+	else
+		must(chan_only_receive_fds(p->parent));
 	chan_forbid_fds(p->vm);
 	if (p->ops->ioctls != NULL)
 		n = p->ops->ioctls(p->arg, ioctls);
