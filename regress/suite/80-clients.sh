@@ -69,25 +69,11 @@ t_newer_qemu_login() {
 	login
 }
 
-# A reset by the firmware's way, with the second CPU running.
-t_qemu_reset() {
-	machine -m 192 -serial "file:$T/q.console" -kernel "$G/vmlinuz" \
-	    -initrd "$G/tiny.cpio" -append "$base tiny=idle"
-	prints q "tiny: idle" 90
-	echo system_reset | socat - "UNIX-CONNECT:$T/monitor"
-	ended 20 # -no-reboot
-	machine -m 192 -action reboot=reset -serial "file:$T/r.console" \
-	    -kernel "$G/vmlinuz" -initrd "$G/tiny.cpio" \
-	    -append "$base tiny=idle"
-	prints r "tiny: idle" 90
-	echo system_reset | socat - "UNIX-CONNECT:$T/monitor"
-	within 90 eval '(($(grep -ac "tiny: idle" "$T/r.console") == 2))'
-	echo system_powerdown | socat - "UNIX-CONNECT:$T/monitor"
-	ended 30
-}
-
 i386() { # FLAVOUR
 	[[ -e $G/vmlinuz-$1 ]] || skip "no 32-bit kernel here"
+	# QEMU's emulated processor aborts on the busy TSS that KVM gives back
+	# to a client that stores registers.
+	[[ -c /dev/vmm ]] || skip "on our driver only"
 }
 
 qemu_i386() { # FLAVOUR
