@@ -4,7 +4,7 @@
 # QEMU as a client of the hypervisor, with SeaBIOS and split interrupt
 # controllers: the lab's own, and the newer one of backports where it is in the
 # payload.  Debian's 32-bit kernels, under it and under vmd.
-limit=400
+limit=700
 
 # QEMU 7.2 knows no other name than /dev/kvm.
 accel() {
