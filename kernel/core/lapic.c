@@ -183,6 +183,25 @@ lapic_set_cr8(struct lapic *l, u64 cr8)
 	l->tpr = (u32)(cr8 & 0xf) << 4;
 }
 
+void
+lapic_set_tpr(struct lapic *l, u8 tpr)
+{
+	l->tpr = tpr;
+}
+
+u32
+lapic_summary(const struct lapic *l)
+{
+	int irr = highest(l->irr), isr = highest(l->isr);
+	u32 word = l->tpr & 0xff;
+
+	if (isr >= 0)
+		word |= ((u32)isr & 0xf0) << 8;
+	if (irr >= 0)
+		word |= (u32)irr << 24;
+	return word;
+}
+
 static u32
 x2_ldr(u32 id)
 {
@@ -396,6 +415,7 @@ reg_read(struct lapic *l, u32 off, u32 *val)
 		*val = 0x14 | (LAPIC_LVTS - 1) << 16;
 		return 0;
 	case APIC_TPR:
+		l->ops->tpr(l->arg, false);
 		*val = l->tpr;
 		return 0;
 	case APIC_PPR:
@@ -438,6 +458,7 @@ reg_write(struct lapic *l, u32 off, u32 val)
 	}
 	switch (off) {
 	case APIC_TPR:
+		l->ops->tpr(l->arg, true);
 		l->tpr = val & 0xff;
 		return 0;
 	case APIC_EOI:

@@ -71,6 +71,8 @@ struct lapic_ops {
 	u64 (*guest_tsc)(void *arg);
 	u64 (*tsc_to_ns)(void *arg, u64 guest_tsc); /* absolute */
 	void (*kick)(void *arg); /* wake or exit the vCPU */
+	/* The guest accesses the TPR, as a register of the APIC. */
+	void (*tpr)(void *arg, bool write);
 };
 
 struct lapic {
@@ -108,6 +110,10 @@ int lapic_base_write(struct lapic *, u64, bool x2apic_allowed);
 int lapic_base_restore(struct lapic *, u64);
 u64 lapic_get_cr8(const struct lapic *);
 void lapic_set_cr8(struct lapic *, u64);
+void lapic_set_tpr(struct lapic *, u8);
+/* In bytes from the lowest: TPR, the class in service, 0, the highest pending
+ * vector. */
+u32 lapic_summary(const struct lapic *);
 
 /* Senders, any context: true when something is newly pending. */
 bool lapic_post(struct lapic *, u8 vector, bool level);

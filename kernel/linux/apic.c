@@ -9,7 +9,7 @@
 #include "calls.h"
 #include "clock.h"
 #include "routing.h"
-#include "vcpu.h"
+#include "vapic.h"
 
 #define TSC_FAR (1ULL << 54)
 
@@ -151,6 +151,12 @@ kick(void *arg)
 	vcpu_kick(v);
 }
 
+static void
+tpr(void *arg, bool write)
+{
+	vapic_accessed(arg, write);
+}
+
 static const struct lapic_ops ops = {
 	.ipi = ipi,
 	.eoi = eoi,
@@ -159,12 +165,14 @@ static const struct lapic_ops ops = {
 	.guest_tsc = guest_tsc,
 	.tsc_to_ns = tsc_to_ns,
 	.kick = kick,
+	.tpr = tpr,
 };
 
 void
 apic_reset(struct vcpu *v)
 {
 	lapic_reset(&v->lapic, true);
+	v->vapic.addr.v = 0;
 }
 
 void

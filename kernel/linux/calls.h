@@ -47,6 +47,10 @@ long debug_set_guest(struct vcpu *, void *);
 long apic_get(struct vcpu *, void *);
 long apic_set(struct vcpu *, void *);
 
+/* vapic.c */
+long vapic_set_addr(struct vcpu *, void *);
+long vapic_set_reports(struct vcpu *, void *);
+
 /* clock.c */
 long clock_set_khz(struct vcpu *, unsigned long);
 long clock_get_khz(struct vcpu *, unsigned long);

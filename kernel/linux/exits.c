@@ -18,6 +18,7 @@
 #include "debug.h"
 #include "linear.h"
 #include "mmio.h"
+#include "vapic.h"
 
 bool
 exits_measure(struct vcpu *v, struct insn *in)
@@ -140,8 +141,21 @@ serve_hlt(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-enum next
-exits_complete(struct vcpu *v)
+/* What user space is to be told once the instruction is carried out. */
+static enum next
+tell(struct vcpu *v)
+{
+	if (v->eoi_pending) {
+		v->eoi_pending = false;
+		v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		v->run->eoi.vector = v->eoi_vector;
+		return NEXT_USER;
+	}
+	return vapic_report(v) ? NEXT_USER : NEXT_ENTER;
+}
+
+static enum next
+finish(struct vcpu *v)
 {
 	int kind = v->pending.kind;
 
@@ -155,6 +169,14 @@ exits_complete(struct vcpu *v)
 	v->pending.kind = kind;
 	pio_complete(v);
 	return NEXT_ENTER;
+}
+
+enum next
+exits_complete(struct vcpu *v)
+{
+	enum next next = finish(v);
+
+	return next == NEXT_ENTER ? tell(v) : next;
 }
 
 /*
@@ -249,14 +271,23 @@ serve_exception(struct vcpu *v)
 	}
 }
 
+/* KVM_HC_VAPIC_POLL_IRQ only: the exit itself is what it is for. */
 static enum next
 serve_hypercall(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
+	u64 nr = c->gpr[R_RAX], mask = ~0ULL;
+	long r = -KVM_ENOSYS;
 
-	cpu_need(c, CPU_SEGS);
+	cpu_need(c, CPU_SEGS | CPU_CRS);
+	if (cpu_mode_bits(c) != 64)
+		mask = 0xffffffff;
+	if (c->cpl != 0)
+		r = -KVM_EPERM;
+	else if ((nr & mask) == KVM_HC_VAPIC_POLL_IRQ)
+		r = 0;
 	if (exits_skip(v))
-		c->gpr[R_RAX] = c->cpl ? (u64)-KVM_EPERM : (u64)-KVM_ENOSYS;
+		c->gpr[R_RAX] = (u64)r & mask;
 	return NEXT_ENTER;
 }
 
@@ -327,11 +358,5 @@ exits_serve(struct vcpu *v, enum hv_exit why)
 {
 	enum next next = serve(v, why);
 
-	if (next == NEXT_ENTER && v->eoi_pending) {
-		v->eoi_pending = false;
-		v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
-		v->run->eoi.vector = v->eoi_vector;
-		return NEXT_USER;
-	}
-	return next;
+	return next == NEXT_ENTER ? tell(v) : next;
 }

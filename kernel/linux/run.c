@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "debug.h"
 #include "run.h"
+#include "vapic.h"
 
 #define ENTER_NOT ((enum hv_exit) - 1)
 
@@ -67,6 +68,8 @@ choose_event(struct vcpu *v)
 	/* An interrupt that only the TPR holds back comes when that falls. */
 	hv->tpr(h, (u8)vcpu_cr8(v),
 	    v->vm->split && env.lapic < 0 && lapic_highest_irr(&v->lapic) >= 0);
+	if (v->vapic.addr.v != 0)
+		vapic_show(v);
 }
 
 static void
@@ -211,6 +214,8 @@ once(struct vcpu *v)
 		vcpu_set_cr8(v, h->cpu.cr8);
 		vcpu_attend(v);
 	}
+	if (v->vapic.addr.v != 0)
+		vapic_take(v);
 	if (!quiet(why) || h->cut.type != EVENT_NONE)
 		vcpu_attend(v);
 	next = exits_serve(v, why);

@@ -60,6 +60,7 @@ vcpu_check_extension(unsigned long cap)
 	case KVM_CAP_KVMCLOCK_CTRL:
 	case KVM_CAP_CLOCKSOURCE:
 	case KVM_CAP_INTERNAL_ERROR_DATA:
+	case KVM_CAP_VAPIC:
 		return 1;
 	case KVM_CAP_TSC_CONTROL:
 	case KVM_CAP_VM_TSC_CONTROL:

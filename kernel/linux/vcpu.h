@@ -88,6 +88,12 @@ struct vcpu {
 
 	bool eoi_pending; /* (v) user space is to be told of eoi_vector */
 	u8 eoi_vector; /* (v) */
+	struct {
+		struct gpa addr; /* of the guest's word; 0: none */
+		bool reports; /* accesses to the TPR, to user space */
+		bool seen, write; /* one, and what it was */
+		u64 rip;
+	} vapic; /* (v) */
 
 	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */

@@ -163,7 +163,7 @@ memory() {
 	exec 8<"${p##*tty }"
 	until_line 8 "tiny: idle"
 	pids=$(for p in /proc/[0-9]*; do
-		[[ $(readlink "$p/exe") = */sbin/vmd ]] && echo "${p##*/}"
+		[[ $(readlink "$p/exe") != */sbin/vmd ]] || echo "${p##*/}"
 	done)
 	# shellcheck disable=SC2086
 	echo "pss-kib vmm $(pss $pids)"

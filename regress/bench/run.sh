@@ -44,7 +44,7 @@ inside() {
 	say "measuring: $prefix"
 	# shellcheck disable=SC2086 # words
 	regress/lab/run "${opts[@]}" "${o[@]}" regress/bench/inside.sh $2 |
-	    tee /dev/stderr | grep -v '^#' | sed "s/^/$prefix/" >>"$table"
+	    tee -a /dev/stderr | grep -v '^#' | sed "s/^/$prefix/" >>"$table"
 }
 
 # The same program on both drivers; goals are those of the project.

@@ -79,6 +79,8 @@ static const struct call calls[] = {
 	{ ON_VCPU, KVM_SET_CPUID2, KVM_GET_CPUID2, false },
 	{ ON_VCPU, KVM_GET_LAPIC, 0, false },
 	{ ON_VCPU, KVM_SET_LAPIC, KVM_GET_LAPIC, false },
+	{ ON_VCPU, KVM_SET_VAPIC_ADDR, 0, false },
+	{ ON_VCPU, KVM_TPR_ACCESS_REPORTING, 0, false },
 	{ ON_VCPU, KVM_GET_MP_STATE, 0, false },
 	{ ON_VCPU, KVM_SET_MP_STATE, KVM_GET_MP_STATE, false },
 	{ ON_VCPU, KVM_GET_VCPU_EVENTS, 0, false },

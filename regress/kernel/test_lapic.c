@@ -28,6 +28,7 @@ struct world {
 	int eoi; /* vector of the last broadcast, or -1 */
 	unsigned kicks;
 	unsigned nsent; /* messages */
+	unsigned tpr_reads, tpr_writes;
 };
 
 static void
@@ -72,8 +73,19 @@ kick(void *arg)
 	((struct world *)arg)->kicks++;
 }
 
+static void
+tpr(void *arg, bool write)
+{
+	struct world *w = arg;
+
+	if (write)
+		w->tpr_writes++;
+	else
+		w->tpr_reads++;
+}
+
 static const struct lapic_ops ops = { ipi, eoi, set_timer, now, guest_tsc,
-	tsc_to_ns, kick };
+	tsc_to_ns, kick, tpr };
 
 static void
 set_up(struct world *w)
@@ -834,6 +846,32 @@ random_access(struct world *w)
 	}
 }
 
+/* What a guest's copy of the TPR shows, and who is told of accesses. */
+static void
+test_shared_tpr(void **state)
+{
+	struct world w;
+	u32 val;
+
+	set_up(&w);
+	lapic_mmio_write(&w.l, APIC_SVR, 0x1ff);
+	assert_int_equal(lapic_summary(&w.l), 0);
+	lapic_mmio_write(&w.l, APIC_TPR, 0x123);
+	assert_int_equal(lapic_summary(&w.l), 0x23);
+	lapic_post(&w.l, 0x45, false);
+	lapic_post(&w.l, 0x67, false);
+	assert_int_equal(lapic_summary(&w.l), 0x67000023);
+	lapic_accept(&w.l, 0x67);
+	assert_int_equal(lapic_summary(&w.l), 0x45006023);
+	lapic_set_tpr(&w.l, 0xff);
+	lapic_mmio_read(&w.l, APIC_TPR, &val);
+	assert_int_equal(val, 0xff);
+	lapic_set_cr8(&w.l, 3);
+	assert_int_equal(lapic_get_cr8(&w.l), 3);
+	assert_int_equal(w.tpr_writes, 1);
+	assert_int_equal(w.tpr_reads, 1);
+}
+
 static void
 test_random(void **state)
 {
@@ -868,6 +906,7 @@ main(void)
 		cmocka_unit_test(test_hostile_page),
 		cmocka_unit_test(test_page_address),
 		cmocka_unit_test(test_tsc_changed),
+		cmocka_unit_test(test_shared_tpr),
 		cmocka_unit_test(test_random),
 	};
 
