@@ -24,7 +24,8 @@
 	    VM_DISKS_MAX *                                              \
 		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) + \
 	    4 +                                                         \
-	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX))
+	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX) + \
+	    2 + VM_NAME_MAX + 4 * 4)
 static_assert(CONF_WIRE_MAX + 64 <= 16384, "must fit MAX_IMSGSIZE");
 
 void
@@ -33,7 +34,7 @@ vmconf_init(struct vmconf *c)
 	memset(c, 0, sizeof(*c));
 	c->memory = VM_MEMORY_DFLT;
 	c->cpus = 1;
-	c->gid = VM_NOGID;
+	c->gid = c->allow.gid = VM_NOGID;
 }
 
 bool
@@ -223,6 +224,21 @@ put_nics(struct ibuf *buf, const struct vmconf *c)
 	return 0;
 }
 
+static int
+put_instance(struct ibuf *buf, const struct vmconf *c)
+{
+	int error;
+
+	if ((error = ctl_put_str(buf, c->parent)) != 0)
+		return error;
+	if (ibuf_add_n32(buf, c->given) == -1 ||
+	    ibuf_add_n32(buf, c->allow.items) == -1 ||
+	    ibuf_add_n32(buf, c->allow.uid) == -1 ||
+	    ibuf_add_n32(buf, c->allow.gid) == -1)
+		return -errno;
+	return 0;
+}
+
 int
 vmconf_put(struct ibuf *buf, const struct vmconf *c)
 {
@@ -259,7 +275,9 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 		if ((error = ctl_put_str(buf, c->disk[i].serial)) != 0)
 			return error;
 	}
-	return put_nics(buf, c);
+	if ((error = put_nics(buf, c)) != 0)
+		return error;
+	return put_instance(buf, c);
 }
 
 /* A rate of nothing would be a device that never answers. */
@@ -271,6 +289,7 @@ limit_ok(const struct vm_limit *l)
 	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
 }
 
+#define FLAGS ((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES))
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))
@@ -347,13 +366,27 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 static bool
 limits_ok(const struct vmconf *c)
 {
-	return vmconf_name_ok(c->name) &&
-	    (c->flags & ~(uint32_t)(VM_F_DISABLED | VM_F_ADHOC)) == 0 &&
+	return vmconf_name_ok(c->name) && (c->flags & ~FLAGS) == 0 &&
 	    c->memory >= VM_MEMORY_MIN && c->memory <= VM_MEMORY_MAX &&
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
 	    c->cpus <= VM_CPUS_MAX && vmconf_path_ok(c->kernel) &&
 	    vmconf_path_ok(c->initrd) && opt_path_ok(c->cdrom) &&
 	    c->ndisks <= VM_DISKS_MAX;
+}
+
+static int
+get_instance(struct ibuf *buf, struct vmconf *c)
+{
+	if (ctl_get_str(buf, c->parent, sizeof(c->parent)) != 0 ||
+	    ibuf_get_n32(buf, &c->given) == -1 ||
+	    ibuf_get_n32(buf, &c->allow.items) == -1 ||
+	    ibuf_get_n32(buf, &c->allow.uid) == -1 ||
+	    ibuf_get_n32(buf, &c->allow.gid) == -1)
+		return -EBADMSG;
+	if ((c->parent[0] != '\0' && !vmconf_name_ok(c->parent)) ||
+	    ((c->given | c->allow.items) & ~VM_I_ALL) != 0)
+		return -EBADMSG;
+	return 0;
 }
 
 int
@@ -381,7 +414,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 		if (get_disk(buf, &c.disk[i]) != 0)
 			return -EBADMSG;
 	}
-	if (get_nics(buf, &c) != 0)
+	if (get_nics(buf, &c) != 0 || get_instance(buf, &c) != 0)
 		return -EBADMSG;
 	*out = c;
 	return 0;

@@ -73,6 +73,28 @@ struct vm_nicconf {
 enum vm_flag {
 	VM_F_DISABLED = 1 << 0, /* not started with the daemon */
 	VM_F_ADHOC = 1 << 1, /* made by vmctl start; forgotten at its end */
+	VM_F_SEV = 1 << 2, /* memory encryption, as OpenBSD's sev */
+	VM_F_SEVES = 1 << 3, /* ... and registers */
+};
+
+/* What is said of a VM itself, and what instances of a VM may say. */
+enum vm_item {
+	VM_I_BOOT = 1 << 0, /* kernel, initrd, command line */
+	VM_I_CDROM = 1 << 1,
+	VM_I_CPUS = 1 << 2,
+	VM_I_DISK = 1 << 3,
+	VM_I_INSTANCE = 1 << 4, /* to hand these permissions on */
+	VM_I_INTERFACE = 1 << 5,
+	VM_I_MEMORY = 1 << 6,
+	VM_I_OWNER = 1 << 7,
+};
+#define VM_I_ALL 0xffU
+
+/* Instances of a VM: what they may differ in, and whose they are. */
+struct vm_allow {
+	uint32_t items; /* enum vm_item; VM_I_OWNER: uid and gid count */
+	uid_t uid;
+	gid_t gid; /* or VM_NOGID */
 };
 
 struct vmconf {
@@ -90,6 +112,9 @@ struct vmconf {
 	struct vm_diskconf disk[VM_DISKS_MAX];
 	uint32_t nnics;
 	struct vm_nicconf nic[VM_NICS_MAX];
+	char parent[VM_NAME_MAX + 1]; /* it is an instance of; "" = none */
+	uint32_t given; /* enum vm_item: not inherited from the parent */
+	struct vm_allow allow;
 };
 
 void vmconf_init(struct vmconf *);

@@ -15,6 +15,10 @@
 struct conf_vm {
 	TAILQ_ENTRY(conf_vm) entry;
 	struct vmconf conf;
+	bool merged; /* with its parent's, for an instance */
+	/* Where it is declared; while the file is being read. */
+	const char *file;
+	unsigned line;
 };
 
 /* A switch: a bridge of the host and what its interfaces inherit. */

@@ -39,6 +39,7 @@ static char *join(char *, char *);
 	struct stmt_disk disk;
 }
 
+%token AGENTX ALLOW CONTEXT INSTANCE PATH_KW SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LLADDR LOCAL
 %token LOCKED SERIAL
@@ -46,7 +47,7 @@ static char *join(char *, char *);
 %token SWITCH UP VM BAD
 %token <number> NUMBER
 %token <string> STRING
-%type <string> string size owner ifname lladdr
+%type <string> string size owner ifname lladdr parent
 %type <flag> local
 %type <disk> diskopts
 %destructor { free($$); } <string>
@@ -80,12 +81,22 @@ define
 global
 	: SOCKET OWNER owner		{ stmt_socket(p, @1, $3); free($3); }
 	| HYPERVISOR string		{ stmt_hypervisor(p, @1, $2); free($2); }
+	| AGENTX agentx {
+		stmt_error(p, @1, "agentx is not supported: "
+		    "see status -j in vmctl(8)");
+	}
 	| STAGGERED START PARALLEL NUMBER DELAY NUMBER {
 		stmt_staggered(p, @1, $4, $6);
 	}
 	| LOCAL PREFIX_KW string		{ stmt_local_prefix(p, @1, $3); free($3); }
 	| LOCAL INET6			{ stmt_local_inet6(p, @1, NULL); }
 	| LOCAL INET6 PREFIX_KW string	{ stmt_local_inet6(p, @1, $4); free($4); }
+	;
+
+agentx
+	: %empty
+	| agentx CONTEXT string		{ free($3); }
+	| agentx PATH_KW string		{ free($3); }
 	;
 
 switch
@@ -121,11 +132,19 @@ swstmt
 	;
 
 vm
-	: VM string '{' {
-		stmt_vm_begin(p, @1, $2);
+	: VM string parent '{' {
+		/* `vm PARENT instance NAME' */
+		stmt_vm_begin(p, @1, $3 == NULL ? $2 : $3,
+		    $3 == NULL ? NULL : $2);
 		free($2);
-		$2 = NULL; /* it stays on the stack: the destructor */
-	} body '}'			{ stmt_vm_end(p, @6); }
+		free($3);
+		$2 = $3 = NULL; /* they stay on the stack: the destructor */
+	} body '}'			{ stmt_vm_end(p, @7); }
+	;
+
+parent
+	: %empty			{ $$ = NULL; }
+	| INSTANCE string		{ $$ = $2; }
 	;
 
 body
@@ -152,6 +171,9 @@ vmstmt
 		stmt_disk_free(&$3);
 	}
 	| CDROM string			{ stmt_cdrom(p, @1, $2); free($2); }
+	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
+	| SEV				{ stmt_sev(p, false); }
+	| SEVES				{ stmt_sev(p, true); }
 	| ENABLE			{ stmt_enable(p, true); }
 	| DISABLE			{ stmt_enable(p, false); }
 	| OWNER owner			{ stmt_owner(p, @1, $2); free($2); }
@@ -161,6 +183,29 @@ vmstmt
 		free($3);
 		$3 = NULL; /* it stays on the stack: the destructor */
 	} nicopts			{ stmt_nic_end(p, @2); }
+	;
+
+allow
+	: allowitem
+	| '{' allowlines '}'
+	| '{' allowlines allowitem '}'
+	;
+
+allowlines
+	: %empty
+	| allowlines nicsep
+	| allowlines allowitem nicsep
+	;
+
+allowitem
+	: BOOT				{ stmt_allow(p, VM_I_BOOT); }
+	| CDROM				{ stmt_allow(p, VM_I_CDROM); }
+	| CPUS				{ stmt_allow(p, VM_I_CPUS); }
+	| DISK				{ stmt_allow(p, VM_I_DISK); }
+	| INSTANCE			{ stmt_allow(p, VM_I_INSTANCE); }
+	| INTERFACE			{ stmt_allow(p, VM_I_INTERFACE); }
+	| MEMORY			{ stmt_allow(p, VM_I_MEMORY); }
+	| OWNER owner			{ stmt_allow_owner(p, @1, $2); free($2); }
 	;
 
 local
@@ -294,12 +339,15 @@ static const struct keyword {
 	const char *name;
 	int token;
 } keywords[] = {
+	{ "agentx", AGENTX },
+	{ "allow", ALLOW },
 	{ "bandwidth", BANDWIDTH },
 	{ "base", BASE },
 	{ "boot", BOOT },
 	{ "burst", BURST },
 	{ "cdrom", CDROM },
 	{ "cmdline", CMDLINE },
+	{ "context", CONTEXT },
 	{ "cpus", CPUS },
 	{ "create", CREATE },
 	{ "delay", DELAY },
@@ -313,6 +361,7 @@ static const struct keyword {
 	{ "include", INCLUDE },
 	{ "inet6", INET6 },
 	{ "initrd", INITRD },
+	{ "instance", INSTANCE },
 	{ "interface", INTERFACE },
 	{ "interfaces", INTERFACES },
 	{ "iops", IOPS },
@@ -322,10 +371,13 @@ static const struct keyword {
 	{ "memory", MEMORY },
 	{ "owner", OWNER },
 	{ "parallel", PARALLEL },
+	{ "path", PATH_KW },
 	{ "prefix", PREFIX_KW },
 	{ "rdomain", RDOMAIN },
 	{ "readonly", READONLY },
 	{ "serial", SERIAL },
+	{ "sev", SEV },
+	{ "seves", SEVES },
 	{ "socket", SOCKET },
 	{ "staggered", STAGGERED },
 	{ "start", START },
@@ -493,6 +545,7 @@ run(struct parse *p)
 	}
 	if (yyparse(p) != 0 && p->errors == 0)
 		stmt_error(p, p->tok.loc, "out of memory");
+	stmt_instances(p);
 	unused_macros(p);
 }
 

@@ -147,6 +147,9 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 	const char *name;
 	int error;
 
+	if ((c->flags & VM_F_SEV) != 0)
+		return fail_set(why, EOPNOTSUPP, "%s: not available here",
+		    (c->flags & VM_F_SEVES) != 0 ? "seves" : "sev");
 	if ((error = check_memory(c, why)) != 0)
 		return error;
 	if ((error = start_as_owner(&as, c)) != 0)

@@ -146,8 +146,8 @@ group_id(const char *s, gid_t *gid)
 }
 
 /* user[:group] | :group | uid.  What is not given stays as it is. */
-static bool
-owner(
+bool
+stmt_ids(
     struct parse *p, struct lex_loc loc, const char *s, uid_t *uid, gid_t *gid)
 {
 	char user[256];
@@ -208,7 +208,7 @@ stmt_socket(struct parse *p, struct lex_loc loc, const char *s)
 	uid_t uid = 0;
 	gid_t gid = 0;
 
-	if (owner(p, loc, s, &uid, &gid)) {
+	if (stmt_ids(p, loc, s, &uid, &gid)) {
 		p->conf->sock_uid = uid;
 		p->conf->sock_gid = gid;
 	}
@@ -241,9 +241,12 @@ stmt_hypervisor(struct parse *p, struct lex_loc loc, const char *s)
 }
 
 void
-stmt_vm_begin(struct parse *p, struct lex_loc loc, const char *name)
+stmt_vm_begin(
+    struct parse *p, struct lex_loc loc, const char *name, const char *parent)
 {
 	vmconf_init(&p->vm->conf);
+	p->vm->file = loc.file;
+	p->vm->line = loc.line;
 	p->vm_loc = loc;
 	p->vm_errors = p->errors;
 	p->once = 0;
@@ -255,6 +258,12 @@ stmt_vm_begin(struct parse *p, struct lex_loc loc, const char *name)
 		stmt_error(p, loc, "invalid vm name: %s", name);
 	else
 		memcpy(p->vm->conf.name, name, strlen(name) + 1);
+	if (parent == NULL)
+		return;
+	if (!vmconf_name_ok(parent))
+		stmt_error(p, loc, "invalid vm name: %.64s", parent);
+	else
+		memcpy(p->vm->conf.parent, parent, strlen(parent) + 1);
 }
 
 void
@@ -316,6 +325,7 @@ stmt_memory(struct parse *p, struct lex_loc loc, const char *size)
 		    (unsigned long long)bytes >> 20);
 	}
 	p->vm->conf.memory = bytes;
+	p->vm->conf.given |= VM_I_MEMORY;
 }
 
 void
@@ -332,12 +342,14 @@ stmt_cpus(struct parse *p, struct lex_loc loc, int64_t n)
 		    (long long)n, VM_CPUS_MAX);
 	else
 		p->vm->conf.cpus = (uint32_t)n;
+	p->vm->conf.given |= VM_I_CPUS;
 }
 
 void
 stmt_boot(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
+	p->vm->conf.given |= VM_I_BOOT;
 	if (stmt_only_once(p, loc, STMT_BOOT, "kernel"))
 		path(p, loc, "kernel", s, p->vm->conf.kernel);
 }
@@ -346,6 +358,7 @@ void
 stmt_initrd(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
+	p->vm->conf.given |= VM_I_BOOT;
 	if (stmt_only_once(p, loc, STMT_INITRD, "initrd"))
 		path(p, loc, "initrd", s, p->vm->conf.initrd);
 }
@@ -354,6 +367,7 @@ void
 stmt_cmdline(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
+	p->vm->conf.given |= VM_I_BOOT;
 	if (!stmt_only_once(p, loc, STMT_CMDLINE, "cmdline"))
 		return;
 	if (strlen(s) > VM_CMDLINE_MAX)
@@ -440,14 +454,17 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 	}
 	if (path(p, loc, "disk", s, d.path))
 		c->disk[c->ndisks++] = d;
+	c->given |= VM_I_DISK;
 }
 
 void
 stmt_cdrom(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
-	if (stmt_only_once(p, loc, STMT_CDROM, "cdrom"))
+	if (stmt_only_once(p, loc, STMT_CDROM, "cdrom")) {
 		path(p, loc, "cdrom", s, p->vm->conf.cdrom);
+		p->vm->conf.given |= VM_I_CDROM;
+	}
 }
 
 void
@@ -469,8 +486,16 @@ stmt_owner(struct parse *p, struct lex_loc loc, const char *s)
 
 	p->nstmts++;
 	if (stmt_only_once(p, loc, STMT_OWNER, "owner") &&
-	    owner(p, loc, s, &uid, &gid)) {
+	    stmt_ids(p, loc, s, &uid, &gid)) {
+		c->given |= VM_I_OWNER;
 		c->uid = uid;
 		c->gid = gid;
 	}
+}
+
+void
+stmt_sev(struct parse *p, bool es)
+{
+	p->nstmts++;
+	p->vm->conf.flags |= VM_F_SEV | (es ? VM_F_SEVES : 0);
 }

@@ -22,6 +22,7 @@ enum stmt_once {
 	STMT_OWNER = 1 << 5,
 	STMT_INTERFACES = 1 << 6,
 	STMT_CDROM = 1 << 7,
+	STMT_ALLOW = 1 << 8,
 };
 
 struct parse {
@@ -65,7 +66,9 @@ void
 stmt_staggered(struct parse *, struct lex_loc, int64_t parallel, int64_t delay);
 void stmt_hypervisor(struct parse *, struct lex_loc, const char *path);
 
-void stmt_vm_begin(struct parse *, struct lex_loc, const char *name);
+/* parent NULL: not an instance. */
+void stmt_vm_begin(
+    struct parse *, struct lex_loc, const char *name, const char *parent);
 void stmt_vm_end(struct parse *, struct lex_loc);
 void stmt_memory(struct parse *, struct lex_loc, const char *size);
 void stmt_cpus(struct parse *, struct lex_loc, int64_t);
@@ -89,6 +92,17 @@ void stmt_cdrom(struct parse *, struct lex_loc, const char *path);
 void stmt_disk_free(struct stmt_disk *);
 void stmt_enable(struct parse *, bool);
 void stmt_owner(struct parse *, struct lex_loc, const char *owner);
+void stmt_sev(struct parse *, bool es);
+/* "user[:group]"; what is not given stays as it is. */
+bool
+stmt_ids(struct parse *, struct lex_loc, const char *, uid_t *uid, gid_t *gid);
+
+/* stmt_inst.c: instances. */
+void stmt_allow_begin(struct parse *, struct lex_loc);
+void stmt_allow(struct parse *, enum vm_item);
+void stmt_allow_owner(struct parse *, struct lex_loc, const char *owner);
+/* At the end of the file: every instance inherits from its parent. */
+void stmt_instances(struct parse *);
 
 /* stmt_net.c: networks. */
 void stmt_local_prefix(struct parse *, struct lex_loc, const char *);

@@ -198,6 +198,7 @@ stmt_nic_end(struct parse *p, struct lex_loc loc)
 		stmt_error(p, loc, "a user interface has no rdomain or group");
 	else
 		c->nic[c->nnics++] = *n;
+	c->given |= VM_I_INTERFACE;
 }
 
 void
@@ -210,6 +211,7 @@ stmt_interfaces(struct parse *p, struct lex_loc loc, int64_t n)
 		stmt_error(p, loc, "too many interfaces: %lld", (long long)n);
 	else
 		p->interfaces = (unsigned)n;
+	p->vm->conf.given |= VM_I_INTERFACE;
 }
 
 void
