@@ -110,8 +110,8 @@ $(B)/regress/bench/blkbench: regress/bench/blkbench.c $(B)/vmd/libvmd.a $(B)/lib
 	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) $(LIBS)
 
-# Runs as the only program of a guest, which has no libraries.
-$(B)/regress/bench/guestio: regress/bench/guestio.c
+# Run as the only programs of a guest, which has no libraries.
+$(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
@@ -188,7 +188,7 @@ run: setup
 #: bench      against QEMU and KVM, in the lab
 bench: setup
 	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
-	    $(B)/regress/bench/exits $(B)/regress/bench/blkbench
+	    $(B)/regress/bench/netio $(B)/regress/bench/exits $(B)/regress/bench/blkbench
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

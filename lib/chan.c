@@ -380,6 +380,17 @@ chan_set_limit(struct chan *c, size_t bytes)
 	unlock(c);
 }
 
+int
+chan_only_receive_fds(struct chan *c)
+{
+	int error;
+
+	lock(c);
+	error = imsgbuf_only_receive_fds(&c->ib) == -1 ? -errno : 0;
+	unlock(c);
+	return error;
+}
+
 void
 chan_forbid_fds(struct chan *c)
 {

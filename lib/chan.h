@@ -70,6 +70,9 @@ void chan_set_limit(struct chan *, size_t bytes);
  * queued are written first, for at most a second.
  */
 void chan_forbid_fds(struct chan *);
+/* Descriptors are accepted still and never sent: "stdio recvfd" is enough.  0,
+ * or -EBUSY when there are some to be sent. */
+int chan_only_receive_fds(struct chan *);
 
 /* A message body to be filled with ibuf_add_*(); never NULL. */
 struct ibuf *chan_body(void);

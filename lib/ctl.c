@@ -58,6 +58,91 @@ ctl_target_get(struct ibuf *buf, struct ctl_target *out)
 	return 0;
 }
 
+static int
+put_nic(struct ibuf *buf, const struct ctl_dev *d)
+{
+	const struct ctl_nic *n = &d->nic;
+
+	if (ibuf_add_n32(buf, d->is_nic) == -1)
+		return -errno;
+	if (!d->is_nic)
+		return 0;
+	if (ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ibuf_add_n32(buf, n->up) == -1 ||
+	    ibuf_add_n32(buf, n->addr) == -1 ||
+	    ibuf_add(buf, n->addr6, sizeof(n->addr6)) == -1)
+		return -errno;
+	return ctl_put_str(buf, n->ifname);
+}
+
+static int
+get_nic(struct ibuf *buf, struct ctl_dev *d)
+{
+	struct ctl_nic *n = &d->nic;
+
+	memset(n, 0, sizeof(*n));
+	if (ibuf_get_n32(buf, &d->is_nic) == -1 || d->is_nic > 1)
+		return -EBADMSG;
+	if (!d->is_nic)
+		return 0;
+	if (ibuf_get(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ibuf_get_n32(buf, &n->up) == -1 || n->up > 1 ||
+	    ibuf_get_n32(buf, &n->addr) == -1 ||
+	    ibuf_get(buf, n->addr6, sizeof(n->addr6)) == -1 ||
+	    ctl_get_str(buf, n->ifname, sizeof(n->ifname)) != 0)
+		return -EBADMSG;
+	return 0;
+}
+
+static int
+put_devs(struct ibuf *buf, const struct ctl_vm *vm)
+{
+	const struct ctl_dev *d;
+	uint32_t i;
+	int error;
+
+	if (vm->ndevs > CTL_DEVS_MAX)
+		return -EINVAL;
+	if (ibuf_add_n32(buf, vm->ndevs) == -1)
+		return -errno;
+	for (i = 0; i < vm->ndevs; i++) {
+		d = &vm->dev[i];
+		if ((error = ctl_put_str(buf, d->name)) != 0)
+			return error;
+#define X(field, name)                           \
+	if (ibuf_add_n64(buf, d->n.field) == -1) \
+		return -errno;
+		CTL_COUNTERS(X)
+#undef X
+		if ((error = put_nic(buf, d)) != 0)
+			return error;
+	}
+	return 0;
+}
+
+static int
+get_devs(struct ibuf *buf, struct ctl_vm *vm)
+{
+	struct ctl_dev *d;
+	uint32_t i;
+
+	if (ibuf_get_n32(buf, &vm->ndevs) == -1 || vm->ndevs > CTL_DEVS_MAX)
+		return -EBADMSG;
+	for (i = 0; i < vm->ndevs; i++) {
+		d = &vm->dev[i];
+		if (ctl_get_str(buf, d->name, sizeof(d->name)) != 0)
+			return -EBADMSG;
+#define X(field, name)                            \
+	if (ibuf_get_n64(buf, &d->n.field) == -1) \
+		return -EBADMSG;
+		CTL_COUNTERS(X)
+#undef X
+		if (get_nic(buf, d) != 0)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
 int
 ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 {
@@ -78,7 +163,9 @@ ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 	if (ibuf_add_n32(buf, vm->uid) == -1 ||
 	    ibuf_add_n32(buf, vm->gid) == -1)
 		return -errno;
-	return ctl_put_str(buf, vm->problem);
+	if ((error = ctl_put_str(buf, vm->problem)) != 0)
+		return error;
+	return put_devs(buf, vm);
 }
 
 int
@@ -97,7 +184,8 @@ ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
 	    ctl_get_str(buf, vm.tty, sizeof(vm.tty)) != 0 ||
 	    ibuf_get_n32(buf, &vm.uid) == -1 ||
 	    ibuf_get_n32(buf, &vm.gid) == -1 ||
-	    ctl_get_str(buf, vm.problem, sizeof(vm.problem)) != 0)
+	    ctl_get_str(buf, vm.problem, sizeof(vm.problem)) != 0 ||
+	    get_devs(buf, &vm) != 0)
 		return -EBADMSG;
 	if (vm.state > CTL_ST_PAUSED)
 		return -EBADMSG;

@@ -36,9 +36,12 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 #define CTL_REQUESTS(X)                                                    \
 	X(LIST, CTL_ANY, 0, "")                                            \
 	X(START, CTL_OWNER, 0, "u32 id, str name")                         \
-	X(START_KERNEL, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
-	X(START_INITRD, CTL_ROOT, 1, "(fd) opened by vmctl, before ADHOC") \
-	X(START_ADHOC, CTL_ROOT, 0, "conf")                                \
+	X(START_KERNEL, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
+	X(START_INITRD, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
+	X(START_ADHOC, CTL_ANY, 0, "conf; see vmd/adhoc.h")                \
+	X(CDROM, CTL_OWNER, 1, "u32 id, str name, u32 force (fd: medium)") \
+	X(EJECT, CTL_OWNER, 0, "u32 id, str name, u32 force")              \
+	X(LINK, CTL_OWNER, 0, "u32 id, str name, u32 up, u32 interface")   \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
@@ -62,7 +65,13 @@ enum ctl_type {
 };
 
 /* Codes beside errno that vmctl has texts for (OPENBSD.md A.3). */
-enum { CTL_E_FIRMWARE = 1001, CTL_E_DISK = 1002, CTL_E_NOTRUNNING = 1004 };
+enum {
+	CTL_E_FIRMWARE = 1001,
+	CTL_E_DISK = 1002,
+	CTL_E_NOTRUNNING = 1004,
+	CTL_E_CDROM = 1005, /* not there */
+	CTL_E_NOTCDROM = 1006, /* no regular file, or no medium */
+};
 
 enum ctl_state {
 	CTL_ST_STOPPED,
@@ -70,6 +79,40 @@ enum ctl_state {
 	CTL_ST_RUNNING,
 	CTL_ST_STOPPING, /* graceful shutdown in progress */
 	CTL_ST_PAUSED,
+};
+
+/* What a device counts: X(field, name for people and JSON) */
+#define CTL_COUNTERS(X)         \
+	X(requests, "requests") \
+	X(in, "bytes_in")       \
+	X(out, "bytes_out")     \
+	X(errors, "errors")     \
+	X(kicks, "kicks")       \
+	X(interrupts, "interrupts")
+
+struct ctl_counters {
+	uint64_t requests; /* answered; of a network device, frames */
+	uint64_t in, out; /* bytes to the guest, from the guest */
+	uint64_t errors; /* requests not done; frames dropped */
+	uint64_t kicks, interrupts;
+};
+
+#define CTL_DEVS_MAX 16
+
+/* Of a network interface. */
+struct ctl_nic {
+	char ifname[16]; /* of the host's end; "" when there is no tap */
+	uint8_t lladdr[6]; /* as configured */
+	uint32_t up; /* the guest's link */
+	uint32_t addr; /* handed out by a local interface; 0: none */
+	uint8_t addr6[16]; /* likewise */
+};
+
+struct ctl_dev {
+	char name[16]; /* "vioblk0" */
+	struct ctl_counters n;
+	uint32_t is_nic;
+	struct ctl_nic nic;
 };
 
 struct ctl_vm {
@@ -83,6 +126,8 @@ struct ctl_vm {
 	char tty[32]; /* "/dev/pts/3" or "" */
 	uint32_t uid, gid; /* owner, VM_NOGID when no group */
 	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
+	uint32_t ndevs; /* 0 = not running */
+	struct ctl_dev dev[CTL_DEVS_MAX];
 };
 
 /* "u32 id, str name" */

@@ -76,6 +76,15 @@ imsgbuf_forbid_fdpass(struct imsgbuf *b)
 }
 
 int
+imsgbuf_only_receive_fds(struct imsgbuf *b)
+{
+	if (b->nqueuedfds > 0)
+		return fail(EBUSY);
+	b->recvonly = true;
+	return 0;
+}
+
+int
 imsgbuf_set_maxsize(struct imsgbuf *b, uint32_t maxsize)
 {
 	size_t have = b->rlen - b->rpos;
@@ -289,7 +298,7 @@ transmit(struct imsgbuf *b, struct iovec *iov, size_t niov, int fd)
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = niov };
 	struct cmsghdr *c;
 
-	if (!b->fdpass)
+	if (!b->fdpass || b->recvonly)
 		return writev(b->fd, iov, (int)niov);
 	if (fd != -1) {
 		memset(&control, 0, sizeof(control));

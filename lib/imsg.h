@@ -132,7 +132,7 @@ struct imsgbuf {
 	int fd; /* borrowed; the caller closes it */
 	pid_t pid;
 	uint32_t maxsize;
-	bool fdpass;
+	bool fdpass, recvonly;
 	/* sending */
 	struct ibufqueue queue;
 	uint32_t nqueued; /* messages */
@@ -156,6 +156,8 @@ void imsgbuf_allow_fdpass(struct imsgbuf *);
 /* Back to the state of imsgbuf_init(); EBUSY while unsent messages carry
  * descriptors.  Received ones that were not claimed are closed. */
 int imsgbuf_forbid_fdpass(struct imsgbuf *);
+/* They are received, none is sent: write(2) does. */
+int imsgbuf_only_receive_fds(struct imsgbuf *);
 /* Largest message, header included; EINVAL below the header's size or below
  * what is buffered. */
 int imsgbuf_set_maxsize(struct imsgbuf *, uint32_t);

@@ -18,11 +18,12 @@
 #include "imsg.h"
 #include "vmconf.h"
 
-#define CONF_WIRE_MAX                                                          \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 * VM_PATH_MAX +               \
-	    VM_CMDLINE_MAX +                                                   \
-	    VM_DISKS_MAX * (2 + VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) + \
-	    4 +                                                                \
+#define CONF_WIRE_MAX                                                   \
+	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +    \
+	    VM_CMDLINE_MAX +                                            \
+	    VM_DISKS_MAX *                                              \
+		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) + \
+	    4 +                                                         \
 	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX))
 static_assert(CONF_WIRE_MAX + 64 <= 16384, "must fit MAX_IMSGSIZE");
 
@@ -210,7 +211,9 @@ put_nics(struct ibuf *buf, const struct vmconf *c)
 		n = &c->nic[i];
 		if (ibuf_add_n32(buf, n->flags) == -1 ||
 		    ibuf_add_n32(buf, n->rdomain) == -1 ||
-		    ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1)
+		    ibuf_add(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+		    ibuf_add_n64(buf, n->bandwidth.rate) == -1 ||
+		    ibuf_add_n64(buf, n->bandwidth.burst) == -1)
 			return -errno;
 		if ((error = ctl_put_str(buf, n->ifname)) != 0 ||
 		    (error = ctl_put_str(buf, n->sw)) != 0 ||
@@ -237,12 +240,14 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 		return -errno;
 	if ((error = ctl_put_str(buf, c->kernel)) != 0 ||
 	    (error = ctl_put_str(buf, c->initrd)) != 0 ||
-	    (error = ctl_put_str(buf, c->cmdline)) != 0)
+	    (error = ctl_put_str(buf, c->cmdline)) != 0 ||
+	    (error = ctl_put_str(buf, c->cdrom)) != 0)
 		return error;
 	if (ibuf_add_n32(buf, c->ndisks) == -1)
 		return -errno;
 	for (i = 0; i < c->ndisks; i++) {
-		if ((error = ctl_put_str(buf, c->disk[i].path)) != 0)
+		if ((error = ctl_put_str(buf, c->disk[i].path)) != 0 ||
+		    (error = ctl_put_str(buf, c->disk[i].base)) != 0)
 			return error;
 		if (ibuf_add_n32(buf, c->disk[i].format) == -1 ||
 		    ibuf_add_n32(buf, c->disk[i].readonly) == -1 ||
@@ -257,6 +262,15 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 	return put_nics(buf, c);
 }
 
+/* A rate of nothing would be a device that never answers. */
+static bool
+limit_ok(const struct vm_limit *l)
+{
+	return l->rate == 0
+	    ? l->burst == 0
+	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
+}
+
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))
@@ -269,11 +283,14 @@ get_nic(struct ibuf *buf, struct vm_nicconf *n)
 	if (ibuf_get_n32(buf, &n->flags) == -1 ||
 	    ibuf_get_n32(buf, &n->rdomain) == -1 ||
 	    ibuf_get(buf, n->lladdr, sizeof(n->lladdr)) == -1 ||
+	    ibuf_get_n64(buf, &n->bandwidth.rate) == -1 ||
+	    ibuf_get_n64(buf, &n->bandwidth.burst) == -1 ||
 	    ctl_get_str(buf, n->ifname, sizeof(n->ifname)) != 0 ||
 	    ctl_get_str(buf, n->sw, sizeof(n->sw)) != 0 ||
 	    ctl_get_str(buf, n->group, sizeof(n->group)) != 0)
 		return -EBADMSG;
-	if ((n->flags & ~NIC_FLAGS) != 0 || n->rdomain > VM_RDOMAIN_MAX ||
+	if (!limit_ok(&n->bandwidth) || (n->flags & ~NIC_FLAGS) != 0 ||
+	    n->rdomain > VM_RDOMAIN_MAX ||
 	    (n->ifname[0] != '\0' && !vmconf_ifname_ok(n->ifname)) ||
 	    !vmconf_path_ok(n->sw) ||
 	    (n->group[0] != '\0' && !vmconf_group_ok(n->group)) ||
@@ -295,13 +312,10 @@ get_nics(struct ibuf *buf, struct vmconf *c)
 	return 0;
 }
 
-/* A rate of nothing would be a disk that never answers. */
 static bool
-limit_ok(const struct vm_limit *l)
+opt_path_ok(const char *path)
 {
-	return l->rate == 0
-	    ? l->burst == 0
-	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
+	return path[0] == '\0' || (path[0] == '/' && vmconf_path_ok(path));
 }
 
 static int
@@ -310,6 +324,7 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 	uint32_t format, readonly;
 
 	if (ctl_get_str(buf, d->path, sizeof(d->path)) != 0 ||
+	    ctl_get_str(buf, d->base, sizeof(d->base)) != 0 ||
 	    ibuf_get_n32(buf, &format) == -1 ||
 	    ibuf_get_n32(buf, &readonly) == -1 ||
 	    ibuf_get_n64(buf, &d->iops.rate) == -1 ||
@@ -322,7 +337,7 @@ get_disk(struct ibuf *buf, struct vm_diskconf *d)
 	    (d->serial[0] != '\0' && !vmconf_serial_ok(d->serial)))
 		return -EBADMSG;
 	if (d->path[0] != '/' || !vmconf_path_ok(d->path) ||
-	    format > VM_DISK_ANY || readonly > 1)
+	    !opt_path_ok(d->base) || format > VM_DISK_ANY || readonly > 1)
 		return -EBADMSG;
 	d->format = format;
 	d->readonly = readonly;
@@ -337,7 +352,8 @@ limits_ok(const struct vmconf *c)
 	    c->memory >= VM_MEMORY_MIN && c->memory <= VM_MEMORY_MAX &&
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
 	    c->cpus <= VM_CPUS_MAX && vmconf_path_ok(c->kernel) &&
-	    vmconf_path_ok(c->initrd) && c->ndisks <= VM_DISKS_MAX;
+	    vmconf_path_ok(c->initrd) && opt_path_ok(c->cdrom) &&
+	    c->ndisks <= VM_DISKS_MAX;
 }
 
 int
@@ -356,6 +372,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 	    ctl_get_str(buf, c.kernel, sizeof(c.kernel)) != 0 ||
 	    ctl_get_str(buf, c.initrd, sizeof(c.initrd)) != 0 ||
 	    ctl_get_str(buf, c.cmdline, sizeof(c.cmdline)) != 0 ||
+	    ctl_get_str(buf, c.cdrom, sizeof(c.cdrom)) != 0 ||
 	    ibuf_get_n32(buf, &c.ndisks) == -1)
 		return -EBADMSG;
 	if (!limits_ok(&c))

@@ -27,8 +27,9 @@ struct ibuf;
 #define VM_MEMORY_DFLT	 (512ULL << 20)
 #define VM_MEMORY_MAX	 (4ULL << 40)
 #define VM_NOGID	 ((gid_t)-1)
-/* Shorter than PATH_MAX so that a whole configuration fits one message. */
-#define VM_PATH_MAX 2047 /* bytes without the NUL */
+/* Shorter than PATH_MAX so that a whole configuration fits one message;
+ * OpenBSD's PATH_MAX. */
+#define VM_PATH_MAX 1023 /* bytes without the NUL */
 
 enum vm_diskfmt {
 	VM_DISK_RAW = 0,
@@ -43,6 +44,7 @@ struct vm_limit {
 
 struct vm_diskconf {
 	char path[VM_PATH_MAX + 1];
+	char base[VM_PATH_MAX + 1]; /* what it may be based on; "" = any */
 	enum vm_diskfmt format;
 	bool readonly;
 	char serial[VM_SERIAL_MAX + 1]; /* "": made from the VM's name */
@@ -65,6 +67,7 @@ struct vm_nicconf {
 	char group[VM_IFNAME_MAX + 1]; /* "" = none */
 	uint32_t rdomain; /* 0 = the usual one */
 	uint8_t lladdr[6]; /* all zero = to be chosen */
+	struct vm_limit bandwidth; /* bytes, each way */
 };
 
 enum vm_flag {
@@ -82,6 +85,7 @@ struct vmconf {
 	char kernel[VM_PATH_MAX + 1]; /* "" = none */
 	char initrd[VM_PATH_MAX + 1];
 	char cmdline[VM_CMDLINE_MAX + 1];
+	char cdrom[VM_PATH_MAX + 1]; /* "" = no drive */
 	uint32_t ndisks;
 	struct vm_diskconf disk[VM_DISKS_MAX];
 	uint32_t nnics;

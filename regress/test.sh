@@ -84,19 +84,22 @@ counted() {
 
 # The suite on KVM; on our driver what depends on the hypervisor, and a little
 # of that on the other kernel.
-hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian"
+hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 lab_suite() {
-	local guest_disk='' suite=regress/suite/all.sh
+	local guest_disk='' newer suite=regress/suite/all.sh
 	eval "$(regress/guest/build)" || return
+	regress/bench/extra "$B" "$B/extra.cpio" || return
+	newer=$(regress/lab/qemu)
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
-	    -x "$B/confine/root=confine"
+	    -x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio" \
+	    -x "$B/regress/bench/netio=bench/netio"
 	# shellcheck disable=SC2086 # patterns
 	counted "suite, on KVM" regress/lab/run "$@" $suite ${TESTS:-}
 	# shellcheck disable=SC2086 # patterns
-	counted "suite, on our driver" regress/lab/run -v "$@" $suite \
-	    ${TESTS:-$hypervisor}
+	counted "suite, on our driver" regress/lab/run -v \
+	    ${newer:+-x "$newer=qemu10"} "$@" $suite ${TESTS:-$hypervisor}
 	# shellcheck disable=SC2086 # patterns
 	LAB_LINUX=6.12 counted "suite, on our driver, other kernel" \
 	    regress/lab/run -v "$@" $suite ${TESTS:-$other}
@@ -123,7 +126,8 @@ run_on_a_terminal() {
 
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
-step build "$make" --no-print-directory "B=$B" all kapi
+step build "$make" --no-print-directory "B=$B" all kapi \
+	"$B/regress/bench/guestio" "$B/regress/bench/netio"
 check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary

@@ -180,6 +180,8 @@ args_disk(const char *word, struct vmconf *conf)
 {
 	struct vm_diskconf *disk;
 	enum vm_diskfmt format;
+	const char *base;
+	char *name;
 	int error;
 
 	if (conf->ndisks >= VM_DISKS_MAX) {
@@ -189,7 +191,20 @@ args_disk(const char *word, struct vmconf *conf)
 	}
 	word += args_format(word, &format);
 	disk = &conf->disk[conf->ndisks];
-	if ((error = args_path(word, disk->path, sizeof(disk->path))) != 0)
+	memset(disk, 0, sizeof(*disk));
+	if ((base = strstr(word, ",base=")) != NULL) {
+		error = args_path(
+		    base + strlen(",base="), disk->base, sizeof(disk->base));
+		if (error != 0)
+			return error;
+	}
+	name =
+	    strndup(word, base != NULL ? (size_t)(base - word) : strlen(word));
+	if (name == NULL)
+		return -ENOMEM;
+	error = args_path(name, disk->path, sizeof(disk->path));
+	free(name);
+	if (error != 0)
 		return error;
 	disk->format = format;
 	disk->readonly = false;
@@ -224,7 +239,21 @@ args_nic(const char *sw, struct vmconf *conf)
 }
 
 int
-args_nics(const char *word, struct vmconf *conf)
+args_nic_number(const char *word, uint32_t *nic)
+{
+	uint64_t n;
+
+	if (scan_number(word, UINT32_MAX, &n) != 0 || n >= VM_NICS_MAX) {
+		log_warnx("invalid network interface (0 to %d): %s",
+		    VM_NICS_MAX - 1, word);
+		return -EINVAL;
+	}
+	*nic = (uint32_t)n;
+	return 0;
+}
+
+int
+args_nics(const char *word, bool user, struct vmconf *conf)
 {
 	uint64_t n;
 	int error;
@@ -237,8 +266,12 @@ args_nics(const char *word, struct vmconf *conf)
 		    VM_NICS_MAX, word);
 		return error;
 	}
-	while (conf->nnics < n)
-		memset(&conf->nic[conf->nnics++], 0, sizeof(conf->nic[0]));
+	while (conf->nnics < n) {
+		memset(&conf->nic[conf->nnics], 0, sizeof(conf->nic[0]));
+		if (user)
+			conf->nic[conf->nnics].flags = VM_NIC_USER;
+		conf->nnics++;
+	}
 	return 0;
 }
 

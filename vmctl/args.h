@@ -31,7 +31,10 @@ size_t args_format(const char *word, enum vm_diskfmt *);
 /* An interface on this switch, or a local one for NULL: appended. */
 int args_nic(const char *sw, struct vmconf *);
 /* The number of interfaces in all; those missing are on no switch. */
-int args_nics(const char *, struct vmconf *);
+/* An interface, from 0 on. */
+int args_nic_number(const char *, uint32_t *);
+/* user: those that are added need no privileges. */
+int args_nics(const char *, bool user, struct vmconf *);
 /* The path made absolute. */
 int args_path(const char *, char *out, size_t len);
 

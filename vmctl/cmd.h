@@ -8,20 +8,22 @@
  * The commands.  One row each: the dispatch, the usage text and the prototype
  * come from it.  X(name, function, arguments)
  */
-#define CMD_LIST(X)                                                    \
-	X("check", check_run, "[-k device]")                           \
-	X("console", console_run, "[-n] id")                           \
-	X("create", create_run, "[-b base | -i input] [-s size] disk") \
-	X("image", image_run, "check [-r] disk | info disk")           \
-	X("log", daemon_log, "brief | verbose")                        \
-	X("reload", daemon_reload, "")                                 \
-	X("show", status_run, "[-jr] [id]")                            \
-	X("start", start_run,                                          \
-	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "      \
-	    "[-i count]\n"                                             \
-	    "\t    [-m size] [-n switch] [-p count] id | name")        \
-	X("status", status_run, "[-jr] [id]")                          \
-	X("stop", stop_run, "[-fw] id | -a")                           \
+#define CMD_LIST(X)                                                          \
+	X("check", check_run, "[-k device]")                                 \
+	X("console", console_run, "[-n] id")                                 \
+	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
+	X("image", image_run, "check [-r] disk | info disk")                 \
+	X("log", daemon_log, "brief | verbose")                              \
+	X("reload", daemon_reload, "")                                       \
+	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
+	X("show", status_run, "[-jrv] [id]")                                 \
+	X("start", start_run,                                                \
+	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "            \
+	    "[-i count]\n"                                                   \
+	    "\t    [-m size] [-n switch] [-p count] [-r path] "              \
+	    "id | name")                                                     \
+	X("status", status_run, "[-jrv] [id]")                               \
+	X("stop", stop_run, "[-fw] id | -a")                                 \
 	X("wait", stop_wait, "id")
 
 enum cmd_result {

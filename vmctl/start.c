@@ -23,9 +23,11 @@
 #include "console.h"
 #include "imsg.h"
 #include "log.h"
+#include "start.h"
 
 struct start_opts {
 	const char *kernel, *initrd, *cmdline, *memory, *cpus, *interfaces;
+	const char *cdrom;
 	bool adhoc; /* any option but -c */
 	bool console;
 };
@@ -37,7 +39,7 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	int ch;
 
 	while (
-	    ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:")) != -1) {
+	    ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:r:")) != -1) {
 		o->adhoc |= ch != 'c';
 		switch (ch) {
 		case 'a':
@@ -70,6 +72,9 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 		case 'p':
 			ok = cmd_once(&o->cpus, "cpus");
 			break;
+		case 'r':
+			ok = cmd_once(&o->cdrom, "cdrom");
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -88,8 +93,8 @@ describe(
 		    t->id);
 		return -EINVAL;
 	}
-	if (o->kernel == NULL && conf->ndisks == 0) {
-		log_warnx("no kernel or disk specified");
+	if (o->kernel == NULL && conf->ndisks == 0 && o->cdrom == NULL) {
+		log_warnx("no kernel or disk/cdrom specified");
 		return -EINVAL;
 	}
 	if (o->kernel == NULL && (o->initrd != NULL || o->cmdline != NULL)) {
@@ -104,11 +109,14 @@ describe(
 	}
 	if ((o->memory != NULL && args_memory(o->memory, &conf->memory)) ||
 	    (o->cpus != NULL && args_cpus(o->cpus, &conf->cpus)) ||
-	    (o->interfaces != NULL && args_nics(o->interfaces, conf)) ||
+	    (o->interfaces != NULL &&
+		args_nics(o->interfaces, geteuid() != 0, conf)) ||
 	    (o->kernel != NULL &&
 		args_path(o->kernel, conf->kernel, sizeof(conf->kernel))) ||
 	    (o->initrd != NULL &&
-		args_path(o->initrd, conf->initrd, sizeof(conf->initrd))))
+		args_path(o->initrd, conf->initrd, sizeof(conf->initrd))) ||
+	    (o->cdrom != NULL &&
+		args_path(o->cdrom, conf->cdrom, sizeof(conf->cdrom))))
 		return -EINVAL;
 	if (o->cmdline != NULL)
 		memcpy(conf->cmdline, o->cmdline, strlen(o->cmdline) + 1);
@@ -120,9 +128,8 @@ describe(
 	return 0;
 }
 
-/* A regular file to read, or -errno after saying why not. */
-static int
-open_image(const char *what, const char *path)
+int
+start_open_image(const char *what, const char *path)
 {
 	struct stat st;
 	int error, fd;
@@ -154,12 +161,12 @@ static int
 open_images(const struct vmconf *conf, int *kernel, int *initrd)
 {
 	if (conf->kernel[0] != '\0') {
-		*kernel = open_image("kernel", conf->kernel);
+		*kernel = start_open_image("kernel", conf->kernel);
 		if (*kernel < 0)
 			return -EINVAL;
 	}
 	if (conf->initrd[0] != '\0') {
-		*initrd = open_image("initrd", conf->initrd);
+		*initrd = start_open_image("initrd", conf->initrd);
 		if (*initrd < 0)
 			return -EINVAL;
 	}

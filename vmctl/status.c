@@ -5,6 +5,7 @@
  * The table's columns and the names in the JSON are an interface (vmctl(8),
  * "OUTPUT"): columns and names may be added at the end, none changes.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -109,6 +110,67 @@ status_row(FILE *fp, const struct ctl_vm *vm, const char *owner)
 		    vm->name);
 }
 
+/* "": none. */
+static void
+nic_texts(const struct ctl_nic *n, char lladdr[18], char addr[INET_ADDRSTRLEN],
+    char addr6[INET6_ADDRSTRLEN])
+{
+	const struct in_addr a = { htonl(n->addr) };
+	struct in6_addr a6;
+
+	memcpy(&a6, n->addr6, sizeof(a6));
+	snprintf(lladdr, 18, "%02x:%02x:%02x:%02x:%02x:%02x", n->lladdr[0],
+	    n->lladdr[1], n->lladdr[2], n->lladdr[3], n->lladdr[4],
+	    n->lladdr[5]);
+	*addr = *addr6 = '\0';
+	if (n->addr != 0)
+		inet_ntop(AF_INET, &a, addr, INET_ADDRSTRLEN);
+	if (!IN6_IS_ADDR_UNSPECIFIED(&a6))
+		inet_ntop(AF_INET6, &a6, addr6, INET6_ADDRSTRLEN);
+}
+
+static void
+print_nic(FILE *fp, const struct ctl_nic *n)
+{
+	char lladdr[18], addr[INET_ADDRSTRLEN], addr6[INET6_ADDRSTRLEN];
+
+	nic_texts(n, lladdr, addr, addr6);
+	fprintf(
+	    fp, "%-16s %9s %s link %s", "", "", lladdr, n->up ? "up" : "down");
+	if (n->ifname[0] != '\0')
+		fprintf(fp, " interface %s", n->ifname);
+	if (addr[0] != '\0')
+		fprintf(fp, " address %s", addr);
+	if (addr6[0] != '\0')
+		fprintf(fp, " address %s", addr6);
+	fputc('\n', fp);
+}
+
+void
+status_devices(FILE *fp, const struct ctl_vm *vm)
+{
+	const struct ctl_dev *d;
+	uint32_t i;
+
+	if (vm->ndevs == 0)
+		return;
+	fprintf(fp, "%-16s %9s", vm->name, "device");
+#define X(field, name) fprintf(fp, " %12s", name);
+	CTL_COUNTERS(X)
+#undef X
+	fputc('\n', fp);
+	for (i = 0; i < vm->ndevs; i++) {
+		d = &vm->dev[i];
+		fprintf(fp, "%-16s %9s", "", d->name);
+#define X(field, name) fprintf(fp, " %12" PRIu64, d->n.field);
+		CTL_COUNTERS(X)
+#undef X
+		fputc('\n', fp);
+		if (d->is_nic)
+			print_nic(fp, &d->nic);
+	}
+}
+
 static json_t *
 json_u64(uint64_t v)
 {
@@ -119,6 +181,47 @@ static json_t *
 json_text(const char *s)
 {
 	return s == NULL || *s == '\0' ? json_null() : json_string(s);
+}
+
+/* 0, or -1 when there is no memory. */
+static int
+json_nic(json_t *o, const struct ctl_nic *n)
+{
+	char lladdr[18], addr[INET_ADDRSTRLEN], addr6[INET6_ADDRSTRLEN];
+
+	nic_texts(n, lladdr, addr, addr6);
+	return json_object_set_new(o, "lladdr", json_string(lladdr)) |
+	    json_object_set_new(o, "link", json_string(n->up ? "up" : "down")) |
+	    json_object_set_new(o, "interface", json_text(n->ifname)) |
+	    json_object_set_new(o, "address", json_text(addr)) |
+	    json_object_set_new(o, "address6", json_text(addr6));
+}
+
+/* NULL when there is no memory. */
+static json_t *
+json_devices(const struct ctl_vm *vm)
+{
+	json_t *array = json_array(), *o;
+	const struct ctl_dev *d;
+	bool failed = array == NULL;
+	uint32_t i;
+
+	for (i = 0; i < vm->ndevs && !failed; i++) {
+		d = &vm->dev[i];
+		o = json_object();
+		failed |=
+		    json_object_set_new(o, "name", json_string(d->name)) != 0;
+#define X(field, key) \
+	failed |= json_object_set_new(o, key, json_u64(d->n.field)) != 0;
+		CTL_COUNTERS(X)
+#undef X
+		failed |= d->is_nic && json_nic(o, &d->nic) != 0;
+		failed |= json_array_append_new(array, o) != 0;
+	}
+	if (!failed)
+		return array;
+	json_decref(array);
+	return NULL;
 }
 
 static json_t *
@@ -145,6 +248,7 @@ json_vm(const struct ctl_vm *vm)
 		{ "group", json_text(gr == NULL ? NULL : gr->gr_name) },
 		{ "gid", grouped ? json_u64(vm->gid) : json_null() },
 		{ "problem", json_text(vm->problem) },
+		{ "devices", json_devices(vm) },
 	};
 	bool failed = false;
 	size_t i;
@@ -184,7 +288,7 @@ status_json(FILE *fp, const struct ctl_vm *vms, size_t n)
 }
 
 static void
-print_table(const struct ctl_vm *vms, size_t n)
+print_table(const struct ctl_vm *vms, size_t n, bool devices)
 {
 	char owner[STATUS_OWNER_MAX + 1], user[64];
 	struct passwd *pw;
@@ -201,6 +305,8 @@ print_table(const struct ctl_vm *vms, size_t n)
 		    gr == NULL ? NULL : gr->gr_name, owner);
 		status_row(stdout, &vms[i], owner);
 	}
+	for (i = 0; i < n && devices; i++)
+		status_devices(stdout, &vms[i]);
 	if (fflush(stdout) == EOF)
 		return;
 	for (i = 0; i < n; i++) {
@@ -226,9 +332,13 @@ select_vms(
 	return kept;
 }
 
+struct show {
+	bool json, running, devices;
+};
+
 static enum cmd_result
-show(const struct cmd_env *env, const struct target *target, bool running,
-    bool json)
+show(const struct cmd_env *env, const struct target *target,
+    const struct show *how)
 {
 	enum cmd_result result = CMD_FAILED;
 	char name[VM_NAME_MAX + 1];
@@ -243,11 +353,11 @@ show(const struct cmd_env *env, const struct target *target, bool running,
 	client_close(c);
 	if (error != 0)
 		return CMD_FAILED;
-	n = select_vms(vms, n, target, running);
-	if (json)
+	n = select_vms(vms, n, target, how->running);
+	if (how->json)
 		error = status_json(stdout, vms, n);
 	else
-		print_table(vms, n);
+		print_table(vms, n, how->devices);
 	if (error == -ENOMEM) {
 		errno = ENOMEM;
 		log_warn("status");
@@ -262,17 +372,20 @@ show(const struct cmd_env *env, const struct target *target, bool running,
 enum cmd_result
 status_run(int argc, char **argv, const struct cmd_env *env)
 {
-	bool json = false, running = false;
+	struct show how = { false, false, false };
 	struct target target;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "jr")) != -1) {
+	while ((ch = cmd_getopt(argc, argv, "jrv")) != -1) {
 		switch (ch) {
 		case 'j':
-			json = true;
+			how.json = true;
 			break;
 		case 'r':
-			running = true;
+			how.running = true;
+			break;
+		case 'v':
+			how.devices = true;
 			break;
 		default:
 			return CMD_USAGE;
@@ -284,5 +397,5 @@ status_run(int argc, char **argv, const struct cmd_env *env)
 		return CMD_USAGE;
 	if (argc == 1 && args_target(argv[0], &target) != 0)
 		return CMD_FAILED;
-	return show(env, argc == 1 ? &target : NULL, running, json);
+	return show(env, argc == 1 ? &target : NULL, &how);
 }

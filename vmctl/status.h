@@ -26,6 +26,8 @@ void status_owner(const struct ctl_vm *, const char *user, const char *group,
     char out[STATUS_OWNER_MAX + 1]);
 void status_header(FILE *);
 void status_row(FILE *, const struct ctl_vm *, const char *owner);
+/* With the counters of its devices, a line each. */
+void status_devices(FILE *, const struct ctl_vm *);
 /* JSON as described in vmctl(8); 0 or -errno. */
 int status_json(FILE *, const struct ctl_vm *, size_t n);
 

@@ -40,8 +40,16 @@ _vmctl_command() { # WORD COMMANDS
 	[[ ${#found[@]} -ne 1 ]] || printf '%s\n' "${found[0]}"
 }
 
+_vmctl_set() { # PREVIOUS-WORD WORD
+	case $1 in
+	link) _vmctl_reply "0 1 2 3" "$2" ;;
+	[0-3]) _vmctl_reply "up down" "$2" ;;
+	*) _vmctl_reply "cdrom link" "$2" ;;
+	esac
+}
+
 _vmctl() {
-	local commands="check console create image log reload show start"
+	local commands="check console create image log reload set show start"
 	commands+=" status stop wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
@@ -79,8 +87,9 @@ _vmctl() {
 	create) options="-b -i -s" names="" ;;
 	image) options="-r" names="" ;;
 	log) options="" names="" ;;
-	show | status) options="-j -r" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p" names="all" ;;
+	set) options="-f" names="-r" ;;
+	show | status) options="-j -r -v" names="all" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	wait) options="" names="-r" ;;
 	*) return ;;
@@ -93,7 +102,7 @@ _vmctl() {
 			return
 		}
 		;;
-	start-b | start-d | start-I | check-k)
+	start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
 		return
 		;;
@@ -105,6 +114,8 @@ _vmctl() {
 		_vmctl_reply "check info" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
+	elif [[ $command = set && $prev != set && $prev != -f ]]; then
+		_vmctl_set "$prev" "$cur"
 	elif [[ $names = all ]]; then
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 	elif [[ -n $names ]]; then

@@ -8,26 +8,40 @@
  *     take for protocols are refused.
  *  2. Its format is the one that the image names; it is never guessed.
  *  3. It is opened with the file access rights of the image's owner, or of
- *     nobody in particular when others may write the image.
+ *     nobody in particular when others may write the image, or when it is
+ *     root's: a device process that was taken over can write a name into an
+ *     image that it may write, and root's rights are none of its own.  Along
+ *     a chain rights do not change back to those of another owner.
+ *  3a. Where the configuration says what a disk may be based on, that alone
+ *     counts: it is opened with our own rights, and nothing else is.
+ *     In a VM that a user described who is not root, all is opened with
+ *     that user's rights.
  *  4. Whether an image is qcow2 at all is said by the configuration or by the
  *     file's name, never by its content, which is the guest's.
  */
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "asuser.h"
 #include "chain.h"
 #include "ctl.h"
 #include "fd.h"
 #include "image.h"
+#include "log.h"
 #include "qcow2.h"
 
-/* The overflow ids: nothing is theirs. */
-#define NOBODY 65534
+/* From one image to the next. */
+struct walk {
+	const char *base; /* of the configuration; "": none */
+	char path[VM_PATH_MAX + 1]; /* of the last layer */
+	uid_t uid; /* whose rights count; 0: nobody's yet */
+};
 
 void
 chain_close(struct chain *c)
@@ -103,27 +117,94 @@ backing_path(const char *image, const char *name, char *out, size_t len,
 	return 0;
 }
 
-/* Invariant 3. */
+/* Whose rights count behind this image; *uid: behind those before it. */
 static int
-open_as(int image, const char *path, int *fd, struct fail *why)
+narrow(int image, const char *path, uid_t *uid, struct fail *why)
 {
 	struct stat st;
-	uid_t uid = NOBODY;
-	int error;
 
 	if (fstat(image, &st) == -1)
 		return fail_set(
 		    why, CTL_E_DISK, "disk %s: %s", path, strerror(errno));
-	if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
-		uid = st.st_uid;
-	if (geteuid() != 0 || uid == 0)
-		return image_open_disk(path, true, false, fd, why);
-	setfsgid(NOBODY);
-	setfsuid(uid);
+	if (st.st_uid == 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		st.st_uid = ASUSER_NOBODY;
+	if (*uid == 0)
+		*uid = st.st_uid;
+	else if (*uid != st.st_uid)
+		*uid = ASUSER_NOBODY;
+	return 0;
+}
+
+/* Invariant 3. */
+static int
+open_as(uid_t uid, const char *path, int *fd, struct fail *why)
+{
+	struct asuser as;
+	int error = asuser_begin(&as, uid);
+
+	if (error != 0)
+		return fail_set(
+		    why, CTL_E_DISK, "disk %s: %s", path, strerror(-error));
 	error = image_open_disk(path, true, false, fd, why);
-	setfsuid(0);
-	setfsgid(0);
+	asuser_end(&as);
 	return error;
+}
+
+/* Is it base, or below it when that is a directory?  Both as they are without
+ * symbolic links. */
+static bool
+is_within(const char *base, int fd)
+{
+	char link[32], name[PATH_MAX];
+	size_t len;
+	ssize_t n;
+	char *real;
+	bool ok;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, sizeof(name) - 1);
+	if (n == -1 || (real = realpath(base, NULL)) == NULL)
+		return false;
+	name[n] = '\0';
+	len = strlen(real);
+	ok = strncmp(name, real, len) == 0 &&
+	    (name[len] == '\0' || name[len] == '/' || len == 1);
+	free(real);
+	return ok;
+}
+
+/* Invariant 3a. */
+static int
+open_configured(const char *image, const char *base, const char *path, int *fd,
+    struct fail *why)
+{
+	int error = image_open_disk(path, true, false, fd, why);
+
+	if (error != 0 || is_within(base, *fd))
+		return error;
+	fd_close(fd);
+	return fail_set(why, CTL_E_DISK,
+	    "disk %s: is based on %s, which is not its base in the "
+	    "configuration",
+	    image, path);
+}
+
+static int
+open_backing(
+    struct walk *w, int image, const char *path, int *fd, struct fail *why)
+{
+	int error;
+
+	if (w->base[0] != '\0')
+		return open_configured(w->path, w->base, path, fd, why);
+	if ((error = narrow(image, w->path, &w->uid, why)) != 0)
+		return error;
+	error = open_as(w->uid, path, fd, why);
+	if (error == 0 || strstr(why->text, strerror(EACCES)) == NULL)
+		return error;
+	return fail_set(why, CTL_E_DISK,
+	    "disk %s: %s (as the base of %s: see base in vm.conf(5))", path,
+	    strerror(EACCES), w->path);
 }
 
 static bool
@@ -143,9 +224,9 @@ is_in(const struct chain *c, int fd)
 
 /* What the last layer is based on; *more is false when it is nothing. */
 static int
-add_backing(
-    struct chain *c, char *path, size_t size, bool *more, struct fail *why)
+add_backing(struct chain *c, struct walk *w, bool *more, struct fail *why)
 {
+	const char *path = w->path;
 	struct disk_layer *top = &c->layer[c->n - 1], *l = top + 1;
 	char next[VM_PATH_MAX + 1];
 	struct qcow2_header h;
@@ -170,7 +251,7 @@ add_backing(
 	error = backing_path(path, h.backing, next, sizeof(next), why);
 	if (error != 0)
 		return error;
-	if ((error = open_as(top->fd, next, &l->fd, why)) != 0)
+	if ((error = open_backing(w, top->fd, next, &l->fd, why)) != 0)
 		return error;
 	if (is_in(c, l->fd)) {
 		fd_close(&l->fd);
@@ -178,7 +259,7 @@ add_backing(
 		    why, CTL_E_DISK, "disk %s: is based on itself", path);
 	}
 	c->n++;
-	snprintf(path, size, "%s", next);
+	memcpy(w->path, next, sizeof(next));
 	*more = true;
 	return 0;
 }
@@ -187,7 +268,7 @@ int
 chain_open(struct chain *out, const struct vm_diskconf *d, struct fail *why)
 {
 	struct chain c = { 0 };
-	char path[VM_PATH_MAX + 1];
+	struct walk w = { .base = d->base };
 	bool more = true;
 	int error;
 
@@ -196,10 +277,10 @@ chain_open(struct chain *out, const struct vm_diskconf *d, struct fail *why)
 	if (error != 0)
 		return error;
 	c.n = 1;
-	snprintf(path, sizeof(path), "%s", d->path);
+	memcpy(w.path, d->path, sizeof(w.path));
 	error = choose_format(d, c.layer[0].fd, &c.layer[0].format, why);
 	while (error == 0 && more)
-		error = add_backing(&c, path, sizeof(path), &more, why);
+		error = add_backing(&c, &w, &more, why);
 	if (error != 0) {
 		chain_close(&c);
 		return error;

@@ -167,14 +167,23 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_START:
 	case CTL_WAIT:
 	case CTL_STOP:
+	case CTL_CDROM:
+	case CTL_EJECT:
+	case CTL_LINK:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
-		if (type != CTL_STOP)
+		if (type == CTL_START || type == CTL_WAIT)
 			return ctl_target_put(to, &t);
 		if (ibuf_get_n32(from, &n) == -1 || n > 1)
 			return -EBADMSG;
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;
+		if (ibuf_add_n32(to, n) == -1)
+			return -errno;
+		if (type != CTL_LINK)
+			return 0;
+		if (ibuf_get_n32(from, &n) == -1)
+			return -EBADMSG;
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_LOG:
 		if (ibuf_get_n32(from, &n) == -1)
@@ -457,7 +466,7 @@ seal(void)
 {
 	sandbox_seal("stdio " /* the loop, reading and writing */
 		     "unix " /* accept clients and see their uid */
-		     "recvfd " /* kernels that vmctl opened */
+		     "recvfd " /* kernels and media that vmctl opened */
 		     "sendfd", /* those, and the clients' sockets */
 	    NULL, 0);
 }

@@ -27,6 +27,7 @@ struct devproc {
 	struct chan *parent, *vm;
 	struct event *report;
 	struct vdev *dev;
+	void *stats; /* page, until there is a device */
 	bool sealed; /* DEV_SEAL was there */
 	bool ended;
 };
@@ -114,14 +115,12 @@ static int
 dev_config(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct devproc *p = arg;
-	uint32_t off, val;
 
-	if (!p->sealed || ibuf_get_n32(body, &off) == -1 ||
-	    ibuf_get_n32(body, &val) == -1 || val > UINT8_MAX)
+	if (p->sealed) {
+		close(fd);
 		return -EBADMSG;
-	if (p->ops->config_byte != NULL)
-		p->ops->config_byte(p->arg, off, (uint8_t)val);
-	return 0;
+	}
+	return vdev_set_config(p->dev, fd);
 }
 
 static const struct chan_row dev_rows[] = {
@@ -129,9 +128,21 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_QUEUEFD, "DEV_QUEUEFD", CHAN_FD, dev_queuefd },
 	{ DEV_SEAL, "DEV_SEAL", CHAN_NOFD, dev_seal },
 	{ DEV_START, "DEV_START", CHAN_NOFD, dev_start },
-	{ DEV_CONFIG, "DEV_CONFIG", CHAN_NOFD, dev_config },
+	{ DEV_CONFIG, "DEV_CONFIG", CHAN_FD, dev_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
 };
+
+int
+devproc_stats(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct devproc *p = arg;
+
+	if (p->dev != NULL || p->stats != NULL) {
+		close(fd);
+		return -EBADMSG;
+	}
+	return page_attach(fd, true, &p->stats);
+}
 
 /* One peer gone ends the device: the parent starts it again if need be. */
 static void
@@ -173,6 +184,18 @@ send_broken(struct devproc *p, const char *why)
 }
 
 static void
+send_config(struct devproc *p)
+{
+	struct ibuf *b = chan_body();
+	const void *config;
+	size_t len;
+
+	config = p->ops->config(p->arg, &len);
+	must(ibuf_add(b, config, len));
+	must(chan_send(p->vm, DEV_CONFIGURED, 0, -1, b));
+}
+
+static void
 on_report(evutil_socket_t fd, short what, void *arg)
 {
 	struct devproc *p = arg;
@@ -181,6 +204,8 @@ on_report(evutil_socket_t fd, short what, void *arg)
 
 	if (p->ended)
 		return;
+	if ((mask & VDEV_CONFIGURED) != 0)
+		send_config(p);
 	if ((mask & VDEV_BROKEN) != 0)
 		send_broken(p, why);
 	if ((mask & VDEV_RESET_DONE) != 0)
@@ -259,6 +284,7 @@ set_up(struct devproc *p, int *channel)
 	error = p->ops->make(p->arg, &p->dev, &why);
 	if (error != 0)
 		return give_up(p, error, why);
+	p->dev->stats = p->stats;
 	p->vm = chan_new(NULL, fd_take(channel), &vm_ops, p);
 	if (p->vm == NULL)
 		return give_up(p, -errno, "device channel");
@@ -297,12 +323,24 @@ seal(struct devproc *p)
 		error = p->ops->threads(p->arg, p->base);
 	if (error != 0)
 		return give_up(p, error, "cannot make the queues");
-	chan_forbid_fds(p->parent);
+	if (!p->ops->keep_fds)
+		chan_forbid_fds(p->parent);
+	else
+		must(chan_only_receive_fds(p->parent));
 	chan_forbid_fds(p->vm);
 	if (p->ops->ioctls != NULL)
 		n = p->ops->ioctls(p->arg, ioctls);
 	sandbox_seal(p->ops->promises, ioctls, n);
 	return 0;
+}
+
+int
+devproc_report(struct devproc *p, uint32_t type, uint32_t id, uint32_t error)
+{
+	struct ibuf *b = chan_body();
+
+	must(ibuf_add_n32(b, error));
+	return chan_send(p->parent, type, id, -1, b);
 }
 
 void *

@@ -3,7 +3,7 @@
 #define VMD_DEVPROC_H
 
 /*
- * A device process: NAME/vioblkN, NAME/vionetN.
+ * A device process: NAME/vioblkN, NAME/vionetN, NAME/vioscsi0.
  *
  * Set-up by two channels as msg.h says: the parent tells what the device is,
  * the vm process gives memory and eventfds.  The process confines itself
@@ -32,6 +32,7 @@ struct devproc_ops {
 	bool (*complete)(void *arg); /* all of that is there */
 	uint32_t ready, error; /* our messages to the parent */
 	const char *promises; /* with their reasons at the definition */
+	bool keep_fds; /* the parent passes descriptors for ever */
 
 	/* Make the device; *why says what is wrong. */
 	int (*make)(void *arg, struct vdev **, const char **why);
@@ -43,12 +44,19 @@ struct devproc_ops {
 	int (*start)(void *arg, uint64_t features, const struct virtio_ring *,
 	    unsigned nrings);
 	int (*reset)(void *arg);
-	/* The driver wrote a byte of the configuration (optional). */
-	void (*config_byte)(void *arg, uint32_t off, uint8_t val);
 	void (*stop)(void *arg); /* for good: threads end */
 };
 
 void *devproc_arg(struct devproc *);
+/* An answer to the parent, "u32 errno", from a handler.  0 or -errno. */
+int
+devproc_report(struct devproc *, uint32_t type, uint32_t id, uint32_t error);
+/* A row of each device's own table. */
+int devproc_stats(void *, uint32_t id, int fd, struct ibuf *);
+#define DEVPROC_ROW                                            \
+	{                                                      \
+		DEV_STATS, "DEV_STATS", CHAN_FD, devproc_stats \
+	}
 /* channel: where the parent's handlers put the device channel.  The exit
  * status. */
 int devproc_main(const struct devproc_ops *, void *arg, int *channel);

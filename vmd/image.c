@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cdrom.h"
 #include "ctl.h"
 #include "fd.h"
 #include "image.h"
@@ -256,6 +257,60 @@ image_open_disk(
 	}
 	*fdp = fd;
 	return 0;
+}
+
+/* from: what to open once more; never a device, a FIFO, a socket. */
+static int
+open_cdrom(
+    int from, const char *path, int *fdp, uint64_t *bytes, struct fail *why)
+{
+	struct stat st;
+	int fd, error;
+
+	if (fstat(from, &st) == -1)
+		return explain(why, CTL_E_CDROM, -errno, "cdrom", path);
+	if (!S_ISREG(st.st_mode))
+		return fail_set(
+		    why, CTL_E_NOTCDROM, "cdrom %s: not a regular file", path);
+	if (st.st_size < CDROM_BLOCK)
+		return fail_set(why, CTL_E_NOTCDROM,
+		    "cdrom %s: smaller than a block of %d bytes", path,
+		    CDROM_BLOCK);
+	if ((fd = reopen(from, O_RDONLY)) < 0)
+		return explain(why, CTL_E_CDROM, fd, "cdrom", path);
+	error = imglock(fd, true);
+	if (error == 0) {
+		*fdp = fd;
+		*bytes = (uint64_t)st.st_size;
+		return 0;
+	}
+	fd_close(&fd);
+	if (error == -EAGAIN || error == -EACCES)
+		return fail_set(why, CTL_E_CDROM,
+		    "cdrom %s: written to by another process", path);
+	return explain(why, CTL_E_CDROM, error, "cdrom", path);
+}
+
+int
+image_open_cdrom(const char *path, int *fd, uint64_t *bytes, struct fail *why)
+{
+	int pathfd = resolve(path), error;
+
+	if (pathfd < 0)
+		return explain(why, CTL_E_CDROM, pathfd, "cdrom", path);
+	error = open_cdrom(pathfd, path, fd, bytes, why);
+	fd_close(&pathfd);
+	return error;
+}
+
+int
+image_adopt_cdrom(int client, int *fd, uint64_t *bytes, struct fail *why)
+{
+	int error = image_check_fd(client, "cdrom", why);
+
+	if (error != 0)
+		return error;
+	return open_cdrom(client, "image", fd, bytes, why);
 }
 
 void

@@ -7,6 +7,7 @@
  * images.  0 or negative with *why filled; *fd is set on success only.
  */
 #include <stdbool.h>
+#include <stdint.h>
 #include "fail.h"
 
 /* A regular file to be read; what is for the message ("kernel"). */
@@ -22,6 +23,11 @@ int image_open_disk(
  * takes an io_uring and its files down some time after their owner's end.
  */
 void image_release(int *fd);
+/* A CD-ROM image: a regular file of at least one block, locked for reading. */
+int
+image_open_cdrom(const char *path, int *fd, uint64_t *bytes, struct fail *why);
+/* The same for what a client has open: a new descriptor of it. */
+int image_adopt_cdrom(int client, int *fd, uint64_t *bytes, struct fail *why);
 /* A descriptor that a client passed as a file to be read. */
 int image_check_fd(int fd, const char *what, struct fail *why);
 

@@ -31,6 +31,7 @@
 #include "log.h"
 #include "msg.h"
 #include "netproc.h"
+#include "page.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -85,26 +86,6 @@ set_state(struct vm *vm, enum vm_state state)
 	if (vm->timer != NULL)
 		evtimer_del(vm->timer);
 	vm->state = state;
-}
-
-/* As users know it. */
-static void
-child_name(const struct child *ch, char *buf, size_t len)
-{
-	switch (ch->kind) {
-	case CHILD_VM:
-		snprintf(buf, len, "vm process");
-		break;
-	case CHILD_DISK:
-		snprintf(buf, len, "vioblk%u", ch->index);
-		break;
-	case CHILD_NIC:
-		snprintf(buf, len, "vionet%u", ch->index);
-		break;
-	case CHILD_USER:
-		snprintf(buf, len, "passt%u", ch->index);
-		break;
-	}
 }
 
 static void
@@ -259,6 +240,8 @@ device(struct vm *vm, uint32_t index)
 {
 	if (index < vm->conf.ndisks)
 		return &vm->run.disk[index];
+	if (index == VM_DEV_CDROM && vm->conf.cdrom[0] != '\0')
+		return &vm->run.cdrom;
 	if (index >= VM_DEV_NIC && index - VM_DEV_NIC < vm->conf.nnics)
 		return &vm->run.nic[index - VM_DEV_NIC];
 	return NULL;
@@ -308,7 +291,10 @@ on_dev_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 #ifdef VMD_CONFINE_TEST
 	struct child *ch = arg;
 
-	confine_ask(ch->chan, ch->kind == CHILD_DISK ? "vioblk" : "vionet");
+	confine_ask(ch->chan,
+	    ch->kind == CHILD_DISK	? "vioblk"
+		: ch->kind == CHILD_NIC ? "vionet"
+					: "vioscsi");
 #endif
 	return 0;
 }
@@ -331,9 +317,31 @@ on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
 	else if (ch->kind == CHILD_DISK)
 		kill_because(vm, (int)code, "disk %.300s: %s",
 		    vm->conf.disk[ch->index].path, text);
+	else if (ch->kind == CHILD_CDROM)
+		kill_because(vm, (int)code, "cdrom: %s", text);
 	else
 		kill_because(
 		    vm, (int)code, "interface %u: %s", ch->index, text);
+	return 0;
+}
+
+static void
+medium_changed(struct vm *vm, uint32_t error)
+{
+	if (medium_done(vm, error))
+		vm->life->ops->changed(vm->life->arg, vm, error);
+}
+
+static int
+on_cd_done(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	uint32_t error;
+
+	if (ibuf_get_n32(body, &error) == -1 || error > 4095 ||
+	    !ch->vm->changing)
+		return -EBADMSG;
+	medium_changed(ch->vm, error);
 	return 0;
 }
 
@@ -406,6 +414,17 @@ static const struct chan_ops nic_ops = {
 	on_closed,
 };
 
+static const struct chan_row cdrom_rows[] = {
+	{ CD_READY, "CD_READY", CHAN_NOFD, on_dev_ready },
+	{ CD_ERROR, "CD_ERROR", CHAN_NOFD, on_dev_error },
+	{ CD_DONE, "CD_DONE", CHAN_NOFD, on_cd_done },
+};
+static const struct chan_ops cdrom_ops = {
+	cdrom_rows,
+	sizeof(cdrom_rows) / sizeof(cdrom_rows[0]),
+	on_closed,
+};
+
 static const struct chan_row user_rows[] = {
 	{ PASST_ERROR, "PASST_ERROR", CHAN_NOFD, on_dev_error },
 };
@@ -439,15 +458,32 @@ const struct netproc_ops life_net_ops = { on_nic_up, on_nic_failed };
 /* Start. */
 
 static int
+open_medium(struct vm *vm, struct fail *why)
+{
+	struct asuser as;
+	int error = start_as_owner(&as, &vm->conf);
+
+	if (error != 0)
+		return fail_set(why, -error, "%s", strerror(-error));
+	error = medium_open(&vm->medium, vm->conf.cdrom, why);
+	asuser_end(&as);
+	return error;
+}
+
+static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
 	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, &user_ops,
-		l->net };
+		&cdrom_ops, l->net };
 	int error;
 
 	if (l->unfit[0] != '\0')
 		return fail_set(why, ENODEV, "%s", l->unfit);
 	if ((error = start_open(fds, &vm->conf, l->hypervisor, why)) != 0)
+		return error;
+	/* A guest that starts again finds what was in the drive. */
+	if (vm->conf.cdrom[0] != '\0' && !vm->run.again &&
+	    (error = open_medium(vm, why)) != 0)
 		return error;
 	if (vm->tty.master == -1) {
 		error = tty_open(&vm->tty, vm->conf.uid, vm->conf.gid, why);
@@ -488,7 +524,9 @@ stopped(struct vm *vm)
 		event_free(vm->timer);
 	vm->timer = NULL;
 	tty_close(&vm->tty);
+	medium_close(&vm->medium);
 	vm->starter = (uid_t)-1;
+	vm->unplugged = 0;
 	vm->quick = 0;
 }
 
@@ -613,9 +651,15 @@ static void
 finish(struct vm *vm)
 {
 	struct life *l = vm->life;
+	struct child *ch;
 	uint32_t i;
 
 	evtimer_del(vm->timer);
+	medium_changed(vm, ECANCELED);
+	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
+		page_detach(ch->stats);
+		ch->stats = NULL;
+	}
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_release(&vm->run.image[i]);
 	for (i = 0; i < VM_NICS_MAX; i++)
@@ -689,6 +733,8 @@ device_gone(struct child *ch)
 			return;
 		log_warnx("%s: %s: %s", vm->conf.name, name, text);
 		vm_problem(vm, "%s: %s", name, text);
+		if (ch->kind == CHILD_CDROM)
+			medium_changed(vm, EIO);
 		if (ch->kind == CHILD_NIC)
 			netproc_forget(vm->life->net, vm, ch->index);
 		return;

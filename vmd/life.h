@@ -19,6 +19,8 @@ struct life_ops {
 	void (*failed)(void *arg, struct vm *, const struct fail *);
 	/* A VM that ran has terminated; an ad-hoc one is freed afterwards. */
 	void (*ended)(void *arg, struct vm *);
+	/* A change of its medium is done, or not: errno. */
+	void (*changed)(void *arg, struct vm *, uint32_t error);
 };
 
 /* Time limits, milliseconds. */

@@ -23,6 +23,7 @@ static const struct {
 	{ "vm", vm_main },
 	{ "vioblk", vioblk_main },
 	{ "vionet", vionet_main },
+	{ "vioscsi", vioscsi_main },
 	{ "netcfg", netcfg_main },
 	{ "passt", passt_main },
 	{ "probe", probe_main },

@@ -11,12 +11,13 @@
  *   parent  spawns vm/NAME, one NAME/vioblkN per disk and one NAME/vionetN
  *           per interface
  *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
- *   parent -> vioblk   BLK_CONF, BLK_FD (image), one for each that it is based
+ *   parent -> vioblk   DEV_STATS, BLK_CONF, BLK_FD (image), one for each that it is based
  *                      on, BLK_FD (device channel)
+ *   parent -> vioscsi  DEV_STATS, CD_MEDIUM or CD_EJECT, CD_CHANNEL
  *   parent -> netcfg   NETCFG_QUEUE ..., NETCFG_TAP; when it is done,
  *   parent -> vionet   NET_CONF, NET_FD (queues), NET_FD (device channel)
  *   vioblk -> vm       DEV_HELLO    (over the device channel)
- *   vm -> vioblk       DEV_MEM, DEV_QUEUEFD x 2 per queue, DEV_SEAL
+ *   vm -> vioblk       DEV_CONFIG, DEV_MEM, DEV_QUEUEFD x 2 per queue, DEV_SEAL
  *   vioblk -> vm       DEV_SEALED   (its sandbox_seal() is done)
  *   vm -> parent       VM_READY     (sealed; vCPUs run)
  */
@@ -34,7 +35,7 @@
 	X(VM_ERROR, "u32 errno, str one clear line: start failed")  \
 	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit") \
 	X(VM_DEVSTATE,                                              \
-	    "u32 disk index, or VM_DEV_NIC + interface index; "     \
+	    "u32 disk index, VM_DEV_NIC + index, or VM_DEV_CDROM; " \
 	    "str problem: device needs reset")                      \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
@@ -45,9 +46,12 @@ enum vm_fdkind {
 	VM_FD_CONSOLE, /* pty master */
 	VM_FD_DISK, /* device channel to vioblk[index] */
 	VM_FD_NIC, /* device channel to vionet[index] */
+	VM_FD_CDROM, /* device channel to vioscsi; index 0 */
 };
 
-#define VM_DEV_NIC 0x100 /* in VM_DEVSTATE */
+/* In VM_DEVSTATE. */
+#define VM_DEV_NIC   0x100
+#define VM_DEV_CDROM 0x200
 
 enum vm_end {
 	VM_END_POWEROFF, /* ACPI S5 */
@@ -71,6 +75,24 @@ enum vm_end {
 enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
 
 /*
+ * parent -> vioscsi.  The medium can be changed at any time; id is a number
+ * for the answer, 0: none is wanted.
+ */
+#define CD_REQUESTS(X)                                                     \
+	X(CD_MEDIUM, 1, "u32 force, u64 bytes (fd: it, open for reading)") \
+	X(CD_EJECT, 0, "u32 force")                                        \
+	X(CD_CHANNEL, 1, "(fd: device channel) after the first medium")
+/* vioscsi -> parent */
+#define CD_REPORTS(X)                                \
+	X(CD_READY, "")                              \
+	X(CD_ERROR, "u32 errno, str one clear line") \
+	X(CD_DONE,                                   \
+	    "id of the request; u32 errno: EBUSY when the guest keeps it")
+
+/* parent -> each device process, first of all */
+#define STAT_REQUESTS(X) X(DEV_STATS, 1, "(fd: a page, see devstat.h)")
+
+/*
  * parent -> vionet.  local: the fields of struct local_conf, all zero when
  * the interface is not a local one.
  */
@@ -79,7 +101,9 @@ enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
 	    "u32 index, lladdr (6 bytes), u32 locked, u32 mtu (0: not "     \
 	    "told), u32 offload (TUN_F_*), u32 queues, u32 local, host's "  \
 	    "lladdr, u32 host, u32 guest (IPv4), u32 inet6, host6, guest6 " \
-	    "(16 bytes each), u32 stream (1: a socket, not a tap)")         \
+	    "(16 bytes each), u32 stream (1: a socket, not a tap), "        \
+	    "u64 bytes a second, u64 burst")                                \
+	X(NET_LINK, 0, "u32 up: what the guest sees")                       \
 	X(NET_FD, 1, "u32 enum net_fdkind (fd)")
 /* vionet -> parent */
 #define NET_REPORTS(X)   \
@@ -138,13 +162,15 @@ enum net_fdkind {
 	X(DEV_SEAL, 0, "no more descriptors")                                                             \
 	X(DEV_START, 0,                                                                                   \
 	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
-	X(DEV_CONFIG, 0, "u32 offset, u32 value: the driver wrote a byte")                                \
+	X(DEV_CONFIG, 1,                                                                                  \
+	    "(fd: a page, the configuration as the driver wrote it)")                                     \
 	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \
 	    "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
 	X(DEV_SEALED, "")                                                                     \
 	X(DEV_RESET_DONE, "")                                                                 \
+	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
 
 /*
@@ -173,10 +199,11 @@ enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    DEV_REQUESTS(X) DEV_REPORTS(X) CONTROL_REQUESTS(X)
-		CONTROL_REPORTS(X) PROBE_REQUESTS(X) PROBE_REPORTS(X)
-		    NET_REQUESTS(X) NET_REPORTS(X) NETCFG_REQUESTS(X)
-			NETCFG_REPORTS(X) PASST_REQUESTS(X) PASST_REPORTS(X)
+	    CD_REQUESTS(X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X)
+		DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(X)
+		    PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
+			NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
+			    PASST_REQUESTS(X) PASST_REPORTS(X)
 #undef X
 };
 

@@ -30,7 +30,7 @@ struct options {
 };
 
 /* Who waits for what: answers that follow later. */
-enum wait_kind { WAIT_START, WAIT_END };
+enum wait_kind { WAIT_START, WAIT_END, WAIT_MEDIUM };
 struct wait {
 	TAILQ_ENTRY(wait) entry;
 	uint32_t client;

@@ -39,7 +39,7 @@ static char *join(char *, char *);
 	struct stmt_disk disk;
 }
 
-%token BANDWIDTH BOOT BURST CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
+%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
@@ -151,6 +151,7 @@ vmstmt
 		free($2);
 		stmt_disk_free(&$3);
 	}
+	| CDROM string			{ stmt_cdrom(p, @1, $2); free($2); }
 	| ENABLE			{ stmt_enable(p, true); }
 	| DISABLE			{ stmt_enable(p, false); }
 	| OWNER owner			{ stmt_owner(p, @1, $2); free($2); }
@@ -197,6 +198,15 @@ nicopt
 	| LOCKED LLADDR lladdr		{ stmt_lladdr(p, @1, true, $3); free($3); }
 	| RDOMAIN NUMBER		{ stmt_rdomain(p, @1, $2); }
 	| SWITCH string			{ stmt_nic_switch(p, @1, $2); free($2); }
+	| BANDWIDTH size {
+		stmt_nic_bandwidth(p, @1, $2, NULL);
+		free($2);
+	}
+	| BANDWIDTH size BURST size {
+		stmt_nic_bandwidth(p, @1, $2, $4);
+		free($2);
+		free($4);
+	}
 	| UP				{ stmt_up(p, true); }
 	| DOWN				{ stmt_up(p, false); }
 	;
@@ -212,6 +222,11 @@ diskopts
 		$$ = $1;
 		free($$.format);
 		$$.format = $3;
+	}
+	| diskopts BASE string {
+		$$ = $1;
+		free($$.base);
+		$$.base = $3;
 	}
 	| diskopts READONLY		{ $$ = $1; $$.readonly = true; }
 	| diskopts SERIAL string {
@@ -280,8 +295,10 @@ static const struct keyword {
 	int token;
 } keywords[] = {
 	{ "bandwidth", BANDWIDTH },
+	{ "base", BASE },
 	{ "boot", BOOT },
 	{ "burst", BURST },
+	{ "cdrom", CDROM },
 	{ "cmdline", CMDLINE },
 	{ "cpus", CPUS },
 	{ "create", CREATE },

@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adhoc.h"
 #include "fd.h"
 #include "imsg.h"
+#include "link.h"
 #include "log.h"
 #include "msg.h"
 #include "parent.h"
@@ -146,6 +148,7 @@ vm_over(struct parent *p, struct vm *vm, const struct fail *f)
 			continue;
 		switch (w->kind) {
 		case WAIT_START:
+		case WAIT_MEDIUM:
 			refuse(p, w->client, f);
 			break;
 		case WAIT_END:
@@ -172,10 +175,37 @@ on_vm_ended(void *arg, struct vm *vm)
 	vm_over(arg, vm, &f);
 }
 
+static void
+on_vm_changed(void *arg, struct vm *vm, uint32_t error)
+{
+	struct parent *p = arg;
+	struct wait *w, *next;
+	struct fail f;
+
+	if (error == EBUSY)
+		fail_set(&f, EBUSY,
+		    "the guest keeps what is in the cdrom drive of vm \"%s\"",
+		    vm->conf.name);
+	else
+		fail_set(&f, (int)error, "cdrom of vm \"%s\": %s",
+		    vm->conf.name, strerror((int)error));
+	for (w = TAILQ_FIRST(&p->waits); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, entry);
+		if (w->vm != vm || w->kind != WAIT_MEDIUM)
+			continue;
+		if (error == 0)
+			ok(p, w->client, vm->id, "");
+		else
+			refuse(p, w->client, &f);
+		wait_free(p, w);
+	}
+}
+
 const struct life_ops requests_life_ops = {
 	on_vm_started,
 	on_vm_failed,
 	on_vm_ended,
+	on_vm_changed,
 };
 
 /* Clients. */
@@ -339,6 +369,11 @@ start_adhoc(
 	given.kernel = fd_take(&c->kernel);
 	given.initrd = fd_take(&c->initrd);
 	conf->flags = VM_F_ADHOC;
+	error = adhoc_check(&p->reg, &c->cred, given.kernel != -1, conf, f);
+	if (error != 0) {
+		start_fds_close(&given);
+		return error;
+	}
 	error = vmreg_add(&p->reg, conf, &vm);
 	if (error != 0) {
 		start_fds_close(&given);
@@ -426,6 +461,73 @@ on_wait(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return refuse(p, id, &f);
 }
 
+/* fd: the medium, -1: none.  Taken. */
+static int
+change_medium(
+    struct parent *p, uint32_t type, uint32_t id, int fd, struct ibuf *body)
+{
+	struct client *c = clients_find(&p->clients, id);
+	struct ctl_target t;
+	uint32_t force;
+	struct vm *vm;
+	struct fail f;
+	int error = 0;
+
+	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &force) == -1 ||
+	    force > 1)
+		error = -EBADMSG;
+	else if (c != NULL && (vm = vmreg_find(&p->reg, &t)) == NULL)
+		error = refuse_unknown(p, id, &t);
+	else if (c != NULL && !rights_ok(type, &c->cred, vm))
+		error = refuse_perm(p, id);
+	else if (c != NULL) {
+		if (medium_change(vm, fd_take(&fd), force == 1, &f) != 0)
+			return refuse(p, id, &f);
+		if (wait_add(p, id, vm, WAIT_MEDIUM) != 0) {
+			fail_set(&f, ENOMEM, "out of memory");
+			return refuse(p, id, &f);
+		}
+	}
+	fd_close(&fd);
+	return error;
+}
+
+static int
+on_cdrom(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	return change_medium(arg, CTL_CDROM, id, fd, body);
+}
+
+static int
+on_eject(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	return change_medium(arg, CTL_EJECT, id, -1, body);
+}
+
+static int
+on_link(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct client *c = clients_find(&p->clients, id);
+	uint32_t up, nic;
+	struct ctl_target t;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &up) == -1 ||
+	    up > 1 || ibuf_get_n32(body, &nic) == -1)
+		return -EBADMSG;
+	if (c == NULL)
+		return 0;
+	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
+		return refuse_unknown(p, id, &t);
+	if (!rights_ok(CTL_LINK, &c->cred, vm))
+		return refuse_perm(p, id);
+	if (link_set(vm, nic, up == 1, &f) != 0)
+		return refuse(p, id, &f);
+	return ok(p, id, vm->id, "");
+}
+
 static int
 on_log(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
@@ -473,6 +575,9 @@ static const struct chan_row rows[] = {
 	{ CTL_START_KERNEL, "CTL_START_KERNEL", CHAN_FD, on_start_kernel },
 	{ CTL_START_INITRD, "CTL_START_INITRD", CHAN_FD, on_start_initrd },
 	{ CTL_START_ADHOC, "CTL_START_ADHOC", CHAN_NOFD, on_start_adhoc },
+	{ CTL_CDROM, "CTL_CDROM", CHAN_FD, on_cdrom },
+	{ CTL_EJECT, "CTL_EJECT", CHAN_NOFD, on_eject },
+	{ CTL_LINK, "CTL_LINK", CHAN_NOFD, on_link },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },
 	{ CTL_WAIT, "CTL_WAIT", CHAN_NOFD, on_wait },
 	{ CTL_LOG, "CTL_LOG", CHAN_NOFD, on_log },

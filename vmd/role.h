@@ -11,6 +11,7 @@ int control_main(void);
 int vm_main(void);
 int vioblk_main(void);
 int vionet_main(void);
+int vioscsi_main(void);
 int netcfg_main(void);
 int passt_main(void);
 int probe_main(void);

@@ -4,7 +4,8 @@
  *
  * Invariants
  *  1. Everything a VM uses is opened here, with root's rights, after the
- *     client's right to the VM was checked; children open nothing.
+ *     client's right to the VM was checked; children open nothing.  What a
+ *     user describes who is not root is opened with that user's rights.
  *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
  *     gone, the lock is.
  */
@@ -18,11 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "asuser.h"
 #include "fd.h"
 #include "image.h"
 #include "imsg.h"
+#include "link.h"
 #include "msg.h"
 #include "netproc.h"
+#include "page.h"
 #include "spawn.h"
 #include "start.h"
 
@@ -116,21 +120,41 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 }
 
 int
+start_as_owner(struct asuser *as, const struct vmconf *c)
+{
+	as->on = false;
+	if ((c->flags & VM_F_ADHOC) == 0 || c->uid == 0)
+		return 0;
+	return asuser_begin(as, c->uid);
+}
+
+static int
+open_files(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	uint32_t i;
+	int error = open_boot(f, c, why);
+
+	for (i = 0; i < c->ndisks && error == 0; i++)
+		error = chain_open(&f->disk[i], &c->disk[i], why);
+	return error;
+}
+
+int
 start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
     struct fail *why)
 {
+	struct asuser as;
 	const char *name;
-	uint32_t i;
 	int error;
 
-	if ((error = check_memory(c, why)) != 0 ||
-	    (error = open_boot(f, c, why)) != 0)
+	if ((error = check_memory(c, why)) != 0)
 		return error;
-	for (i = 0; i < c->ndisks; i++) {
-		error = chain_open(&f->disk[i], &c->disk[i], why);
-		if (error != 0)
-			return error;
-	}
+	if ((error = start_as_owner(&as, c)) != 0)
+		return fail_set(why, -error, "%s", strerror(-error));
+	error = open_files(f, c, why);
+	asuser_end(&as);
+	if (error != 0)
+		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
 }
 
@@ -284,6 +308,40 @@ send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 }
 
 static int
+cannot(int error, struct fail *why)
+{
+	return fail_set(
+	    why, -error, "cannot configure a process: %s", strerror(-error));
+}
+
+static int
+send_cdrom(struct vm *vm)
+{
+	int pair[2], error = medium_send(vm);
+
+	if (error != 0)
+		return error;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -errno;
+	error = chan_send(
+	    vm->run.cdrom.chan, CD_CHANNEL, 0, fd_take(&pair[0]), NULL);
+	if (error == 0)
+		error = send_vm_fd(
+		    vm->run.vm.chan, VM_FD_CDROM, 0, fd_take(&pair[1]));
+	fd_close(&pair[1]);
+	return error;
+}
+
+/* A page for its counters. */
+static int
+give_stats(struct child *ch)
+{
+	int fd, error = page_create(&fd, false, &ch->stats);
+
+	return error != 0 ? error : chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
+}
+
+static int
 spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
     uint32_t n, const char *role, const struct chan_ops *ops, struct fail *why)
 {
@@ -296,6 +354,8 @@ spawn_devices(struct event_base *base, struct vm *vm, struct child *ch,
 		    title, sizeof(title), "%s/%s%u", vm->conf.name, role, i);
 		snprintf(tag, sizeof(tag), "%s: %s%u", vm->conf.name, role, i);
 		error = start_child(base, &ch[i], role, title, tag, ops, why);
+		if (error == 0 && (error = give_stats(&ch[i])) != 0)
+			error = cannot(error, why);
 	}
 	return error;
 }
@@ -316,6 +376,9 @@ spawn_all(struct event_base *base, struct vm *vm, const struct start_ops *ops,
 	if (error == 0)
 		error = spawn_devices(base, vm, vm->run.nic, vm->conf.nnics,
 		    "vionet", ops->nic, why);
+	if (error == 0)
+		error = spawn_devices(base, vm, &vm->run.cdrom,
+		    vm->conf.cdrom[0] != '\0', "vioscsi", ops->cdrom, why);
 	return error;
 }
 
@@ -351,13 +414,6 @@ send_nic(struct vm *vm, uint32_t i)
 		    vm->run.vm.chan, VM_FD_NIC, i, fd_take(&pair[1]));
 	fd_close(&pair[1]);
 	return error;
-}
-
-static int
-cannot(int error, struct fail *why)
-{
-	return fail_set(
-	    why, -error, "cannot configure a process: %s", strerror(-error));
 }
 
 /* A process that becomes passt, and our end of its socket. */
@@ -431,7 +487,9 @@ send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
 	    ibuf_add_n32(b, l->inet6) == -1 ||
 	    ibuf_add(b, l->host6, 16) == -1 ||
 	    ibuf_add(b, l->guest6, 16) == -1 ||
-	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1) {
+	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1 ||
+	    ibuf_add_n64(b, vm->conf.nic[i].bandwidth.rate) == -1 ||
+	    ibuf_add_n64(b, vm->conf.nic[i].bandwidth.burst) == -1) {
 		ibuf_free(b);
 		return -ENOMEM;
 	}
@@ -465,6 +523,8 @@ start_nic(
 	int error = chan == NULL ? -EPIPE : send_nic_conf(vm, i, res);
 	unsigned k;
 
+	if (error == 0)
+		error = link_send(vm, i);
 	for (k = 0; k < VIONET_PAIRS_MAX; k++) {
 		if (error == 0 && k < res->queues)
 			error = send_fd(chan, NET_FD, NET_FD_QUEUE, NULL,
@@ -499,6 +559,8 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 		error = send_vm_files(vm, f);
 	for (i = 0; error == 0 && i < vm->conf.ndisks; i++)
 		error = send_disk(vm, i, f);
+	if (error == 0 && vm->conf.cdrom[0] != '\0')
+		error = send_cdrom(vm);
 	if (error != 0)
 		return cannot(error, why);
 	if (vm->conf.nnics > 0)

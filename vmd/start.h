@@ -6,6 +6,7 @@
  * What a VM needs to start: files opened, processes made, their
  * configuration sent.  All or nothing.
  */
+#include "asuser.h"
 #include "chain.h"
 #include "chan.h"
 #include "vmreg.h"
@@ -21,6 +22,8 @@ struct start_fds {
 void start_fds_init(struct start_fds *);
 void start_fds_close(struct start_fds *);
 
+/* Until asuser_end() rights are those of whoever described the VM. */
+int start_as_owner(struct asuser *, const struct vmconf *); /* 0 or -errno */
 /*
  * Opens what conf names and *fds does not hold yet.  0, or negative with
  * *why filled; the caller closes *fds in both cases.
@@ -43,7 +46,8 @@ int start_child(struct event_base *, struct child *, const char *role,
  * in vm->run for the caller to end.
  */
 struct start_ops {
-	const struct chan_ops *vm, *disk, *nic, *user; /* of their channels */
+	/* of their channels */
+	const struct chan_ops *vm, *disk, *nic, *user, *cdrom;
 	struct netproc *net; /* makes the taps; may be NULL without any */
 };
 int start_spawn(struct event_base *, struct vm *, struct start_fds *,

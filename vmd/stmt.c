@@ -367,6 +367,7 @@ stmt_disk_free(struct stmt_disk *o)
 {
 	free(o->format);
 	free(o->serial);
+	free(o->base);
 	free(o->bandwidth);
 	free(o->bandwidth_burst);
 }
@@ -387,19 +388,18 @@ iops(struct parse *p, struct lex_loc loc, const struct stmt_disk *o,
 	return true;
 }
 
-static bool
-bandwidth(struct parse *p, struct lex_loc loc, const struct stmt_disk *o,
-    struct vm_limit *l)
+bool
+stmt_bandwidth(struct parse *p, struct lex_loc loc, const char *rate,
+    const char *burst, struct vm_limit *l)
 {
-	if (o->bandwidth == NULL)
+	if (rate == NULL)
 		return true;
-	if (vmconf_size(o->bandwidth, &l->rate) != 0 ||
-	    (o->bandwidth_burst != NULL &&
-		vmconf_size(o->bandwidth_burst, &l->burst) != 0)) {
+	if (vmconf_size(rate, &l->rate) != 0 ||
+	    (burst != NULL && vmconf_size(burst, &l->burst) != 0)) {
 		stmt_error(p, loc, "failed to parse bandwidth");
 		return false;
 	}
-	if (o->bandwidth_burst == NULL)
+	if (burst == NULL)
 		l->burst = l->rate;
 	if (l->rate >= VM_BANDWIDTH_MIN && l->burst >= VM_BANDWIDTH_MIN)
 		return true;
@@ -428,7 +428,11 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 	}
 	if (o->serial != NULL)
 		memcpy(d.serial, o->serial, strlen(o->serial) + 1);
-	if (!iops(p, loc, o, &d.iops) || !bandwidth(p, loc, o, &d.bandwidth))
+	if (!iops(p, loc, o, &d.iops) ||
+	    !stmt_bandwidth(
+		p, loc, o->bandwidth, o->bandwidth_burst, &d.bandwidth))
+		return;
+	if (o->base != NULL && !path(p, loc, "base", o->base, d.base))
 		return;
 	if (c->ndisks == VM_DISKS_MAX) {
 		stmt_error(p, loc, "too many disks");
@@ -436,6 +440,14 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 	}
 	if (path(p, loc, "disk", s, d.path))
 		c->disk[c->ndisks++] = d;
+}
+
+void
+stmt_cdrom(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	if (stmt_only_once(p, loc, STMT_CDROM, "cdrom"))
+		path(p, loc, "cdrom", s, p->vm->conf.cdrom);
 }
 
 void

@@ -21,6 +21,7 @@ enum stmt_once {
 	STMT_CMDLINE = 1 << 4,
 	STMT_OWNER = 1 << 5,
 	STMT_INTERFACES = 1 << 6,
+	STMT_CDROM = 1 << 7,
 };
 
 struct parse {
@@ -73,7 +74,7 @@ void stmt_initrd(struct parse *, struct lex_loc, const char *path);
 void stmt_cmdline(struct parse *, struct lex_loc, const char *);
 /* NULL, 0, or nothing: not given. */
 struct stmt_disk {
-	char *format, *serial;
+	char *format, *serial, *base;
 	bool readonly;
 	bool has_iops, has_iops_burst;
 	int64_t iops, iops_burst;
@@ -81,6 +82,10 @@ struct stmt_disk {
 };
 void stmt_disk(
     struct parse *, struct lex_loc, const char *path, const struct stmt_disk *);
+/* rate NULL: no limit; burst NULL: that of one second.  False: an error. */
+bool stmt_bandwidth(struct parse *, struct lex_loc, const char *rate,
+    const char *burst, struct vm_limit *);
+void stmt_cdrom(struct parse *, struct lex_loc, const char *path);
 void stmt_disk_free(struct stmt_disk *);
 void stmt_enable(struct parse *, bool);
 void stmt_owner(struct parse *, struct lex_loc, const char *owner);
@@ -109,5 +114,7 @@ stmt_lladdr(struct parse *, struct lex_loc, bool locked, const char *lladdr);
 void stmt_rdomain(struct parse *, struct lex_loc, int64_t);
 void stmt_nic_switch(struct parse *, struct lex_loc, const char *);
 void stmt_up(struct parse *, bool);
+void stmt_nic_bandwidth(
+    struct parse *, struct lex_loc, const char *rate, const char *burst);
 
 #endif

@@ -271,3 +271,10 @@ stmt_up(struct parse *p, bool up)
 	else
 		p->nic.flags |= VM_NIC_DOWN;
 }
+
+void
+stmt_nic_bandwidth(
+    struct parse *p, struct lex_loc loc, const char *rate, const char *burst)
+{
+	(void)stmt_bandwidth(p, loc, rate, burst, &p->nic.bandwidth);
+}

@@ -42,6 +42,10 @@ vdev_destroy(struct vdev *v)
 	}
 	v->nqueues = 0;
 	gmem_destroy(&v->mem);
+	page_detach((void *)v->config);
+	page_detach(v->stats);
+	v->config = NULL;
+	v->stats = NULL;
 	fd_close(&v->report);
 }
 
@@ -86,6 +90,30 @@ vdev_set_fd(struct vdev *v, unsigned queue, bool call, int fd)
 	}
 	*to = fd;
 	return 0;
+}
+
+int
+vdev_set_config(struct vdev *v, int fd)
+{
+	void *page;
+	int error;
+
+	if (v->config != NULL) {
+		close(fd);
+		return -EEXIST;
+	}
+	error = page_attach(fd, false, &page);
+	if (error == 0)
+		v->config = page;
+	return error;
+}
+
+uint8_t
+vdev_config_byte(const struct vdev *v, size_t off, uint8_t dflt)
+{
+	if (v->config == NULL)
+		return dflt;
+	return __atomic_load_n(v->config + off, __ATOMIC_RELAXED);
 }
 
 int
@@ -190,6 +218,13 @@ vdev_loop(struct vdev_queue *q, const struct vdev_loop *loop)
 }
 
 void
+vdev_count(const struct vdev_queue *q, const struct ctl_counters *n)
+{
+	if (q->dev->stats != NULL)
+		devstat_put(&q->dev->stats->queue[q->index], n);
+}
+
+void
 vdev_break(struct vdev_queue *q, const char *why)
 {
 	q->vq.broken = true;
@@ -267,6 +302,13 @@ vdev_reset(struct vdev *v)
 	return 0;
 }
 
+void
+vdev_configured(struct vdev *v)
+{
+	v->configured = true;
+	vdev_news(v);
+}
+
 static const char *
 broken(struct vdev *v)
 {
@@ -302,6 +344,9 @@ vdev_report(struct vdev *v, const char **why)
 	uint64_t n;
 
 	(void)!read(v->report, &n, sizeof(n));
+	if (v->configured)
+		mask |= VDEV_CONFIGURED;
+	v->configured = false;
 	w = broken(v);
 	/* A device that is being reset cannot need a reset. */
 	if (w != NULL && !v->reported && !v->resetting) {

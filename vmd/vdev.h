@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "devstat.h"
 #include "gmem.h"
 #include "virtio_pci.h"
 #include "virtq.h"
@@ -53,7 +54,15 @@ struct vdev {
 	int report; /* eventfd: a queue has news */
 	uint64_t offered, features;
 	bool started, resetting, reported;
+	bool configured; /* anew, and not reported yet */
 	const char *start_error;
+	/*
+	 * The configuration as the driver wrote it, shared with the vm
+	 * process: a byte is there before the driver's next instruction.
+	 * NULL: nobody writes any.
+	 */
+	const uint8_t *config;
+	struct devstat_page *stats; /* shared with the parent, or NULL */
 	uint32_t generation; /* one more with each start; read while running */
 };
 
@@ -66,6 +75,9 @@ int vdev_add(struct vdev *, struct vdev_queue *);
 /* Set-up; each takes the descriptor.  0 or -errno. */
 int vdev_set_memory(struct vdev *, int memfd, uint64_t size);
 int vdev_set_fd(struct vdev *, unsigned queue, bool call, int fd);
+int vdev_set_config(struct vdev *, int page);
+/* A byte of the configuration now; dflt: as it is when nobody writes. */
+uint8_t vdev_config_byte(const struct vdev *, size_t off, uint8_t dflt);
 /* 0, or -EBADF when memory or a descriptor is missing. */
 int vdev_complete(const struct vdev *);
 /* A thread that gets the queue as its argument; see also vdev_loop(). */
@@ -84,9 +96,16 @@ bool vdev_ok(const struct vdev *);
 /* 0, or -errno as above.  VDEV_RESET_DONE follows. */
 int vdev_reset(struct vdev *);
 
+/* The device's configuration is another one: VDEV_CONFIGURED follows. */
+void vdev_configured(struct vdev *);
+
 /* When the report descriptor becomes readable: what happened, as a mask.
  * *why is set with VDEV_BROKEN (static text). */
-enum { VDEV_RESET_DONE = 1 << 0, VDEV_BROKEN = 1 << 1 };
+enum {
+	VDEV_RESET_DONE = 1 << 0,
+	VDEV_BROKEN = 1 << 1,
+	VDEV_CONFIGURED = 1 << 2, /* before the others */
+};
 unsigned vdev_report(struct vdev *, const char **why);
 
 void vdev_want(struct vdev_queue *, enum vdev_state);
@@ -104,6 +123,8 @@ struct vdev_loop {
 	void (*serve)(struct vdev_queue *);
 };
 void vdev_loop(struct vdev_queue *, const struct vdev_loop *);
+/* (q) What the queue counted so far, for whoever reads the counters. */
+void vdev_count(const struct vdev_queue *, const struct ctl_counters *);
 /* (q), or the main thread for a queue that it serves itself. */
 void vdev_break(struct vdev_queue *, const char *why);
 /* (q) Tell the main thread that there is something to report. */

@@ -89,6 +89,7 @@ blk_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 static const struct chan_row blk_rows[] = {
 	{ BLK_CONF, "BLK_CONF", CHAN_NOFD, blk_conf },
 	{ BLK_FD, "BLK_FD", CHAN_FD, blk_fd },
+	DEVPROC_ROW,
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,
 #endif
@@ -148,15 +149,7 @@ reset(void *arg)
 {
 	const struct proc *p = arg;
 
-	return vioblk_reset(p->dev);
-}
-
-static void
-config_byte(void *arg, uint32_t off, uint8_t val)
-{
-	const struct proc *p = arg;
-
-	vioblk_config_byte(p->dev, off, val);
+	return vdev_reset(vioblk_vdev(p->dev));
 }
 
 static void
@@ -202,7 +195,6 @@ static const struct devproc_ops ops = {
 	.threads = threads,
 	.start = start,
 	.reset = reset,
-	.config_byte = config_byte,
 	.stop = stop,
 };
 

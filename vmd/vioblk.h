@@ -44,6 +44,7 @@ struct vioblk_stats {
 	uint64_t reads, writes, flushes, others; /* requests */
 	uint64_t read_bytes, write_bytes;
 	uint64_t errors; /* requests not answered with OK */
+	uint64_t answered;
 	uint64_t kicks, interrupts;
 	uint64_t syscalls; /* by the queue's thread */
 };
@@ -56,10 +57,6 @@ void vioblk_stop(struct vioblk *);
 /* Stops, and writes what is left of an image.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 
-/* As vdev_reset(). */
-int vioblk_reset(struct vioblk *);
-/* The driver wrote a byte of the configuration. */
-void vioblk_config_byte(struct vioblk *, uint32_t off, uint8_t val);
 /* Set-up by descriptors, reset and report: vdev.h. */
 struct vdev *vioblk_vdev(struct vioblk *);
 /* The device-specific configuration. */

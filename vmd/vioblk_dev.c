@@ -102,7 +102,6 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 		return why_set(why, -ENOMEM, "out of memory");
 	}
 	v->conf = *conf;
-	v->writeback = true;
 	v->conf.serial[VIOBLK_SERIAL_MAX] = '\0';
 	sem_init(&v->bound, 0, 0);
 	if ((error = vdev_init(&v->vdev, VIOBLK_QUEUE_SIZE)) != 0) {
@@ -116,7 +115,7 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 		goto free_it;
 	why_set(why, 0, "cannot make the device");
 	v->sectors = disk_size(v->disk) / DISK_SECTOR;
-	vioblk_limit_init(&v->limit, &conf->iops, &conf->bandwidth);
+	limit_init(&v->limit, &conf->iops, &conf->bandwidth);
 	error = make_queues(v);
 	if (error != 0)
 		goto free_it;
@@ -204,37 +203,20 @@ vioblk_engine(const struct vioblk *v)
 
 /*
  * "Device Operation": without flushes a completed write is stable; with
- * CONFIG_WCE it is what the driver chose.
+ * CONFIG_WCE it is what the driver chose.  It chose before it made the request
+ * available that is asked for, so that is what counts for it.
  */
-static void
-choose_cache(struct vioblk *v)
+bool
+vioblk_durable(const struct vioblk *v)
 {
 	const uint64_t flush = 1ULL << VIRTIO_BLK_F_FLUSH;
 	const uint64_t wce = 1ULL << VIRTIO_BLK_F_CONFIG_WCE;
 	uint64_t f = v->vdev.features;
-	bool durable = (f & wce) != 0 ? !v->writeback : (f & flush) == 0;
 
-	__atomic_store_n(&v->durable, durable, __ATOMIC_RELAXED);
-}
-
-/*
- * Holds for requests that are begun from now on.  One that overtakes this
- * message on its way through the queue may still be done as before.
- */
-void
-vioblk_config_byte(struct vioblk *v, uint32_t off, uint8_t val)
-{
-	if (off != offsetof(struct virtio_blk_config, wce))
-		return;
-	v->writeback = val != 0;
-	choose_cache(v);
-}
-
-int
-vioblk_reset(struct vioblk *v)
-{
-	v->writeback = true;
-	return vdev_reset(&v->vdev);
+	if ((f & wce) == 0)
+		return (f & flush) == 0;
+	return vdev_config_byte(
+		   &v->vdev, offsetof(struct virtio_blk_config, wce), 1) == 0;
 }
 
 int
@@ -247,7 +229,6 @@ vioblk_start(struct vioblk *v, uint64_t features, const struct virtio_ring *r,
 	error = vdev_start(&v->vdev, features, r, n);
 	if (error != 0 || !vdev_ok(&v->vdev))
 		return error;
-	choose_cache(v);
 	for (i = 0; i < n; i++)
 		if (r[i].size != 0)
 			vdev_want(&v->queue[i].v, VDEV_RUN);
@@ -270,6 +251,7 @@ vioblk_stats(const struct vioblk *v, struct vioblk_stats *out)
 		s.read_bytes += q->read_bytes;
 		s.write_bytes += q->write_bytes;
 		s.errors += q->errors;
+		s.answered += q->answered;
 		s.kicks += q->kicks;
 		s.interrupts += q->interrupts;
 		s.syscalls += q->syscalls;

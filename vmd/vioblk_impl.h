@@ -16,7 +16,7 @@
 #include "disk.h"
 #include "log.h"
 #include "vioblk.h"
-#include "vioblk_limit.h"
+#include "limit.h"
 #include "virtq.h"
 
 /* "seg_max": data segments, so that header and status still fit a chain. */
@@ -71,12 +71,10 @@ struct vioblk {
 	struct vioblk_conf conf;
 	struct virtio_blk_config config;
 	uint64_t sectors;
-	struct vioblk_limit limit;
+	struct limit limit;
 	unsigned nqueues;
 	struct vioblk_queue *queue;
 	sem_t bound; /* a queue thread is ready */
-	bool writeback; /* main thread only: what the driver chose */
-	bool durable; /* atomic: each write is durable before it is done */
 };
 
 static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16,
@@ -91,6 +89,9 @@ int vioblk_queue_thread(struct vioblk_queue *);
 void vioblk_queue_free(struct vioblk_queue *);
 struct vioblk_slot *vioblk_slot_get(struct vioblk_queue *);
 void vioblk_slot_put(struct vioblk_slot *);
+
+/* vioblk_dev.c: is each write durable before it is done, from now on? */
+bool vioblk_durable(const struct vioblk *);
 
 /* vioblk_req.c: requests that were held back: start those whose time has come;
  * or forget them, as the device is reset. */

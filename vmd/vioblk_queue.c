@@ -91,6 +91,22 @@ run_engine(struct vioblk_queue *q, bool wait)
 	return events;
 }
 
+static void
+count(const struct vioblk_queue *q)
+{
+	const struct vioblk_stats *s = &q->stats;
+
+	vdev_count(&q->v,
+	    &(struct ctl_counters){
+		.requests = s->answered,
+		.in = s->read_bytes,
+		.out = s->write_bytes,
+		.errors = s->errors,
+		.kicks = s->kicks,
+		.interrupts = s->interrupts,
+	    });
+}
+
 /* One round of a running queue. */
 static void
 serve(struct vioblk_queue *q)
@@ -98,6 +114,7 @@ serve(struct vioblk_queue *q)
 	vioblk_req_release(q);
 	take_requests(q);
 	interrupt(q);
+	count(q);
 	if ((run_engine(q, false) & AIO_DONE) != 0)
 		return;
 	/* About to sleep: from here on the driver has to wake us. */

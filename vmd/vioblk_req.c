@@ -13,6 +13,7 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
+#include "iov.h"
 #include "vioblk_impl.h"
 
 static_assert(sizeof(struct virtio_blk_outhdr) == 16, "request header");
@@ -30,6 +31,7 @@ complete(struct vioblk_slot *s, uint8_t status)
 	struct vioblk_queue *q = s->q;
 
 	__atomic_store_n(s->status, status, __ATOMIC_RELAXED);
+	q->stats.answered++;
 	if (status != VIRTIO_BLK_S_OK)
 		q->stats.errors++;
 	/* After an error only the status byte is known to be written. */
@@ -82,7 +84,7 @@ start_now(struct vioblk_slot *s)
 	int error;
 
 	s->disk.done = request_done;
-	s->disk.durable = __atomic_load_n(&q->dev->durable, __ATOMIC_RELAXED);
+	s->disk.durable = vioblk_durable(q->dev);
 	error = disk_start(q->dev->disk, q->aio, &s->disk);
 	if (error != 0)
 		complete(s,
@@ -107,7 +109,7 @@ wait_for(const struct vioblk_slot *s)
 
 	if (s->disk.op == DISK_FLUSH)
 		return 0;
-	return vioblk_limit_take(&s->q->dev->limit, 1, bytes, now_ns());
+	return limit_take(&s->q->dev->limit, 1, bytes, now_ns());
 }
 
 static void
@@ -174,30 +176,6 @@ vioblk_req_forget(struct vioblk_queue *q)
 {
 	while (q->held != NULL)
 		vioblk_slot_put(unhold(q));
-}
-
-/* Copy and consume the first len bytes; false when there are not so many. */
-static bool
-take(struct iovec **iov, unsigned *n, void *dst, size_t len)
-{
-	uint8_t *p = dst;
-	size_t part;
-
-	while (len > 0) {
-		if (*n == 0)
-			return false;
-		part = (*iov)->iov_len < len ? (*iov)->iov_len : len;
-		memcpy(p, (*iov)->iov_base, part);
-		p += part;
-		len -= part;
-		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + part;
-		(*iov)->iov_len -= part;
-		if ((*iov)->iov_len == 0) {
-			(*iov)++;
-			(*n)--;
-		}
-	}
-	return true;
 }
 
 /* The vector moves into the slot, or into one from the pool. */
@@ -344,7 +322,7 @@ start_ranges(struct vioblk_slot *s, struct iovec *iov, unsigned n, uint64_t len)
 		return;
 	}
 	if (len == 0 || len % one != 0 || len > sizeof(s->ranges) ||
-	    !take(&iov, &n, s->ranges, len)) {
+	    !iov_take(&iov, &n, s->ranges, len)) {
 		complete(s, VIRTIO_BLK_S_IOERR);
 		return;
 	}
@@ -387,7 +365,7 @@ vioblk_req_start(struct vioblk_queue *q, const struct virtq_chain *c)
 	struct vioblk_slot *s;
 	uint8_t *status;
 
-	if (!take(&out, &nout, &hdr, sizeof(hdr)))
+	if (!iov_take(&out, &nout, &hdr, sizeof(hdr)))
 		return false;
 	status = take_status(c);
 	if (status == NULL)

@@ -83,7 +83,9 @@ net_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    queues > VIONET_PAIRS_MAX ||
 	    get_local(body, &c->local, &local) != 0 ||
 	    ibuf_get_n32(body, &stream) == -1 || stream > 1 ||
-	    (stream == 1 && queues != 1))
+	    (stream == 1 && queues != 1) ||
+	    ibuf_get_n64(body, &c->bandwidth.rate) == -1 ||
+	    ibuf_get_n64(body, &c->bandwidth.burst) == -1)
 		return -EBADMSG;
 	c->locked = locked == 1;
 	c->mtu = c->local.mtu = (uint16_t)mtu;
@@ -116,9 +118,27 @@ net_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return -EBADMSG;
 }
 
+static int
+net_link(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct proc *p = devproc_arg(arg);
+	uint32_t up;
+
+	if (ibuf_get_n32(body, &up) == -1 || up > 1)
+		return -EBADMSG;
+	/* Before there are threads the device takes it from conf. */
+	if (p->dev != NULL)
+		vionet_link(p->dev, up == 1);
+	else
+		p->conf.unplugged = up == 0;
+	return 0;
+}
+
 static const struct chan_row net_rows[] = {
+	{ NET_LINK, "NET_LINK", CHAN_NOFD, net_link },
 	{ NET_CONF, "NET_CONF", CHAN_NOFD, net_conf },
 	{ NET_FD, "NET_FD", CHAN_FD, net_fd },
+	DEVPROC_ROW,
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,
 #endif

@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include "local.h"
 #include "vdev.h"
+#include "vmconf.h"
 
 #define VIONET_PAIRS_MAX  ((VIRTIO_QUEUES_MAX - 1) / 2)
 #define VIONET_QUEUE_SIZE 256
@@ -57,6 +58,8 @@ struct vionet_conf {
 	bool stream; /* the one descriptor is a stream socket */
 	bool serve; /* a local interface: answer by the rules of local */
 	struct local_conf local;
+	bool unplugged; /* at first: vionet_link() */
+	struct vm_limit bandwidth; /* bytes, each way; all queues together */
 };
 
 struct vionet_stats {
@@ -86,6 +89,13 @@ int vionet_threads(struct vionet *, struct event_base *);
 int vionet_start(struct vionet *, uint64_t features, const struct virtio_ring *,
     unsigned nrings);
 int vionet_reset(struct vionet *);
+
+/*
+ * Main thread: plugged in or not.  Unplugged, the guest gets no frames, its
+ * own are dropped, and its driver knows; VDEV_CONFIGURED follows.  After
+ * vionet_threads().
+ */
+void vionet_link(struct vionet *, bool up);
 
 /* Sum over the queues; exact while they are idle. */
 void vionet_stats(const struct vionet *, struct vionet_stats *);

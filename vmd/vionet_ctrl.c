@@ -178,6 +178,17 @@ vlan_command(struct vionet *v, uint8_t cmd, struct data *d)
 	}
 }
 
+/* "Gratuitous Packet Sending" */
+static bool
+announce_command(struct vionet *v, uint8_t cmd)
+{
+	if (!has(v, VIRTIO_NET_F_GUEST_ANNOUNCE) ||
+	    cmd != VIRTIO_NET_CTRL_ANNOUNCE_ACK)
+		return false;
+	vionet_announced(v);
+	return true;
+}
+
 /* "Automatic receive steering in multiqueue mode" */
 static bool
 mq_command(struct vionet *v, uint8_t cmd, struct data *d)
@@ -240,6 +251,8 @@ command(struct vionet *v, struct data d)
 	case VIRTIO_NET_CTRL_MAC:
 	case VIRTIO_NET_CTRL_VLAN:
 		return filter_command(v, h.class, h.cmd, &d);
+	case VIRTIO_NET_CTRL_ANNOUNCE:
+		return announce_command(v, h.cmd);
 	case VIRTIO_NET_CTRL_MQ:
 		return mq_command(v, h.cmd, &d);
 	case VIRTIO_NET_CTRL_GUEST_OFFLOADS:

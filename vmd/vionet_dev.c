@@ -19,6 +19,8 @@
 
 /* Between router advertisements that nobody asked for. */
 #define ADVERTISE_SEC 200
+/* What a guest sends before it saw its link come up is lost. */
+#define ANNOUNCE_USEC 500000
 
 /* Enough for a frame of the usual size at once. */
 #define NEED_SMALL 2048
@@ -53,8 +55,8 @@ offered(const struct vionet *v)
 	uint64_t f = F(VIRTIO_NET_F_MAC) | F(VIRTIO_NET_F_STATUS) |
 	    F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_NET_F_CTRL_VQ) |
 	    F(VIRTIO_NET_F_CTRL_RX) | F(VIRTIO_NET_F_CTRL_RX_EXTRA) |
-	    F(VIRTIO_NET_F_CTRL_VLAN) | F(VIRTIO_RING_F_INDIRECT_DESC) |
-	    F(VIRTIO_RING_F_EVENT_IDX);
+	    F(VIRTIO_NET_F_CTRL_VLAN) | F(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+	    F(VIRTIO_RING_F_INDIRECT_DESC) | F(VIRTIO_RING_F_EVENT_IDX);
 
 	f |= offloads(v->conf.offload);
 	/* A locked address is not the driver's to change. */
@@ -74,7 +76,7 @@ fill_config(struct vionet *v)
 	struct virtio_net_config *c = &v->config;
 
 	memcpy(c->mac, v->conf.mac, ETH_ALEN);
-	c->status = VIRTIO_NET_S_LINK_UP;
+	c->status = v->unplugged ? 0 : VIRTIO_NET_S_LINK_UP;
 	c->max_virtqueue_pairs = (uint16_t)v->conf.npairs;
 	c->mtu = v->conf.mtu;
 	/* Speed and what follows is not offered. */
@@ -107,6 +109,7 @@ int
 vionet_new(
     struct vionet **out, const struct vionet_conf *conf, const char **why)
 {
+	static const struct vm_limit none;
 	struct vionet *v = calloc(1, sizeof(*v));
 	unsigned i;
 	int error;
@@ -131,6 +134,9 @@ vionet_new(
 	if (error != 0)
 		goto free_it;
 	v->vdev.offered = offered(v);
+	v->unplugged = conf->unplugged;
+	limit_init(&v->in, &none, &conf->bandwidth);
+	limit_init(&v->out, &none, &conf->bandwidth);
 	fill_config(v);
 	vionet_filter_reset(&v->filter, v->conf.mac, false);
 	*out = v;
@@ -160,6 +166,8 @@ vionet_free(struct vionet *v)
 	for (i = 0; v->kicks != NULL && i < 2 * v->conf.npairs + 1; i++)
 		if (v->kicks[i] != NULL)
 			event_free(v->kicks[i]);
+	if (v->announce != NULL)
+		event_free(v->announce);
 	if (v->advertise != NULL)
 		event_free(v->advertise);
 	vdev_destroy(&v->vdev);
@@ -207,6 +215,26 @@ on_advertise(int fd, short what, void *arg)
 		vionet_advertise(v, frame, n);
 }
 
+static void
+set_status(struct vionet *v, uint16_t status)
+{
+	if (v->config.status == status)
+		return;
+	v->config.status = status;
+	vdev_configured(&v->vdev);
+}
+
+/* "Gratuitous Packet Sending" */
+static void
+on_announce(int fd, short what, void *arg)
+{
+	struct vionet *v = arg;
+
+	if (!v->unplugged && v->ctrl != NULL &&
+	    (v->vdev.features & F(VIRTIO_NET_F_GUEST_ANNOUNCE)) != 0)
+		set_status(v, VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
+}
+
 /* Which queue is the control queue is known at the start only: each that
  * may be has an event. */
 static int
@@ -221,6 +249,9 @@ make_events(struct vionet *v, struct event_base *base)
 		if (v->kicks[i] == NULL)
 			return -ENOMEM;
 	}
+	v->announce = event_new(base, -1, 0, on_announce, v);
+	if (v->announce == NULL)
+		return -ENOMEM;
 	if (!v->conf.serve || !v->conf.local.inet6)
 		return 0;
 	v->advertise = event_new(base, -1, EV_PERSIST, on_advertise, v);
@@ -295,6 +326,25 @@ vionet_start(struct vionet *v, uint64_t features, const struct virtio_ring *r,
 	return 0;
 }
 
+void
+vionet_link(struct vionet *v, bool up)
+{
+	static const struct timeval later = { .tv_usec = ANNOUNCE_USEC };
+
+	if (up == !v->unplugged)
+		return;
+	__atomic_store_n(&v->unplugged, !up, __ATOMIC_RELAXED);
+	set_status(v, up ? VIRTIO_NET_S_LINK_UP : 0);
+	if (up && event_add(v->announce, &later) == -1)
+		log_warnx("no timer to announce the link");
+}
+
+void
+vionet_announced(struct vionet *v)
+{
+	set_status(v, v->config.status & (uint16_t)~VIRTIO_NET_S_ANNOUNCE);
+}
+
 int
 vionet_reset(struct vionet *v)
 {
@@ -306,6 +356,7 @@ vionet_reset(struct vionet *v)
 	for (i = 0; i < v->vdev.nqueues; i++)
 		event_del(v->kicks[i]);
 	v->ctrl = NULL;
+	vionet_announced(v);
 	return vionet_set_pairs(v, 0);
 }
 

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <pthread.h>
 
+#include "limit.h"
 #include "log.h"
 #include "vionet.h"
 
@@ -66,6 +67,7 @@ struct vionet_rx {
 	struct vionet *dev;
 	int fd;
 	bool gone; /* the link is: nothing more to read */
+	uint64_t owed, pause; /* bytes to be paid for; ns until they are */
 	struct vionet_held held[VIONET_HELD];
 	unsigned h0, h1; /* held[h0 .. h1) */
 	struct iovec iov[VIONET_IOV]; /* theirs: iov[i0 .. i1), one spare */
@@ -89,6 +91,7 @@ struct vionet_tx {
 	struct vionet *dev;
 	int fd;
 	bool blocked; /* the link takes no more; chain waits */
+	uint64_t owed, pause; /* as of the receive queue */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
 	unsigned first, niov; /* what is to be sent of it */
@@ -127,6 +130,9 @@ struct vionet {
 	unsigned active; /* pairs */
 	struct vionet_filter filter;
 	struct vionet_ads ads;
+	bool unplugged; /* atomic; main thread writes */
+	struct limit in, out;
+	struct event *announce; /* timer */
 	struct event *advertise; /* timer; NULL: nothing to advertise */
 	/* written while all queues are idle */
 	bool mergeable;
@@ -161,6 +167,9 @@ int vionet_set_offload(struct vionet *, uint64_t guest_features);
 /* Let n pairs run.  0 or -errno. */
 int vionet_set_pairs(struct vionet *, unsigned n);
 
+/* The driver knows that others have to learn of its address again. */
+void vionet_announced(struct vionet *);
+
 /* vionet_filter.c */
 void
 vionet_filter_reset(struct vionet_filter *, const uint8_t *mac, bool vlans);
@@ -169,8 +178,18 @@ bool
 vionet_filter_wants(struct vionet_filter *, const uint8_t *head, size_t len);
 
 /* Common to the queue threads. */
+/* Pay for frames that passed.  0, or ns until that is possible. */
+uint64_t vionet_pay(struct limit *, uint64_t *owed);
+/* What poll(2) takes for so many ns; 0 ns: for ever. */
+int vionet_timeout(uint64_t ns);
+static inline bool
+vionet_unplugged(const struct vionet *dev)
+{
+	return __atomic_load_n(&dev->unplugged, __ATOMIC_RELAXED);
+}
 uint64_t vionet_drain(int eventfd);
 void vionet_interrupt(struct vdev_queue *, struct vionet_stats *);
+void vionet_count(const struct vdev_queue *, const struct vionet_stats *);
 /* Bytes [off, off + len) of a vector, as far as it goes; how many. */
 size_t vionet_copy_out(
     const struct iovec *, unsigned niov, size_t off, void *, size_t len);

@@ -19,11 +19,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vionet_impl.h"
 
-enum rx_next { RX_GO_ON, RX_WAIT_BUFFER, RX_WAIT_FRAME };
+enum rx_next { RX_GO_ON, RX_WAIT_BUFFER, RX_WAIT_FRAME, RX_WAIT_TIME };
 
 static struct vionet_rx *
 rx_of(struct vdev_queue *v)
@@ -40,6 +41,33 @@ vionet_drain(int eventfd)
 	return n;
 }
 
+uint64_t
+vionet_pay(struct limit *l, uint64_t *owed)
+{
+	struct timespec t;
+	uint64_t ns;
+
+	if (!l->any || *owed == 0) {
+		*owed = 0;
+		return 0;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	ns = limit_take(
+	    l, 0, *owed, (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec);
+	if (ns == 0)
+		*owed = 0;
+	return ns;
+}
+
+int
+vionet_timeout(uint64_t ns)
+{
+	/* Not longer than the main thread may have to wait at worst. */
+	if (ns > 1000000000)
+		return 1000;
+	return ns == 0 ? -1 : (int)(ns / 1000000) + 1;
+}
+
 void
 vionet_interrupt(struct vdev_queue *q, struct vionet_stats *s)
 {
@@ -49,6 +77,20 @@ vionet_interrupt(struct vdev_queue *q, struct vionet_stats *s)
 		return;
 	s->interrupts++;
 	(void)!write(q->call, &one, sizeof(one));
+}
+
+void
+vionet_count(const struct vdev_queue *q, const struct vionet_stats *s)
+{
+	vdev_count(q,
+	    &(struct ctl_counters){
+		.requests = s->rx_frames + s->tx_frames + s->served,
+		.in = s->rx_bytes,
+		.out = s->tx_bytes,
+		.errors = s->rx_dropped + s->tx_dropped + s->tx_forged,
+		.kicks = s->kicks,
+		.interrupts = s->interrupts,
+	    });
 }
 
 static size_t
@@ -294,6 +336,8 @@ wanted(struct vionet_rx *q, size_t len)
 	uint8_t head[18];
 	size_t n;
 
+	if (vionet_unplugged(q->dev))
+		return false;
 	if (!__atomic_load_n(&f->active, __ATOMIC_ACQUIRE))
 		return true;
 	if (len < VIONET_HDR + sizeof(head))
@@ -323,6 +367,7 @@ receive(struct vionet_rx *q)
 		q->gone = true;
 		return RX_WAIT_FRAME;
 	}
+	q->owed += (uint64_t)n;
 	if (n < VIONET_HDR || !wanted(q, (size_t)n)) {
 		drop(q);
 		return RX_GO_ON;
@@ -343,8 +388,10 @@ receive_stream(struct vionet_rx *q)
 		q->gone = errno != EAGAIN;
 		return RX_WAIT_FRAME;
 	}
-	if (__atomic_load_n(&f->active, __ATOMIC_ACQUIRE) &&
-	    !vionet_filter_wants(f, frame + VIONET_HDR, n - VIONET_HDR)) {
+	q->owed += n;
+	if (vionet_unplugged(q->dev) ||
+	    (__atomic_load_n(&f->active, __ATOMIC_ACQUIRE) &&
+		!vionet_filter_wants(f, frame + VIONET_HDR, n - VIONET_HDR))) {
 		drop(q);
 		return RX_GO_ON;
 	}
@@ -362,6 +409,8 @@ step(struct vionet_rx *q)
 	gather(q);
 	if (room(q) == 0)
 		return RX_WAIT_BUFFER;
+	if ((q->pause = vionet_pay(&q->dev->in, &q->owed)) != 0)
+		return RX_WAIT_TIME;
 	return q->in != NULL ? receive_stream(q) : receive(q);
 }
 
@@ -376,10 +425,10 @@ wait_for(struct vionet_rx *q, enum rx_next what)
 
 	if (what == RX_WAIT_BUFFER)
 		p[1].fd = q->v.kick;
-	else if (!q->gone)
+	else if (what == RX_WAIT_FRAME && !q->gone)
 		p[2].fd = q->fd;
 	q->stats.syscalls++;
-	(void)poll(p, 3, -1);
+	(void)poll(p, 3, vionet_timeout(what == RX_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
 	if ((p[1].revents & POLLIN) != 0) {
@@ -402,6 +451,7 @@ serve(struct vdev_queue *v)
 	for (n = 0; n < VIONET_BATCH && next == RX_GO_ON; n++)
 		next = step(q);
 	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
 	if (next == RX_GO_ON)
 		return;
 	/* A buffer that came meanwhile: go on instead of sleeping. */
@@ -423,6 +473,7 @@ begin_run(struct vdev_queue *v, bool fresh)
 		q->h0 = q->h1 = q->i0 = q->i1 = 0;
 		q->cap = 0;
 		q->pending = false;
+		q->owed = 0;
 	}
 	q->gone = false;
 	virtq_disable_kick(&v->vq);

@@ -15,7 +15,7 @@
 
 #include "vionet_impl.h"
 
-enum tx_next { TX_GO_ON, TX_WAIT_BUFFER, TX_WAIT_LINK };
+enum tx_next { TX_GO_ON, TX_WAIT_BUFFER, TX_WAIT_LINK, TX_WAIT_TIME };
 
 static struct vionet_tx *
 tx_of(struct vdev_queue *v)
@@ -152,6 +152,8 @@ step(struct vionet_tx *q)
 		return transmit(q);
 	if (q->v.vq.broken)
 		return TX_WAIT_BUFFER;
+	if ((q->pause = vionet_pay(&q->dev->out, &q->owed)) != 0)
+		return TX_WAIT_TIME;
 	q->chain.iov = q->iov + 1;
 	q->chain.iov_max = VIONET_QUEUE_SIZE;
 	q->first = 1;
@@ -165,8 +167,9 @@ step(struct vionet_tx *q)
 		vdev_break(&q->v, "frame without a header");
 		return TX_WAIT_BUFFER;
 	}
+	q->owed += q->chain.read_len;
 	if (q->chain.read_len < VIONET_HDR + ETH_HLEN ||
-	    q->chain.read_len > VIONET_BUF_MAX)
+	    q->chain.read_len > VIONET_BUF_MAX || vionet_unplugged(q->dev))
 		q->stats.tx_dropped++;
 	else if (!(conf->locked || conf->serve || conf->stream) || judge(q))
 		return transmit(q);
@@ -184,7 +187,7 @@ wait_for(struct vionet_tx *q, enum tx_next what)
 	};
 
 	q->stats.syscalls++;
-	(void)poll(p, 3, -1);
+	(void)poll(p, 3, vionet_timeout(what == TX_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
 	if ((p[1].revents & POLLIN) != 0) {
@@ -203,6 +206,7 @@ serve(struct vdev_queue *v)
 	for (n = 0; n < VIONET_BATCH && next == TX_GO_ON; n++)
 		next = step(q);
 	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
 	if (next == TX_GO_ON)
 		return;
 	if (next == TX_WAIT_BUFFER && !q->v.vq.broken &&
@@ -217,8 +221,12 @@ serve(struct vdev_queue *v)
 static void
 begin_run(struct vdev_queue *v, bool fresh)
 {
-	if (fresh)
-		tx_of(v)->blocked = false;
+	struct vionet_tx *q = tx_of(v);
+
+	if (fresh) {
+		q->blocked = false;
+		q->owed = 0;
+	}
 	virtq_disable_kick(&v->vq);
 }
 

@@ -32,12 +32,16 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
+#include <linux/virtio_scsi.h>
 #include "chan.h"
 #include "ctl.h"
 #include "imsg.h"
+#include "fd.h"
 #include "log.h"
 #include "msg.h"
+#include "page.h"
 #include "virtio_chan.h"
 #include "virtio_host.h"
 #include "virtio_pci.h"
@@ -71,6 +75,8 @@ struct virtio_chan {
 	uint64_t features;
 	uint32_t nqueues, queue_size, config_len;
 	uint8_t config[VIRTIO_CONFIG_MAX];
+	uint8_t *page; /* what the driver wrote, for the device to read */
+	int page_fd; /* until passed on */
 	char reason[REASON_MAX]; /* why the set-up fails */
 };
 
@@ -215,6 +221,37 @@ on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+/* All that ever changes is the status of a network device. */
+static bool
+may_become(const struct virtio_chan *vc, const uint8_t *config)
+{
+	const size_t off = offsetof(struct virtio_net_config, status);
+	const size_t end = off + sizeof(uint16_t);
+
+	return vc->conf.type == VIRTIO_ID_NET && vc->config_len >= end &&
+	    memcmp(config, vc->config, off) == 0 &&
+	    memcmp(config + end, vc->config + end, vc->config_len - end) == 0;
+}
+
+static int
+on_configured(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	uint8_t config[VIRTIO_CONFIG_MAX];
+	enum state now = state(vc);
+
+	if (now == HELLO || now == SEALING)
+		return -EPROTO;
+	if (ibuf_get(body, config, vc->config_len) == -1 ||
+	    ibuf_size(body) != 0 || !may_become(vc, config))
+		return -EBADMSG;
+	lock(vc);
+	memcpy(vc->config, config, vc->config_len);
+	virtio_configure(vc->dev, 0, vc->config, vc->config_len);
+	unlock(vc);
+	return 0;
+}
+
 static void
 on_closed(void *arg, const char *text)
 {
@@ -282,10 +319,20 @@ start(struct virtio_dev *dev, uint64_t features, const struct virtio_ring *ring,
 }
 
 static void
+put_config(struct virtio_chan *vc, unsigned off, uint8_t val)
+{
+	__atomic_store_n(vc->page + off, val, __ATOMIC_RELAXED);
+}
+
+static void
 reset(struct virtio_dev *dev)
 {
 	static const struct timeval limit = { .tv_sec = RESET_SEC };
 	struct virtio_chan *vc = virtio_arg(dev);
+	unsigned i;
+
+	for (i = 0; i < vc->config_len; i++)
+		put_config(vc, i, vc->config[i]);
 
 	if (vc->state != STARTED) {
 		virtio_reset_done(dev);
@@ -297,25 +344,37 @@ reset(struct virtio_dev *dev)
 	(void)chan_send(vc->chan, DEV_RESET, 0, -1, NULL);
 }
 
+/* "writeback", 0 or 1, where it is offered; "sense_size" and "cdb_size". */
+static bool
+writable(const struct virtio_chan *vc, unsigned off, uint8_t val)
+{
+	if (off >= vc->config_len)
+		return false;
+	switch (vc->conf.type) {
+	case VIRTIO_ID_BLOCK:
+		return (vc->features & 1ULL << VIRTIO_BLK_F_CONFIG_WCE) != 0 &&
+		    off == offsetof(struct virtio_blk_config, wce) && val <= 1;
+	case VIRTIO_ID_SCSI:
+		return off >= offsetof(struct virtio_scsi_config, sense_size) &&
+		    off < offsetof(struct virtio_scsi_config, max_channel);
+	}
+	return false;
+}
+
 /*
- * What is offered and not more: "writeback", 0 or 1, of a block device.  The
- * process looks at what was negotiated.
+ * What is offered and not more.  The process sees it at once and looks at what
+ * was negotiated.
  */
 static bool
 config(struct virtio_dev *dev, unsigned off, uint8_t val)
 {
 	struct virtio_chan *vc = virtio_arg(dev);
-	struct ibuf *body;
 
-	if (vc->conf.type != VIRTIO_ID_BLOCK ||
-	    (vc->features & 1ULL << VIRTIO_BLK_F_CONFIG_WCE) == 0 ||
-	    off != offsetof(struct virtio_blk_config, wce) || val > 1 ||
+	if (!writable(vc, off, val) ||
 	    (vc->state != IDLE && vc->state != STARTED))
 		return false;
-	body = chan_body();
-	ibuf_add_n32(body, off);
-	ibuf_add_n32(body, val);
-	return chan_send(vc->chan, DEV_CONFIG, 0, -1, body) == 0;
+	put_config(vc, off, val);
+	return true;
 }
 
 static const struct virtio_ops ops = {
@@ -335,6 +394,7 @@ static const struct chan_row rows[] = {
 	ROW(DEV_HELLO, on_hello),
 	ROW(DEV_SEALED, on_sealed),
 	ROW(DEV_RESET_DONE, on_reset_done),
+	ROW(DEV_CONFIGURED, on_configured),
 	ROW(DEV_BROKEN, on_broken),
 };
 
@@ -395,7 +455,11 @@ hand_over(struct virtio_chan *vc)
 	int error;
 
 	ibuf_add_n64(body, vc->conf.mem->size);
-	error = send_fd(vc, DEV_MEM, vc->conf.mem->fd, body);
+	error = chan_send(vc->chan, DEV_CONFIG, 0, fd_take(&vc->page_fd), NULL);
+	if (error == 0)
+		error = send_fd(vc, DEV_MEM, vc->conf.mem->fd, body);
+	else
+		ibuf_free(body);
 	for (unsigned i = 0; i < vc->nqueues && error == 0; i++) {
 		error = send_queue_fd(vc, i, false);
 		if (error == 0)
@@ -439,12 +503,26 @@ make_device(struct virtio_chan *vc)
 }
 
 static int
+make_page(struct virtio_chan *vc)
+{
+	void *page;
+	int error = page_create(&vc->page_fd, true, &page);
+
+	if (error != 0)
+		return refuse(vc, error, "page: %s", strerrordesc_np(-error));
+	vc->page = page;
+	memcpy(vc->page, vc->config, vc->config_len);
+	return 0;
+}
+
+static int
 set_up(struct virtio_chan *vc)
 {
 	int error;
 
 	if ((error = await(vc, SEALING, "DEV_HELLO")) != 0 ||
-	    (error = make_device(vc)) != 0 || (error = hand_over(vc)) != 0 ||
+	    (error = make_device(vc)) != 0 || (error = make_page(vc)) != 0 ||
+	    (error = hand_over(vc)) != 0 ||
 	    (error = await(vc, IDLE, "DEV_SEALED")) != 0)
 		return error;
 	chan_forbid_fds(vc->chan);
@@ -468,6 +546,7 @@ virtio_chan_new(struct virtio_chan **out, int chanfd,
 	}
 	vc->conf = *conf;
 	vc->state = HELLO;
+	vc->page_fd = -1;
 	vc->chan = chan_new(NULL, chanfd, &chan_ops, vc);
 	if (vc->chan == NULL) {
 		error = -errno;
@@ -490,6 +569,8 @@ virtio_chan_free(struct virtio_chan *vc)
 	if (vc == NULL)
 		return;
 	chan_free(vc->chan);
+	fd_close(&vc->page_fd);
+	page_detach(vc->page);
 	if (vc->stuck != NULL)
 		event_free(vc->stuck);
 	virtio_pci_free(vc->dev);

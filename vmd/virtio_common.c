@@ -284,8 +284,7 @@ put(uint8_t *img, unsigned off, unsigned size, uint64_t val)
 		img[off + i] = (uint8_t)(val >> (8 * i));
 }
 
-/* Fields that are always zero: config_generation (the configuration of a
- * device never changes while it lives), queue_notify_data, queue_reset. */
+/* Fields that are always zero: queue_notify_data, queue_reset. */
 static void
 image(const struct virtio_common *c, uint8_t *img)
 {
@@ -301,6 +300,7 @@ image(const struct virtio_common *c, uint8_t *img)
 	    virtio_irq_vector(c->irq, VIRTIO_QUEUES_MAX));
 	put(img, VIRTIO_PCI_COMMON_NUMQ, 2, c->nqueues);
 	put(img, VIRTIO_PCI_COMMON_STATUS, 1, c->status);
+	put(img, VIRTIO_PCI_COMMON_CFGGENERATION, 1, c->generation);
 	put(img, VIRTIO_PCI_COMMON_Q_SELECT, 2, n);
 	if (n >= c->nqueues)
 		return;

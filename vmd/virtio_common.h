@@ -35,6 +35,7 @@ struct virtio_common {
 	uint32_t device_select, driver_select;
 	uint8_t status;
 	bool resetting;
+	uint8_t generation; /* of the device-specific configuration */
 	uint16_t queue_select;
 	unsigned nqueues;
 	uint16_t queue_max;

@@ -15,6 +15,7 @@
  * queue's port is an ioeventfd, and a kick costs this process nothing.  At
  * other times, and for odd access sizes, kicks arrive as port writes.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -417,6 +418,18 @@ virtio_needs_reset(struct virtio_dev *dev, const char *why)
 		return;
 	log_limited(&rate, "%s: needs reset: %s", dev->name, why);
 	virtio_irq_config(&dev->irq);
+}
+
+void
+virtio_configure(
+    struct virtio_dev *dev, unsigned off, const void *bytes, unsigned len)
+{
+	assert(off <= dev->config_len && len <= dev->config_len - off);
+	memcpy(dev->config + off, bytes, len);
+	memcpy(dev->config_reset + off, bytes, len);
+	dev->common.generation++;
+	if (virtio_common_started(&dev->common))
+		virtio_irq_config(&dev->irq);
 }
 
 bool

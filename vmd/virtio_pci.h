@@ -79,6 +79,9 @@ void virtio_reset_done(struct virtio_dev *);
 /* Sets DEVICE_NEEDS_RESET and raises a configuration interrupt.  Ignored
  * unless the device is running. */
 void virtio_needs_reset(struct virtio_dev *, const char *why);
+/* Bytes of the configuration are others from now on; the driver is told. */
+void
+virtio_configure(struct virtio_dev *, unsigned off, const void *, unsigned len);
 /* DRIVER_OK is set, no reset is under way or needed. */
 bool virtio_running(const struct virtio_dev *);
 

@@ -51,6 +51,7 @@
 #define CLASS_NET  0x020000 /* network, Ethernet */
 #define TYPE_NET   1 /* virtio 1.2, "Device Types" */
 #define TYPE_BLOCK 2
+#define TYPE_SCSI  8
 
 /* A device in a process of its own. */
 struct vm_dev {
@@ -67,7 +68,7 @@ struct vm {
 	struct vmconf conf;
 	bool has_conf, go;
 	int hypervisor, kernel, initrd, console;
-	struct vm_dev disk[VM_DISKS_MAX], nic[VM_NICS_MAX];
+	struct vm_dev disk[VM_DISKS_MAX], nic[VM_NICS_MAX], cdrom;
 
 	struct event_base *base;
 	struct event *end_event;
@@ -218,6 +219,10 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		if (index < VM_NICS_MAX)
 			slot = &vm->nic[index].fd;
 		break;
+	case VM_FD_CDROM:
+		if (index == 0)
+			slot = &vm->cdrom.fd;
+		break;
 	}
 	if (slot == NULL || *slot != -1)
 		goto bad;
@@ -293,6 +298,12 @@ static const struct chan_ops parent_ops = {
 
 /* Set-up */
 
+static unsigned
+has_drive(const struct vm *vm)
+{
+	return vm->conf.cdrom[0] != '\0';
+}
+
 static int
 check_conf(struct vm *vm)
 {
@@ -311,6 +322,8 @@ check_conf(struct vm *vm)
 		if (vm->nic[i].fd == -1)
 			return fail(vm, -EINVAL, "interface %u: no device", i);
 	}
+	if (has_drive(vm) && vm->cdrom.fd == -1)
+		return fail(vm, -EINVAL, "cdrom: no device");
 	if (sysinfo(&si) == 0 && vm->conf.memory / si.mem_unit > si.totalram)
 		return fail(vm, -ENOMEM,
 		    "memory: %llu MiB is more than the host's %llu MiB",
@@ -506,6 +519,8 @@ build(struct vm *vm)
 		 vm, vm->nic, vm->conf.nnics, TYPE_NET, CLASS_NET)) != 0 ||
 	    (status = make_devices(
 		 vm, vm->disk, vm->conf.ndisks, TYPE_BLOCK, CLASS_SCSI)) != 0 ||
+	    (status = make_devices(
+		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	return boot(vm);
@@ -534,6 +549,7 @@ init(struct vm *vm)
 		init_dev(vm, &vm->disk[i], "vioblk", i, i);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		init_dev(vm, &vm->nic[i], "vionet", i, VM_DEV_NIC + i);
+	init_dev(vm, &vm->cdrom, "vioscsi", 0, VM_DEV_CDROM);
 }
 
 /* The vCPUs stop first, so that the last output is out before the report. */

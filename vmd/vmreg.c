@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devstat.h"
 #include "vmreg.h"
 
 struct vmreg_id {
@@ -73,6 +75,7 @@ init_children(struct vm *vm)
 	unsigned i, k;
 
 	init_child(vm, &vm->run.vm, CHILD_VM, 0);
+	init_child(vm, &vm->run.cdrom, CHILD_CDROM, 0);
 	for (i = 0; i < VM_DISKS_MAX; i++) {
 		vm->run.image[i].n = 0;
 		init_child(vm, &vm->run.disk[i], CHILD_DISK, i);
@@ -94,8 +97,31 @@ run_child(struct vm_run *r, unsigned i)
 		return &r->disk[i];
 	if ((i -= VM_DISKS_MAX) < VM_NICS_MAX)
 		return &r->nic[i];
-	i -= VM_NICS_MAX;
-	return i < VM_NICS_MAX ? &r->user[i] : NULL;
+	if ((i -= VM_NICS_MAX) < VM_NICS_MAX)
+		return &r->user[i];
+	return i == VM_NICS_MAX ? &r->cdrom : NULL;
+}
+
+void
+child_name(const struct child *ch, char *buf, size_t len)
+{
+	switch (ch->kind) {
+	case CHILD_VM:
+		snprintf(buf, len, "vm process");
+		break;
+	case CHILD_DISK:
+		snprintf(buf, len, "vioblk%u", ch->index);
+		break;
+	case CHILD_NIC:
+		snprintf(buf, len, "vionet%u", ch->index);
+		break;
+	case CHILD_USER:
+		snprintf(buf, len, "passt%u", ch->index);
+		break;
+	case CHILD_CDROM:
+		snprintf(buf, len, "vioscsi%u", ch->index);
+		break;
+	}
 }
 
 /*
@@ -138,6 +164,8 @@ vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
 	vm->state = VM_STOPPED;
 	vm->starter = (uid_t)-1;
 	tty_init(&vm->tty);
+	medium_init(&vm->medium);
+	medium_init(&vm->next);
 	init_children(vm);
 	TAILQ_INSERT_TAIL(&r->vms, vm, entry);
 	r->n++;
@@ -225,6 +253,44 @@ resident(pid_t pid)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static_assert(VM_DISKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
+
+static void
+describe_nic(const struct vm *vm, unsigned i, struct ctl_nic *out)
+{
+	const struct net_tap *tap = &vm->run.net[i].tap;
+
+	memcpy(out->lladdr, vm->conf.nic[i].lladdr, sizeof(out->lladdr));
+	snprintf(out->ifname, sizeof(out->ifname), "%s", tap->ifname);
+	out->up = (vm->unplugged & 1U << i) == 0;
+	if (!tap->local)
+		return;
+	out->addr = tap->addr.guest;
+	if (tap->addr.inet6)
+		memcpy(out->addr6, tap->addr.guest6, sizeof(out->addr6));
+}
+
+/* What the devices' processes counted; those that are gone, too. */
+static void
+describe_devices(const struct vm *vm, struct ctl_vm *out)
+{
+	struct child *ch;
+	struct ctl_dev *d;
+	unsigned i;
+
+	for (i = 0; (ch = run_child((struct vm_run *)&vm->run, i)) != NULL;
+	     i++) {
+		if (ch->stats == NULL)
+			continue;
+		d = &out->dev[out->ndevs++];
+		child_name(ch, d->name, sizeof(d->name));
+		devstat_sum(ch->stats, &d->n);
+		d->is_nic = ch->kind == CHILD_NIC;
+		if (d->is_nic)
+			describe_nic(vm, ch->index, &d->nic);
+	}
+}
+
 void
 vm_describe(const struct vm *vm, struct ctl_vm *out)
 {
@@ -240,6 +306,7 @@ vm_describe(const struct vm *vm, struct ctl_vm *out)
 	out->uid = vm->conf.uid;
 	out->gid = vm->conf.gid;
 	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
+	describe_devices(vm, out);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "ctl.h"
 #include "fail.h"
 #include "chain.h"
+#include "medium.h"
 #include "net.h"
 #include "tty.h"
 #include "vionet.h"
@@ -33,7 +34,7 @@ enum vm_state {
 };
 
 /* One process of a VM. */
-enum child_kind { CHILD_VM, CHILD_DISK, CHILD_NIC, CHILD_USER };
+enum child_kind { CHILD_VM, CHILD_DISK, CHILD_NIC, CHILD_USER, CHILD_CDROM };
 struct child {
 	struct vm *vm;
 	enum child_kind kind;
@@ -41,6 +42,7 @@ struct child {
 	pid_t pid; /* 0: none, or reaped */
 	int status; /* of waitpid(2), once reaped */
 	struct chan *chan; /* NULL: closed */
+	void *stats; /* struct devstat_page, of a device's process */
 };
 
 enum run_end {
@@ -66,6 +68,7 @@ struct vm_run {
 	struct chain image[VM_DISKS_MAX]; /* see image_release() */
 	struct child nic[VM_NICS_MAX];
 	struct child user[VM_NICS_MAX]; /* passt, for user interfaces */
+	struct child cdrom;
 	struct run_nic net[VM_NICS_MAX];
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
@@ -82,6 +85,7 @@ struct vm {
 	struct vmconf conf;
 	enum vm_state state;
 	struct tty tty;
+	uint32_t unplugged; /* interfaces, a bit each; see link.h */
 	uid_t starter; /* (uid_t)-1: nobody but the daemon */
 	char problem[128];
 	struct vm_run run;
@@ -90,6 +94,9 @@ struct vm {
 	int64_t started; /* ms, CLOCK_MONOTONIC */
 	int64_t patience; /* ... when a guest that was asked to end is ended */
 	struct life *life;
+	struct medium medium; /* in the drive, while there are processes */
+	struct medium next; /* asked for, while changing */
+	bool changing;
 };
 
 struct vmreg_id;
@@ -113,6 +120,9 @@ struct vm *vmreg_find(const struct vmreg *, const struct ctl_target *);
 /* All processes of a run, in no order: for (i = 0; (ch = run_child(r, i)) !=
  * NULL; i++) */
 struct child *run_child(struct vm_run *, unsigned i);
+
+/* As users know it: "vioblk0". */
+void child_name(const struct child *, char *buf, size_t len);
 
 bool vm_active(const struct vm *); /* has or is about to have processes */
 enum ctl_state vm_ctl_state(const struct vm *);

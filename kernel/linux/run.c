@@ -57,6 +57,20 @@ intr_open(const struct vcpu *v)
 	return event_intr_open(&v->event, &env);
 }
 
+/* Does the LAPIC let the interrupts of user space's 8259 through? */
+static bool
+pic_connected(const struct vcpu *v)
+{
+	return !v->vm->split || lapic_accepts_pic(&v->lapic);
+}
+
+/* User space wants to know when it may inject one. */
+static bool
+window_requested(const struct vcpu *v)
+{
+	return READ_ONCE(v->run->request_interrupt_window) && pic_connected(v);
+}
+
 static void
 choose_event(struct vcpu *v)
 {
@@ -73,8 +87,7 @@ choose_event(struct vcpu *v)
 		cpu_need(&h->cpu, CPU_CRS | CPU_DRS);
 		event_apply(&h->cpu, &h->inject);
 	}
-	window = event_wants_intr(&v->event, &env) ||
-	    READ_ONCE(v->run->request_interrupt_window);
+	window = event_wants_intr(&v->event, &env) || window_requested(v);
 	hv->window(
 	    h, window && !debug_blocks_events(v), event_wants_iret(&v->event));
 	/* An interrupt that only the TPR holds back comes when that falls. */
@@ -265,7 +278,7 @@ before(struct vcpu *v)
 	}
 	if (debug_report_step(v))
 		return NEXT_USER;
-	if (READ_ONCE(v->run->request_interrupt_window) && intr_open(v)) {
+	if (window_requested(v) && intr_open(v)) {
 		v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 		return NEXT_USER;
 	}
@@ -313,8 +326,7 @@ publish(struct vcpu *v)
 	run->if_flag = (v->hv->cpu.rflags & X86_RFLAGS_IF) != 0;
 	run->cr8 = vcpu_cr8(v);
 	run->apic_base = v->lapic.base_msr;
-	run->ready_for_interrupt_injection =
-	    intr_open(v) && (!v->vm->split || lapic_accepts_pic(&v->lapic));
+	run->ready_for_interrupt_injection = intr_open(v) && pic_connected(v);
 	run->flags = 0;
 	if (sync & KVM_SYNC_X86_REGS)
 		state_get_regs(v, &run->s.regs.regs);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: inside.sh boot MACHINE ... | memory | disk	(in the lab, as root)
+# usage: inside.sh boot MACHINE ... | memory | disk | net [SECONDS]	(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
 # Systems: vmm, pc and microvm (QEMU's machines, -accel kvm, its own defaults
@@ -15,24 +15,27 @@ mem=256
 base="console=ttyS0 quiet panic=-1"
 vmd_pid=''
 qemu_pid=''
+netio_pid=''
 mkdir -p $T/shm
 mountpoint -q $T/shm || mount -t tmpfs -o size=600M tmpfs $T/shm
 
 # shellcheck disable=SC2317 # reached by the trap
 finish() {
 	[[ -z $qemu_pid ]] || kill -9 "$qemu_pid" 2>/dev/null || true
+	[[ -z $netio_pid ]] || kill "$netio_pid" 2>/dev/null || true
 	vmd_stop
 }
 trap finish EXIT
 
 have_vmm() { command -v vmd >/dev/null && command -v vmctl >/dev/null; }
 
-vmd_start() { # KERNEL INITRD CMDLINE [DISK]
+vmd_start() { # KERNEL INITRD CMDLINE [DISK [TAP]]
 	{
 		printf 'vm "one" {\n\tdisable\n\tmemory %sM\n\tcpus 1\n' "$mem"
 		printf '\tboot "%s"\n\tinitrd "%s"\n' "$1" "$2"
 		printf '\tcmdline "%s"\n' "$3"
 		[[ -z ${4:-} ]] || printf '\tdisk "%s"\n' "$4"
+		[[ -z ${5:-} ]] || printf '\tinterface %s\n' "$5"
 		printf '}\n'
 	} >$T/vm.conf
 	vmd -d -f $T/vm.conf 2>$T/vmd.log >&2 &
@@ -213,7 +216,53 @@ disk() {
 	done
 }
 
+# What the guest's netio does, in one run; the host serves.
+jobs_of_net=out:1,out:4,in:1,in:4,packets-out,packets-in,rtt
+
+net_guest() { # SYSTEM CMDLINE: its output
+	local p vhost=${1#vhost-}
+	if [[ $1 = vmm ]]; then
+		vmd_start $G/vmlinuz $T/bench.cpio "$2" '' tap9
+		vmctl start one 2>$T/start.out
+		p=$(<$T/start.out)
+		timeout 200 cat "${p##*tty }" 2>/dev/null || true
+		vmd_stop
+	else
+		(qemu pc $G/vmlinuz $T/bench.cpio "$2" '' -netdev \
+		    "tap,id=n,ifname=tap9,script=no,downscript=no,vhost=$vhost" \
+		    -device virtio-net-pci,netdev=n) </dev/null |
+		    timeout 200 cat || true
+	fi
+}
+
+net() { # [SECONDS-PER-JOB]
+	local system seconds=${1:-3}
+	[[ -s extra.cpio && -x netio ]] || {
+		echo "# no netio: network figures left out"
+		return
+	}
+	cat $G/tiny.cpio extra.cpio >$T/bench.cpio
+	modprobe -a tun vhost_net
+	[[ -c /dev/net/tun ]] || {
+		mkdir -p /dev/net
+		mknod /dev/net/tun c 10 200
+	}
+	[[ -c /dev/vhost-net ]] || mknod /dev/vhost-net c 10 238
+	ip tuntap add tap9 mode tap vnet_hdr
+	ip addr add 10.90.0.1/24 dev tap9
+	ip link set tap9 up
+	./netio -s >/dev/null &
+	netio_pid=$!
+	for system in vhost-off vhost-on vmm; do
+		[[ $system != vmm ]] || have_vmm || continue
+		net_guest $system "$base tiny=run,netio,-a,10.90.0.2,-t,$seconds,10.90.0.1,$jobs_of_net" \
+		    >$T/net.out
+		tr -d '\r' <$T/net.out | sed -n "s/^result \([^ ]*\) /\1 $system /p"
+		grep -q "netio end" $T/net.out || sed 's/^/# /' $T/net.out
+	done
+}
+
 case ${1:-} in
-boot | memory | disk) "$@" ;;
+boot | memory | disk | net) "$@" ;;
 *) exit 2 ;;
 esac

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: run.sh [boot | wall | memory | disk | device | exits] ...
+# usage: run.sh [boot | wall | memory | disk | device | net | exits] ...
 #							(`make bench')
 #
 # Our VMs against QEMU's on the same host: the lab; for exits our driver
@@ -11,7 +11,10 @@
 # what else this machine does, only their ratios mean something.  -M microvm
 # has no instruction count: with QEMU 7.2 and 10.0 alike, its second or third
 # guest in the deterministic lab does not come up.  device is our block device
-# alone, without a hypervisor, on this machine.
+# alone, without a hypervisor, on this machine.  net is TCP, small datagrams
+# and round trips between a guest and its host over the same tap; in the
+# deterministic lab one microsecond is a thousand instructions of all parts
+# together: guest, host and device.
 
 # shellcheck source=../lab/env.sh
 . "$(dirname "$0")/../lab/env.sh"
@@ -23,12 +26,10 @@ trap 'rm -rf "$tmp"' EXIT
 eval "$(regress/guest/build)"
 : "${guest_disk:?}"
 opts=(-g "$guest_disk")
-# The guest's program is one more cpio behind the tiny guest's.
-if [[ -x $B/regress/bench/guestio ]]; then
-	install -D "$B/regress/bench/guestio" "$tmp/extra/bin/guestio"
-	(cd "$tmp/extra" && find . | cpio --quiet -o -H newc -R 0:0) \
-	    >"$tmp/extra.cpio"
+if [[ -x $B/regress/bench/guestio && -x $B/regress/bench/netio ]]; then
+	regress/bench/extra "$B" "$tmp/extra.cpio"
 	opts+=(-x "$tmp/extra.cpio=bench/extra.cpio")
+	opts+=(-x "$B/regress/bench/netio=bench/netio")
 fi
 # Without a build of ours, QEMU alone.
 [[ -x $B/vmd/vmd ]] || opts+=(-n)
@@ -82,6 +83,38 @@ exits() {
 	}' "$tmp/exits"
 }
 
+net() { # TITLE SECONDS-PER-JOB LAB-OPTION...
+	local title=$1 seconds=$2
+	shift 2
+	say "measuring: network, $title"
+	regress/lab/run "${opts[@]}" "$@" regress/bench/inside.sh net "$seconds" |
+	    tee -a /dev/stderr | grep -v '^#' >"$tmp/net"
+	awk -v title="$title" '
+	function ratio(a, b) {
+		return a > 0 && b > 0 ? sprintf("%.2f", a / b) : "-"
+	}
+	BEGIN {
+		unit["out-1"] = unit["out-4"] = "MB/s"
+		unit["in-1"] = unit["in-4"] = "MB/s"
+		unit["packets-out-1"] = unit["packets-in-1"] = "/s"
+		unit["rtt-1"] = "us"
+		printf "%-24s %10s %10s %10s %8s %8s\n", title, "vmm",
+		    "vhost=off", "vhost=on", "/off", "/on"
+	}
+	!($1 in seen) { seen[$1] = 1; order[++n] = $1 }
+	{ v[$1, $2] = $3 }
+	END {
+		for (i = 1; i <= n; i++) {
+			f = order[i]
+			printf "%-24s %10s %10s %10s %8s %8s\n",
+			    f " " unit[f], v[f, "vmm"], v[f, "vhost-off"],
+			    v[f, "vhost-on"],
+			    ratio(v[f, "vmm"], v[f, "vhost-off"]),
+			    ratio(v[f, "vmm"], v[f, "vhost-on"])
+		}
+	}' "$tmp/net"
+}
+
 render() {
 	[[ -s $table ]] || return 0
 	awk '
@@ -122,7 +155,7 @@ render() {
 	}' "$table"
 }
 
-[[ $# -gt 0 ]] || set -- exits boot wall memory disk device
+[[ $# -gt 0 ]] || set -- exits boot wall memory disk device net
 for what in "$@"; do
 	case $what in
 	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- "boot pc" ;;
@@ -130,8 +163,12 @@ for what in "$@"; do
 	memory) inside '' -c 2 -m 2048 -t 300 -- memory ;;
 	disk) inside '' -c 2 -m 2560 -t 1200 -- disk ;;
 	device) "$B/regress/bench/blkbench" ;;
+	net)
+		net "network" 3 -c 2 -m 2560 -t 900
+		net "network, per 1e9 instr." 0.2 -i -c 1 -m 2560 -t 900
+		;;
 	exits) exits ;;
-	*) die "usage: run.sh [boot | wall | memory | disk | device | exits] ..." ;;
+	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits] ..." ;;
 	esac
 done
 [[ ! -s $table ]] || render

@@ -105,6 +105,24 @@ irq_window_open(int dev)
 	EQ(rip_of(&v), CODE);
 }
 
+/* LINT0 masked: the process's 8259 is cut off, and no window is one for it. */
+GUEST(64, masked_window,
+    "mov $0xfee00000, %esi\n\tmovl $0x10700, 0x350(%rsi)\n\tsti\n\tnop\n\t"
+    "nop\n\t" END);
+
+static void
+irq_window_masked(int dev)
+{
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &masked_window);
+	v.run->request_interrupt_window = 1;
+	run_done(&v);
+	EQ(v.run->if_flag, 1);
+	EQ(v.run->ready_for_interrupt_injection, 0);
+}
+
 GUEST(64, eoi_code,
     "mov $0x1b, %ecx\n\trdmsr\n\tor $0x400, %eax\n\twrmsr\n\t"
     "mov $0x80f, %ecx\n\tmov $0x1ff, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
@@ -280,5 +298,5 @@ unknown_hypercall(int dev)
 }
 
 TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
-    T(irq_window), T(irq_window_open), T(ioapic_eoi), T(task_switch),
-    T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));
+    T(irq_window), T(irq_window_open), T(irq_window_masked), T(ioapic_eoi),
+    T(task_switch), T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));

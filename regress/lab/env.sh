@@ -7,6 +7,8 @@
 #	kernel-HASH	(one for each version) vmlinuz, vmlinux (uncompressed, PVH), modules, busybox
 #	initrd-HASH	the lab host's initrd and init
 #	lab-HASH	its root file system
+#	i386-HASH	Debian's 32-bit kernels and a tiny guest for each
+#	qemu-HASH	QEMU of backports, unpacked
 #	guest-HASH	guest.ext4: a Debian guest's disk, kernel and initrds
 # A directory appears under its name only when it is complete (rename), so a
 # build that was interrupted is never used.  It is outside the build

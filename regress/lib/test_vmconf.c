@@ -105,13 +105,16 @@ test_interface_wire(void **state)
 		{ "plain", { 0 }, 0 },
 		{ "all",
 		    { VM_NIC_LOCAL | VM_NIC_LOCKED | VM_NIC_LLADDR, "tap3",
-			"lan", "vms", 255, { 2, 0, 0, 0, 0, 1 } },
+			"lan", "vms", 255, { 2, 0, 0, 0, 0, 1 },
+			{ 1 << 20, 4096 } },
 		    0 },
 		{ "flag", { .flags = 1 << 5 }, -EBADMSG },
 		{ "rdomain", { .rdomain = 256 }, -EBADMSG },
 		{ "ifname", { .ifname = "a/b" }, -EBADMSG },
 		{ "switch", { .sw = "a\nb" }, -EBADMSG },
 		{ "group", { .group = "vm0" }, -EBADMSG },
+		{ "burst without a rate", { .bandwidth = { 0, 1 } }, -EBADMSG },
+		{ "rate without a burst", { .bandwidth = { 1, 0 } }, -EBADMSG },
 		{ "multicast", { .lladdr = { 1 } }, -EBADMSG },
 	};
 	struct vmconf *c = malloc(sizeof(*c)), *out = malloc(sizeof(*out));

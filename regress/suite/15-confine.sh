@@ -53,6 +53,11 @@ t_vm_dies_of_forbidden_acts() { tries vm one; }
 t_vioblk_dies_of_forbidden_acts() { tries vioblk vioblk0; }
 t_netcfg_dies_of_forbidden_acts() { tries netcfg netcfg; }
 
+t_vioscsi_dies_of_forbidden_acts() {
+	head -c 64K /dev/zero >"$T/iso"
+	tries vioscsi vioscsi0 "cdrom \"$T/iso\""
+}
+
 t_vionet_dies_of_forbidden_acts() {
 	tun
 	tries vionet vionet0 interface

@@ -12,7 +12,11 @@ boots() { # CPUS MEMORY-MB LINE...
 	    vmd_up
 	mark
 	run_tiny one 100
-	[[ $(value one cpus) = "$cpus" ]]
+	got=$(value one cpus)
+	[[ $got = "$cpus" ]] || {
+		tail -n 30 "$T/one.console"
+		fail "$got CPUs of $cpus"
+	}
 	got=$(value one mem)
 	say "$got MB of $mem"
 	# The kernel's own share is not in MemTotal.

@@ -88,6 +88,85 @@ t_local_reaches_the_world() {
 	ip netns del world
 }
 
+# A machine that is not this host, 192.0.2.54, by which (as 192.0.2.53) it has
+# a default route; serves what is in the files, on ports 7001 and on.
+world() {
+	local f port=7001
+	modprobe veth 2>/dev/null || true
+	ip netns add world
+	ip link add w0 type veth peer name w1 netns world
+	ip addr add 192.0.2.1/24 dev w0
+	ip link set w0 up
+	ip -n world addr add 192.0.2.53/24 dev w1
+	ip -n world addr add 192.0.2.54/24 dev w1
+	ip -n world link set w1 up
+	ip route add default via 192.0.2.53
+	for f in "$@"; do
+		ip netns exec world socat -u "OPEN:$f" \
+		    TCP-LISTEN:$port,reuseaddr &
+		port=$((port + 1))
+	done
+}
+
+# passt_of USER: it runs as USER, with no capability and no way to get one.
+passt_of() {
+	local pid
+	pid=$(pgrep -x -u "$1" "passt(.avx2)?") || fail "no passt of $1"
+	grep -Eq "^Uid:(.$(id -u "$1")){4}$" "/proc/$pid/status"
+	grep -Eq '^CapEff:.0+$' "/proc/$pid/status"
+	grep -Eq '^CapPrm:.0+$' "/proc/$pid/status"
+	grep -Eq '^NoNewPrivs:.1$' "/proc/$pid/status"
+	[[ $(pgrep -c -x "passt(.avx2)?") = 1 ]]
+}
+
+# A VM of alice's with a user interface: alice starts it, and nothing of it
+# has any privilege.
+t_user_without_privileges() {
+	local sum1 tty
+	pattern 4 >"$T/data"
+	world "$T/data"
+	{
+		echo 'socket owner root:vmusers'
+		tiny one net,dhcp,get=192.0.2.54:7001,idle \
+		    'memory 128M' 'owner alice' \
+		    'interface user { lladdr fe:e1:bb:d1:22:44 }'
+	} | vmd_up
+	tty=$(as alice vmctl start one 2>&1 | sed -n 's/.*tty //p')
+	record one "$tty"
+	prints one "tiny: idle" 120
+	printed one "tiny: mac fe:e1:bb:d1:22:44"
+	printed one "lease 192.0.2.1/"
+	sum1=$(md5sum <"$T/data")
+	printed one "got $sum1"
+	passt_of alice
+	no_taps
+	as alice vmctl stop -fw one
+	not pgrep -x "passt(.avx2)?"
+	vmd_down
+	[[ -z $(vmd_processes) ]]
+	ip netns del world
+}
+
+# What vmctl start -i gives a user who is not root.
+t_user_is_the_default_of_users() {
+	local sum1 tty
+	pattern 1 >"$T/data"
+	world "$T/data"
+	echo 'socket owner root:vmusers' | vmd_up
+	tty=$(as alice vmctl start -b "$G/vmlinuz" -I "$G/tiny.cpio" -m 128M \
+	    -a "$base tiny=net,dhcp,get=192.0.2.54:7001,idle" -i 1 mine 2>&1 |
+	    sed -n 's/.*tty //p')
+	record mine "$tty"
+	prints mine "tiny: idle" 120
+	sum1=$(md5sum <"$T/data")
+	printed mine "got $sum1"
+	passt_of alice
+	[[ $(field mine owner) = alice ]]
+	as alice vmctl stop -fw mine
+	within 5 eval '[[ $(vmctl status -j | jq length) = 0 ]]'
+	ip netns del world
+}
+
 # Two VMs and the host on a bridge that vmd makes and removes.
 t_switch() {
 	tun
@@ -113,6 +192,122 @@ t_switch() {
 	no_taps
 	vmd_down
 	within 5 eval '[[ $(bridges) = 0 ]]'
+}
+
+# Streams both ways of which every byte is known: between two guests, from the
+# host to a guest, from a guest to the host, all at once.
+t_throughput_without_errors() {
+	local f tap netio io=../bench/netio
+	[[ -x $io && -s ../bench/extra.cpio ]] || skip "no netio"
+	tun
+	cat "$G/tiny.cpio" ../bench/extra.cpio >"$T/io.cpio"
+	# NAME NETIO-ARGUMENTS
+	io_guest() {
+		vm "$1" "boot \"$G/vmlinuz\"" "initrd \"$T/io.cpio\"" \
+		    "cmdline \"$base tiny=run,netio,$2\"" 'memory 128M' \
+		    'interface { switch "lan" }'
+	}
+	{
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
+		io_guest server "-a,10.78.0.1,-s"
+		io_guest two "-a,10.78.0.2,-t,8,10.78.0.1,check:2,in:4,out:4"
+		io_guest three "-a,10.78.0.3,-t,8,10.78.0.254,check:2,in,out"
+	} | vmd_up
+	within 5 ip link show vmbr0
+	ip addr add 10.78.0.254/24 dev vmbr0
+	$io -s >"$T/host" &
+	netio=$!
+	start server
+	prints server "netio serves" 120
+	start two
+	start three
+	$io -t 8 10.78.0.1 check:2 in out >"$T/host-client"
+	grep -q "^result check-2 0.0" "$T/host-client"
+	prints two "netio end" 240
+	prints three "netio end" 120
+	printed two "result check-2 0.0"
+	printed three "result check-2 0.0"
+	cat "$T/host-client"
+	grep -ah "^result" "$T/two.console" "$T/three.console"
+	for tap in $(ip -o link show type tun | sed 's/^[0-9]*: \([^:]*\):.*/\1/'); do
+		for f in rx_errors tx_errors; do
+			[[ $(cat "/sys/class/net/$tap/statistics/$f") = 0 ]]
+		done
+	done
+	kill "$netio"
+	vmctl stop -fwa || true
+}
+
+# A limit of 2 MB a second holds both ways, for four streams together.
+t_bandwidth() {
+	local netio io=../bench/netio
+	[[ -x $io && -s ../bench/extra.cpio ]] || skip "no netio"
+	tun
+	cat "$G/tiny.cpio" ../bench/extra.cpio >"$T/io.cpio"
+	{
+		echo 'local prefix 10.77.0.0/16'
+		vm one "boot \"$G/vmlinuz\"" "initrd \"$T/io.cpio\"" \
+		    "cmdline \"$base tiny=run,netio,-a,10.77.1.3,-t,8,10.77.1.2,in:4,out:4\"" \
+		    'memory 128M' \
+		    'local interface { bandwidth 2M burst 512K }'
+	} | vmd_up
+	$io -s >"$T/host" &
+	netio=$!
+	start one
+	prints one "netio end" 200
+	kill "$netio"
+	# MB per second, with what was under way at the end.
+	[[ $(sed -n 's/^result [a-z]*-4 \([0-9.]*\).*/\1/p' "$T/one.console" |
+	    awk '$1 >= 0.2 && $1 <= 3' | wc -l) = 2 ]] ||
+		fail "$(grep -a ^result "$T/one.console")"
+}
+
+# key NAME TEXT...: a line to its console.
+key() {
+	local name=$1
+	shift
+	echo "$*" >"$(field "$name" tty)"
+}
+
+# The guest sees its cable come out and in again, and says who it is.
+t_link_state() {
+	local tap
+	tun
+	{
+		echo 'local prefix 10.77.0.0/16'
+		echo 'socket owner root:vmusers'
+		tiny one shell 'memory 128M' 'owner alice' 'local interface'
+	} | vmd_up
+	start one
+	prints one "/ # " 120
+	refused vmctl set one link 1 down
+	says "no interface 1"
+	refused as eve vmctl set one link 0 down
+	says "not permitted"
+	key one "ip link set eth0 up; ip addr add 10.77.1.3/31 dev eth0"
+	key one 'while :; do cat /sys/class/net/eth0/carrier; sleep 1; done >/c &'
+	key one 'echo tiny: carrier $(tail -n 1 /c).'
+	prints one "tiny: carrier 1\." 30
+	as alice vmctl set one link 0 down
+	[[ $(field one devices | jq -r '.[] | select(.name == "vionet0").link') = down ]]
+	sleep 4
+	key one 'echo tiny: pulled $(tail -n 1 /c).'
+	prints one "tiny: pulled 0\." 30
+	tap=$(tap_of one)
+	socat -u "INTERFACE:$tap" CREATE:"$T/frames" &
+	sleep 2
+	as alice vmctl set one link 0 up
+	sleep 6
+	key one 'echo tiny: plugged $(tail -n 1 /c).'
+	prints one "tiny: plugged 1\." 30
+	# It asks by ARP for its own address.
+	od -An -v -tx1 "$T/frames" | tr -d ' \n' |
+	    grep -q "08060001080006040001.\{12\}0a4d0103.\{12\}0a4d0103"
+	vmctl status -v one | grep -q "link up interface $tap address 10.77.1.3"
+	field one devices | jq -e '.[] | select(.name == "vionet0") |
+	    .address == "10.77.1.3" and .interface == "'"$tap"'" and
+	    .requests > 0'
+	vmctl stop -fw one
 }
 
 # A guest with another address than its own is not heard, and hears nothing

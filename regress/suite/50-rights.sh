@@ -98,12 +98,50 @@ t_root_only() {
 	for u in alice bob eve; do
 		refused as "$u" vmctl log verbose
 		refused as "$u" vmctl reload
-		refused as "$u" vmctl start -b "$T/kernel" -m 64M "x$u"
+		refused as "$u" vmctl start -b "$T/kernel" -m 64M -n lan "x$u"
+		says "only root may"
+		refused as "$u" vmctl start -b "$T/kernel" -m 64M -L "x$u"
+		says "only root may"
 	done
 	[[ $(vmctl status -j | jq length) = 3 ]]
 	vmctl log verbose
 	vmctl log brief
 	vmctl reload
+}
+
+# VMs of one's own that are in no vm.conf: with one's own files, and no more
+# than four.
+t_adhoc_of_users() {
+	local n
+	setup_rights
+	truncate -s 1M "$T/hers" "$T/roots"
+	chown alice "$T/hers"
+	chmod 600 "$T/hers" "$T/roots"
+	mkdir "$T/ways"
+	ln -s "$T/roots" "$T/ways/link"
+	chown -h alice "$T/ways/link"
+	mine() {
+		as alice vmctl start -b "$G/vmlinuz" -I "$G/tiny.cpio" \
+		    -m 128M -a "$base tiny=idle" "$@"
+	}
+	refused mine -d "$T/roots" steals
+	says "roots: Permission denied"
+	refused mine -d "$T/ways/link" steals
+	says "symbolic link"
+	refused mine -d /dev/vda steals
+	says "Permission denied"
+	[[ $(vmctl status -j | jq length) = 3 ]]
+	for n in 1 2 3 4; do
+		if [[ $n = 1 ]]; then mine -d "$T/hers" m1; else mine m$n; fi
+	done
+	[[ $(field m1 owner) = alice && $(field m1 gid) = null ]]
+	refused mine m5
+	says "the limit"
+	refused as bob vmctl stop -f m1
+	as alice vmctl stop -fw m4
+	mine m5
+	as alice vmctl stop -fwa || true
+	within 10 eval '[[ $(vmctl status -j | jq length) = 3 ]]'
 }
 
 # stop -a by a user: his own, and nobody else's.

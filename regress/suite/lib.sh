@@ -211,20 +211,25 @@ run_tiny() {
 
 # vmd's processes, by what they execute: titles change.
 vmd_processes() {
-	local p exe
-	for p in /proc/[0-9]*; do
-		exe=$(readlink "$p/exe" 2>/dev/null) || continue
-		[[ ${exe% (deleted)} = */sbin/vmd ]] && echo "${p##*/}"
-	done
-	return 0
+	# One program, not one for each process: the lab's processor is slow.
+	{ find /proc/[0-9]*/exe -maxdepth 0 \( -lname '*/sbin/vmd' -o \
+	    -lname '*/sbin/vmd (deleted)' \) -printf '%h\n' 2>/dev/null ||
+	    true; } | tr -dc '0-9\n'
+}
+
+# title PID: its arguments, a blank between them; nothing if it is gone.
+title() {
+	local args=()
+	mapfile -d '' -t args 2>/dev/null <"/proc/$1/cmdline" || true
+	echo "${args[*]}"
 }
 
 # The processes of VM NAME: those titled vm/NAME or NAME/device.
 vm_processes() {
 	local p
 	for p in $(vmd_processes); do
-		tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null |
-		    grep -Eq "(^|[ :])(vm/$1|$1/[a-z]+[0-9]+)( |\$)" && echo "$p"
+		[[ " $(title "$p")" =~ [\ :](vm/$1|$1/[a-z]+[0-9]+)(\ |$) ]] &&
+			echo "$p"
 	done
 	return 0
 }
@@ -233,7 +238,7 @@ vm_processes() {
 device_process() {
 	local p
 	for p in $(vmd_processes); do
-		tr '\0' ' ' <"/proc/$p/cmdline" | grep -q "$1/$2" && echo "$p"
+		[[ $(title "$p") = *"$1/$2"* ]] && echo "$p"
 	done
 	return 0
 }

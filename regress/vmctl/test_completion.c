@@ -58,7 +58,7 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log reload show start status "
+		    "check console create image log reload set show start status "
 		    "stop wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
@@ -70,7 +70,10 @@ test_words(void **state)
 		{ "vmctl stop \"\"", "web" },
 		{ "vmctl stop -f w", "web" },
 		{ "vmctl stop -", "-a -f -w" },
-		{ "vmctl stat -", "-j -r" },
+		{ "vmctl stat -", "-j -r -v" },
+		{ "vmctl set web \"\"", "cdrom link" },
+		{ "vmctl set web link \"\"", "0 1 2 3" },
+		{ "vmctl set web link 0 \"\"", "up down" },
 		{ "vmctl sta -", "" }, /* ambiguous */
 		{ "vmctl log v", "verbose" },
 		{ "vmctl log \"\"", "brief verbose" },

@@ -206,7 +206,7 @@ test_bad_input(void **state)
 		{ { "start", "-b", "kernel", "7" },
 		    "vmctl: invalid vm name: 7 (a new vm needs a name)\n" },
 		{ { "start", "-m", "1G", "web" },
-		    "vmctl: no kernel or disk specified\n" },
+		    "vmctl: no kernel or disk/cdrom specified\n" },
 		{ { "start", "-I", "initrd", "-d", "d", "web" },
 		    "vmctl: initrd without a kernel\n" },
 		{ { "start", "-a", "x", "-d", "d", "web" },

@@ -142,10 +142,56 @@ dump(const struct ctl_vm *vms, size_t n)
 	return j;
 }
 
+static const struct ctl_dev counted = {
+	.name = "vioblk0",
+	.n = { 1, 2, 3, 4, 5, 6 },
+};
+static const struct ctl_dev nic = {
+	.name = "vionet0",
+	.is_nic = 1,
+	.nic = { "tap3", { 0xfe, 0xe1, 0xbb, 1, 2, 3 }, 1, 0x0a4d0103,
+	    { 0xfd, [15] = 2 } },
+};
+static const struct ctl_dev user_nic = {
+	.name = "vionet1",
+	.is_nic = 1,
+	.nic = { .lladdr = { 2 } },
+};
+
+static void
+test_devices(void **state)
+{
+	struct ctl_vm vm = web;
+	char *text = NULL;
+	size_t len;
+	FILE *fp = open_memstream(&text, &len);
+
+	status_devices(fp, &vm); /* none: nothing */
+	vm.ndevs = 3;
+	vm.dev[0] = counted;
+	vm.dev[1] = nic;
+	vm.dev[2] = user_nic;
+	status_devices(fp, &vm);
+	fclose(fp);
+	assert_string_equal(text,
+	    "web                 device     requests     bytes_in    bytes_out"
+	    "       errors        kicks   interrupts\n"
+	    "                   vioblk0            1            2            3"
+	    "            4            5            6\n"
+	    "                   vionet0            0            0            0"
+	    "            0            0            0\n"
+	    "                           fe:e1:bb:01:02:03 link up interface tap3"
+	    " address 10.77.1.3 address fd00::2\n"
+	    "                   vionet1            0            0            0"
+	    "            0            0            0\n"
+	    "                           02:00:00:00:00:00 link down\n");
+	free(text);
+}
+
 /* Names and order are an interface: see vmctl(8). */
 static const char *const names[] = { "id", "name", "state", "pid", "cpus",
 	"memory", "memory_resident", "tty", "owner", "uid", "group", "gid",
-	"problem" };
+	"problem", "devices" };
 
 static void
 test_json(void **state)
@@ -155,6 +201,9 @@ test_json(void **state)
 	const char *key;
 	size_t i = 0;
 
+	vms[0].ndevs = 2;
+	vms[0].dev[0] = counted;
+	vms[0].dev[1] = nic;
 	j = dump(vms, 2);
 	assert_int_equal(json_array_size(j), 2);
 	o = json_array_get(j, 0);
@@ -183,7 +232,25 @@ test_json(void **state)
 	assert_true(json_is_null(json_object_get(o, "gid")));
 	assert_true(json_is_null(json_object_get(o, "problem")));
 
+	value = json_array_get(json_object_get(o, "devices"), 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(value, "interface")), "tap3");
+	assert_string_equal(
+	    json_string_value(json_object_get(value, "address")), "10.77.1.3");
+	assert_string_equal(
+	    json_string_value(json_object_get(value, "address6")), "fd00::2");
+	assert_string_equal(
+	    json_string_value(json_object_get(value, "link")), "up");
+	o = json_array_get(json_object_get(o, "devices"), 0);
+	assert_string_equal(
+	    json_string_value(json_object_get(o, "name")), "vioblk0");
+	assert_int_equal(json_integer_value(json_object_get(o, "requests")), 1);
+	assert_int_equal(json_integer_value(json_object_get(o, "bytes_in")), 2);
+	assert_int_equal(
+	    json_integer_value(json_object_get(o, "interrupts")), 6);
+
 	o = json_array_get(j, 1);
+	assert_int_equal(json_array_size(json_object_get(o, "devices")), 0);
 	assert_true(json_is_null(json_object_get(o, "pid")));
 	assert_true(json_is_null(json_object_get(o, "memory_resident")));
 	assert_true(json_is_null(json_object_get(o, "tty")));
@@ -225,6 +292,7 @@ main(void)
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_json_limits),
 	};

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -33,12 +34,16 @@ static void __attribute__((format(printf, 1, 2))) sh(const char *fmt, ...)
 		fail_msg("%s", cmd);
 }
 
+static const char *base; /* of the configuration, in dir; NULL: none */
+
 static int
 try_open(
     const char *name, enum vm_diskfmt fmt, struct chain *c, struct fail *why)
 {
 	struct vm_diskconf d = { .format = fmt };
 
+	if (base != NULL)
+		snprintf(d.base, sizeof(d.base), "%s/%s", dir, base);
 	snprintf(d.path, sizeof(d.path), "%s/%s", dir, name);
 	why->text[0] = '\0';
 	c->n = 0;
@@ -161,13 +166,15 @@ test_owner(void **state)
 {
 	if (geteuid() != 0)
 		skip();
-	assert_int_equal(chmod(dir, 0755), 0);
 	sh("truncate -s 1M secret open && chmod 600 secret && chmod 644 open");
 	sh("mkdir -p closed && truncate -s 1M closed/open && chmod 700 closed");
 	sh("qemu-img create -q -f qcow2 -F raw -b secret s.qcow2");
 	sh("qemu-img create -q -f qcow2 -F raw -b open o.qcow2");
 	sh("qemu-img create -q -f qcow2 -F raw -b closed/open c.qcow2");
-	opens("s.qcow2", VM_DISK_QCOW2, 2);
+	/* An image of root's may name what everybody can read. */
+	refused("s.qcow2", VM_DISK_QCOW2, "secret: Permission denied");
+	refused("c.qcow2", VM_DISK_QCOW2, "closed/open: Permission denied");
+	opens("o.qcow2", VM_DISK_QCOW2, 2);
 	sh("chown 4711 s.qcow2 o.qcow2 c.qcow2");
 	refused("s.qcow2", VM_DISK_QCOW2, "secret: Permission denied");
 	refused("c.qcow2", VM_DISK_QCOW2, "closed/open: Permission denied");
@@ -181,8 +188,74 @@ test_owner(void **state)
 	refused("s.qcow2", VM_DISK_QCOW2, "secret: Permission denied");
 	/* We are root again. */
 	assert_int_equal(access(dir, W_OK), 0);
-	sh("chmod 600 s.qcow2");
+	sh("chmod 600 s.qcow2 && chmod 644 secret");
 	opens("s.qcow2", VM_DISK_QCOW2, 2);
+}
+
+/* The group root is not used, either. */
+static void
+test_groups(void **state)
+{
+	gid_t root = 0;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(setgroups(1, &root), 0);
+	sh("truncate -s 1M team && chmod 640 team");
+	sh("qemu-img create -q -f qcow2 -F raw -b team t.qcow2");
+	refused("t.qcow2", VM_DISK_QCOW2, "team: Permission denied");
+	assert_int_equal(getgroups(0, NULL), 1);
+}
+
+/* A right that an image's owner does not have does not come back behind an
+ * image of somebody else's. */
+static void
+test_rights_narrow(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	sh("truncate -s 1M his && chmod 600 his && chown 4712 his");
+	sh("qemu-img create -q -f qcow2 -F raw -b his mid.qcow2");
+	sh("qemu-img create -q -f qcow2 -F qcow2 -b mid.qcow2 top.qcow2");
+	sh("chmod 644 mid.qcow2 && chown 4712 mid.qcow2");
+	opens("mid.qcow2", VM_DISK_QCOW2, 2);
+	sh("chown 4711 top.qcow2");
+	refused("top.qcow2", VM_DISK_QCOW2, "his: Permission denied");
+	sh("chown 0 top.qcow2");
+	refused("top.qcow2", VM_DISK_QCOW2, "his: Permission denied");
+	sh("chown 4712 top.qcow2");
+	opens("top.qcow2", VM_DISK_QCOW2, 3);
+}
+
+/* What a device process that was taken over wrote into its image opens
+ * nothing but what the configuration names. */
+static void
+test_configured_base(void **state)
+{
+	sh("mkdir -p bases && truncate -s 1M bases/b x bases-x");
+	sh("chmod 600 bases/b x bases-x");
+	sh("qemu-img create -q -f qcow2 -F raw -b bases/b d.qcow2");
+	base = "bases/b";
+	opens("d.qcow2", VM_DISK_QCOW2, 2);
+	base = "bases";
+	opens("d.qcow2", VM_DISK_QCOW2, 2);
+	sh("qemu-img rebase -u -f qcow2 -F raw -b x d.qcow2");
+	refused("d.qcow2", VM_DISK_QCOW2, "not its base");
+	sh("qemu-img rebase -u -f qcow2 -F raw -b bases/../x d.qcow2");
+	refused("d.qcow2", VM_DISK_QCOW2, "not its base");
+	/* By component, not by prefix. */
+	sh("qemu-img rebase -u -f qcow2 -F raw -b bases-x d.qcow2");
+	refused("d.qcow2", VM_DISK_QCOW2, "not its base");
+	base = "x";
+	refused("d.qcow2", VM_DISK_QCOW2, "not its base");
+	/* The whole chain. */
+	sh("qemu-img create -q -f qcow2 -F raw -b ../x bases/m.qcow2");
+	sh("qemu-img rebase -u -f qcow2 -F qcow2 -b bases/m.qcow2 d.qcow2");
+	base = "bases";
+	refused("d.qcow2", VM_DISK_QCOW2, "not its base");
+	base = "gone";
+	refused("d.qcow2", VM_DISK_QCOW2, "not its base");
+	base = NULL;
 }
 
 /* Many may use a base at once, nobody may write it meanwhile. */
@@ -210,7 +283,8 @@ test_locks(void **state)
 static int
 setup(void **state)
 {
-	return mkdtemp(dir) == NULL ? -1 : 0;
+	/* Images of root's may name what everybody can read. */
+	return mkdtemp(dir) == NULL || chmod(dir, 0755) == -1 ? -1 : 0;
 }
 
 static int
@@ -230,6 +304,9 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_untyped),
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_rights_narrow),
+		cmocka_unit_test(test_configured_base),
 		cmocka_unit_test(test_locks),
 	};
 

@@ -26,7 +26,8 @@ static char dir[] = "/tmp/test_life.XXXXXX";
 static char kernel[64], disk[64];
 
 static struct seen {
-	unsigned started, failed, ended;
+	unsigned started, failed, ended, changed;
+	uint32_t error;
 	struct fail why;
 	char tty[32], problem[128];
 } seen;
@@ -35,7 +36,7 @@ static unsigned stop_at; /* events after which the loop ends */
 static void
 event_seen(void)
 {
-	if (seen.started + seen.failed + seen.ended >= stop_at)
+	if (seen.started + seen.failed + seen.ended + seen.changed >= stop_at)
 		event_base_loopbreak(life.base);
 }
 
@@ -63,7 +64,16 @@ on_ended(void *arg, struct vm *vm)
 	event_seen();
 }
 
-static const struct life_ops ops = { on_started, on_failed, on_ended };
+static void
+on_changed(void *arg, struct vm *vm, uint32_t error)
+{
+	seen.changed++;
+	seen.error = error;
+	event_seen();
+}
+
+static const struct life_ops ops = { on_started, on_failed, on_ended,
+	on_changed };
 
 static void
 on_chld(int sig, short what, void *arg)
@@ -196,7 +206,8 @@ make_vm(const char *how, unsigned ndisks, uint32_t flags)
 	snprintf(c.kernel, sizeof(c.kernel), "%s", kernel);
 	c.memory = 64 << 20;
 	c.flags = flags;
-	c.uid = 12345;
+	/* Of such a one the files are its owner's. */
+	c.uid = (flags & VM_F_ADHOC) != 0 ? 0 : 12345;
 	c.ndisks = ndisks;
 	if (ndisks > 0)
 		snprintf(c.disk[0].path, sizeof(c.disk[0].path), "%s", disk);

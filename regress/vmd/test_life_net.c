@@ -61,7 +61,13 @@ on_ended(void *arg, struct vm *vm)
 	memcpy(problem, vm->problem, sizeof(problem));
 }
 
-static const struct life_ops ops = { on_started, on_failed, on_ended };
+static void
+on_changed(void *arg, struct vm *vm, uint32_t error)
+{
+}
+
+static const struct life_ops ops = { on_started, on_failed, on_ended,
+	on_changed };
 
 static void
 on_chld(int sig, short what, void *arg)

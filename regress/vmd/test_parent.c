@@ -456,7 +456,7 @@ root_only(void)
 	ibuf_add_n32(n, 1);
 	WANT(CTL_LOG, n, EPERM);
 	WANT(CTL_RELOAD, NULL, EPERM);
-	WANT(CTL_START_ADHOC, adhoc("new", ""), EPERM);
+	WANT(CTL_START_ADHOC, adhoc("new", ""), CTL_E_FIRMWARE);
 	WANT(CTL_START, target("twice", -1), EPERM);
 	WANT(CTL_START, target("nobody", -1), EPERM);
 	WANT(CTL_STOP, target("nobody", 0), ENOENT);

@@ -43,10 +43,14 @@ static const struct {
 } rows[] = {
 	{ CTL_LIST, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_START, "yyyyynn", "yyyynnn", "ynnnnnn" },
-	{ CTL_START_KERNEL, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
-	{ CTL_START_INITRD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
-	{ CTL_START_ADHOC, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
+	{ CTL_START_KERNEL, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
+	{ CTL_START_INITRD, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
+	/* what they may describe: adhoc.h */
+	{ CTL_START_ADHOC, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_STOP, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_CDROM, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_EJECT, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_LINK, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_LOG, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_RELOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },

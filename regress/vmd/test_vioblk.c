@@ -6,6 +6,8 @@
 #include "vioblk_impl.h"
 #include "vioblk_rig.h"
 
+#include <sys/syscall.h>
+
 #define IMAGE	(4ull << 20)
 #define SECTORS (IMAGE / 512)
 
@@ -526,37 +528,86 @@ test_qcow2(void **state)
 	rig_free(r);
 }
 
+/* What the driver writes of the configuration, as the vm process shares it. */
+static uint8_t *
+config_page(struct rig *r)
+{
+	void *page;
+	int fd;
+
+	assert_int_equal(page_create(&fd, true, &page), 0);
+	assert_int_equal(vdev_set_config(vioblk_vdev(r->dev), fd), 0);
+	return page;
+}
+
 /* Who decides whether a write is durable before it is done. */
 static void
 test_cache(void **state)
 {
 	const unsigned off = offsetof(struct virtio_blk_config, wce);
 	struct rig *r;
+	uint8_t *page;
 
 	r = open_rig(state, (struct rig_opt){ 0 });
-	assert_false(r->dev->durable);
-	vioblk_config_byte(r->dev, off, 0);
-	assert_true(r->dev->durable);
+	page = config_page(r);
+	page[off] = 1;
+	assert_false(vioblk_durable(r->dev));
+	page[off] = 0;
+	assert_true(vioblk_durable(r->dev));
 	assert_int_equal(
 	    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 4096, NULL), 0);
-	vioblk_config_byte(r->dev, off + 1, 1); /* another field */
-	assert_true(r->dev->durable);
-	vioblk_config_byte(r->dev, off, 1);
-	assert_false(r->dev->durable);
-	vioblk_config_byte(r->dev, off, 0);
-	assert_int_equal(vioblk_reset(r->dev), 0);
-	assert_true(r->dev->writeback);
+	page[off + 1] = 1; /* another field */
+	assert_true(vioblk_durable(r->dev));
+	page_detach(page);
+	rig_free(r);
+	/* Nobody writes any. */
+	r = open_rig(state, (struct rig_opt){ 0 });
+	assert_false(vioblk_durable(r->dev));
 	rig_free(r);
 	/* Not negotiated: not the driver's to say. */
 	r = open_rig(
 	    state, (struct rig_opt){ .without = F(VIRTIO_BLK_F_CONFIG_WCE) });
-	vioblk_config_byte(r->dev, off, 0);
-	assert_false(r->dev->durable);
+	page = config_page(r);
+	assert_false(vioblk_durable(r->dev));
+	page_detach(page);
 	rig_free(r);
 	r = open_rig(state,
 	    (struct rig_opt){ .without = F(VIRTIO_BLK_F_CONFIG_WCE) |
 		    F(VIRTIO_BLK_F_FLUSH) });
-	assert_true(r->dev->durable);
+	assert_true(vioblk_durable(r->dev));
+	rig_free(r);
+}
+
+/* The flags of the last write. */
+static _Atomic int write_flags;
+
+ssize_t
+pwritev2(int fd, const struct iovec *iov, int n, off_t off, int flags)
+{
+	write_flags = flags;
+	return syscall(SYS_pwritev2, fd, iov, n, (long)off, 0L, flags);
+}
+
+/*
+ * A driver writes the mode and makes a request available in the very next
+ * instruction, a thousand times: the request is done as the mode says.
+ */
+static void
+test_cache_mode_holds_at_once(void **state)
+{
+	const unsigned off = offsetof(struct virtio_blk_config, wce);
+	struct rig_kind kind = { AIO_THREADS, false }, *k = &kind;
+	struct rig *r = open_rig((void **)&k, (struct rig_opt){ 0 });
+	volatile uint8_t *page = config_page(r);
+	unsigned i;
+
+	for (i = 0; i < 1000; i++) {
+		page[off] = i & 1;
+		assert_int_equal(
+		    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 4096, NULL), 0);
+		assert_int_equal((write_flags & RWF_DSYNC) != 0, (i & 1) == 0);
+	}
+	page_detach((void *)page);
 	rig_free(r);
 }
 
@@ -621,30 +672,30 @@ test_buckets(void **state)
 	const struct vm_limit ten = { 10, 5 }, bytes = { 1000, 1000 };
 	const struct vm_limit none = { 0, 0 }, huge = { 1, INT64_MAX };
 	const uint64_t ms = 1000000, t = 1000 * ms;
-	struct vioblk_limit l;
+	struct limit l;
 	unsigned i;
 
-	vioblk_limit_init(&l, &ten, &bytes);
+	limit_init(&l, &ten, &bytes);
 	for (i = 0; i < 5; i++)
-		assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 0);
-	assert_int_equal(vioblk_limit_take(&l, 1, 0, t), 100 * ms);
-	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 99 * ms), ms);
-	assert_int_equal(vioblk_limit_take(&l, 1, 0, t + 100 * ms), 0);
+		assert_int_equal(limit_take(&l, 1, 0, t), 0);
+	assert_int_equal(limit_take(&l, 1, 0, t), 100 * ms);
+	assert_int_equal(limit_take(&l, 1, 0, t + 99 * ms), ms);
+	assert_int_equal(limit_take(&l, 1, 0, t + 100 * ms), 0);
 	/* After a pause no more than the burst. */
 	for (i = 0; i < 5; i++)
-		assert_int_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
-	assert_int_not_equal(vioblk_limit_take(&l, 1, 0, 90 * t), 0);
+		assert_int_equal(limit_take(&l, 1, 0, 90 * t), 0);
+	assert_int_not_equal(limit_take(&l, 1, 0, 90 * t), 0);
 	/* The one that is short counts, and nothing is taken meanwhile. */
-	assert_int_equal(vioblk_limit_take(&l, 1, 1000, 100 * t), 0);
-	assert_int_equal(vioblk_limit_take(&l, 1, 500, 100 * t), 500 * ms);
-	assert_int_equal(vioblk_limit_take(&l, 4, 0, 100 * t), 0);
-	vioblk_limit_init(&l, &none, &none);
-	assert_int_equal(vioblk_limit_take(&l, UINT64_MAX, UINT64_MAX, t), 0);
+	assert_int_equal(limit_take(&l, 1, 1000, 100 * t), 0);
+	assert_int_equal(limit_take(&l, 1, 500, 100 * t), 500 * ms);
+	assert_int_equal(limit_take(&l, 4, 0, 100 * t), 0);
+	limit_init(&l, &none, &none);
+	assert_int_equal(limit_take(&l, UINT64_MAX, UINT64_MAX, t), 0);
 	/* Nothing wraps. */
-	vioblk_limit_init(&l, &huge, &huge);
+	limit_init(&l, &huge, &huge);
 	for (i = 0; i < 100; i++)
-		assert_true(vioblk_limit_take(&l, 1, 1ULL << 40, t) <=
-		    3600 * 1000 * ms);
+		assert_true(
+		    limit_take(&l, 1, 1ULL << 40, t) <= 3600 * 1000 * ms);
 }
 
 #define ALL(f)                                       \
@@ -669,6 +720,7 @@ main(void)
 		ALL(test_random),
 		ALL(test_qcow2),
 		ALL(test_cache),
+		cmocka_unit_test(test_cache_mode_holds_at_once),
 		ALL(test_rates),
 		ALL(test_large_request),
 		ALL(test_reset_held),

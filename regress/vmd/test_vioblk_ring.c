@@ -385,6 +385,34 @@ test_bad_start(void **state)
 	rig_free(r);
 }
 
+/* Kicks of a queue that is not there, features that nobody offered. */
+static void
+test_absent_queues(void **state)
+{
+	struct rig *r = open_rig(state, (struct rig_opt){ .vcpus = 2 });
+	uint64_t f = vioblk_vdev(r->dev)->offered;
+	const uint64_t one = 1;
+	const char *why = "";
+	unsigned i, round;
+
+	for (round = 0; round < 50; round++) {
+		rig_reset(r);
+		for (i = 0; i < r->nq; i++)
+			assert_int_equal(write(r->kick[i], &one, 8), 8);
+		rig_rings(r, f, VIOBLK_QUEUE_SIZE);
+		for (i = 1; i < r->nq; i++)
+			r->q[i].size = 0;
+		assert_int_equal(rig_start(r, UINT64_MAX), 0);
+		for (i = 0; i < r->nq; i++)
+			assert_int_equal(write(r->kick[i], &one, 8), 8);
+		assert_int_equal(
+		    rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 512, NULL), 0);
+	}
+	assert_int_equal(rig_report(r, VDEV_BROKEN, &why, 50), 0);
+	assert_int_equal(vioblk_vdev(r->dev)->features & ~f, 0);
+	rig_free(r);
+}
+
 /*
  * Reset with requests in flight: once it is done, memory is left alone, and
  * the device can be started again.
@@ -533,6 +561,7 @@ main(void)
 		ALL(test_multiqueue),
 		ALL(test_hostile),
 		ALL(test_bad_start),
+		ALL(test_absent_queues),
 		ALL(test_reset_midway),
 		ALL(test_reset_storm),
 		ALL(test_toctou),

@@ -4,6 +4,7 @@
  * several pairs, locked lladdr.
  */
 #include <pthread.h>
+#include <time.h>
 
 #include "vionet_rig.h"
 
@@ -349,7 +350,7 @@ test_control_refuses(void **state)
 		{ 2, 0, { 0, 0x10 }, 2 }, /* VLAN 4096 */
 		{ 2, 0, { 0 }, 1 },
 		{ 2, 2, { 0, 0 }, 2 },
-		{ 3, 0, { 0 }, 0 }, /* announce: not offered */
+		{ 3, 1, { 0 }, 0 }, /* announce: not an acknowledgement */
 		{ 4, 0, { 0, 0 }, 2 }, /* no pairs */
 		{ 4, 0, { 3, 0 }, 2 }, /* more than there are */
 		{ 4, 0, { 1 }, 1 },
@@ -466,6 +467,134 @@ test_pairs_unused(void **state)
 	assert_int_equal(rig_ctrl(r, 0, 0, &off, 1), 0);
 	assert_int_equal(rig_ctrl(r, 4, 0, &n, 2), VIRTIO_NET_ERR);
 	assert_false(reaches(r, other, 0));
+	rig_free(r);
+}
+
+/* What the driver reads after the device's news. */
+static uint16_t
+new_status(struct rig *r)
+{
+	const struct virtio_net_config *c;
+	const char *why;
+	size_t len;
+
+	assert_true(
+	    rig_report(r, VDEV_CONFIGURED, &why, 5000) & VDEV_CONFIGURED);
+	c = vionet_config(r->dev, &len);
+	return c->status;
+}
+
+/* Nothing passes while the cable is out; then the guest has to announce. */
+static void
+test_link(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .unplugged = true });
+	const struct virtio_net_config *c;
+	const char *why;
+	size_t len;
+	unsigned i;
+
+	c = vionet_config(r->dev, &len);
+	assert_int_equal(c->status, 0);
+	rig_fill(r, 0, 0, 16, 2048);
+	rig_frame(frame, 100, rig_mac, rig_peer, 1);
+	memcpy(rig_ptr(r, RIG_TX, HDR + 100), frame, HDR + 100);
+	for (i = 0; i < 2; i++) {
+		rig_send(r, 0, HDR + 100);
+		assert_int_equal(rig_outward(r, 0, got, sizeof(got), 50), 0);
+		rig_inject(r, 0, frame, HDR + 100);
+		assert_int_equal(guest_takes(r, 0, 2048, got, 50), 0);
+		vionet_link(r->dev, true);
+		assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
+		assert_int_equal(new_status(r),
+		    VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
+		rig_send(r, 0, HDR + 100);
+		assert_int_equal(
+		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + 100);
+		rig_inject(r, 0, frame, HDR + 100);
+		assert_int_equal(guest_takes(r, 0, 2048, got, 5000), HDR + 100);
+		assert_int_equal(rig_ctrl(r, VIRTIO_NET_CTRL_ANNOUNCE,
+				     VIRTIO_NET_CTRL_ANNOUNCE_ACK, "", 0),
+		    VIRTIO_NET_OK);
+		assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
+		vionet_link(r->dev, false);
+		assert_int_equal(new_status(r), 0);
+	}
+	/* A reset forgets what was to be announced; the same again is none. */
+	vionet_link(r->dev, true);
+	assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(
+	    new_status(r), VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
+	rig_reset(r);
+	assert_int_equal(c->status, VIRTIO_NET_S_LINK_UP);
+	vionet_link(r->dev, true);
+	assert_int_equal(rig_report(r, VDEV_CONFIGURED, &why, 600), 0);
+	assert_int_equal(rig_start(r), 0);
+	rig_free(r);
+}
+
+/* A driver that does not know of announcements is not bothered. */
+static void
+test_link_without_announce(void **state)
+{
+	struct rig *r = rig_new(
+	    &(struct rig_opt){ .without = F(VIRTIO_NET_F_GUEST_ANNOUNCE) });
+	const char *why;
+
+	vionet_link(r->dev, false);
+	assert_int_equal(new_status(r), 0);
+	vionet_link(r->dev, true);
+	assert_int_equal(new_status(r), VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(rig_report(r, VDEV_CONFIGURED, &why, 600), 0);
+	assert_int_equal(rig_ctrl(r, VIRTIO_NET_CTRL_ANNOUNCE,
+			     VIRTIO_NET_CTRL_ANNOUNCE_ACK, "", 0),
+	    VIRTIO_NET_ERR);
+	rig_free(r);
+}
+
+static double
+seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/*
+ * 100000 bytes a second each way, 50000 at once: what goes beyond them takes
+ * its time, and a reset does not wait for it.
+ */
+static void
+test_bandwidth(void **state)
+{
+	struct rig *r =
+	    rig_new(&(struct rig_opt){ .bandwidth = { 100000, 50000 } });
+	const size_t n = 10000 - HDR;
+	unsigned i;
+	double t0 = seconds(), t;
+
+	rig_frame(frame, n, rig_mac, rig_peer, 1);
+	memcpy(rig_ptr(r, RIG_TX, HDR + n), frame, HDR + n);
+	for (i = 0; i < 9; i++) {
+		rig_send(r, 0, HDR + n);
+		assert_int_equal(
+		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + n);
+	}
+	t = seconds() - t0;
+	/* The last is paid for later. */
+	assert_true(t > 0.25 && t < 2);
+	t0 = seconds();
+	rig_fill(r, 0, 0, 16, 16384);
+	for (i = 0; i < 9; i++) {
+		rig_inject(r, 0, frame, HDR + n);
+		assert_int_equal(guest_takes(r, 0, 16384, got, 5000), HDR + n);
+	}
+	t = seconds() - t0;
+	assert_true(t > 0.25 && t < 2);
+	t0 = seconds();
+	rig_reset(r);
+	assert_true(seconds() - t0 < 0.2);
 	rig_free(r);
 }
 
@@ -719,6 +848,9 @@ main(void)
 		cmocka_unit_test(test_offloads_command),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_pairs_unused),
+		cmocka_unit_test(test_link),
+		cmocka_unit_test(test_link_without_announce),
+		cmocka_unit_test(test_bandwidth),
 		cmocka_unit_test(test_locked),
 		cmocka_unit_test(test_locked_race),
 		cmocka_unit_test(test_serves),

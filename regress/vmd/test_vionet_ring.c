@@ -2,8 +2,10 @@
 /*
  * Network device: drivers that misbehave, resets, links that go away.
  */
+#include <sys/mman.h>
 #include <pthread.h>
 
+#include "log.h"
 #include "vionet_rig.h"
 
 #define OUTSIDE (RIG_MEM - 1)
@@ -127,6 +129,48 @@ both_ways(struct rig *r, unsigned qi)
 	vdrv_add(&r->q[qi], b, 2, 0);
 }
 
+/*
+ * Buffers that are the rings themselves, or each other: the driver's own
+ * damage (CVE-2024-3446).  The device may break and works after a reset.
+ */
+static void
+test_overlap(void **state)
+{
+	static uint8_t frame[HDR + 4000];
+	static const uint64_t at[] = { 0, 0x1000, 0x10000, RIG_RX, RIG_TX };
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const char *why;
+	unsigned i, k;
+
+	rig_frame(frame, 4000, rig_mac, rig_peer, 1);
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		struct vbuf in = { at[i], 0x8000, true };
+		struct vbuf out[3] = { { at[i], 2048, false },
+			{ at[i] + 16, 2048, false }, { at[i], 32, false } };
+
+		for (k = 0; k < 16; k++) {
+			vdrv_add(&r->q[0], &in, 1, 0);
+			vdrv_add(&r->q[1], out, 3, 0);
+		}
+		rig_kick(r, 0);
+		rig_kick(r, 1);
+		for (k = 0; k < 16; k++)
+			(void)!write(r->link[0], frame, sizeof(frame));
+		(void)rig_report(r, VDEV_BROKEN, &why, 30);
+		rig_reset(r);
+		while (rig_outward(r, 0, got, sizeof(got), 20) != 0)
+			;
+		memset(rig_ptr(r, 0, 0x40000), 0, 0x40000);
+		rig_rings(r, 256);
+		assert_int_equal(rig_start(r), 0);
+		rig_frame(rig_ptr(r, RIG_TX, 200), 100, rig_peer, rig_mac, 1);
+		rig_send(r, 0, HDR + 100);
+		assert_int_equal(
+		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + 100);
+	}
+	rig_free(r);
+}
+
 static const struct {
 	const char *name;
 	void (*stage)(struct rig *, unsigned qi);
@@ -245,6 +289,69 @@ test_bad_start(void **state)
 	assert_int_equal(vionet_start(r->dev, 0, ring, 0), 0);
 	restart(r);
 	works(r);
+	rig_free(r);
+}
+
+/*
+ * Kicks of queues that the driver did not set up, and features that nobody
+ * offered: of no effect.
+ */
+static void
+test_absent_queues(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .pairs = 3 });
+	const uint64_t one = 1;
+	const char *why;
+	unsigned i, round;
+
+	rig_reset(r);
+	for (round = 0; round < 50; round++) {
+		r->features = r->v->offered;
+		rig_rings(r, 256);
+		r->features = UINT64_MAX;
+		for (i = 2; i < r->nq; i++)
+			r->q[i].size = 0;
+		assert_int_equal(rig_start(r), 0);
+		for (i = 0; i < r->nq; i++)
+			assert_int_equal(write(r->kick[i], &one, 8), 8);
+		works(r);
+		rig_reset(r);
+	}
+	/* Between a reset and the next start. */
+	for (i = 0; i < r->nq; i++)
+		assert_int_equal(write(r->kick[i], &one, 8), 8);
+	assert_int_equal(rig_report(r, VDEV_BROKEN, &why, 50), 0);
+	assert_int_equal(r->v->features & ~r->v->offered, 0);
+	r->features = r->v->offered;
+	rig_rings(r, 256);
+	assert_int_equal(rig_start(r), 0);
+	works(r);
+	rig_free(r);
+}
+
+/* OpenBSD 6.9-001: frames of a guest do not fill the host's log. */
+static void
+test_log_flood(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ .locked = true });
+	int log = memfd_create("log", MFD_CLOEXEC), old = dup(STDERR_FILENO);
+	char text[8192];
+	ssize_t n;
+	unsigned i, lines = 0;
+
+	assert_true(log >= 0 && old >= 0);
+	log_init(LOG_TO_STDERR, "test");
+	dup2(log, STDERR_FILENO);
+	rig_frame(rig_ptr(r, RIG_TX, 200), 100, rig_mac, rig_peer, 1);
+	for (i = 0; i < 2000; i++)
+		rig_send(r, 0, HDR + 100);
+	dup2(old, STDERR_FILENO);
+	close(old);
+	n = pread(log, text, sizeof(text), 0);
+	for (i = 0; (ssize_t)i < n; i++)
+		lines += text[i] == '\n';
+	close(log);
+	assert_in_range(lines, 1, 12);
 	rig_free(r);
 }
 
@@ -423,8 +530,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_bad_start),
+		cmocka_unit_test(test_absent_queues),
+		cmocka_unit_test(test_log_flood),
 		cmocka_unit_test(test_reset_midway),
 		cmocka_unit_test(test_link_gone),
 		cmocka_unit_test(test_link_blocked),

@@ -18,6 +18,7 @@
 #include "gmem.h"
 #include "imsg.h"
 #include "msg.h"
+#include "page.h"
 #include "virtio_chan.h"
 #include "virtio_fake.h"
 
@@ -38,7 +39,7 @@ struct fix {
 	/* what the peer got */
 	unsigned mems, seals, starts, resets;
 	unsigned configs;
-	uint32_t config_off, config_val;
+	void *page; /* DEV_CONFIG */
 	uint64_t memsize;
 	ino_t meminode;
 	int fd[QUEUES][2];
@@ -46,6 +47,7 @@ struct fix {
 	struct virtio_ring ring[VIRTIO_QUEUES_MAX];
 	uint32_t nrings;
 	/* what our user was told */
+	uint16_t type; /* of the device; 0: a disk */
 	unsigned broken, dead;
 	char told[256];
 };
@@ -112,8 +114,7 @@ peer_config(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct fix *x = arg;
 
 	x->configs++;
-	assert_int_equal(ibuf_get_n32(body, &x->config_off), 0);
-	return ibuf_get_n32(body, &x->config_val);
+	return page_attach(fd, false, &x->page);
 }
 
 static int
@@ -135,7 +136,7 @@ static const struct chan_row peer_rows[] = {
 	{ DEV_QUEUEFD, "DEV_QUEUEFD", CHAN_FD, peer_queuefd },
 	{ DEV_SEAL, "DEV_SEAL", CHAN_NOFD, peer_seal },
 	{ DEV_START, "DEV_START", CHAN_NOFD, peer_start },
-	{ DEV_CONFIG, "DEV_CONFIG", CHAN_NOFD, peer_config },
+	{ DEV_CONFIG, "DEV_CONFIG", CHAN_FD, peer_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, peer_reset },
 };
 
@@ -264,7 +265,7 @@ front_end(struct fix *x)
 		.host = &x->f->host,
 		.mem = &x->mem,
 		.name = "vioblk0",
-		.type = 2,
+		.type = x->type != 0 ? x->type : 2,
 		.class = 0x010000,
 		.broken = on_broken,
 		.dead = on_dead,
@@ -608,21 +609,21 @@ test_config_byte(void **state)
 	struct fix *x = *state;
 	const struct hello caching = { good.features | 1 << 11, QUEUES, 128, 60,
 		60 };
+	const volatile uint8_t *page;
 	unsigned i;
 
 	up_with(x, &caching);
+	page = x->page;
 	for (i = 0; i < 60; i++) {
 		bus_write(&x->f->mmio, x->d.device + i, 1, i == 32 ? 0 : 0xee);
 		if (i != 32)
 			assert_int_equal(
 			    bus_read(&x->f->mmio, x->d.device + i, 1), i);
+		/* There before the write is done; no message. */
+		assert_int_equal(page[i], i == 32 ? 0 : i);
 	}
 	fake_run(x->f);
-	assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
 	assert_int_equal(chan_recv(x->peer, 50), -ETIMEDOUT);
-	assert_int_equal(x->configs, 1);
-	assert_int_equal(x->config_off, 32);
-	assert_int_equal(x->config_val, 0);
 	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 0);
 	/* Neither 0 nor 1. */
 	bus_write(&x->f->mmio, x->d.device + 32, 1, 2);
@@ -630,8 +631,10 @@ test_config_byte(void **state)
 	/* After a reset it is what the device said. */
 	drv_set_status(&x->d, 0);
 	fake_run(x->f);
+	assert_int_equal(page[32], 32);
 	assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
 	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 32);
+	page_detach(x->page);
 }
 
 static void
@@ -643,6 +646,77 @@ test_config_not_offered(void **state)
 	bus_write(&x->f->mmio, x->d.device + 32, 1, 0);
 	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 32, 1), 32);
 	assert_int_equal(chan_recv(x->peer, 50), -ETIMEDOUT);
+}
+
+/* A network device's configuration, whose byte at is another. */
+static struct ibuf *
+configuration(uint32_t len, uint32_t at)
+{
+	struct ibuf *b = chan_body();
+
+	for (uint32_t i = 0; i < len; i++)
+		ibuf_add_n8(b, i == at ? 0xa5 : i & 0xff);
+	return b;
+}
+
+/* The status of a link changes, with an interrupt; it stays over a reset. */
+static void
+test_configured(void **state)
+{
+	struct fix *x = *state;
+	uint64_t generation;
+
+	x->type = 1;
+	bring_up_device(x, &good);
+	generation = com_rd(&x->d, VIRTIO_PCI_COMMON_CFGGENERATION, 1);
+	say(x, DEV_CONFIGURED, configuration(60, 6));
+	fake_run(x->f);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 6, 1), 0xa5);
+	bring_up_driver(x);
+	assert_int_equal(fake_msis(x->f, 0x40), 0);
+	say(x, DEV_CONFIGURED, configuration(60, 7));
+	fake_run(x->f);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 6, 2), 0xa506);
+	assert_int_equal(fake_msis(x->f, 0x40), 1);
+	assert_int_not_equal(
+	    com_rd(&x->d, VIRTIO_PCI_COMMON_CFGGENERATION, 1), generation);
+	drv_set_status(&x->d, 0);
+	say(x, DEV_RESET_DONE, NULL);
+	fake_run(x->f);
+	assert_int_equal(bus_read(&x->f->mmio, x->d.device + 6, 2), 0xa506);
+	assert_int_equal(x->dead, 0);
+}
+
+/* What a device process may not say; it is dropped for it. */
+static void
+test_configured_wrongly(void **state)
+{
+	static const struct {
+		uint16_t type;
+		uint32_t len, at;
+	} rows[] = {
+		{ 2, 60, 6 }, /* of a disk nothing changes */
+		{ 1, 60, 5 }, /* the address */
+		{ 1, 60, 8 },
+		{ 1, 59, 6 },
+		{ 1, 61, 6 },
+		{ 1, 0, 6 },
+	};
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct fix *x;
+
+		assert_int_equal(setup((void **)&x), 0);
+		x->type = rows[i].type;
+		up(x);
+		say(x, DEV_CONFIGURED, configuration(rows[i].len, rows[i].at));
+		fake_run(x->f);
+		assert_int_equal(x->dead, 1);
+		assert_int_equal(
+		    bus_read(&x->f->mmio, x->d.device + 6, 2), 0x0706);
+		page_detach(x->page);
+		assert_int_equal(teardown((void **)&x), 0);
+	}
 }
 
 static void
@@ -839,6 +913,8 @@ main(void)
 		T(test_reset),
 		T(test_config_byte),
 		T(test_config_not_offered),
+		T(test_configured),
+		cmocka_unit_test(test_configured_wrongly),
 		T(test_broken),
 		T(test_broken_long),
 		T(test_death),

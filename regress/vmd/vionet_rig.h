@@ -85,7 +85,8 @@ struct rig {
 
 struct rig_opt {
 	unsigned pairs;
-	bool locked, serve, stream;
+	bool locked, serve, stream, unplugged;
+	struct vm_limit bandwidth;
 	struct local_conf local;
 	uint64_t without; /* features not to be negotiated */
 	uint16_t qsize;
@@ -156,6 +157,8 @@ rig_new(const struct rig_opt *o)
 		.ops = &rig_link_ops,
 		.mtu = 1500,
 		.stream = o->stream,
+		.unplugged = o->unplugged,
+		.bandwidth = o->bandwidth,
 		.serve = o->serve,
 		.local = o->local,
 	};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Limits of a disk: see vioblk_limit.h.
+ * Limits of a device: see limit.h.
  */
-#include "vioblk_limit.h"
+#include "limit.h"
 
 #define SECOND 1000000000ULL
 /* No request is kept for longer, whatever the configuration says. */
@@ -17,7 +17,7 @@ duration(uint64_t n, uint64_t rate)
 }
 
 static void
-bucket_init(struct vioblk_bucket *b, const struct vm_limit *l)
+bucket_init(struct limit_bucket *b, const struct vm_limit *l)
 {
 	b->rate = l->rate;
 	b->full = 0;
@@ -25,7 +25,7 @@ bucket_init(struct vioblk_bucket *b, const struct vm_limit *l)
 }
 
 void
-vioblk_limit_init(struct vioblk_limit *l, const struct vm_limit *requests,
+limit_init(struct limit *l, const struct vm_limit *requests,
     const struct vm_limit *bytes)
 {
 	pthread_mutex_init(&l->mtx, NULL);
@@ -36,7 +36,7 @@ vioblk_limit_init(struct vioblk_limit *l, const struct vm_limit *requests,
 
 /* How long until n tokens are there, or the bucket is full. */
 static uint64_t
-wait_for(const struct vioblk_bucket *b, uint64_t n, uint64_t now)
+wait_for(const struct limit_bucket *b, uint64_t n, uint64_t now)
 {
 	uint64_t cost, full = b->full > now ? b->full : now;
 
@@ -49,7 +49,7 @@ wait_for(const struct vioblk_bucket *b, uint64_t n, uint64_t now)
 }
 
 static void
-take(struct vioblk_bucket *b, uint64_t n, uint64_t now)
+take(struct limit_bucket *b, uint64_t n, uint64_t now)
 {
 	if (b->rate == 0)
 		return;
@@ -59,8 +59,7 @@ take(struct vioblk_bucket *b, uint64_t n, uint64_t now)
 }
 
 uint64_t
-vioblk_limit_take(
-    struct vioblk_limit *l, uint64_t requests, uint64_t bytes, uint64_t now)
+limit_take(struct limit *l, uint64_t requests, uint64_t bytes, uint64_t now)
 {
 	uint64_t a, b;
 

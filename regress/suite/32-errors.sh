@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# Images that fail under a guest: it sees an I/O error, and nothing else fails.
+limit=360
+
+# Its VM runs on, without a problem, and so does the other one.
+unharmed() { # NAME
+	[[ $(field "$1" problem) = null ]]
+	in_state "$1" running
+	in_state other running
+	vmctl stop -w "$1"
+	stopped "$1" 1
+	not grep -Eq 'signal|needs reset|exited' "$T/vmd.log"
+}
+
+# A file system of so many MB at $T/small.
+small() {
+	mkdir "$T/small"
+	mount -t tmpfs -o "size=$1m" small "$T/small"
+}
+
+t_full_disk_raw() {
+	small 8
+	truncate -s 64M "$T/small/disk"
+	{
+		tiny one writeidle,32 "disk \"$T/small/disk\""
+		tiny other idle
+	} | vmd_up
+	vmctl start other
+	start one
+	prints one "tiny: write failed" 150
+	prints one "tiny: idle" 20
+	printed one "I/O error, dev vda"
+	grep -q "write error at sector" "$T/vmd.log"
+	unharmed one
+	umount "$T/small"
+}
+
+t_full_disk_qcow2() {
+	small 8
+	vmctl create -s 64M "$T/small/disk.qcow2"
+	{
+		tiny one writeidle,32 "disk \"$T/small/disk.qcow2\""
+		tiny other idle
+	} | vmd_up
+	vmctl start other
+	start one
+	prints one "tiny: write failed" 150
+	prints one "tiny: idle" 20
+	unharmed one
+	# What could not be kept is not half there.
+	vmctl image check -r "$T/small/disk.qcow2"
+	umount "$T/small"
+}
+
+t_truncated_underneath() {
+	truncate -s 32M "$T/disk"
+	{
+		tiny one io,4000 "disk \"$T/disk\""
+		tiny other idle
+	} | vmd_up
+	vmctl start other
+	start one
+	prints one "tiny: io begins" 100
+	truncate -s 64K "$T/disk"
+	prints one "tiny: io ends" 100
+	printed one "I/O error, dev vda"
+	in_state other running
+	prints one "tiny: end" 20
+	stopped one 20
+	[[ $(field one problem) = null ]]
+	not grep -Eq 'signal|needs reset|exited' "$T/vmd.log"
+}
+
+# The device itself fails: a loop device over a file that became shorter.
+t_failing_block_device() {
+	local loop
+	truncate -s 32M "$T/disk"
+	modprobe loop 2>/dev/null || true
+	loop=$(losetup -f --show "$T/disk") || skip "no loop device"
+	{
+		tiny one io,4000 "disk \"$loop\""
+		tiny other idle
+	} | vmd_up
+	vmctl start other
+	start one
+	prints one "tiny: io begins" 100
+	truncate -s 64K "$T/disk"
+	prints one "tiny: io ends" 100
+	printed one "I/O error, dev vda"
+	stopped one 20
+	in_state other running
+	[[ $(field one problem) = null ]]
+	losetup -d "$loop"
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_ADHOC_H
+#define VMD_ADHOC_H
+
+/*
+ * VMs that are not in vm.conf, of users who are not root.  Whoever may use
+ * the control socket may have some: with files that he may use himself
+ * (start_open()) and networks that need no privileges.
+ */
+#include "cred.h"
+#include "fail.h"
+#include "vmreg.h"
+
+#define ADHOC_MAX 4 /* of one user, at the same time */
+
+/*
+ * What c asks for, made his own; 0, or negative with *why filled.  kernel:
+ * one was passed by descriptor.
+ */
+int adhoc_check(const struct vmreg *, const struct cred *c, bool kernel,
+    struct vmconf *, struct fail *why);
+
+#endif
