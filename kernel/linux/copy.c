@@ -46,17 +46,25 @@ mem_view_close(struct mem_view *view)
 }
 
 /* Entries of page tables are most of what is read, and one is near another. */
-int
-mem_view_read(struct mem_view *view, struct gpa gpa, void *buf, unsigned len)
+unsigned long
+mem_view_hva(struct mem_view *view, struct gpa gpa, unsigned len)
 {
 	const struct slot *s = view->last;
-	unsigned long hva;
 
 	if (!s || gpa.v - s->gpa >= s->len)
 		s = view->last = slots_find(view->slots, gpa.v);
 	if (!s || s->len - (gpa.v - s->gpa) < len)
+		return 0;
+	return slot_hva(s, gpa.v);
+}
+
+int
+mem_view_read(struct mem_view *view, struct gpa gpa, void *buf, unsigned len)
+{
+	unsigned long hva = mem_view_hva(view, gpa, len);
+
+	if (!hva)
 		return -EFAULT;
-	hva = slot_hva(s, gpa.v);
 	if (len == 8)
 		return get_user(*(u64 *)buf, (u64 __user *)hva);
 	return copy_from_user(buf, (void __user *)hva, len) ? -EFAULT : 0;

@@ -276,6 +276,7 @@ run(struct vcpu *v)
 	struct emul *e = &v->emul;
 	unsigned tries;
 
+	vcpu_attend(v);
 	for (tries = 0; tries < TRIES; tries++) {
 		switch (emul_run(e)) {
 		case EMUL_DONE:

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /* The host's part of core/walk.c. */
 #include <linux/minmax.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
 #include "../core/decode.h"
 #include "../core/walk.h"
 #include "../core/x86.h"
 #include "linear.h"
+#include "slots.h"
 
 static int
 walk_read(void *arg, struct gpa gpa, void *buf, unsigned size)
@@ -25,32 +28,36 @@ static const struct walk_ops walk_ops = {
 	.cmpxchg = walk_cmpxchg,
 };
 
-static int
-translate(const struct gcpu *c, struct mem_view *view, struct gva va,
-    unsigned access, struct gpa *gpa, u32 *error)
+static void
+env_of(const struct gcpu *c, struct walk_env *env)
 {
-	struct walk_env env = { c->cr0, c->cr3, c->cr4, c->efer, c->rflags,
-		c->pkru, c->maxphyaddr };
-	struct walk_result res;
-	int r = walk(&env, &walk_ops, view, va, access, &res, error);
-
-	if (!r)
-		*gpa = res.gpa;
-	return r;
+	memset(env, 0, sizeof(*env)); /* compared with its padding */
+	env->cr0 = c->cr0;
+	env->cr3 = c->cr3;
+	env->cr4 = c->cr4;
+	env->efer = c->efer;
+	env->rflags = c->rflags;
+	env->pkru = c->pkru;
+	env->maxphyaddr = c->maxphyaddr;
 }
 
 int
 linear_translate(struct vcpu *v, struct gva va, unsigned access,
     struct gpa *gpa, struct fault *fault)
 {
+	struct walk_result res;
 	struct mem_view view;
+	struct walk_env env;
 	u32 error;
 	int r;
 
+	env_of(vcpu_state(v), &env);
 	mem_view_open(v->vm, &view);
-	r = translate(vcpu_state(v), &view, va, access, gpa, &error);
+	r = walk(&env, &walk_ops, &view, va, access, &res, &error);
 	mem_view_close(&view);
-	if (r)
+	if (!r)
+		*gpa = res.gpa;
+	else
 		*fault = (struct fault){
 			.vector = X86_PF,
 			.has_error = true,
@@ -60,30 +67,144 @@ linear_translate(struct vcpu *v, struct gva va, unsigned access,
 	return r;
 }
 
+/* --- instructions --------------------------------------------------------- */
+
+struct fetch {
+	struct mem_view view;
+	struct fetch_memo *memo;
+};
+
+static int
+load_entry(unsigned long hva, unsigned size, u64 *entry)
+{
+	u32 low;
+
+	if (size == sizeof(*entry))
+		return get_user(*entry, (u64 __user *)hva);
+	if (get_user(low, (u32 __user *)hva))
+		return -EFAULT;
+	*entry = low;
+	return 0;
+}
+
+static int
+memo_read(void *arg, struct gpa gpa, void *buf, unsigned size)
+{
+	struct fetch *f = arg;
+	struct fetch_memo *m = f->memo;
+	unsigned long hva = mem_view_hva(&f->view, gpa, size);
+	u64 entry;
+
+	if (!hva || load_entry(hva, size, &entry) ||
+	    m->n == ARRAY_SIZE(m->read))
+		return -EFAULT;
+	memcpy(buf, &entry, size);
+	m->read[m->n].hva = hva;
+	m->read[m->n].size = size;
+	m->read[m->n++].entry = entry;
+	return 0;
+}
+
+/* Nothing is written by a walk that only probes. */
+static int
+memo_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
+{
+	return -EFAULT;
+}
+
+static const struct walk_ops memo_ops = {
+	.read = memo_read,
+	.cmpxchg = memo_cmpxchg,
+};
+
+static bool
+still_true(const struct fetch_memo *m, const struct fetch_memo *now)
+{
+	unsigned i;
+	u64 entry;
+
+	if (m->hva == 0 || m->page != now->page || m->access != now->access ||
+	    m->slots_gen != now->slots_gen ||
+	    memcmp(&m->env, &now->env, sizeof(m->env)) != 0)
+		return false;
+	for (i = 0; i < m->n; i++) {
+		if (load_entry(m->read[i].hva, m->read[i].size, &entry) ||
+		    entry != m->read[i].entry)
+			return false;
+	}
+	return true;
+}
+
+/* User space's address of the page with the instruction, or 0. */
+static unsigned long
+fetch_page(struct vcpu *v, struct fetch *f, struct gva page, unsigned access)
+{
+	struct fetch_memo *m = &v->fetch;
+	struct fetch_memo now;
+	struct walk_result res;
+	u32 error;
+
+	env_of(vcpu_state(v), &now.env);
+	/* What is looked at for instructions neither AC nor keys decide. */
+	now.env.rflags = 0;
+	now.env.pkru = 0;
+	now.page = page.v;
+	now.access = access;
+	now.slots_gen = f->view.slots->gen;
+	if (still_true(m, &now))
+		return m->hva;
+	memcpy(&m->env, &now.env, sizeof(m->env));
+	m->page = now.page;
+	m->access = now.access;
+	m->slots_gen = now.slots_gen;
+	m->n = 0;
+	m->hva = 0;
+	f->memo = m;
+	if (walk(&m->env, &memo_ops, f, page, access, &res, &error) == 0)
+		m->hva = mem_view_hva(&f->view, res.gpa, PAGE_SIZE);
+	return m->hva;
+}
+
+/* Two loads, which overlap: most are of 15 bytes. */
+static int
+fetch_bytes(unsigned long hva, u8 *buf, unsigned n)
+{
+	u64 head, tail;
+
+	if (n < sizeof(head))
+		return copy_from_user(buf, (void __user *)hva, n) ? -EFAULT : 0;
+	if (get_user(head, (u64 __user *)hva) ||
+	    get_user(tail, (u64 __user *)(hva + n - sizeof(tail))))
+		return -EFAULT;
+	memcpy(buf, &head, sizeof(head));
+	memcpy(buf + n - sizeof(tail), &tail, sizeof(tail));
+	return 0;
+}
+
 unsigned
 linear_fetch(struct vcpu *v, u8 *buf)
 {
 	const struct gcpu *c = vcpu_state(v);
 	unsigned access = WALK_FETCH | WALK_PROBE;
-	unsigned got = 0, n;
+	unsigned got = 0, n, off;
 	struct gva va = { c->rip };
-	struct mem_view view;
-	struct gpa gpa;
-	u32 error;
+	unsigned long hva;
+	struct fetch f;
 
 	if (cpu_mode_bits(c) != 64)
 		va.v = (u32)(c->rip + c->seg[SEG_CS].base);
 	if (c->cpl == 3)
 		access |= WALK_USER;
-	mem_view_open(v->vm, &view);
+	mem_view_open(v->vm, &f.view);
 	while (got < DECODE_MAX) {
-		n = min_t(u64, DECODE_MAX - got, 4096 - (va.v & 4095));
-		if (translate(c, &view, va, access, &gpa, &error) ||
-		    mem_view_read(&view, gpa, buf + got, n))
+		off = va.v & ~PAGE_MASK;
+		n = min_t(u64, DECODE_MAX - got, PAGE_SIZE - off);
+		hva = fetch_page(v, &f, (struct gva){ va.v - off }, access);
+		if (!hva || fetch_bytes(hva + off, buf + got, n))
 			break;
 		got += n;
 		va.v += n;
 	}
-	mem_view_close(&view);
+	mem_view_close(&f.view);
 	return got;
 }

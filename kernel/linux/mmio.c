@@ -45,6 +45,7 @@ mmio_device(
 			lapic_page(v, gpa.v & LAPIC_PAGE, data, len, write);
 		else if (!write) /* nobody is there */
 			memset(data, 0xff, len);
+		vcpu_attend(v);
 		return true;
 	}
 	return write && ioeventfd_write(v->vm, IOEVENT_MMIO, gpa.v, data, len);

@@ -23,7 +23,8 @@
 #include "run.h"
 #include "vapic.h"
 
-#define ENTER_NOT ((enum hv_exit) - 1)
+#define X2APIC_EOI (X86_MSR_X2APIC + 0xb)
+#define ENTER_NOT  ((enum hv_exit) - 1)
 
 static struct event_env
 event_env(const struct vcpu *v)
@@ -34,7 +35,18 @@ event_env(const struct vcpu *v)
 	return (struct event_env){ .rip = c->rip,
 		.iflag = (c->rflags & X86_RFLAGS_IF) != 0 && !blocked,
 		.shadow = v->hv->intr_shadow || blocked,
-		.lapic = v->vm->split ? lapic_highest(&v->lapic) : -1 };
+		.lapic = -1 };
+}
+
+/* With what the local APIC has for the CPU. */
+static struct event_env
+event_env_lapic(const struct vcpu *v)
+{
+	struct event_env env = event_env(v);
+
+	if (v->vm->split)
+		env.lapic = lapic_highest(&v->lapic);
+	return env;
 }
 
 static bool
@@ -62,7 +74,7 @@ window_requested(const struct vcpu *v)
 static void
 choose_event(struct vcpu *v)
 {
-	struct event_env env = event_env(v);
+	struct event_env env = event_env_lapic(v);
 	struct hv_vcpu *h = v->hv;
 	bool window;
 
@@ -144,7 +156,7 @@ awake(struct vcpu *v)
 		return true;
 	if (v->mp_state != KVM_MP_STATE_HALTED)
 		return false;
-	env = event_env(v);
+	env = event_env_lapic(v);
 	return event_wakes(&v->event, &env);
 }
 
@@ -190,12 +202,26 @@ out:
 	return why;
 }
 
-/* Exits that change nothing that event.c or the LAPIC look at. */
+/* The end of an interrupt, while no other waits for it. */
 static bool
-quiet(enum hv_exit why)
+lone_eoi(const struct vcpu *v)
+{
+	return v->vm->split && (v->lapic.base_msr & LAPIC_BASE_X2) &&
+	    (u32)v->hv->cpu.gpr[R_RCX] == X2APIC_EOI &&
+	    lapic_highest_irr(&v->lapic) < 0;
+}
+
+/*
+ * Exits that change nothing that event.c or the LAPIC look at.  Ports and
+ * memory, too: what the LAPIC's page or the emulator does asks for attention
+ * itself, and so does an exception.
+ */
+static bool
+quiet(const struct vcpu *v, enum hv_exit why)
 {
 	return why == HV_CPUID || why == HV_RDMSR || why == HV_INTR ||
-	    why == HV_PAUSE;
+	    why == HV_PAUSE || why == HV_IO || why == HV_NPF ||
+	    (why == HV_WRMSR && lone_eoi(v));
 }
 
 static enum next
@@ -229,7 +255,7 @@ once(struct vcpu *v)
 	}
 	if (v->vapic.addr.v != 0)
 		vapic_take(v);
-	if (!quiet(why) || h->cut.type != EVENT_NONE)
+	if (!quiet(v, why) || h->cut.type != EVENT_NONE || v->vapic.addr.v != 0)
 		vcpu_attend(v);
 	next = exits_serve(v, why);
 	if (debug) {
@@ -310,19 +336,16 @@ publish(struct vcpu *v)
 		inject_get_events(v, &run->s.regs.events);
 }
 
-/* Registers that user space changed in the run page, each copied first. */
-static int
-sync_in(struct vcpu *v)
+/* Registers that user space changed in the run page, each copied first.  Apart
+ * from sync_in() for its stack, which is cleared. */
+static noinline int
+take_regs(struct vcpu *v, u64 dirty)
 {
 	struct kvm_sync_regs *from = &v->run->s.regs;
-	u64 dirty = READ_ONCE(v->run->kvm_dirty_regs);
 	struct kvm_vcpu_events events;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
-	if ((READ_ONCE(v->run->kvm_valid_regs) | dirty) &
-	    ~(u64)KVM_SYNC_X86_VALID_FIELDS)
-		return -EINVAL;
 	if (dirty & KVM_SYNC_X86_REGS) {
 		regs = from->regs;
 		state_set_regs(v, &regs);
@@ -339,6 +362,17 @@ sync_in(struct vcpu *v)
 	}
 	v->run->kvm_dirty_regs = 0;
 	return 0;
+}
+
+static int
+sync_in(struct vcpu *v)
+{
+	u64 dirty = READ_ONCE(v->run->kvm_dirty_regs);
+
+	if ((READ_ONCE(v->run->kvm_valid_regs) | dirty) &
+	    ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	return dirty ? take_regs(v, dirty) : 0;
 }
 
 static int

@@ -124,6 +124,7 @@ publish(struct vm *vm, struct slots *new)
 {
 	const struct slots *old = slots_current(vm);
 
+	new->gen = old->gen + 1;
 	rcu_assign_pointer(vm->slots, new);
 	synchronize_srcu_expedited(&vm->srcu);
 	kvfree(old);

@@ -19,6 +19,7 @@ struct slot {
 };
 
 struct slots {
+	u64 gen; /* of the VM's tables, this one */
 	unsigned n;
 	struct slot s[]; /* ascending by gpa, disjoint */
 };

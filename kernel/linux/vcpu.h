@@ -19,6 +19,7 @@
 #include "../core/mov.h"
 #include "../core/msr.h"
 #include "../core/pvclock.h"
+#include "../core/walk.h"
 #include "../hv/hv.h"
 #include "vm.h"
 
@@ -54,6 +55,24 @@ struct pending {
 	struct mov load;
 };
 
+/*
+ * The last walk that found an instruction: what it depended on, and each entry
+ * that it read.  While all of it is the same, so is the page (linear.c).
+ */
+struct fetch_memo {
+	struct walk_env env;
+	u64 page; /* linear */
+	u64 slots_gen;
+	unsigned access;
+	unsigned n; /* entries read */
+	struct {
+		unsigned long hva;
+		u64 entry;
+		unsigned size;
+	} read[5];
+	unsigned long hva; /* of the page; 0: nothing is known */
+};
+
 struct vcpu {
 	struct vm *vm; /* (c) */
 	u32 id; /* (c) */
@@ -76,6 +95,7 @@ struct vcpu {
 	struct event_state event; /* (v) */
 	struct pending pending; /* (v) */
 	struct emul emul; /* (v) */
+	struct fetch_memo fetch; /* (v) */
 
 	bool attention; /* (v) choose events anew before the next entry */
 	struct {

@@ -113,6 +113,8 @@ struct mem_view {
 void mem_view_open(struct vm *, struct mem_view *);
 void mem_view_close(struct mem_view *);
 int mem_view_read(struct mem_view *, struct gpa, void *, unsigned len);
+/* User space's address of len bytes, in one slot; 0: there are none. */
+unsigned long mem_view_hva(struct mem_view *, struct gpa, unsigned len);
 
 /* Copies within one page; 0 or -EFAULT.  May sleep. */
 int mem_read(struct vm *, struct gpa, void *, unsigned len);
