@@ -17,10 +17,15 @@ asuser_begin(struct asuser *a, uid_t uid)
 	a->ngroups = getgroups(NGROUPS_MAX, a->group);
 	if (a->ngroups == -1 || setgroups(0, NULL) == -1)
 		return -errno;
+	a->on = true;
 	setfsgid(ASUSER_NOBODY);
 	setfsuid(uid);
-	a->on = true;
-	return 0;
+	/* They do not tell whether they did it. */
+	if ((gid_t)setfsgid((gid_t)-1) == ASUSER_NOBODY &&
+	    (uid_t)setfsuid((uid_t)-1) == uid)
+		return 0;
+	asuser_end(a);
+	return -EPERM;
 }
 
 void
@@ -30,7 +35,8 @@ asuser_end(struct asuser *a)
 		return;
 	setfsuid(0);
 	setfsgid(0);
-	if (setgroups((size_t)a->ngroups, a->group) == -1)
-		fatal("setgroups");
+	if (setfsuid((uid_t)-1) != 0 || setfsgid((gid_t)-1) != 0 ||
+	    setgroups((size_t)a->ngroups, a->group) == -1)
+		fatal("cannot be root again");
 	a->on = false;
 }
