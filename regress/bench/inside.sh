@@ -207,9 +207,10 @@ disk() {
 	}
 	cat $G/tiny.cpio extra.cpio >$T/bench.cpio
 	dd if=/dev/urandom of=$T/shm/disk bs=1M count=256 status=none
-	for m in pc microvm vmm; do
-		[[ $m != vmm ]] || have_vmm || continue
-		for job in $jobs_of_disk; do
+	# One after the other in each job: what else the machine does is alike.
+	for job in $jobs_of_disk; do
+		for m in pc microvm vmm; do
+			[[ $m != vmm ]] || have_vmm || continue
 			echo "${job%%:*} $m $(disk_job "$m" \
 			    "$base tiny=run,guestio,${job#*:},-t,$seconds,/dev/vda")"
 		done
