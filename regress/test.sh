@@ -17,7 +17,7 @@ B=${B#B=}
 export B
 passed=0 failed=0 skipped=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.kvm"' EXIT
 
 # Counts a step that is one result.
 step() { # NAME COMMAND...
@@ -82,21 +82,40 @@ counted() {
 	skipped=$((skipped + $5))
 }
 
-# The suite on KVM; on our driver what depends on the hypervisor, and a little
+# kvm COMMAND...: a session on KVM.  When the lab's own kernel dies there, it
+# is KVM's fault or the emulator's, and the session is repeated, once; on our
+# driver that would be a failure of ours.
+# shellcheck disable=SC2317 # called by counted
+kvm() {
+	local rc=0
+	"$@" 2>&1 | tee "$log.kvm" || rc=$?
+	[[ $rc != 0 ]] || return 0
+	grep -q 'Kernel panic - not syncing' "$log.kvm" || return "$rc"
+	echo "the lab's kernel died under KVM: once more"
+	"$@"
+}
+
+# The suite on KVM, in parts; on our driver what depends on the hypervisor, and a little
 # of that on the other kernel.
+parts=("10-daemon 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom"
+	"35-net 40-life" "50-rights 60-badinput 70-debian 80-clients")
 hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 lab_suite() {
-	local guest_disk='' newer suite=regress/suite/all.sh
+	local guest_disk='' newer part suite=regress/suite/all.sh
 	eval "$(regress/guest/build)" || return
 	regress/bench/extra "$B" "$B/extra.cpio" || return
 	newer=$(regress/lab/qemu)
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
 	    -x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio" \
 	    -x "$B/regress/bench/netio=bench/netio"
-	# shellcheck disable=SC2086 # patterns
-	counted "suite, on KVM" regress/lab/run "$@" $suite ${TESTS:-}
+	[[ -z ${TESTS:-} ]] || parts=("$TESTS")
+	for part in "${parts[@]}"; do
+		# shellcheck disable=SC2086 # patterns
+		counted "suite, on KVM: $part" kvm regress/lab/run "$@" \
+		    $suite $part
+	done
 	# shellcheck disable=SC2086 # patterns
 	counted "suite, on our driver" regress/lab/run -v \
 	    ${newer:+-x "$newer=qemu10"} "$@" $suite ${TESTS:-$hypervisor}
@@ -132,7 +151,7 @@ check
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite
-counted "KVM API, on KVM" regress/kapi/lab --
+counted "KVM API, on KVM" kvm regress/kapi/lab --
 counted "KVM API, on our driver" regress/kapi/lab -v --
 counted "robustness, on our driver" regress/kapi/lab -v -- -c 20
 if [[ -z ${TESTS:-} ]]; then

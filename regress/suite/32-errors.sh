@@ -73,24 +73,30 @@ t_truncated_underneath() {
 	not grep -Eq 'signal|needs reset|exited' "$T/vmd.log"
 }
 
-# The device itself fails: a loop device over a file that became shorter.
+# The device itself fails: good for 4 MB, bad behind.
 t_failing_block_device() {
-	local loop
+	local loop bad
 	truncate -s 32M "$T/disk"
-	modprobe loop 2>/dev/null || true
+	modprobe -a loop dm_mod 2>/dev/null || true
 	loop=$(losetup -f --show "$T/disk") || skip "no loop device"
+	printf '0 8192 linear %s 0\n8192 57344 error\n' "$loop" |
+	    dmsetup create --noudevsync bad
+	bad=/dev/mapper/bad
+	[[ -b $bad ]] || dmsetup mknodes bad
 	{
-		tiny one io,4000 "disk \"$loop\""
+		tiny one io,4000 "disk \"$bad\""
 		tiny other idle
 	} | vmd_up
 	vmctl start other
 	start one
 	prints one "tiny: io begins" 100
-	truncate -s 64K "$T/disk"
 	prints one "tiny: io ends" 100
 	printed one "I/O error, dev vda"
+	prints one "tiny: end" 20
 	stopped one 20
 	in_state other running
 	[[ $(field one problem) = null ]]
+	not grep -Eq 'signal|needs reset|exited' "$T/vmd.log"
+	dmsetup remove bad
 	losetup -d "$loop"
 }
