@@ -270,4 +270,5 @@ clean() {
 	}
 }
 
-readers_off() { pkill -P $$ -x cat 2>/dev/null || true; }
+# Consoles' readers and whatever serves guests.
+readers_off() { pkill -P $$ -x 'cat|netio' 2>/dev/null || true; }
