@@ -98,7 +98,7 @@ kvm() {
 # The suite on KVM, in parts; on our driver what depends on the hypervisor, and a little
 # of that on the other kernel.
 parts=("10-daemon 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom"
-	"35-net 40-life" "50-rights 60-badinput 70-debian 80-clients")
+	"35-net 40-life" "50-rights 60-badinput 70-debian")
 hypervisor="10-daemon/check 20-boot 30-disk 40-life 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
