@@ -83,7 +83,7 @@ qemu_i386() { # FLAVOUR
 	    -drive "file=$T/disk,format=raw,if=virtio" \
 	    -kernel "$G/vmlinuz-$1" -initrd "$G/tiny-$1.cpio" \
 	    -append "$base tiny=write,4"
-	prints q "tiny: end" 100
+	prints q "tiny: end" 200
 	ended 20
 	[[ $(value q cpus) = 2 ]]
 	[[ $(value q sum) = "$(stream 4 | md5sum)" ]]
@@ -98,7 +98,7 @@ vmd_i386() { # FLAVOUR
 	vm one "boot \"$G/vmlinuz-$1\"" "initrd \"$G/tiny-$1.cpio\"" \
 	    "cmdline \"$base tiny=write,4\"" "disk \"$T/disk\"" 'cpus 2' \
 	    'memory 256M' | vmd_up
-	run_tiny one 100
+	run_tiny one 200
 	[[ $(value one cpus) = 2 ]]
 	[[ $(value one sum) = "$(stream 4 | md5sum)" ]]
 }
