@@ -423,7 +423,7 @@ test_empty_image(void **state)
 	forget(&p);
 }
 
-/* Messages that come too early, or twice, end the process. */
+/* Messages that come too early end the process. */
 static void
 test_order(void **state)
 {
@@ -441,7 +441,7 @@ test_order(void **state)
 
 	p = (struct peer){ 0 };
 	spawn(&p, true);
-	send_fd(p.blk, BLK_FD, BLK_FD_IMAGE, 0, rig_image(true, IMAGE));
+	/* An image before the configuration. */
 	send_fd(p.blk, BLK_FD, BLK_FD_IMAGE, 0, rig_image(true, IMAGE));
 	/* Nothing can be said on a channel whose rules the peer broke. */
 	assert_int_equal(chan_recv(p.blk, MS), -EPIPE);
