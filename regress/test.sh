@@ -3,11 +3,11 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything: setup, the fast tests on this host, the suite and the tests of the
-# KVM API in the lab, on KVM and on our driver, `make run' as a script and as a
-# user at a terminal start it.  TESTS (patterns of FILE/TEST) selects tests of
-# the suite.  The last line is "N passed, M failed, K skipped"; exit 1 when
-# anything failed.
+# Everything but 90-load.sh, which wants a quiet machine: setup, the fast tests
+# on this host, the suite and the tests of the KVM API in the lab, on KVM and on
+# our driver, `make run' as a script and as a user at a terminal start it.  TESTS
+# (patterns of FILE/TEST) selects tests of the suite.  The last line is "N
+# passed, M failed, K skipped"; exit 1 when anything failed.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

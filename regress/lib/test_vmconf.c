@@ -209,11 +209,16 @@ fill(struct vmconf *c)
 	strcpy(c->kernel, "/boot/vmlinuz");
 	strcpy(c->initrd, "/boot/initrd");
 	strcpy(c->cmdline, "console=ttyS0");
+	strcpy(c->cdrom, "/srv/a.iso");
+	strcpy(c->parent, "template");
+	c->given = VM_I_MEMORY;
+	c->allow = (struct vm_allow){ VM_I_DISK | VM_I_OWNER, 1001, 101 };
 	c->ndisks = VM_DISKS_MAX;
 	for (i = 0; i < c->ndisks; i++) {
 		snprintf(
 		    c->disk[i].path, sizeof(c->disk[i].path), "/srv/disk%u", i);
 		c->disk[i].readonly = i % 2;
+		strcpy(c->disk[i].base, "/srv/base");
 	}
 }
 
@@ -237,9 +242,16 @@ test_round_trip(void **state)
 	assert_string_equal(a->kernel, b->kernel);
 	assert_string_equal(a->initrd, b->initrd);
 	assert_string_equal(a->cmdline, b->cmdline);
+	assert_string_equal(a->cdrom, b->cdrom);
+	assert_string_equal(a->parent, b->parent);
+	assert_int_equal(a->given, b->given);
+	assert_int_equal(a->allow.items, b->allow.items);
+	assert_int_equal(a->allow.uid, b->allow.uid);
+	assert_int_equal(a->allow.gid, b->allow.gid);
 	assert_int_equal(a->ndisks, b->ndisks);
 	for (i = 0; i < a->ndisks; i++) {
 		assert_string_equal(a->disk[i].path, b->disk[i].path);
+		assert_string_equal(a->disk[i].base, b->disk[i].base);
 		assert_int_equal(a->disk[i].readonly, b->disk[i].readonly);
 	}
 	ibuf_free(buf);

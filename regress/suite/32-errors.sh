@@ -20,17 +20,22 @@ small() {
 	mount -t tmpfs -o "size=$1m" small "$T/small"
 }
 
-t_full_disk_raw() {
-	small 8
-	truncate -s 64M "$T/small/disk"
+# The guest writes more than its image's file system can keep.
+overfill() { # IMAGE
 	{
-		tiny one writeidle,32 "disk \"$T/small/disk\""
+		tiny one writeidle,32 "disk \"$1\""
 		tiny other idle
 	} | vmd_up
 	vmctl start other
 	start one
 	prints one "tiny: write failed" 150
 	prints one "tiny: idle" 20
+}
+
+t_full_disk_raw() {
+	small 8
+	truncate -s 64M "$T/small/disk"
+	overfill "$T/small/disk"
 	printed one "I/O error, dev vda"
 	grep -q "write error at sector" "$T/vmd.log"
 	unharmed one
@@ -40,14 +45,7 @@ t_full_disk_raw() {
 t_full_disk_qcow2() {
 	small 8
 	vmctl create -s 64M "$T/small/disk.qcow2"
-	{
-		tiny one writeidle,32 "disk \"$T/small/disk.qcow2\""
-		tiny other idle
-	} | vmd_up
-	vmctl start other
-	start one
-	prints one "tiny: write failed" 150
-	prints one "tiny: idle" 20
+	overfill "$T/small/disk.qcow2"
 	unharmed one
 	# What could not be kept is not half there.
 	vmctl image check -r "$T/small/disk.qcow2"

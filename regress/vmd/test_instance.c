@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "instance.h"
+
+static struct vmconf parent, c;
+static struct fail why;
+
+/* A parent that says everything and allows everything. */
+static int
+set_up(void **state)
+{
+	vmconf_init(&parent);
+	vmconf_init(&c);
+	strcpy(parent.name, "template");
+	parent.memory = 256 << 20;
+	parent.cpus = 3;
+	strcpy(parent.kernel, "/boot/vmlinuz");
+	strcpy(parent.initrd, "/boot/initrd");
+	strcpy(parent.cmdline, "quiet");
+	strcpy(parent.cdrom, "/srv/a.iso");
+	parent.ndisks = 1;
+	strcpy(parent.disk[0].path, "/srv/disk");
+	parent.nnics = 2;
+	strcpy(parent.nic[0].sw, "lan");
+	parent.nic[1].flags = VM_NIC_LLADDR | VM_NIC_LOCKED;
+	parent.nic[1].lladdr[5] = 7;
+	strcpy(parent.nic[1].ifname, "tap7");
+	parent.allow.items = VM_I_ALL;
+	parent.allow.uid = 1000;
+	parent.allow.gid = 100;
+	strcpy(c.name, "web");
+	strcpy(c.parent, "template");
+	return 0;
+}
+
+static void
+test_inherits(void **state)
+{
+	static const uint8_t none[6];
+
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_int_equal(c.memory, 256 << 20);
+	assert_int_equal(c.cpus, 3);
+	assert_string_equal(c.kernel, "/boot/vmlinuz");
+	assert_string_equal(c.initrd, "/boot/initrd");
+	assert_string_equal(c.cmdline, "quiet");
+	assert_string_equal(c.cdrom, "/srv/a.iso");
+	assert_int_equal(c.uid, 1000);
+	assert_int_equal(c.gid, 100);
+	/* What only one VM can have. */
+	assert_int_equal(c.ndisks, 0);
+	assert_int_equal(c.nnics, 2);
+	assert_string_equal(c.nic[0].sw, "lan");
+	assert_int_equal(c.nic[1].flags, VM_NIC_LOCKED);
+	assert_memory_equal(c.nic[1].lladdr, none, sizeof(none));
+	assert_string_equal(c.nic[1].ifname, "");
+}
+
+static void
+test_says(void **state)
+{
+	c.given =
+	    VM_I_MEMORY | VM_I_CPUS | VM_I_CDROM | VM_I_BOOT | VM_I_INTERFACE;
+	c.memory = 64 << 20;
+	c.cpus = 1;
+	strcpy(c.cdrom, "/srv/b.iso");
+	strcpy(c.kernel, "/boot/other");
+	c.nnics = 1;
+	strcpy(c.nic[0].sw, "dmz");
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_int_equal(c.memory, 64 << 20);
+	assert_int_equal(c.cpus, 1);
+	assert_string_equal(c.cdrom, "/srv/b.iso");
+	assert_string_equal(c.kernel, "/boot/other");
+	assert_string_equal(c.initrd, "");
+	assert_string_equal(c.cmdline, "");
+	assert_int_equal(c.nnics, 2);
+	assert_string_equal(c.nic[0].sw, "dmz");
+}
+
+static void
+test_refused(void **state)
+{
+	static const struct {
+		enum vm_item item;
+		const char *name;
+	} rows[] = {
+		{ VM_I_BOOT, "boot" },
+		{ VM_I_CDROM, "cdrom" },
+		{ VM_I_CPUS, "cpus" },
+		{ VM_I_DISK, "disk" },
+		{ VM_I_INTERFACE, "interface" },
+		{ VM_I_MEMORY, "memory" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		parent.allow.items = VM_I_ALL & ~(uint32_t)rows[i].item;
+		c.given = rows[i].item;
+		assert_int_equal(instance_merge(&parent, &c, &why), -EPERM);
+		assert_non_null(strstr(why.text, "template"));
+		assert_non_null(strstr(why.text, rows[i].name));
+	}
+}
+
+/* Permissions become fewer from one generation to the next, never more. */
+static void
+test_permissions(void **state)
+{
+	parent.allow.items = VM_I_INSTANCE | VM_I_MEMORY;
+	c.given = VM_I_INSTANCE;
+	c.allow.items = VM_I_MEMORY;
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_int_equal(c.allow.items, VM_I_MEMORY);
+	c.allow.items = VM_I_MEMORY | VM_I_CPUS;
+	assert_int_equal(instance_merge(&parent, &c, &why), -EPERM);
+	parent.allow.items = VM_I_MEMORY;
+	c.given = 0;
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_int_equal(c.allow.items, 0);
+}
+
+static void
+test_taken(void **state)
+{
+	c.given = VM_I_DISK;
+	c.ndisks = 1;
+	strcpy(c.disk[0].path, "/srv/disk");
+	assert_int_equal(instance_merge(&parent, &c, &why), -EBUSY);
+	strcpy(c.disk[0].path, "/srv/mine");
+	c.given |= VM_I_INTERFACE;
+	c.nnics = 1;
+	c.nic[0] = parent.nic[1];
+	assert_int_equal(instance_merge(&parent, &c, &why), -EBUSY);
+	memset(&c.nic[0], 0, sizeof(c.nic[0]));
+	strcpy(c.nic[0].ifname, "tap7");
+	assert_int_equal(instance_merge(&parent, &c, &why), -EBUSY);
+	c.given = VM_I_OWNER;
+	c.ndisks = c.nnics = 0;
+	c.uid = 1001;
+	c.gid = VM_NOGID;
+	assert_int_equal(instance_merge(&parent, &c, &why), -EPERM);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_inherits, set_up),
+		cmocka_unit_test_setup(test_says, set_up),
+		cmocka_unit_test_setup(test_refused, set_up),
+		cmocka_unit_test_setup(test_permissions, set_up),
+		cmocka_unit_test_setup(test_taken, set_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
