@@ -2,22 +2,56 @@
 /*
  * Who is not root starts a VM of his own: see adhoc.h.
  */
+#include <sys/sysinfo.h>
 #include <errno.h>
+#include <string.h>
 
 #include "adhoc.h"
 #include "ctl.h"
 
-static unsigned
+struct use {
+	unsigned vms;
+	uint64_t memory;
+};
+
+/* What uid has already. */
+static struct use
 count(const struct vmreg *reg, uid_t uid)
 {
 	const struct vm *vm;
-	unsigned n = 0;
+	struct use u = { 0 };
 
 	TAILQ_FOREACH(vm, &reg->vms, entry)
 	{
-		n += (vm->conf.flags & VM_F_ADHOC) != 0 && vm->conf.uid == uid;
+		if ((vm->conf.flags & VM_F_ADHOC) == 0 || vm->conf.uid != uid)
+			continue;
+		u.vms++;
+		u.memory += vm->conf.memory;
 	}
-	return n;
+	return u;
+}
+
+static int
+check_use(const struct vmreg *reg, const struct vmconf *conf, struct fail *why)
+{
+	struct use u = count(reg, conf->uid);
+	struct sysinfo si;
+	uint64_t most;
+
+	if (u.vms >= ADHOC_MAX)
+		return fail_set(why, EDQUOT,
+		    "you have %d vms that are not in vm.conf: the limit",
+		    ADHOC_MAX);
+	if (sysinfo(&si) == -1)
+		return fail_set(why, errno, "sysinfo: %s", strerror(errno));
+	most = (uint64_t)si.totalram * si.mem_unit / ADHOC_SHARE;
+	if (u.memory <= most && conf->memory <= most - u.memory)
+		return 0;
+	return fail_set(why, EDQUOT,
+	    "memory of %lluM: you may have %lluM, a half of the host's, in "
+	    "all vms that are not in vm.conf, and %lluM are in use",
+	    (unsigned long long)conf->memory >> 20,
+	    (unsigned long long)most >> 20, (unsigned long long)u.memory >> 20);
 }
 
 static int
@@ -49,9 +83,5 @@ adhoc_check(const struct vmreg *reg, const struct cred *c, bool kernel,
 	for (i = 0; i < conf->nnics; i++)
 		if (check_nic(&conf->nic[i], why) != 0)
 			return -why->code;
-	if (count(reg, c->uid) >= ADHOC_MAX)
-		return fail_set(why, EDQUOT,
-		    "you have %d vms that are not in vm.conf: the limit",
-		    ADHOC_MAX);
-	return 0;
+	return check_use(reg, conf, why);
 }

@@ -11,7 +11,9 @@
 #include "fail.h"
 #include "vmreg.h"
 
-#define ADHOC_MAX 4 /* of one user, at the same time */
+/* Of one user, at the same time. */
+#define ADHOC_MAX   4
+#define ADHOC_SHARE 2 /* one half of the host's memory, for all together */
 
 /*
  * What c asks for, made his own; 0, or negative with *why filled.  kernel:

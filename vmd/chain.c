@@ -200,7 +200,7 @@ open_backing(
 	if ((error = narrow(image, w->path, &w->uid, why)) != 0)
 		return error;
 	error = open_as(w->uid, path, fd, why);
-	if (error == 0 || strstr(why->text, strerror(EACCES)) == NULL)
+	if (error == 0 || why->cause != EACCES)
 		return error;
 	return fail_set(why, CTL_E_DISK,
 	    "disk %s: %s (as the base of %s: see base in vm.conf(5))", path,

@@ -5,6 +5,7 @@
 /* Why something that a user asked for did not work: one clear line. */
 struct fail {
 	int code; /* errno or CTL_E_* */
+	int cause; /* errno of the system call behind it, where there is one */
 	char text[1024];
 };
 

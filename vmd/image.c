@@ -149,7 +149,9 @@ explain(
 
 	if (error == -EPERM)
 		text = "symbolic link not owned by root";
-	return fail_set(why, code, "%s %s: %s", what, path, text);
+	fail_set(why, code, "%s %s: %s", what, path, text);
+	why->cause = -error;
+	return -code;
 }
 
 int
@@ -248,9 +250,11 @@ image_open_disk(
 		fd = reopen(pathfd, flags);
 	}
 	fd_close(&pathfd);
-	if (fd < 0)
-		return fail_set(
-		    why, CTL_E_DISK, "disk %s: %s", path, strerror(-fd));
+	if (fd < 0) {
+		fail_set(why, CTL_E_DISK, "disk %s: %s", path, strerror(-fd));
+		why->cause = -fd;
+		return -CTL_E_DISK;
+	}
 	if ((error = check_disk(fd, path, readonly, sectors, &st, why)) != 0) {
 		fd_close(&fd);
 		return error;

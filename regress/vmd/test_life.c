@@ -218,7 +218,7 @@ make_vm(const char *how, unsigned ndisks, uint32_t flags)
 static void
 start(struct vm *vm)
 {
-	struct fail why = { 0, "" };
+	struct fail why = { .code = 0 };
 
 	if (life_start(&life, vm, NULL, &why) != 0)
 		fail_msg("life_start: %s", why.text);
