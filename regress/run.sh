@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 #
 # `make run': a Debian guest's console.  Runs on this machine when its
-# hypervisor device passes vmd's probe, else in the lab, and says why.
+# hypervisor device passes vmd's probe, else in the lab on our driver, and says
+# why.
 
 # shellcheck source=lab/env.sh
 . "$(dirname "$0")/lab/env.sh"
@@ -33,11 +34,11 @@ native() {
 
 lab() {
 	local opts=() guest_disk
-	say "running in the lab, not on this machine: $why"
+	say "running in the lab, on our driver, not on this machine: $why"
 	eval "$(regress/guest/build)"
 	[[ -t 0 && -t 1 ]] && opts=(-s -t 86400)
 	say "lab starts after $((SECONDS - begin)) s"
-	regress/lab/run -c 2 -m 2048 -t 600 "${opts[@]}" -g "$guest_disk" \
+	regress/lab/run -v -c 2 -m 2048 -t 600 "${opts[@]}" -g "$guest_disk" \
 	    regress/lab/session.sh /guest vmd vmctl
 }
 
