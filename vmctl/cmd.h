@@ -12,7 +12,7 @@
 	X("check", check_run, "[-k device]")                                 \
 	X("console", console_run, "[-n] id")                                 \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
-	X("image", image_run, "check [-r] disk | info disk")                 \
+	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
 	X("log", daemon_log, "brief | verbose")                              \
 	X("reload", daemon_reload, "")                                       \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \

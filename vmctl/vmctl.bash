@@ -85,7 +85,7 @@ _vmctl() {
 	check) options="-k" names="" ;;
 	console) options="-n" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
-	image) options="-r" names="" ;;
+	image) options="-j -r" names="" ;;
 	log) options="" names="" ;;
 	set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
@@ -96,7 +96,7 @@ _vmctl() {
 	esac
 	case $command$prev in
 	create-s) return ;;
-	create* | imagecheck | imageinfo | image-r)
+	create* | imagecheck | imageinfo | image-j | image-r | image-jr)
 		[[ $cur = -* ]] || {
 			_vmctl_files "$cur"
 			return

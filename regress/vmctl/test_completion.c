@@ -84,6 +84,8 @@ test_words(void **state)
 		{ "vmctl image \"\"", "check info" },
 		{ "vmctl image info vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl image check -r vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl image check -", "-j -r" },
 		{ "vmctl reload \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
