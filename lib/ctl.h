@@ -52,7 +52,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)") \
 	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")  \
 	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
-	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")
+	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
+	X(LINE, "str: something that a RELOAD changes")
 
 enum ctl_type {
 	CTL_NONE = 100,

@@ -178,7 +178,40 @@ vmreg_remove(struct vmreg *r, struct vm *vm)
 {
 	TAILQ_REMOVE(&r->vms, vm, entry);
 	r->n--;
+	free(vm->next_conf);
 	free(vm);
+}
+
+int
+vmreg_change(struct vm *vm, const struct vmconf *conf)
+{
+	struct vmconf *next = malloc(sizeof(*next));
+	uint32_t i;
+
+	if (next == NULL)
+		return -ENOMEM;
+	*next = *conf;
+	choose_lladdrs(next);
+	for (i = 0; i < next->nnics && i < vm->conf.nnics; i++) {
+		if (((next->nic[i].flags | vm->conf.nic[i].flags) &
+			VM_NIC_LLADDR) == 0)
+			memcpy(next->nic[i].lladdr, vm->conf.nic[i].lladdr,
+			    sizeof(next->nic[i].lladdr));
+	}
+	free(vm->next_conf);
+	vm->next_conf = next;
+	vm->removed = false;
+	return 0;
+}
+
+void
+vmreg_renew(struct vm *vm)
+{
+	if (vm->next_conf == NULL)
+		return;
+	vm->conf = *vm->next_conf;
+	free(vm->next_conf);
+	vm->next_conf = NULL;
 }
 
 struct vm *

@@ -56,6 +56,25 @@ t_sighup_reloads() {
 	[[ $(vmctl status -j | jq length) = 2 ]]
 }
 
+t_reload_says_what_changed() {
+	local pid
+	tiny one idle | vmd_up
+	start one
+	pid=$(field one pid)
+	tiny two idle >>"$T/vm.conf"
+	[[ $(vmctl reload) = "vm two: added" ]]
+	[[ -z $(vmctl reload) ]]
+	# Nothing is left in the file.
+	echo >"$T/vm.conf"
+	vmctl reload | tee "$T/report"
+	grep -qx 'vm one: removed, runs until it is stopped' "$T/report"
+	grep -qx 'vm two: removed' "$T/report"
+	# The guest that runs has not noticed.
+	[[ $(field one pid) = "$pid" && $(field one state) = running ]]
+	vmctl stop -fw one
+	[[ $(vmctl status -j | jq length) = 0 ]]
+}
+
 t_enabled_vm_starts_by_itself() {
 	tiny one idle | grep -v disable | vmd_up
 	becomes one running 20
