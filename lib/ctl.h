@@ -126,6 +126,8 @@ struct ctl_vm {
 	uint64_t curmem; /* bytes resident, 0 = not running */
 	char tty[32]; /* "/dev/pts/3" or "" */
 	uint32_t uid, gid; /* owner, VM_NOGID when no group */
+	uint64_t cpu_us; /* CPU time of its processes, 0 = not running */
+	uint32_t restarts; /* by its guest, since it was started */
 	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
 	uint32_t ndevs; /* 0 = not running */
 	struct ctl_dev dev[CTL_DEVS_MAX];

@@ -14,6 +14,7 @@
 	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
 	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
 	X("log", daemon_log, "brief | verbose")                              \
+	X("metrics", metrics_run, "")                                        \
 	X("reload", daemon_reload, "")                                       \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \

@@ -234,6 +234,9 @@ json_vm(const struct ctl_vm *vm)
 		{ "gid", grouped ? jsonout_u64(vm->gid) : json_null() },
 		{ "problem", jsonout_text(vm->problem) },
 		{ "devices", json_devices(vm) },
+		{ "cpu_seconds",
+		    up ? json_real((double)vm->cpu_us / 1e6) : json_null() },
+		{ "restarts", jsonout_u64(vm->restarts) },
 	};
 
 	return jsonout_object(members, sizeof(members) / sizeof(members[0]));

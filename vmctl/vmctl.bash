@@ -49,7 +49,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create image log reload set show start"
+	local commands="check console create image log metrics reload set show start"
 	commands+=" status stop wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names

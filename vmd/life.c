@@ -561,6 +561,7 @@ life_start(
 		error = fail_set(why, ENOMEM, "out of memory");
 	else {
 		vm->life = l;
+		vm->restarts = 0;
 		reset_run(vm);
 		error = begin(l, vm, &fds, why);
 		if (error != 0)
@@ -639,6 +640,7 @@ restart(struct life *l, struct vm *vm)
 	start_fds_init(&fds);
 	reset_run(vm);
 	vm->run.again = true;
+	vm->restarts++;
 	error = begin(l, vm, &fds, &why);
 	start_fds_close(&fds);
 	if (error != 0) {

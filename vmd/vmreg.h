@@ -92,6 +92,7 @@ struct vm {
 	char problem[128];
 	struct vm_run run;
 	struct event *timer; /* what for depends on state */
+	uint32_t restarts; /* after resets by the guest, since its start */
 	unsigned quick; /* restarts, each soon after the other */
 	int64_t started; /* ms, CLOCK_MONOTONIC */
 	int64_t patience; /* ... when a guest that was asked to end is ended */

@@ -143,6 +143,8 @@ test_daemon(void **state)
 		{ { "log", "verbose" }, "ok:0:", "LOG 1\n", "", 0, NULL },
 		{ { "log", "VERB" }, "ok:0:", "LOG 1\n", "", 0, NULL },
 		{ { "l", "b" }, "ok:0:", "LOG 0\n", "", 0, NULL },
+		{ { "metrics" }, "vm:1:web:0::", "LIST\n",
+		    "vmctl: vmd closed the connection\n", 1, NULL },
 		{ { "reload" }, "ok:0:", "RELOAD\n", "", 0, NULL },
 		{ { "reload" }, "line:vm_web:_added line:vm_db:_x\x1b ok:0:",
 		    "RELOAD\n", "", 0, "vm web: added\nvm db: x?\n" },

@@ -58,7 +58,7 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log reload set show start status "
+		    "check console create image log metrics reload set show start status "
 		    "stop wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
@@ -87,6 +87,8 @@ test_words(void **state)
 		{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl image check -", "-j -r" },
 		{ "vmctl reload \"\"", "" },
+		{ "vmctl m", "metrics" },
+		{ "vmctl metrics \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
 		{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
