@@ -209,10 +209,12 @@ disk() {
 	dd if=/dev/urandom of=$T/shm/disk bs=1M count=256 status=none
 	# One after the other in each job: what else the machine does is alike.
 	for job in $jobs_of_disk; do
-		for m in pc microvm vmm; do
-			[[ $m != vmm ]] || have_vmm || continue
-			echo "${job%%:*} $m $(disk_job "$m" \
-			    "$base tiny=run,guestio,${job#*:},-t,$seconds,/dev/vda")"
+		for _ in 1 2 3; do
+			for m in pc microvm vmm; do
+				[[ $m != vmm ]] || have_vmm || continue
+				echo "${job%%:*} $m $(disk_job "$m" \
+				    "$base tiny=run,guestio,${job#*:},-t,$seconds,/dev/vda")"
+			done
 		done
 	done
 }
