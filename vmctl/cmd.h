@@ -25,6 +25,7 @@
 	    "id | name")                                                     \
 	X("status", status_run, "[-jrv] [id]")                               \
 	X("stop", stop_run, "[-fw] id | -a")                                 \
+	X("top", top_run, "[-1] [-d seconds]")                               \
 	X("wait", stop_wait, "id")
 
 enum cmd_result {

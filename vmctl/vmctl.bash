@@ -50,7 +50,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 
 _vmctl() {
 	local commands="check console create image log metrics reload set show start"
-	commands+=" status stop wait"
+	commands+=" status stop top wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -91,6 +91,7 @@ _vmctl() {
 	show | status) options="-j -r -v" names="all" ;;
 	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
+	top) options="-1 -d" names="" ;;
 	wait) options="" names="-r" ;;
 	*) return ;;
 	esac

@@ -143,6 +143,21 @@ test_daemon(void **state)
 		{ { "log", "verbose" }, "ok:0:", "LOG 1\n", "", 0, NULL },
 		{ { "log", "VERB" }, "ok:0:", "LOG 1\n", "", 0, NULL },
 		{ { "l", "b" }, "ok:0:", "LOG 0\n", "", 0, NULL },
+		{ { "top", "-1", "-d", "1" },
+		    "vm:1:web:9:: vm:2:db:0:: ok:0: |"
+		    " vm:1:web:9:: vm:2:db:0:: ok:0:",
+		    "LIST\nLIST\n", "", 0,
+		    "   ID   %CPU  CURMEM  MAXMEM  READ/S WRITE/S NETIN/S "
+		    "NETOUT/S NAME\n"
+		    "    1    0.0    128M    512M      0B      0B      0B "
+		    "      0B web\n" },
+		{ { "top", "-d", "1" }, "ok:0: | fail:11:", "LIST\nLIST\n",
+		    "vmctl: command failed: Resource temporarily unavailable\n",
+		    1, NULL },
+		{ { "top", "-d", "0" }, "", "",
+		    "vmctl: seconds are 1 to 3600: 0\n", 1, NULL },
+		{ { "top", "-d", "1x" }, "", "",
+		    "vmctl: seconds are 1 to 3600: 1x\n", 1, NULL },
 		{ { "metrics" }, "vm:1:web:0::", "LIST\n",
 		    "vmctl: vmd closed the connection\n", 1, NULL },
 		{ { "reload" }, "ok:0:", "RELOAD\n", "", 0, NULL },

@@ -59,7 +59,7 @@ test_words(void **state)
 	} rows[] = {
 		{ "vmctl \"\"",
 		    "check console create image log metrics reload set show start status "
-		    "stop wait" },
+		    "stop top wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
@@ -88,6 +88,8 @@ test_words(void **state)
 		{ "vmctl image check -", "-j -r" },
 		{ "vmctl reload \"\"", "" },
 		{ "vmctl m", "metrics" },
+		{ "vmctl top -", "-1 -d" },
+		{ "vmctl top -d \"\"", "" },
 		{ "vmctl metrics \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
