@@ -161,7 +161,9 @@ ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 	if ((error = ctl_put_str(buf, vm->tty)) != 0)
 		return error;
 	if (ibuf_add_n32(buf, vm->uid) == -1 ||
-	    ibuf_add_n32(buf, vm->gid) == -1)
+	    ibuf_add_n32(buf, vm->gid) == -1 ||
+	    ibuf_add_n64(buf, vm->cpu_us) == -1 ||
+	    ibuf_add_n32(buf, vm->restarts) == -1)
 		return -errno;
 	if ((error = ctl_put_str(buf, vm->problem)) != 0)
 		return error;
@@ -184,6 +186,8 @@ ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
 	    ctl_get_str(buf, vm.tty, sizeof(vm.tty)) != 0 ||
 	    ibuf_get_n32(buf, &vm.uid) == -1 ||
 	    ibuf_get_n32(buf, &vm.gid) == -1 ||
+	    ibuf_get_n64(buf, &vm.cpu_us) == -1 ||
+	    ibuf_get_n32(buf, &vm.restarts) == -1 ||
 	    ctl_get_str(buf, vm.problem, sizeof(vm.problem)) != 0 ||
 	    get_devs(buf, &vm) != 0)
 		return -EBADMSG;

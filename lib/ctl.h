@@ -52,7 +52,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(OK, "u32 vm id or 0, str text (tty of a started VM, or empty)") \
 	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")  \
 	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
-	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")
+	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
+	X(LINE, "str: something that a RELOAD changes")
 
 enum ctl_type {
 	CTL_NONE = 100,
@@ -125,6 +126,8 @@ struct ctl_vm {
 	uint64_t curmem; /* bytes resident, 0 = not running */
 	char tty[32]; /* "/dev/pts/3" or "" */
 	uint32_t uid, gid; /* owner, VM_NOGID when no group */
+	uint64_t cpu_us; /* CPU time of its processes, 0 = not running */
+	uint32_t restarts; /* by its guest, since it was started */
 	char problem[128]; /* "vioblk0: needs reset: ..." or "" */
 	uint32_t ndevs; /* 0 = not running */
 	struct ctl_dev dev[CTL_DEVS_MAX];

@@ -90,11 +90,22 @@ handle_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return take(c, CLIENT_ENDED);
 }
 
+static int
+handle_line(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct client *c = arg;
+
+	if (ctl_get_str(body, c->answer.text, sizeof(c->answer.text)) != 0)
+		return -EBADMSG;
+	return take(c, CLIENT_LINE);
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, handle_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, handle_fail },
 	{ CTL_VM, "CTL_VM", CHAN_NOFD, handle_vm },
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, handle_ended },
+	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, handle_line },
 };
 
 static const struct chan_ops ops = {

@@ -20,14 +20,20 @@ struct target;
 #define CLIENT_PROMPT	30000 /* ms within which vmd answers simple requests */
 #define CLIENT_FOREVER	(-1)
 
-enum client_kind { CLIENT_OK, CLIENT_FAIL, CLIENT_VM, CLIENT_ENDED };
+enum client_kind {
+	CLIENT_OK,
+	CLIENT_FAIL,
+	CLIENT_VM,
+	CLIENT_ENDED,
+	CLIENT_LINE,
+};
 
 /* Every string in it is safe to print. */
 struct client_answer {
 	enum client_kind kind;
 	uint32_t id; /* OK, ENDED */
 	uint32_t code; /* FAIL: errno or CTL_E_* */
-	char text[CLIENT_TEXT_MAX]; /* OK, FAIL; ENDED: the VM's name */
+	char text[CLIENT_TEXT_MAX]; /* OK, FAIL, LINE; ENDED: the VM's name */
 	struct ctl_vm vm; /* VM */
 };
 

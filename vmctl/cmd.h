@@ -12,8 +12,9 @@
 	X("check", check_run, "[-k device]")                                 \
 	X("console", console_run, "[-n] id")                                 \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
-	X("image", image_run, "check [-r] disk | info disk")                 \
+	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
 	X("log", daemon_log, "brief | verbose")                              \
+	X("metrics", metrics_run, "")                                        \
 	X("reload", daemon_reload, "")                                       \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \
@@ -24,6 +25,7 @@
 	    "id | name")                                                     \
 	X("status", status_run, "[-jrv] [id]")                               \
 	X("stop", stop_run, "[-fw] id | -a")                                 \
+	X("top", top_run, "[-1] [-d seconds]")                               \
 	X("wait", stop_wait, "id")
 
 enum cmd_result {

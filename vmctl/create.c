@@ -218,7 +218,7 @@ create(struct create *c)
 	}
 	ok = make_file(c, fd);
 	if (ok && c->input_word != NULL)
-		ok = image_work(&c->input, IMAGE_COPY, fd, c->format);
+		ok = image_work(&c->input, IMAGE_COPY, fd, c->format, NULL);
 	if (ok && fsync(fd) == -1) {
 		log_warn("%s", c->path);
 		ok = false;

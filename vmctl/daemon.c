@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands to vmd itself: log, reload. */
 #include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -10,25 +11,27 @@
 #include "imsg.h"
 #include "log.h"
 
-/* Send one request that is answered by OK or FAIL only. */
+/* Send one request that is answered by lines to print, then OK or FAIL. */
 static enum cmd_result
 request(const struct cmd_env *env, enum ctl_type type, struct ibuf *body)
 {
 	struct client_answer a;
 	struct client *c;
 	enum cmd_result result = CMD_FAILED;
+	int error;
 
 	if ((c = client_open(env->socket)) == NULL) {
 		ibuf_free(body);
 		return CMD_FAILED;
 	}
-	if (client_send(c, type, -1, body) == 0 &&
-	    client_next(c, &a, CLIENT_PROMPT) == 0) {
-		if (a.kind == CLIENT_OK)
-			result = CMD_OK;
-		else
-			log_warnx("command failed: %s", client_reason(&a));
-	}
+	error = client_send(c, type, -1, body);
+	while (error == 0 && (error = client_next(c, &a, CLIENT_PROMPT)) == 0 &&
+	    a.kind == CLIENT_LINE)
+		puts(a.text);
+	if (error == 0 && a.kind == CLIENT_OK)
+		result = CMD_OK;
+	else if (error == 0)
+		log_warnx("command failed: %s", client_reason(&a));
 	client_close(c);
 	return result;
 }

@@ -174,12 +174,30 @@ image_open(struct image *im, const char *word, int flags, bool chain)
 static int
 on_line(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
+	struct image_check *check = arg;
 	char line[512];
 
-	if (ctl_get_str(body, line, sizeof(line)) != 0)
+	if (check == NULL || ctl_get_str(body, line, sizeof(line)) != 0)
 		return -EBADMSG;
 	text_clean(line);
-	puts(line);
+	return check->line(check->arg, line) ? 0 : -EBADMSG;
+}
+
+static int
+on_counts(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct image_check *check = arg;
+	struct qcow2_report r = { 0 };
+
+	if (check == NULL || check->done ||
+	    ibuf_get_n64(body, &r.corruptions) == -1 ||
+	    ibuf_get_n64(body, &r.leaks) == -1 ||
+	    ibuf_get_n64(body, &r.clusters) == -1 ||
+	    ibuf_get_n64(body, &r.allocated) == -1 ||
+	    ibuf_get_n64(body, &r.compressed) == -1)
+		return -EBADMSG;
+	check->report = r;
+	check->done = true;
 	return 0;
 }
 
@@ -190,6 +208,7 @@ on_closed(void *arg, const char *why)
 
 static const struct chan_row rows[] = {
 	{ IMAGE_LINE, "IMAGE_LINE", CHAN_NOFD, on_line },
+	{ IMAGE_COUNTS, "IMAGE_COUNTS", CHAN_NOFD, on_counts },
 };
 static const struct chan_ops ops = {
 	rows,
@@ -248,8 +267,8 @@ listen_to(struct chan *c, const sigset_t *signals)
 }
 
 bool
-image_work(
-    struct image *im, enum image_job job, int out, enum vm_diskfmt outfmt)
+image_work(struct image *im, enum image_job job, int out,
+    enum vm_diskfmt outfmt, struct image_check *check)
 {
 	static const struct spawn s = { IMAGE_ROLE, "image", "vmctl", 0 };
 	sigset_t signals;
@@ -267,7 +286,7 @@ image_work(
 		log_warnx("cannot start a process: %s", strerror((int)-pid));
 		return false;
 	}
-	if ((c = chan_new(NULL, fd, &ops, NULL)) == NULL)
+	if ((c = chan_new(NULL, fd, &ops, check)) == NULL)
 		fatal("channel");
 	error = send_all(c, im, job, out, outfmt);
 	if (error != 0)

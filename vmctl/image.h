@@ -12,6 +12,7 @@
 
 #include "disk.h"
 #include "qcow2.h"
+#include "qcow2_check.h"
 
 struct image {
 	const char *name; /* as the user wrote it, without a prefix */
@@ -34,11 +35,21 @@ void image_close(struct image *);
 
 /* What the worker does. */
 enum image_job { IMAGE_CHECK, IMAGE_REPAIR, IMAGE_COPY };
+/* What the worker of a check told. */
+struct image_check {
+	/* A problem, safe to print; false: no more of them. */
+	bool (*line)(void *, const char *);
+	void *arg;
+	bool done; /* the report is there; else it failed, and has said so */
+	struct qcow2_report report; /* clusters and what is wrong of them */
+};
 /*
  * Runs it with the image's descriptors, which are consumed, and out (-1:
- * none), which is not.  False when it failed, and has said so.
+ * none), which is not.  The last one is NULL when nothing is checked.  False
+ * when something is wrong, and has been said or is in the report.
  */
-bool image_work(struct image *, enum image_job, int out, enum vm_diskfmt);
+bool image_work(struct image *, enum image_job, int out, enum vm_diskfmt,
+    struct image_check *);
 /* The worker itself: its exit status. */
 #define IMAGE_ROLE "image"
 int image_worker(void);
@@ -48,7 +59,10 @@ int image_worker(void);
 	X(IMAGE_LAYER, "u32 format (fd), in order") \
 	X(IMAGE_OUT, "u32 format (fd)")             \
 	X(IMAGE_DO, "u32 enum image_job, u32 show the progress")
-#define IMAGE_REPORTS(X) X(IMAGE_LINE, "str for standard output")
+#define IMAGE_REPORTS(X)                      \
+	X(IMAGE_LINE, "str: a problem found") \
+	X(IMAGE_COUNTS,                       \
+	    "u64 corruptions, leaks, clusters, allocated, compressed")
 
 enum image_msg {
 	IMAGE_MSG_BASE = 2000,

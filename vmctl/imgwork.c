@@ -132,22 +132,17 @@ say(void *arg, const char *line)
 }
 
 static void
-summary(struct work *w, const struct qcow2_report *r)
+counts(struct work *w, const struct qcow2_report *r)
 {
-	char line[256];
+	struct ibuf *b = chan_body();
 
-	snprintf(line, sizeof(line),
-	    "%llu of %llu clusters are allocated, %llu of them compressed",
-	    (unsigned long long)r->allocated, (unsigned long long)r->clusters,
-	    (unsigned long long)r->compressed);
-	say(w, line);
-	if (r->corruptions == 0 && r->leaks == 0) {
-		say(w, "no errors");
-		return;
-	}
-	snprintf(line, sizeof(line), "%llu errors, %llu clusters leaked",
-	    (unsigned long long)r->corruptions, (unsigned long long)r->leaks);
-	say(w, line);
+	if (ibuf_add_n64(b, r->corruptions) == -1 ||
+	    ibuf_add_n64(b, r->leaks) == -1 ||
+	    ibuf_add_n64(b, r->clusters) == -1 ||
+	    ibuf_add_n64(b, r->allocated) == -1 ||
+	    ibuf_add_n64(b, r->compressed) == -1 ||
+	    chan_send(w->chan, IMAGE_COUNTS, 0, -1, b) != 0)
+		fatalx("message");
 }
 
 static int
@@ -169,7 +164,7 @@ check(struct work *w)
 		log_warnx("%s", why.text);
 		return 1;
 	}
-	summary(w, &r);
+	counts(w, &r);
 	return r.corruptions == 0 && r.leaks == 0 ? 0 : 1;
 }
 

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "args.h"
 #include "client.h"
 #include "cmd.h"
+#include "jsonout.h"
 #include "log.h"
 #include "status.h"
 #include "text.h"
@@ -171,18 +171,6 @@ status_devices(FILE *fp, const struct ctl_vm *vm)
 	}
 }
 
-static json_t *
-json_u64(uint64_t v)
-{
-	return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
-}
-
-static json_t *
-json_text(const char *s)
-{
-	return s == NULL || *s == '\0' ? json_null() : json_string(s);
-}
-
 /* 0, or -1 when there is no memory. */
 static int
 json_nic(json_t *o, const struct ctl_nic *n)
@@ -192,9 +180,9 @@ json_nic(json_t *o, const struct ctl_nic *n)
 	nic_texts(n, lladdr, addr, addr6);
 	return json_object_set_new(o, "lladdr", json_string(lladdr)) |
 	    json_object_set_new(o, "link", json_string(n->up ? "up" : "down")) |
-	    json_object_set_new(o, "interface", json_text(n->ifname)) |
-	    json_object_set_new(o, "address", json_text(addr)) |
-	    json_object_set_new(o, "address6", json_text(addr6));
+	    json_object_set_new(o, "interface", jsonout_text(n->ifname)) |
+	    json_object_set_new(o, "address", jsonout_text(addr)) |
+	    json_object_set_new(o, "address6", jsonout_text(addr6));
 }
 
 /* NULL when there is no memory. */
@@ -212,7 +200,7 @@ json_devices(const struct ctl_vm *vm)
 		failed |=
 		    json_object_set_new(o, "name", json_string(d->name)) != 0;
 #define X(field, key) \
-	failed |= json_object_set_new(o, key, json_u64(d->n.field)) != 0;
+	failed |= json_object_set_new(o, key, jsonout_u64(d->n.field)) != 0;
 		CTL_COUNTERS(X)
 #undef X
 		failed |= d->is_nic && json_nic(o, &d->nic) != 0;
@@ -230,61 +218,43 @@ json_vm(const struct ctl_vm *vm)
 	bool up = status_running(vm), grouped = vm->gid != VM_NOGID;
 	struct passwd *pw = getpwuid(vm->uid);
 	struct group *gr = grouped ? getgrgid(vm->gid) : NULL;
-	json_t *o = json_object();
-	const struct {
-		const char *name;
-		json_t *value;
-	} fields[] = {
-		{ "id", json_u64(vm->id) },
+	const struct jsonout_member members[] = {
+		{ "id", jsonout_u64(vm->id) },
 		{ "name", json_string(vm->name) },
 		{ "state", json_string(status_state(vm->state)) },
-		{ "pid", up ? json_u64(vm->pid) : json_null() },
-		{ "cpus", json_u64(vm->cpus) },
-		{ "memory", json_u64(vm->maxmem) },
-		{ "memory_resident", up ? json_u64(vm->curmem) : json_null() },
-		{ "tty", json_text(up ? vm->tty : NULL) },
-		{ "owner", json_text(pw == NULL ? NULL : pw->pw_name) },
-		{ "uid", json_u64(vm->uid) },
-		{ "group", json_text(gr == NULL ? NULL : gr->gr_name) },
-		{ "gid", grouped ? json_u64(vm->gid) : json_null() },
-		{ "problem", json_text(vm->problem) },
+		{ "pid", up ? jsonout_u64(vm->pid) : json_null() },
+		{ "cpus", jsonout_u64(vm->cpus) },
+		{ "memory", jsonout_u64(vm->maxmem) },
+		{ "memory_resident",
+		    up ? jsonout_u64(vm->curmem) : json_null() },
+		{ "tty", jsonout_text(up ? vm->tty : NULL) },
+		{ "owner", jsonout_text(pw == NULL ? NULL : pw->pw_name) },
+		{ "uid", jsonout_u64(vm->uid) },
+		{ "group", jsonout_text(gr == NULL ? NULL : gr->gr_name) },
+		{ "gid", grouped ? jsonout_u64(vm->gid) : json_null() },
+		{ "problem", jsonout_text(vm->problem) },
 		{ "devices", json_devices(vm) },
+		{ "cpu_seconds",
+		    up ? json_real((double)vm->cpu_us / 1e6) : json_null() },
+		{ "restarts", jsonout_u64(vm->restarts) },
 	};
-	bool failed = false;
-	size_t i;
 
-	/* The setter takes the value also when it fails. */
-	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		if (json_object_set_new(o, fields[i].name, fields[i].value) !=
-		    0)
-			failed = true;
-	}
-	if (failed) {
-		json_decref(o);
-		return NULL;
-	}
-	return o;
+	return jsonout_object(members, sizeof(members) / sizeof(members[0]));
 }
 
 int
 status_json(FILE *fp, const struct ctl_vm *vms, size_t n)
 {
 	json_t *array = json_array();
-	int error = 0;
 	size_t i;
 
-	for (i = 0; i < n && error == 0; i++) {
-		if (json_array_append_new(array, json_vm(&vms[i])) != 0)
-			error = -ENOMEM;
+	for (i = 0; i < n; i++) {
+		if (json_array_append_new(array, json_vm(&vms[i])) != 0) {
+			json_decref(array);
+			return -ENOMEM;
+		}
 	}
-	if (array == NULL)
-		error = -ENOMEM;
-	if (error == 0 &&
-	    (json_dumpf(array, fp, JSON_INDENT(2)) != 0 ||
-		fputc('\n', fp) == EOF))
-		error = -EIO;
-	json_decref(array);
-	return error;
+	return jsonout_print(fp, array);
 }
 
 static void

@@ -83,6 +83,7 @@ await(struct client *c, const struct target *target, uint32_t *id,
 			end = gone(a) ? END_GONE : END_REFUSED;
 			break;
 		case CLIENT_VM:
+		case CLIENT_LINE:
 			end = END_REFUSED;
 			break;
 		}

@@ -49,8 +49,8 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create image log reload set show start"
-	commands+=" status stop wait"
+	local commands="check console create image log metrics reload set show start"
+	commands+=" status stop top wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -85,18 +85,19 @@ _vmctl() {
 	check) options="-k" names="" ;;
 	console) options="-n" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
-	image) options="-r" names="" ;;
+	image) options="-j -r" names="" ;;
 	log) options="" names="" ;;
 	set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
+	top) options="-1 -d" names="" ;;
 	wait) options="" names="-r" ;;
 	*) return ;;
 	esac
 	case $command$prev in
 	create-s) return ;;
-	create* | imagecheck | imageinfo | image-r)
+	create* | imagecheck | imageinfo | image-j | image-r | image-jr)
 		[[ $cur = -* ]] || {
 			_vmctl_files "$cur"
 			return

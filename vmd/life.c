@@ -530,11 +530,14 @@ stopped(struct vm *vm)
 	vm->quick = 0;
 }
 
+/* What was to wait for its end: be forgotten, or what vm.conf says by now. */
 static void
-forget_adhoc(struct life *l, struct vm *vm)
+settle(struct life *l, struct vm *vm)
 {
-	if (vm->conf.flags & VM_F_ADHOC)
+	if ((vm->conf.flags & VM_F_ADHOC) != 0 || vm->removed)
 		vmreg_remove(l->reg, vm);
+	else
+		vmreg_renew(vm);
 }
 
 int
@@ -558,6 +561,7 @@ life_start(
 		error = fail_set(why, ENOMEM, "out of memory");
 	else {
 		vm->life = l;
+		vm->restarts = 0;
 		reset_run(vm);
 		error = begin(l, vm, &fds, why);
 		if (error != 0)
@@ -596,7 +600,7 @@ finish_failed(struct life *l, struct vm *vm)
 	log_warnx("%s: not started: %s", vm->conf.name, f.text);
 	stopped(vm);
 	l->ops->failed(l->arg, vm, &f);
-	forget_adhoc(l, vm);
+	settle(l, vm);
 }
 
 static void
@@ -613,7 +617,7 @@ finish_ended(struct life *l, struct vm *vm)
 		log_info("%s: stopped", vm->conf.name);
 	stopped(vm);
 	l->ops->ended(l->arg, vm);
-	forget_adhoc(l, vm);
+	settle(l, vm);
 }
 
 /* After a guest's reset; false when it has to stay down. */
@@ -636,6 +640,7 @@ restart(struct life *l, struct vm *vm)
 	start_fds_init(&fds);
 	reset_run(vm);
 	vm->run.again = true;
+	vm->restarts++;
 	error = begin(l, vm, &fds, &why);
 	start_fds_close(&fds);
 	if (error != 0) {

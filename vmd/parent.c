@@ -82,7 +82,7 @@ on_signal(int sig, short what, void *arg)
 		break;
 	case SIGHUP:
 		if (!p->ending)
-			reload_again(p, &why);
+			reload_again(p, NULL, &why);
 		break;
 	default:
 		if (p->ending)

@@ -14,6 +14,7 @@
 #include "netproc.h"
 #include "vmreg.h"
 
+struct changes;
 struct event;
 struct event_base;
 
@@ -70,7 +71,8 @@ int parent_check_host(const struct options *);
 
 /* reload.c: read vm.conf, put what is new into the registry. */
 int reload_first(struct parent *);
-int reload_again(struct parent *, struct fail *why);
+/* What changes is logged and, unless NULL, told. */
+int reload_again(struct parent *, const struct changes *, struct fail *why);
 /* Start the VMs that wait for it, a few at a time. */
 void reload_boot(struct parent *);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <event2/event.h>
 
+#include "changes.h"
 #include "log.h"
 #include "parent.h"
 
@@ -47,6 +48,14 @@ load(const struct options *o, struct report *r)
 	return conf_load(&co);
 }
 
+/* One that runs: what it is to be once it ended. */
+static void
+change_later(struct vm *vm, const struct vmconf *conf)
+{
+	if ((vm->conf.flags & VM_F_ADHOC) == 0 && vmreg_change(vm, conf) != 0)
+		log_warnx("%s: not changed: out of memory", vm->conf.name);
+}
+
 /* VMs that do not run are forgotten; the new list fills the gaps. */
 static void
 replace_vms(struct parent *p)
@@ -59,13 +68,18 @@ replace_vms(struct parent *p)
 		next = TAILQ_NEXT(vm, entry);
 		if (!vm_active(vm))
 			vmreg_remove(&p->reg, vm);
+		else
+			vm->removed = conf_find(p->conf, vm->conf.name) == NULL;
 	}
 	TAILQ_FOREACH(cv, &p->conf->vms, entry)
 	{
+		vm = vmreg_by_name(&p->reg, cv->conf.name);
+		if (vm != NULL) {
+			change_later(vm, &cv->conf);
+			continue;
+		}
 		error = vmreg_add(&p->reg, &cv->conf, &vm);
-		if (error == -EEXIST)
-			log_debug("%s: runs, not changed", cv->conf.name);
-		else if (error != 0)
+		if (error != 0)
 			log_warnx("%s: %s", cv->conf.name, strerror(-error));
 		else if (!(cv->conf.flags & VM_F_DISABLED))
 			vm->state = VM_WAITING;
@@ -103,9 +117,16 @@ reload_first(struct parent *p)
 	return 0;
 }
 
-int
-reload_again(struct parent *p, struct fail *why)
+static void
+to_log(void *arg, const char *line)
 {
+	log_info("%s", line);
+}
+
+int
+reload_again(struct parent *p, const struct changes *tell, struct fail *why)
+{
+	static const struct changes logged = { to_log, NULL };
 	struct report r = { why, true };
 	struct conf *conf;
 
@@ -117,6 +138,9 @@ reload_again(struct parent *p, struct fail *why)
 			fail_set(why, ENOMEM, "out of memory");
 		return -why->code;
 	}
+	changes_report(&logged, p->conf, conf, &p->reg);
+	if (tell != NULL)
+		changes_report(tell, p->conf, conf, &p->reg);
 	apply(p, conf);
 	log_info("%s: loaded", p->opts->file);
 	reload_boot(p);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "adhoc.h"
+#include "changes.h"
 #include "fd.h"
 #include "imsg.h"
 #include "link.h"
@@ -551,18 +552,40 @@ on_log(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return ok(p, id, 0, "");
 }
 
+struct teller {
+	struct parent *p;
+	uint32_t client;
+};
+
+static void
+tell_line(void *arg, const char *line)
+{
+	const struct teller *t = arg;
+	struct ibuf *out = chan_body();
+
+	if (ctl_put_str(out, line) != 0)
+		fatalx("reload: out of memory");
+	send_body(t->p, CTL_LINE, t->client, out);
+}
+
 static int
 on_reload(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct parent *p = arg;
 	struct client *c = clients_find(&p->clients, id);
+	struct teller teller = { p, id };
+	const struct changes tell = { tell_line, &teller };
 	struct fail f;
 
 	if (c == NULL)
 		return 0;
 	if (!rights_ok(CTL_RELOAD, &c->cred, NULL))
 		return refuse_perm(p, id);
-	if (reload_again(p, &f) != 0)
+	if (chan_queued(p->control.chan) > QUEUE_BUSY) {
+		fail_set(&f, EAGAIN, "vmd is busy");
+		return refuse(p, id, &f);
+	}
+	if (reload_again(p, &tell, &f) != 0)
 		return refuse(p, id, &f);
 	return ok(p, id, 0, "");
 }

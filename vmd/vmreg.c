@@ -178,7 +178,40 @@ vmreg_remove(struct vmreg *r, struct vm *vm)
 {
 	TAILQ_REMOVE(&r->vms, vm, entry);
 	r->n--;
+	free(vm->next_conf);
 	free(vm);
+}
+
+int
+vmreg_change(struct vm *vm, const struct vmconf *conf)
+{
+	struct vmconf *next = malloc(sizeof(*next));
+	uint32_t i;
+
+	if (next == NULL)
+		return -ENOMEM;
+	*next = *conf;
+	choose_lladdrs(next);
+	for (i = 0; i < next->nnics && i < vm->conf.nnics; i++) {
+		if (((next->nic[i].flags | vm->conf.nic[i].flags) &
+			VM_NIC_LLADDR) == 0)
+			memcpy(next->nic[i].lladdr, vm->conf.nic[i].lladdr,
+			    sizeof(next->nic[i].lladdr));
+	}
+	free(vm->next_conf);
+	vm->next_conf = next;
+	vm->removed = false;
+	return 0;
+}
+
+void
+vmreg_renew(struct vm *vm)
+{
+	if (vm->next_conf == NULL)
+		return;
+	vm->conf = *vm->next_conf;
+	free(vm->next_conf);
+	vm->next_conf = NULL;
 }
 
 struct vm *
@@ -253,6 +286,43 @@ resident(pid_t pid)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* CPU time so far, microseconds; stat in proc(5). */
+static uint64_t
+cpu_us(pid_t pid)
+{
+	char path[64], line[512] = "";
+	const char *p;
+	uint64_t user, kernel;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return 0;
+	p = fgets(line, sizeof(line), f);
+	fclose(f);
+	/* The second field is a name, and may hold anything. */
+	if (p == NULL || (p = strrchr(line, ')')) == NULL ||
+	    sscanf(p,
+		") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64
+		" %" SCNu64,
+		&user, &kernel) != 2)
+		return 0;
+	return (user + kernel) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* Of all its processes. */
+static uint64_t
+cpu_time(const struct vm *vm)
+{
+	const struct child *ch;
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; (ch = run_child((struct vm_run *)&vm->run, i)) != NULL; i++)
+		sum += ch->pid == 0 ? 0 : cpu_us(ch->pid);
+	return sum;
+}
+
 static_assert(VM_DISKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
 
 static void
@@ -305,6 +375,8 @@ vm_describe(const struct vm *vm, struct ctl_vm *out)
 	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty.name);
 	out->uid = vm->conf.uid;
 	out->gid = vm->conf.gid;
+	out->cpu_us = cpu_time(vm);
+	out->restarts = vm->restarts;
 	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
 	describe_devices(vm, out);
 }

@@ -83,6 +83,8 @@ struct vm {
 	TAILQ_ENTRY(vm) entry;
 	uint32_t id;
 	struct vmconf conf;
+	struct vmconf *next_conf; /* once it ended; NULL: as before */
+	bool removed; /* from vm.conf: forgotten once it ended */
 	enum vm_state state;
 	struct tty tty;
 	uint32_t unplugged; /* interfaces, a bit each; see link.h */
@@ -90,6 +92,7 @@ struct vm {
 	char problem[128];
 	struct vm_run run;
 	struct event *timer; /* what for depends on state */
+	uint32_t restarts; /* after resets by the guest, since its start */
 	unsigned quick; /* restarts, each soon after the other */
 	int64_t started; /* ms, CLOCK_MONOTONIC */
 	int64_t patience; /* ... when a guest that was asked to end is ended */
@@ -113,6 +116,13 @@ void vmreg_clear(struct vmreg *);
 int vmreg_add(struct vmreg *, const struct vmconf *, struct vm **);
 /* The VM must be stopped or waiting. */
 void vmreg_remove(struct vmreg *, struct vm *);
+/*
+ * A VM that runs is another one once it ended, its chosen addresses and its
+ * number excepted.  0 or -ENOMEM.
+ */
+int vmreg_change(struct vm *, const struct vmconf *);
+/* It ended: be that one. */
+void vmreg_renew(struct vm *);
 struct vm *vmreg_by_name(const struct vmreg *, const char *);
 /* By id when it is not 0, else by name; NULL when there is none. */
 struct vm *vmreg_find(const struct vmreg *, const struct ctl_target *);

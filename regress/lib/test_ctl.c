@@ -70,6 +70,8 @@ static const struct ctl_vm sample = {
 	.tty = "/dev/pts/3",
 	.uid = 1000,
 	.gid = (uint32_t)-1,
+	.cpu_us = 1ULL << 33,
+	.restarts = 2,
 	.problem = "vioblk0: needs reset",
 };
 

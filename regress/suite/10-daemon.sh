@@ -56,6 +56,47 @@ t_sighup_reloads() {
 	[[ $(vmctl status -j | jq length) = 2 ]]
 }
 
+t_reload_says_what_changed() {
+	local pid
+	tiny one idle | vmd_up
+	start one
+	pid=$(field one pid)
+	tiny two idle >>"$T/vm.conf"
+	[[ $(vmctl reload) = "vm two: added" ]]
+	[[ -z $(vmctl reload) ]]
+	# Nothing is left in the file.
+	echo >"$T/vm.conf"
+	vmctl reload | tee "$T/report"
+	grep -qx 'vm one: removed, runs until it is stopped' "$T/report"
+	grep -qx 'vm two: removed' "$T/report"
+	# The guest that runs has not noticed.
+	[[ $(field one pid) = "$pid" && $(field one state) = running ]]
+	vmctl stop -fw one
+	[[ $(vmctl status -j | jq length) = 0 ]]
+}
+
+t_metrics_of_vms() {
+	local seconds
+	truncate -s 1M "$T/disk"
+	{
+		tiny one idle "disk \"$T/disk\""
+		tiny two idle
+	} | vmd_up
+	start one
+	prints one "tiny: idle" 60
+	vmctl metrics | tee "$T/metrics"
+	[[ $(tail -n 1 "$T/metrics") = "# EOF" ]]
+	grep -qxF 'vmd_vm_state{vm="one",state="running"} 1' "$T/metrics"
+	grep -qxF 'vmd_vm_state{vm="two",state="stopped"} 1' "$T/metrics"
+	grep -qxF 'vmd_vm_restarts_total{vm="one"} 0' "$T/metrics"
+	grep -q '^vmd_device_requests_total{vm="one",device="vioblk0"} ' \
+		"$T/metrics"
+	# It booted, which takes time.
+	seconds=$(sed -n 's/^vmd_vm_cpu_seconds_total{vm="one"} //p' \
+		"$T/metrics")
+	[[ $seconds =~ ^[0-9]+\.[0-9]{6}$ && $seconds != 0.000000 ]]
+}
+
 t_enabled_vm_starts_by_itself() {
 	tiny one idle | grep -v disable | vmd_up
 	becomes one running 20

@@ -13,6 +13,7 @@ t_reboot_keeps_the_tty() {
 	prints one "tiny: first boot" 60
 	within 30 eval '[[ $(field one tty) = '"$tty"' ]]'
 	prints one "tiny: second boot" 60
+	[[ $(field one restarts) = 1 ]]
 	prints one "tiny: end" 20
 	stopped one 10
 }

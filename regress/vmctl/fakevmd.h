@@ -10,6 +10,7 @@
  * request (START_KERNEL and START_INITRD belong to the request after them),
  * writes it down, and plays the script up to the next "|", then closes:
  *	ok:ID:TEXT	fail:CODE:TEXT	ended:ID:NAME
+ *	line:TEXT
  *	vm:ID:NAME:PID:TTY:PROBLEM	(one of a list)
  *	vmctlchars	a running VM full of control characters
  *	short:N		the first N bytes of an ok message
@@ -305,6 +306,18 @@ fake_mutate(int fd, unsigned seed)
 }
 
 static inline void
+fake_line(struct imsgbuf *ib, char *text)
+{
+	struct ibuf *b = ibuf_dynamic(0, 65536);
+	char *s;
+
+	for (s = text; (s = strchr(s, '_')) != NULL;)
+		*s = ' ';
+	assert_int_equal(ctl_put_str(b, text), 0);
+	imsg_compose_ibuf(ib, CTL_LINE, 0, 0, b);
+}
+
+static inline void
 fake_play(struct imsgbuf *ib, char *word)
 {
 	char spec[32], *arg = word, *kind = strsep(&arg, ":"), *n;
@@ -326,6 +339,8 @@ fake_play(struct imsgbuf *ib, char *word)
 			*kind == 'f' ? CTL_FAIL :
 				       CTL_ENDED,
 		    (uint32_t)strtoul(n, NULL, 10), arg == NULL ? "" : arg);
+	} else if (strcmp(kind, "line") == 0) {
+		fake_line(ib, arg);
 	} else if (strcmp(kind, "mutate") == 0) {
 		fake_mutate(ib->fd, (unsigned)atoi(arg));
 	} else

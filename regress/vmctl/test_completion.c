@@ -58,8 +58,8 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log reload set show start status "
-		    "stop wait" },
+		    "check console create image log metrics reload set show start status "
+		    "stop top wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
@@ -84,7 +84,13 @@ test_words(void **state)
 		{ "vmctl image \"\"", "check info" },
 		{ "vmctl image info vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl image check -r vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
+		{ "vmctl image check -", "-j -r" },
 		{ "vmctl reload \"\"", "" },
+		{ "vmctl m", "metrics" },
+		{ "vmctl top -", "-1 -d" },
+		{ "vmctl top -d \"\"", "" },
+		{ "vmctl metrics \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
 		{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },

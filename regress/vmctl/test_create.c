@@ -115,6 +115,28 @@ static const struct row {
 	{ "$V image info t.qcow2 | tail -n 1", 0,
 	    "based on: a.qcow2 (qcow2)\n" },
 	{ "$V image info a.img", 0, "format: raw\n" },
+	{ "$V image info -j t.qcow2 | jq -c "
+	  "'[keys_unsorted, .format, .disk_size, .version, .cluster_size, "
+	  ".refcount_width, .compression, .snapshots, .base, .base_format, "
+	  ".not_closed, .corrupt, (.allocated < .disk_size)]'",
+	    0,
+	    "[[\"format\",\"disk_size\",\"file_size\",\"allocated\","
+	    "\"version\",\"cluster_size\",\"refcount_width\","
+	    "\"compression\",\"snapshots\",\"base\",\"base_format\","
+	    "\"not_closed\",\"corrupt\"],\"qcow2\",1073741824,3,65536,16,"
+	    "\"deflate\",0,\"a.qcow2\",\"qcow2\",false,false,true]\n" },
+	{ "$V image info -j a.img | jq -c 'del(.allocated)'", 0,
+	    "{\"format\":\"raw\",\"disk_size\":10485760,"
+	    "\"file_size\":10485760,\"version\":null,\"cluster_size\":null,"
+	    "\"refcount_width\":null,\"compression\":null,"
+	    "\"snapshots\":null,\"base\":null,\"base_format\":null,"
+	    "\"not_closed\":null,\"corrupt\":null}\n" },
+	{ "$V image check -j a.qcow2 | jq -c .", 0,
+	    "{\"clusters\":16384,\"allocated\":0,\"compressed\":0,"
+	    "\"errors\":0,\"leaked\":0,\"problems\":[]}\n" },
+	{ "$V image check -j a.img", 1,
+	    "vmctl: a.img: a raw image has nothing to be checked\n" },
+	{ "$V image info -r a.img", 1, "vmctl: unknown option: -r\n" },
 	{ "$V image frob a.img", 1, "vmctl: unknown argument: frob\n" },
 	{ "$V image", 1, "usage: vmctl" },
 	{ "$V image check", 1, "usage: vmctl" },
@@ -199,6 +221,10 @@ test_check_and_repair(void **state)
 	assert_int_equal(run(out, sizeof(out), "$V image check k.qcow2"), 1);
 	assert_non_null(strstr(
 	    out, "leak: cluster 10 has a refcount of 7 and 1 references"));
+	assert_int_equal(run(out, sizeof(out), "$V image check -j k.qcow2"), 1);
+	works("$V image check -j k.qcow2 | jq -e '.leaked == 1 and "
+	      ".errors == 0 and .problems == [\"leak: cluster 10 has a "
+	      "refcount of 7 and 1 references\"]'");
 	works("$V image check -r k.qcow2 && $V image check k.qcow2 && "
 	      "qemu-img check -q k.qcow2");
 	/* Not closed by somebody who counts late: QEMU's lazy refcounts. */

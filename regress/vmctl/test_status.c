@@ -21,6 +21,8 @@ static const struct ctl_vm web = { .id = 1,
 	.cpus = 2,
 	.maxmem = 512ULL << 20,
 	.curmem = 141ULL << 20,
+	.cpu_us = 1500000,
+	.restarts = 3,
 	.tty = "/dev/pts/3",
 	.uid = 0,
 	.gid = VM_NOGID };
@@ -191,7 +193,7 @@ test_devices(void **state)
 /* Names and order are an interface: see vmctl(8). */
 static const char *const names[] = { "id", "name", "state", "pid", "cpus",
 	"memory", "memory_resident", "tty", "owner", "uid", "group", "gid",
-	"problem", "devices" };
+	"problem", "devices", "cpu_seconds", "restarts" };
 
 static void
 test_json(void **state)
@@ -230,6 +232,8 @@ test_json(void **state)
 	    json_string_value(json_object_get(o, "owner")), "root");
 	assert_true(json_is_null(json_object_get(o, "group")));
 	assert_true(json_is_null(json_object_get(o, "gid")));
+	assert_true(json_real_value(json_object_get(o, "cpu_seconds")) == 1.5);
+	assert_int_equal(json_integer_value(json_object_get(o, "restarts")), 3);
 	assert_true(json_is_null(json_object_get(o, "problem")));
 
 	value = json_array_get(json_object_get(o, "devices"), 1);
@@ -254,6 +258,7 @@ test_json(void **state)
 	assert_true(json_is_null(json_object_get(o, "pid")));
 	assert_true(json_is_null(json_object_get(o, "memory_resident")));
 	assert_true(json_is_null(json_object_get(o, "tty")));
+	assert_true(json_is_null(json_object_get(o, "cpu_seconds")));
 	assert_int_equal(json_integer_value(json_object_get(o, "gid")), 100);
 	assert_string_equal(json_string_value(json_object_get(o, "problem")),
 	    "vioblk0: needs reset: I/O error");

@@ -44,6 +44,7 @@ struct session {
 	struct ctl_vm vms[16];
 	uint32_t id, code;
 	char text[1024];
+	char lines[2048]; /* of a reload, each with its newline */
 };
 
 static int
@@ -86,13 +87,27 @@ got_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return ctl_target_get(body, &t);
 }
 
+static int
+got_line(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+	char line[256];
+
+	if (ctl_get_str(body, line, sizeof(line)) != 0)
+		return -EBADMSG;
+	strlcat(s->lines, line, sizeof(s->lines));
+	strlcat(s->lines, "\n", sizeof(s->lines));
+	return 0;
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, got_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, got_fail },
 	{ CTL_VM, "CTL_VM", CHAN_NOFD, got_vm },
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, got_ended },
+	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, got_line },
 };
-static const struct chan_ops ops = { rows, 4, fake_closed };
+static const struct chan_ops ops = { rows, 5, fake_closed };
 
 static int
 try_connect(void)
@@ -780,6 +795,86 @@ test_reload(void **state)
 	assert_int_equal(once(CTL_RELOAD, NULL), 0);
 }
 
+static void
+reload_says(const char *more, const char *want)
+{
+	struct session s;
+
+	write_conf(more);
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_RELOAD, NULL), 0);
+	assert_string_equal(s.lines, want);
+	bye(&s);
+}
+
+/* Its row in a list; it must be there. */
+static struct ctl_vm
+row_of(const char *name)
+{
+	struct session s;
+	struct ctl_vm row = { 0 };
+	unsigned i;
+
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
+	for (i = 0; i < s.nvms; i++) {
+		if (strcmp(s.vms[i].name, name) == 0)
+			row = s.vms[i];
+	}
+	bye(&s);
+	assert_string_equal(row.name, name);
+	return row;
+}
+
+#define CONF(name, memory) \
+	"vm " name " {\n\tboot $k\n\tmemory " memory "\n\tdisable\n}\n"
+#define SWITCH(name, more) "switch " name " {\n\tinterface br9\n" more "}\n"
+
+/* What changed is told once; a VM that runs is what it was until it ended. */
+static void
+test_reload_report(void **state)
+{
+	struct ctl_vm before, after;
+
+	NEED_VMD();
+	reload_says(CONF("a", "64M") CONF("b", "64M") SWITCH("s", ""),
+	    "switch s: added\nvm a: added\nvm b: added\n");
+	reload_says(CONF("a", "64M") CONF("b", "64M") SWITCH("s", ""), "");
+	assert_int_equal(once(CTL_START, target("a", -1)), 0);
+	before = row_of("a");
+	reload_says(CONF("a", "96M") CONF("b", "96M") SWITCH("s", "\tdown\n"),
+	    "switch s: changed, for VMs that start\n"
+	    "vm a: changed, takes effect at its next start\n"
+	    "vm b: changed\n");
+	reload_says(
+	    CONF("a", "96M") CONF("b", "96M") SWITCH("s", "\tdown\n"), "");
+	after = row_of("a");
+	assert_int_equal(after.pid, before.pid);
+	assert_int_equal(after.state, CTL_ST_RUNNING);
+	assert_int_equal(after.maxmem, 64 << 20);
+	assert_int_equal(row_of("b").maxmem, 96 << 20);
+	assert_int_equal(once(CTL_STOP, target("a", 1)), 0);
+	becomes("a", CTL_ST_STOPPED);
+	after = row_of("a");
+	assert_int_equal(after.maxmem, 96 << 20);
+	assert_int_equal(after.id, before.id);
+
+	assert_int_equal(once(CTL_START, target("a", -1)), 0);
+	reload_says("",
+	    "switch s: removed\n"
+	    "vm a: removed, runs until it is stopped\n"
+	    "vm b: removed\n");
+	reload_says("", "");
+	assert_int_equal(state_of("a"), CTL_ST_RUNNING);
+	assert_int_equal(state_of("b"), -1);
+	reload_says(
+	    CONF("a", "96M"), "vm a: added, takes effect at its next start\n");
+	reload_says("", "vm a: removed, runs until it is stopped\n");
+	assert_int_equal(once(CTL_STOP, target("a", 1)), 0);
+	becomes("a", -1);
+	reload_says("", "");
+}
+
 static pid_t
 control_pid(void)
 {
@@ -879,6 +974,7 @@ main(int argc, char **argv)
 		T(test_many_clients),
 		T(test_half_open),
 		T(test_reload),
+		T(test_reload_report),
 		T(test_control_is_sealed),
 		T(test_control_killed),
 		T(test_second_vmd),
