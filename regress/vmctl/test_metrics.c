@@ -71,8 +71,8 @@ test_samples(void **state)
 		"vmd_vm_cpu_seconds_total{vm=\"web\"} 61.000042",
 		"vmd_vm_restarts_total{vm=\"web\"} 3",
 		"vmd_device_requests_total{vm=\"web\",device=\"vioblk0\"} 1",
-		"vmd_device_requests_total{vm=\"web\",device=\"vionet0\"} "
-		"18446744073709551615",
+		("vmd_device_requests_total{vm=\"web\",device=\"vionet0\"} "
+		 "18446744073709551615"),
 		"vmd_device_bytes_in_total{vm=\"web\",device=\"vioblk0\"} 2",
 		"vmd_device_bytes_out_total{vm=\"web\",device=\"vioblk0\"} 3",
 		"vmd_device_errors_total{vm=\"web\",device=\"vioblk0\"} 4",
