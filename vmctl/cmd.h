@@ -16,6 +16,7 @@
 	X("log", daemon_log, "brief | verbose")                              \
 	X("metrics", metrics_run, "")                                        \
 	X("reload", daemon_reload, "")                                       \
+	X("restart", restart_run, "[-f] id")                                 \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \
 	X("start", start_run,                                                \

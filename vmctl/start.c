@@ -287,6 +287,14 @@ start_configured(const struct cmd_env *env, const struct target *target,
 	return error;
 }
 
+int
+start_target(const struct cmd_env *env, const struct target *target)
+{
+	struct client_answer a;
+
+	return start_configured(env, target, &a);
+}
+
 enum cmd_result
 start_run(int argc, char **argv, const struct cmd_env *env)
 {

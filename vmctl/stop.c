@@ -12,16 +12,13 @@
 #include "cmd.h"
 #include "log.h"
 #include "status.h"
+#include "stop.h"
 
 enum end {
 	END_DONE, /* ended (WAIT), or on its way (STOP) */
 	END_GONE, /* there is no such VM, or it does not run */
 	END_REFUSED, /* said on stderr */
 	END_LOST, /* the connection is of no use any more; said on stderr */
-};
-
-struct stop_flags {
-	bool force, wait;
 };
 
 static bool
@@ -121,11 +118,7 @@ ask(struct client *c, const struct target *target,
 	return end;
 }
 
-/*
- * One "stopping vm NAME: RESULT" line.  listed: it ran a moment ago, so that
- * one which is gone by now is no failure.
- */
-static enum cmd_result
+enum cmd_result
 stop_one(const struct cmd_env *env, const struct target *target,
     const struct stop_flags *flags, const char *name, bool listed)
 {

@@ -49,8 +49,8 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create image log metrics reload set show start"
-	commands+=" status stop top wait"
+	local commands="check console create image log metrics reload restart set"
+	commands+=" show start status stop top wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -87,7 +87,7 @@ _vmctl() {
 	create) options="-b -i -s" names="" ;;
 	image) options="-j -r" names="" ;;
 	log) options="" names="" ;;
-	set) options="-f" names="-r" ;;
+	restart | set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;

@@ -54,6 +54,26 @@ t_stop_forced() {
 	grep -q "not running" "$T/out"
 }
 
+t_restart() {
+	local pid
+	tiny one idle | vmd_up
+	not vmctl restart one 2>"$T/out"
+	grep -q "not running" "$T/out"
+	start one
+	prints one "tiny: idle" 60
+	pid=$(field one pid)
+	vmctl restart one 2>&1 | tee "$T/out"
+	grep -q "terminated vm" "$T/out"
+	grep -q "started vm" "$T/out"
+	in_state one running
+	[[ $(field one pid) != "$pid" ]]
+	pid=$(field one pid)
+	vmctl restart -f one
+	in_state one running
+	[[ $(field one pid) != "$pid" ]]
+	vmctl stop -fw one
+}
+
 t_stop_all() {
 	{
 		tiny one idle 'memory 128M'

@@ -116,6 +116,40 @@ test_stop(void **state)
 }
 
 static void
+test_restart(void **state)
+{
+	static const struct row rows[] = {
+		{ { "restart", "web" }, "ok:3: | ended:3:web | ok:3:/dev/pts/1",
+		    "STOP 0 web 0\nWAIT 3 \nSTART 0 web\n",
+		    "stopping vm web: terminated vm 3\n"
+		    "vmctl: started vm 3 successfully, tty /dev/pts/1\n",
+		    0, NULL },
+		{ { "restart", "-f", "3" }, "ok:3: | fail:1004: | ok:3:",
+		    "STOP 3  1\nWAIT 3 \nSTART 3 \n",
+		    "stopping vm 3: terminated vm 3\n"
+		    "vmctl: started vm 3 successfully\n",
+		    0, NULL },
+		{ { "restart", "web" }, "fail:1004:", "STOP 0 web 0\n",
+		    "stopping vm web: cannot stop vm that is not running\n", 1,
+		    NULL },
+		{ { "restart", "web" }, "fail:1:", "STOP 0 web 0\n",
+		    "stopping vm web: failed: Operation not permitted\n", 1,
+		    NULL },
+		{ { "restart", "web" }, "ok:3: |", "STOP 0 web 0\nWAIT 3 \n",
+		    "stopping vm web: vmctl: vmd closed the connection\n", 1,
+		    NULL },
+		{ { "restart", "try" },
+		    "ok:3: | ended:3:try | fail:2:try:_no_such_vm",
+		    "STOP 0 try 0\nWAIT 3 \nSTART 0 try\n",
+		    "stopping vm try: terminated vm 3\n"
+		    "vmctl: start vm command failed: try: no such vm\n",
+		    1, NULL },
+	};
+
+	check_rows(*state, rows, NROWS(rows));
+}
+
+static void
 test_wait(void **state)
 {
 	static const struct row rows[] = {
@@ -394,6 +428,11 @@ test_usage(void **state)
 		{ { "stop", "a/b" }, "vmctl: invalid vm name: a/b\n" },
 		{ { "stop", "0" }, "vmctl: invalid id: 0\n" },
 		{ { "stop", "--", "-w" }, "vmctl: invalid vm name: -w\n" },
+		{ { "restart" }, "usage: vmctl [-v] [-s socket] restart [-f]" },
+		{ { "restart", "-x" }, "vmctl: unknown option: -x\nusage: " },
+		{ { "restart", "a", "b" }, "usage: vmctl " },
+		{ { "restart", "a/b" }, "vmctl: invalid vm name: a/b\n" },
+		{ { "re", "web" }, "vmctl: ambiguous argument: re\nusage:\t" },
 		{ { "wait" }, "usage: vmctl [-v] [-s socket] wait id\n" },
 		{ { "wait", "a/b" }, "vmctl: invalid vm name: a/b\n" },
 		{ { "status", "a", "b" }, "usage: vmctl " },
@@ -526,6 +565,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_daemon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status, setup, teardown),

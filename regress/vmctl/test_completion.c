@@ -58,8 +58,8 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log metrics reload set show start status "
-		    "stop top wait" },
+		    "check console create image log metrics reload restart "
+		    "set show start status stop top wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
@@ -67,6 +67,8 @@ test_words(void **state)
 		{ "vmctl status \"\"", "web db" },
 		{ "vmctl start \"\"", "web db" },
 		{ "vmctl start -c d", "db" },
+		{ "vmctl restart \"\"", "web" },
+		{ "vmctl restart -", "-f" },
 		{ "vmctl stop \"\"", "web" },
 		{ "vmctl stop -f w", "web" },
 		{ "vmctl stop -", "-a -f -w" },
