@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# `make setup': the Debian packages that building and testing need.  Does and
-# prints nothing when all are there.  QEMU comes from backports if this
+# `make setup': the Debian packages that building and testing need, and the
+# user _vmd.  Does and prints nothing when all are there.  QEMU comes from backports if this
 # machine can have it: the older one has a fault in its software SVM that ends
 # the lab when a guest writes CR8 while an interrupt is pending.
 
@@ -138,6 +138,20 @@ install_headers() {
 	    "${missing[@]}" >/dev/null
 }
 
+# Whom vmd's processes become; without it the daemon's tests are skipped.
+make_user() {
+	local here
+	here=$(cd "$(dirname "$0")" && pwd)
+	! getent passwd _vmd >/dev/null || return 0
+	if ! command -v systemd-sysusers >/dev/null; then
+		say "no systemd-sysusers to make the user _vmd: some tests will be skipped"
+		return 0
+	fi
+	say "making the user _vmd"
+	as_root systemd-sysusers "$here/../etc/vmd.sysusers" >/dev/null 2>&1
+}
+
 install_missing
 install_qemu
 install_headers
+make_user

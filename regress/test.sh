@@ -38,7 +38,7 @@ summary() {
 	exit
 }
 
-# cmocka says "[  PASSED  ] N test(s)." and "[  FAILED  ] N test(s), ..."
+# cmocka says "[  PASSED  ] N test(s)." and so on.
 check() {
 	local rc=0 n
 	echo "== check"
@@ -49,6 +49,9 @@ check() {
 	n=$(sed -n 's/.*\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" |
 	    awk '{ s += $1 } END { print s + 0 }')
 	failed=$((failed + n))
+	n=$(sed -n 's/.*\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$log" |
+	    awk '{ s += $1 } END { print s + 0 }')
+	skipped=$((skipped + n))
 	[[ $rc = 0 ]] && passed=$((passed + 1)) && return
 	echo "FAIL  check"
 	failed=$((failed + 1))
