@@ -198,9 +198,14 @@ vdev_loop(struct vdev_queue *q, const struct vdev_loop *loop)
 	for (;;) {
 		want = vdev_wanted(q);
 		if (q->is != want && VDEV_STATE(want) == VDEV_RUN) {
-			loop->begin(q, q->generation != q->dev->generation);
+			if (loop->begin != NULL)
+				loop->begin(
+				    q, q->generation != q->dev->generation);
 			q->generation = q->dev->generation;
 		}
+		if (q->is != want && VDEV_STATE(want) == VDEV_IDLE &&
+		    loop->idle != NULL)
+			loop->idle(q);
 		if (q->is != want)
 			vdev_settle(q, want);
 		switch (VDEV_STATE(want)) {

@@ -116,11 +116,13 @@ void vdev_settle(struct vdev_queue *, uint32_t want); /* (q) */
 /*
  * (q) The whole life of a thread that has nothing in flight between two
  * rounds: serve() while the queue is to run, begin() before the first round;
- * fresh: the device was started since the last.
+ * fresh: the device was started since the last.  idle() before the main thread
+ * learns that the queue does not run any more.  begin and idle may be NULL.
  */
 struct vdev_loop {
 	void (*begin)(struct vdev_queue *, bool fresh);
 	void (*serve)(struct vdev_queue *);
+	void (*idle)(struct vdev_queue *);
 };
 void vdev_loop(struct vdev_queue *, const struct vdev_loop *);
 /* (q) What the queue counted so far, for whoever reads the counters. */

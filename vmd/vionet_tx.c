@@ -233,7 +233,7 @@ begin_run(struct vdev_queue *v, bool fresh)
 void *
 vionet_tx_run(void *queue)
 {
-	static const struct vdev_loop loop = { begin_run, serve };
+	static const struct vdev_loop loop = { begin_run, serve, NULL };
 
 	vdev_loop(queue, &loop);
 	return NULL;

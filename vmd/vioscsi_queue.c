@@ -327,13 +327,12 @@ serve(struct vdev_queue *q)
 		virtq_disable_kick(&v->queue[i].vq);
 }
 
+/* A reset: the next driver finds the drive as it is after power-on. */
 static void
-begin(struct vdev_queue *q, bool fresh)
+forget(struct vdev_queue *q)
 {
 	struct vioscsi *v = host_of(q);
 
-	if (!fresh)
-		return;
 	v->subscribed = 0;
 	v->missed = false;
 	pthread_mutex_lock(&v->lock);
@@ -345,7 +344,7 @@ begin(struct vdev_queue *q, bool fresh)
 void *
 vioscsi_run(void *queue)
 {
-	static const struct vdev_loop loop = { begin, serve };
+	static const struct vdev_loop loop = { NULL, serve, forget };
 
 	vdev_loop(queue, &loop);
 	return NULL;

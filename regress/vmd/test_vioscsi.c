@@ -578,9 +578,9 @@ test_reset(void **state)
 	COMMAND(r, 0, 0x1e, 0, 0, 0, 1);
 	assert_int_equal(vdev_reset(vioscsi_vdev(r->dev)), 0);
 	assert_int_equal(report(r, &why, 5000), VDEV_RESET_DONE);
-	start(r);
-	/* Nothing is prevented any more. */
+	/* Nothing is prevented any more, whether a driver comes or not. */
 	insert(r, medium(3, 9), 3, false, 0);
+	start(r);
 	ready(r);
 }
 
