@@ -10,7 +10,9 @@
  *  2. Exits are served under the machine lock only; KVM_RUN never is.
  *  3. After stop is set a thread serves the exit at hand and enters the guest
  *     no more.
- *  4. Only vCPU 0 is kicked by other threads than the main thread, and it is
+ *  4. A thread counts as running from leaving wait_go() to its end or the
+ *     next wait there: what vcpu_park() waits for is that none does.
+ *  5. Only vCPU 0 is kicked by other threads than the main thread, and it is
  *     joined last: nobody kicks a thread that is gone.
  */
 #include <linux/kvm.h>
@@ -45,6 +47,8 @@ struct vcpus {
 	pthread_mutex_t lock; /* (l) */
 	pthread_cond_t cond;
 	bool go; /* (l) */
+	unsigned running; /* (l) */
+	atomic_bool hold; /* !go, for a look without the lock */
 	atomic_bool stop;
 	struct vcpu v[VM_CPUS_MAX];
 };
@@ -178,34 +182,42 @@ inject(struct vcpu *v)
 	return 0;
 }
 
+/* The calling thread does not run any more. */
+static void
+leave(struct vcpus *all)
+{
+	pthread_mutex_lock(&all->lock);
+	all->running--;
+	pthread_cond_broadcast(&all->cond);
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* Parked until vcpu_go(); false: it is over. */
 static bool
 wait_go(struct vcpus *all)
 {
+	bool go;
+
 	pthread_mutex_lock(&all->lock);
 	while (!all->go && !atomic_load(&all->stop))
 		pthread_cond_wait(&all->cond, &all->lock);
+	go = !atomic_load(&all->stop);
+	all->running += go;
 	pthread_mutex_unlock(&all->lock);
-	return !atomic_load(&all->stop);
+	return go;
 }
 
-static void *
-vcpu_thread(void *arg)
+/* In and out of the guest, until it is to park or it is over. */
+static void
+run(struct vcpu *v)
 {
-	struct vcpu *v = arg;
 	struct vcpus *all = v->all;
-	sigset_t kick;
 	int r;
 
-	current_run = v->run;
-	sigemptyset(&kick);
-	sigaddset(&kick, KICK_SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-	if (!wait_go(all))
-		return NULL;
 	for (;;) {
 		v->run->immediate_exit = 0;
 		atomic_signal_fence(memory_order_seq_cst);
-		if (atomic_load(&all->stop))
+		if (atomic_load(&all->stop) || atomic_load(&all->hold))
 			break;
 		if ((r = inject(v)) < 0) {
 			end_error(v, "interrupt refused, errno", -r);
@@ -216,6 +228,22 @@ vcpu_thread(void *arg)
 			serve_exit(v);
 		else if (r != -EINTR && r != -EAGAIN)
 			end_error(v, "KVM_RUN failed, errno", -r);
+	}
+}
+
+static void *
+vcpu_thread(void *arg)
+{
+	struct vcpu *v = arg;
+	sigset_t kick;
+
+	current_run = v->run;
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	while (wait_go(v->all)) {
+		run(v);
+		leave(v->all);
 	}
 	return NULL;
 }
@@ -284,7 +312,25 @@ vcpu_go(struct vcpus *all)
 {
 	pthread_mutex_lock(&all->lock);
 	all->go = true;
+	atomic_store(&all->hold, false);
 	pthread_cond_broadcast(&all->cond);
+	pthread_mutex_unlock(&all->lock);
+}
+
+void
+vcpu_park(struct vcpus *all)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&all->lock);
+	all->go = false;
+	atomic_store(&all->hold, true);
+	pthread_mutex_unlock(&all->lock);
+	for (i = 0; i < all->n; i++)
+		vcpu_kick(all, i);
+	pthread_mutex_lock(&all->lock);
+	while (all->running > 0)
+		pthread_cond_wait(&all->cond, &all->lock);
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -315,7 +361,7 @@ vcpu_stop(struct vcpus *all)
 	pthread_mutex_unlock(&all->lock);
 	for (i = 0; i < all->n; i++)
 		vcpu_kick(all, i);
-	for (i = all->n; i-- > 0;) { /* invariant 4 */
+	for (i = all->n; i-- > 0;) { /* invariant 5 */
 		if (all->v[i].made)
 			pthread_join(all->v[i].thread, NULL);
 		all->v[i].made = false;
