@@ -11,7 +11,7 @@ ticks() {
 	s=${s##*)}
 	# shellcheck disable=SC2086 # fields
 	set -- $s
-	echo $(($12 + $13))
+	echo $((${12} + ${13}))
 }
 
 # uptime NAME NUMBER: of the guest, in hundredths of a second.
