@@ -78,13 +78,35 @@ static void
 end_error(struct vcpu *v, const char *what, uint64_t code)
 {
 	struct kvm_regs regs = { 0 };
-	char detail[160];
+	char detail[256];
 
 	if (vmm_vcpu_get_regs(v->all->vmm, v->id, &regs) < 0)
 		regs.rip = 0;
 	snprintf(detail, sizeof(detail), "vcpu%u: %s %#llx at rip %#llx", v->id,
 	    what, (unsigned long long)code, (unsigned long long)regs.rip);
 	end(v, VM_END_ERROR, detail);
+}
+
+/* What the hypervisor says beside its own error's number. */
+static void
+end_internal(struct vcpu *v)
+{
+	const struct kvm_run *run = v->run;
+	char what[128];
+	size_t len;
+	uint32_t i;
+
+	len = (size_t)snprintf(what, sizeof(what), "%s",
+	    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+		? "instruction not emulated"
+		: "hypervisor internal error");
+	for (i = 0; i < run->internal.ndata && i < 4; i++)
+		len += (size_t)snprintf(what + len, sizeof(what) - len,
+		    "%s%#llx", i == 0 ? " (" : " ",
+		    (unsigned long long)run->internal.data[i]);
+	if (i > 0)
+		snprintf(what + len, sizeof(what) - len, ")");
+	end_error(v, what, run->internal.suberror);
 }
 
 static void
@@ -143,11 +165,7 @@ serve_exit(struct vcpu *v)
 		    run->fail_entry.hardware_entry_failure_reason);
 		return;
 	case KVM_EXIT_INTERNAL_ERROR:
-		end_error(v,
-		    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-			? "instruction not emulated, error"
-			: "hypervisor internal error",
-		    run->internal.suberror);
+		end_internal(v);
 		return;
 	default:
 		end_error(v, "unexpected exit", run->exit_reason);

@@ -2,7 +2,8 @@
 /*
  * usage: kapi [-l] [-d device] [pattern ...]
  *
- * Runs the tests whose "group/name" contains a pattern, each in a process of
+ * Runs the tests whose "group/name" contains a pattern, without those that are
+ * named as !group/name, each in a process of
  * its own with a time limit; -l lists them.  One line per test, then
  * "N passed, M failed, K skipped"; exit 1 when anything failed.
  */
@@ -106,13 +107,20 @@ wanted(const char *group, const char *name, char **patterns)
 {
 	char full[128];
 
+	bool some = false, found = false;
+
 	snprintf(full, sizeof(full), "%s/%s", group, name);
-	if (*patterns == NULL)
-		return true;
-	for (; *patterns != NULL; patterns++)
+	for (; *patterns != NULL; patterns++) {
+		if (**patterns == '!') {
+			if (strcmp(full, *patterns + 1) == 0)
+				return false;
+			continue;
+		}
+		some = true;
 		if (strstr(full, *patterns) != NULL)
-			return true;
-	return false;
+			found = true;
+	}
+	return found || !some;
 }
 
 int

@@ -4,21 +4,25 @@
 # usage: all.sh [pattern ...]
 #
 # The lab suite: every test of every file NN-*.sh, or those whose "file/test"
-# matches a pattern.  A test has the time that its file says (limit=SECONDS).
-# The last line counts them.
+# matches a pattern, without those that are named as !FILE/TEST.  A test has the
+# time that its file says (limit=SECONDS).  The last line counts them.
 
 cd "$(dirname "$0")" || exit 125
 passed=0 failed=0 skipped=0
 mkdir -p /lab/out
 
-wanted() {
-	local p
-	[ $# -gt 1 ] || return 0
+wanted() { # FILE/TEST PATTERN...
+	local p some='' found=''
 	for p in "${@:2}"; do
+		if [[ $p = !* ]]; then
+			[[ $1 != "${p#!}" ]] || return 1
+			continue
+		fi
+		some=y
 		# shellcheck disable=SC2053 # a pattern
-		[[ $1 = *$p* ]] && return 0
+		[[ $1 != *$p* ]] || found=y
 	done
-	return 1
+	[[ -z $some || -n $found ]]
 }
 
 # The users of the permission tests; see 50-rights.sh.
