@@ -17,7 +17,7 @@ B=${B#B=}
 export B
 passed=0 failed=0 skipped=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.kvm"' EXIT
 
 # Counts a step that is one result.
 step() { # NAME COMMAND...
@@ -91,8 +91,8 @@ counted() {
 # be a failure of ours.
 # shellcheck disable=SC2317 # called by counted
 kvm() {
-	local rc n out names=()
-	out=$(mktemp)
+	local rc n out=$log.kvm names=()
+	: >"$out"
 	for n in 1 2 3 4; do
 		rc=0
 		"$@" "${names[@]}" 2>&1 | tee -a "$out" || rc=$?
@@ -101,7 +101,6 @@ kvm() {
 		mapfile -t names < <(results "$out" | sed 's/^/!/')
 	done
 	[[ $rc = 126 || $n = 1 ]] || tally "$out"
-	rm -f "$out"
 	return "$rc"
 }
 

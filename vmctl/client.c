@@ -247,8 +247,8 @@ client_next(struct client *c, struct client_answer *out, int timeout_ms)
 	return 0;
 }
 
-int
-client_list(struct client *c, struct ctl_vm **out, size_t *nout)
+static int
+list(struct client *c, struct ctl_vm **out, size_t *nout)
 {
 	static const char toolong[] = "vmd's list of VMs is too long";
 	struct client_answer a;
@@ -298,4 +298,17 @@ client_reason(const struct client_answer *a)
 	if (a->text[0] != '\0')
 		return a->text;
 	return a->code == 0 ? "no reason given" : strerror((int)a->code);
+}
+
+int
+client_list(const char *path, struct ctl_vm **out, size_t *nout)
+{
+	struct client *c = client_open(path);
+	int error;
+
+	if (c == NULL)
+		return -ENOTCONN;
+	error = list(c, out, nout);
+	client_close(c);
+	return error;
 }

@@ -275,11 +275,15 @@ on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
 	struct vm *vm = ch->vm;
+	bool asked;
 	uint32_t on;
+	int error;
 
 	if (ibuf_get_n32(body, &on) == -1 || on > 1)
 		return -EBADMSG;
-	if (pause_told(vm, on == 1))
+	if ((error = pause_told(vm, on == 1, &asked)) != 0)
+		return error;
+	if (asked)
 		vm->life->ops->paused(vm->life->arg, vm);
 	return 0;
 }

@@ -88,6 +88,24 @@ refuse_unknown(struct parent *p, uint32_t client, const struct ctl_target *t)
 	return refuse(p, client, &f);
 }
 
+/* The VM that c asks about, or NULL: there is nobody, or it was refused. */
+static struct vm *
+allowed(struct parent *p, uint32_t type, const struct client *c,
+    const struct ctl_target *t)
+{
+	struct vm *vm;
+
+	if (c == NULL)
+		return NULL;
+	if ((vm = vmreg_find(&p->reg, t)) == NULL)
+		refuse_unknown(p, c->id, t);
+	else if (!rights_ok(type, &c->cred, vm))
+		refuse_perm(p, c->id);
+	else
+		return vm;
+	return NULL;
+}
+
 /* Answers that follow later. */
 
 static int
@@ -438,12 +456,8 @@ on_stop(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &force) == -1 ||
 	    force > 1)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, CTL_STOP, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(CTL_STOP, &c->cred, vm))
-		return refuse_perm(p, id);
 	vmid = vm->id;
 	if (life_stop(&p->life, vm, force == 1, &f) != 0)
 		return refuse(p, id, &f);
@@ -461,12 +475,8 @@ on_wait(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ctl_target_get(body, &t) != 0)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, CTL_WAIT, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(CTL_WAIT, &c->cred, vm))
-		return refuse_perm(p, id);
 	if (!vm_active(vm)) {
 		fail_set(&f, CTL_E_NOTRUNNING, "vm \"%s\" is not running",
 		    vm->conf.name);
@@ -489,12 +499,8 @@ pause_or_not(
 
 	if (ctl_target_get(body, &t) != 0)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, type, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(type, &c->cred, vm))
-		return refuse_perm(p, id);
 	if (pause_ask(vm, on, &f) != 0)
 		return refuse(p, id, &f);
 	if (wait_add(p, id, vm, WAIT_PAUSE) == 0)
@@ -530,11 +536,7 @@ change_medium(
 	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &force) == -1 ||
 	    force > 1)
 		error = -EBADMSG;
-	else if (c != NULL && (vm = vmreg_find(&p->reg, &t)) == NULL)
-		error = refuse_unknown(p, id, &t);
-	else if (c != NULL && !rights_ok(type, &c->cred, vm))
-		error = refuse_perm(p, id);
-	else if (c != NULL) {
+	else if ((vm = allowed(p, type, c, &t)) != NULL) {
 		if (medium_change(vm, fd_take(&fd), force == 1, &f) != 0)
 			return refuse(p, id, &f);
 		if (wait_add(p, id, vm, WAIT_MEDIUM) != 0) {
@@ -571,12 +573,8 @@ on_link(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &up) == -1 ||
 	    up > 1 || ibuf_get_n32(body, &nic) == -1)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, CTL_LINK, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(CTL_LINK, &c->cred, vm))
-		return refuse_perm(p, id);
 	if (link_set(vm, nic, up == 1, &f) != 0)
 		return refuse(p, id, &f);
 	return ok(p, id, vm->id, "");

@@ -340,6 +340,23 @@ test_pause_lie(void **state)
 	vmreg_remove(&reg, vm);
 }
 
+/* And so is one that says more than it was asked. */
+static void
+test_pause_told_twice(void **state)
+{
+	struct vm *vm = make_vm("twice", 1, 0);
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	run_until(3);
+	assert_int_equal(seen.paused, 1);
+	assert_int_equal(seen.ended, 1);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
 static void
 test_adhoc_is_forgotten(void **state)
 {
@@ -630,6 +647,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_pause_lie),
+		cmocka_unit_test(test_pause_told_twice),
 		cmocka_unit_test(test_adhoc_is_forgotten),
 		cmocka_unit_test(test_endings),
 		cmocka_unit_test(test_stops),
