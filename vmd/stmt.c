@@ -22,10 +22,15 @@
 static void __attribute__((format(printf, 3, 0)))
 say(struct parse *p, struct lex_loc loc, const char *fmt, va_list ap)
 {
-	char *text;
+	char *text, *c;
 
 	if (vasprintf(&text, fmt, ap) == -1)
 		return;
+	/* What the file says must not act on the terminal. */
+	for (c = text; *c != '\0'; c++) {
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	}
 	p->opts->report(p->opts->arg, loc.file, loc.line, text);
 	free(text);
 }
@@ -176,7 +181,7 @@ stmt_include(struct parse *p, struct lex_loc loc, const char *file)
 {
 	int error = lex_include(p->lex, file);
 
-	if (error == -ELOOP)
+	if (error == -E2BIG)
 		stmt_error(p, loc, "too many included files: %s", file);
 	else if (error != 0)
 		stmt_error(p, loc, "failed to include file %s: %s", file,
