@@ -24,7 +24,11 @@ static struct {
 	const char *name;
 	const uint8_t *data;
 	size_t len;
-} files[] = { { "vm.conf" }, { "a" }, { "b" } };
+} files[] = {
+	{ "vm.conf", NULL, 0 },
+	{ "a", NULL, 0 },
+	{ "b", NULL, 0 },
+};
 #define NFILES (sizeof(files) / sizeof(files[0]))
 static bool loading;
 
@@ -167,7 +171,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		if (data != NULL)
 			len -= files[i].len + 1;
 	}
-	if (macro_set(&opts, "o", "vm o {\nmemory 32M # \\\n}", true, "-D", 0))
+	if (macro_set(
+		&opts, "o", "vm o {\nmemory 32M # \\\n}", true, "-D", 0) ||
+	    macro_set(&opts, "i", "include a\n$o\nvm", true, "-D", 0))
 		abort();
 	c = load(&opts, ignore, NULL);
 	macro_clear(&opts);
