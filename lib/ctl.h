@@ -75,6 +75,7 @@ enum {
 	CTL_E_NOTRUNNING = 1004,
 	CTL_E_CDROM = 1005, /* not there */
 	CTL_E_NOTCDROM = 1006, /* no regular file, or no medium */
+	CTL_E_PARENT = 1007, /* of an instance: not in vm.conf */
 };
 
 enum ctl_state {

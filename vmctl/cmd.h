@@ -23,7 +23,7 @@
 	X("start", start_run,                                                \
 	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "            \
 	    "[-i count]\n"                                                   \
-	    "\t    [-m size] [-n switch] [-p count] [-r path] "              \
+	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "    \
 	    "id | name")                                                     \
 	X("status", status_run, "[-jrv] [id]")                               \
 	X("stop", stop_run, "[-fw] id | -a")                                 \

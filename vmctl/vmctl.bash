@@ -89,7 +89,7 @@ _vmctl() {
 	log) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p -r -t" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	top) options="-1 -d" names="" ;;
 	pause | unpause | wait) options="" names="-r" ;;
@@ -105,6 +105,10 @@ _vmctl() {
 		;;
 	start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
+		return
+		;;
+	start-t)
+		_vmctl_reply "$(_vmctl_names)" "$cur"
 		return
 		;;
 	start-a | start-i | start-m | start-n | start-p) return ;;

@@ -481,10 +481,10 @@ static int
 open_medium(struct vm *vm, struct fail *why)
 {
 	struct asuser as;
-	int error = start_as_owner(&as, &vm->conf);
+	int error = start_as_owner(&as, &vm->conf, VM_F_CONF_CDROM, why);
 
 	if (error != 0)
-		return fail_set(why, -error, "%s", strerror(-error));
+		return error;
 	error = medium_open(&vm->medium, vm->conf.cdrom, why);
 	asuser_end(&as);
 	return error;

@@ -396,6 +396,7 @@ static int
 start_adhoc(
     struct parent *p, struct client *c, struct vmconf *conf, struct fail *f)
 {
+	const struct adhoc_files files = { c->kernel != -1, c->initrd != -1 };
 	struct start_fds given;
 	struct vm *vm;
 	int error;
@@ -403,8 +404,7 @@ start_adhoc(
 	start_fds_init(&given);
 	given.kernel = fd_take(&c->kernel);
 	given.initrd = fd_take(&c->initrd);
-	conf->flags = VM_F_ADHOC;
-	error = adhoc_check(&p->reg, &c->cred, given.kernel != -1, conf, f);
+	error = adhoc_check(&p->reg, p->conf, &c->cred, &files, conf, f);
 	if (error != 0) {
 		start_fds_close(&given);
 		return error;

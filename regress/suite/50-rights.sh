@@ -144,6 +144,45 @@ t_adhoc_of_users() {
 	within 10 eval '[[ $(vmctl status -j | jq length) = 3 ]]'
 }
 
+# Instances of a template: who may, and what of their own.  The template's
+# files are root's.
+t_instances_of_users() {
+	install -m 600 "$G/vmlinuz" "$T/kernel"
+	install -m 600 "$G/tiny.cpio" "$T/initrd"
+	{
+		echo 'socket owner root:vmusers'
+		vm template "boot \"$T/kernel\"" "initrd \"$T/initrd\"" \
+		    "cmdline \"$base tiny=idle\"" 'memory 128M' \
+		    'allow instance { disk, memory, owner alice }'
+		tiny plain idle 'memory 128M'
+	} | vmd_up
+	truncate -s 1M "$T/hers" "$T/roots"
+	chown alice "$T/hers"
+	chmod 600 "$T/hers" "$T/roots"
+	hers() { as alice vmctl start -t "$@"; }
+	refused hers template -p 2 x
+	says "instances of vm .template. may not have their own cpus"
+	refused hers template -b "$G/vmlinuz" x
+	says "their own boot"
+	refused hers template -d "$T/roots" x
+	says "roots: Permission denied"
+	refused hers plain x
+	says "may not start instances of vm .plain."
+	refused hers nothing x
+	says "not in vm.conf"
+	refused as eve vmctl start -t template x
+	says "may not start instances"
+	hers template -d "$T/hers" -m 96M i1
+	record i1 "$(field i1 tty)"
+	prints i1 "tiny: idle" 60
+	[[ $(field i1 owner) = alice && $(field i1 memory) = $((96 << 20)) ]]
+	refused as bob vmctl stop -f i1
+	as alice vmctl stop -fw i1
+	[[ $(vmctl status -j | jq length) = 2 ]]
+	vmctl start -t template i2
+	vmctl stop -fw i2
+}
+
 # stop -a by a user: his own, and nobody else's.
 t_stop_all_of_mine() {
 	setup_rights

@@ -95,6 +95,7 @@ test_words(void **state)
 		{ "vmctl top -d \"\"", "" },
 		{ "vmctl metrics \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
+		{ "vmctl start -t d", "db" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
 		{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl -s /tmp/other wait \"\"", "web-other" },
