@@ -14,7 +14,7 @@
  *
  * A VM is named by id when that is not 0, else by name.  START_KERNEL and
  * START_INITRD have no answer of their own, START_ADHOC answers for them.
- * PAUSE and UNPAUSE answer when it is done.
+ * PAUSE and UNPAUSE answer when it is done, RESET when the last VM is gone.
  * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
  * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
  * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
@@ -48,7 +48,9 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
-	X(RELOAD, CTL_ROOT, 0, "")
+	X(RELOAD, CTL_ROOT, 0, "")                                         \
+	X(LOAD, CTL_ROOT, 0, "str path, absolute")                         \
+	X(RESET, CTL_ROOT, 0, "u32 what: CTL_RESET_*")
 
 /* Answers.  A request ends with exactly one OK or FAIL. */
 #define CTL_ANSWERS(X)                                                    \
@@ -56,7 +58,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")  \
 	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
-	X(LINE, "str: something that a RELOAD changes")
+	X(LINE, "str: something that a RELOAD or LOAD changes, or not")
 
 enum ctl_type {
 	CTL_NONE = 100,
@@ -67,6 +69,9 @@ enum ctl_type {
 	    CTL_ANSWERS(X)
 #undef X
 };
+
+/* What a RESET forgets. */
+enum { CTL_RESET_VMS = 1, CTL_RESET_SWITCHES = 2, CTL_RESET_ALL = 3 };
 
 /* Codes beside errno that vmctl has texts for (OPENBSD.md A.3). */
 enum {

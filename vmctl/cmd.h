@@ -13,10 +13,12 @@
 	X("console", console_run, "[-n] id")                                 \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
 	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
+	X("load", daemon_load, "file")                                       \
 	X("log", daemon_log, "brief | verbose")                              \
 	X("metrics", metrics_run, "")                                        \
 	X("pause", pause_run, "id")                                          \
 	X("reload", daemon_reload, "")                                       \
+	X("reset", daemon_reset, "[all | switches | vms]")                   \
 	X("restart", restart_run, "[-f] id")                                 \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \

@@ -155,6 +155,7 @@ static int
 copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 {
 	struct ctl_target t;
+	char path[VM_PATH_MAX + 1];
 	struct vmconf conf;
 	uint32_t n;
 
@@ -190,6 +191,16 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_LOG:
 		if (ibuf_get_n32(from, &n) == -1)
+			return -EBADMSG;
+		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
+	case CTL_LOAD:
+		if (ctl_get_str(from, path, sizeof(path)) != 0 ||
+		    path[0] != '/' || !vmconf_path_ok(path))
+			return -EBADMSG;
+		return ctl_put_str(to, path);
+	case CTL_RESET:
+		if (ibuf_get_n32(from, &n) == -1 || n == 0 ||
+		    (n & ~(uint32_t)CTL_RESET_ALL) != 0)
 			return -EBADMSG;
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_START_ADHOC:

@@ -110,12 +110,15 @@ struct vmreg {
 	SLIST_HEAD(vmreg_ids, vmreg_id) ids;
 	unsigned n;
 	uint32_t next_id;
+	bool renumber; /* when there is no VM left */
 };
 
 void vmreg_init(struct vmreg *);
 void vmreg_clear(struct vmreg *);
 /* 0, -EEXIST (the name), -ENOSPC, -ENOMEM. */
 int vmreg_add(struct vmreg *, const struct vmconf *, struct vm **);
+/* Ids begin at 1 again, once there is no VM, unless one is added before. */
+void vmreg_renumber(struct vmreg *);
 /* The VM must be stopped or waiting. */
 void vmreg_remove(struct vmreg *, struct vm *);
 /*

@@ -75,6 +75,35 @@ t_reload_says_what_changed() {
 	[[ $(vmctl status -j | jq length) = 0 ]]
 }
 
+t_load_and_reset() {
+	local pid
+	tiny one idle 'memory 128M' | vmd_up
+	start one
+	pid=$(field one pid)
+	{
+		tiny two idle
+		printf 'switch "lan" {\n\tinterface vmbr9\n\tcreate\n}\n'
+	} >"$T/more.conf"
+	(cd "$T" && vmctl load more.conf) | tee "$T/report"
+	grep -qx 'vm two: added' "$T/report"
+	grep -qx 'switch lan: added' "$T/report"
+	within 5 ip link show vmbr9
+	[[ $(field one pid) = "$pid" && $(field one state) = running ]]
+	# Somebody else's file is not root's word.
+	chown alice "$T/more.conf"
+	refused vmctl load "$T/more.conf"
+	says "not a regular file of root's"
+	vmctl reset switches
+	within 5 not ip link show vmbr9 2>/dev/null
+	in_state one running
+	vmctl reset
+	[[ $(vmctl status -j | jq length) = 0 ]]
+	not kill -0 "$pid" 2>/dev/null
+	vmctl reload | tee "$T/report"
+	grep -qx 'vm one: added' "$T/report"
+	[[ $(field one id) = 1 ]]
+}
+
 t_metrics_of_vms() {
 	local seconds
 	truncate -s 1M "$T/disk"

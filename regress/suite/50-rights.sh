@@ -98,6 +98,8 @@ t_root_only() {
 	for u in alice bob eve; do
 		refused as "$u" vmctl log verbose
 		refused as "$u" vmctl reload
+		refused as "$u" vmctl load "$T/vm.conf"
+		refused as "$u" vmctl reset
 		refused as "$u" vmctl start -b "$T/kernel" -m 64M -n lan "x$u"
 		says "only root may"
 		refused as "$u" vmctl start -b "$T/kernel" -m 64M -L "x$u"

@@ -154,7 +154,7 @@ fake_request(struct fake *f, struct imsg *imsg)
 #undef X
 	};
 	uint32_t id, extra = 0, type = imsg_get_type(imsg);
-	char name[VM_NAME_MAX + 1];
+	char name[VM_NAME_MAX + 1], path[VM_PATH_MAX + 1];
 	struct ibuf body;
 
 	assert_int_equal(imsg_get_id(imsg), CTL_VERSION);
@@ -171,8 +171,13 @@ fake_request(struct fake *f, struct imsg *imsg)
 		fake_note_conf(f, &body);
 		break;
 	case CTL_LOG:
+	case CTL_RESET:
 		assert_int_equal(ibuf_get_n32(&body, &extra), 0);
-		fake_note(f, "LOG %u\n", extra);
+		fake_note(f, "%s %u\n", names[type - CTL_NONE], extra);
+		break;
+	case CTL_LOAD:
+		assert_int_equal(ctl_get_str(&body, path, sizeof(path)), 0);
+		fake_note(f, "LOAD %s\n", path);
 		break;
 	case CTL_START:
 	case CTL_PAUSE:

@@ -349,6 +349,24 @@ adhoc(const char *name, const char *how)
 	return body;
 }
 
+static inline struct ibuf *
+load_of(const char *path)
+{
+	struct ibuf *body = chan_body();
+
+	ctl_put_str(body, path);
+	return body;
+}
+
+static inline struct ibuf *
+reset_of(uint32_t what)
+{
+	struct ibuf *body = chan_body();
+
+	ibuf_add_n32(body, what);
+	return body;
+}
+
 /* As somebody else, in a process of its own. */
 static inline void
 as_user(uid_t uid, gid_t group, void (*test)(void))

@@ -56,6 +56,8 @@ static const struct {
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_LOG, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_RELOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
+	{ CTL_LOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
+	{ CTL_RESET, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	/* not requests */
 	{ CTL_OK, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ 0, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
