@@ -12,6 +12,7 @@
 	X("check", check_run, "[-k device]")                                 \
 	X("console", console_run, "[-n] id")                                 \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
+	X("events", events_run, "[-j] [id]")                                 \
 	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
 	X("load", daemon_load, "file")                                       \
 	X("log", daemon_log, "brief | verbose")                              \

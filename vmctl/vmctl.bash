@@ -49,7 +49,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create image load log metrics pause reload"
+	local commands="check console create events image load log metrics pause reload"
 	commands+=" reset restart set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
@@ -85,6 +85,7 @@ _vmctl() {
 	check) options="-k" names="" ;;
 	console) options="-n" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
+	events) options="-j" names="all" ;;
 	image) options="-j -r" names="" ;;
 	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "events.h"
 #include "imsg.h"
 #include "log.h"
 #include "parent.h"
@@ -53,11 +54,18 @@ answer_fail(struct parent *p, uint32_t client, const struct fail *f)
 }
 
 bool
+answer_full(const struct parent *p)
+{
+	return p->control.chan != NULL &&
+	    chan_queued(p->control.chan) > QUEUE_BUSY;
+}
+
+bool
 answer_busy(struct parent *p, uint32_t client)
 {
 	struct fail f;
 
-	if (chan_queued(p->control.chan) <= QUEUE_BUSY)
+	if (!answer_full(p))
 		return false;
 	fail_set(&f, EAGAIN, "vmd is busy");
 	answer_fail(p, client, &f);
@@ -164,6 +172,7 @@ on_vm_started(void *arg, struct vm *vm)
 static void
 on_vm_paused(void *arg, struct vm *vm)
 {
+	events_paused(arg, vm);
 	wait_done(arg, vm, WAIT_PAUSE, "");
 }
 
@@ -241,10 +250,24 @@ on_vm_changed(void *arg, struct vm *vm, uint32_t error)
 	}
 }
 
+static void
+on_vm_state(void *arg, struct vm *vm)
+{
+	events_state(arg, vm);
+}
+
+static void
+on_vm_problem(void *arg, struct vm *vm)
+{
+	events_problem(arg, vm);
+}
+
 const struct life_ops answer_life_ops = {
 	on_vm_started,
 	on_vm_failed,
 	on_vm_ended,
 	on_vm_changed,
 	on_vm_paused,
+	on_vm_state,
+	on_vm_problem,
 };

@@ -38,7 +38,9 @@ int
 answer_ok(struct parent *, uint32_t client, uint32_t vmid, const char *text);
 int answer_fail(struct parent *, uint32_t client, const struct fail *);
 int answer_perm(struct parent *, uint32_t client);
-/* Control has so much to pass on that a long answer has to wait; answered. */
+/* Control has a lot to pass on, so that long answers have to wait. */
+bool answer_full(const struct parent *);
+/* Likewise, and the client was answered so. */
 bool answer_busy(struct parent *, uint32_t client);
 
 /* 0 or -ENOMEM. */

@@ -37,6 +37,7 @@
 
 #define IDLE_S	     60 /* without a request under way */
 #define QUEUE_MAX    (1 << 20) /* unread bytes of one client */
+#define EVENTS_MAX   (1 << 16) /* ... when an event comes */
 #define ROOT_RESERVE 32 /* of CLIENTS_MAX, for root only */
 #define LISTEN_MS    10000
 #define NOFILE	     1024
@@ -164,6 +165,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_START_KERNEL:
 	case CTL_START_INITRD:
 	case CTL_RELOAD:
+	case CTL_EVENTS:
 		return 0;
 	case CTL_START:
 	case CTL_WAIT:
@@ -360,6 +362,11 @@ on_answer(struct control *ctl, uint32_t type, uint32_t id, struct ibuf *body)
 	struct peer *peer = peer_find(ctl, id);
 	struct ibuf *copy;
 
+	if (peer != NULL && type == CTL_EVENT &&
+	    chan_queued(peer->chan) > EVENTS_MAX) {
+		peer_drop(peer, "does not read what it asked to be told");
+		peer = NULL;
+	}
 	if (peer == NULL)
 		return ibuf_skip(body, ibuf_size(body)) == -1 ? -EBADMSG : 0;
 	copy = chan_body();

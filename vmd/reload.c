@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include "changes.h"
+#include "events.h"
 #include "log.h"
 #include "parent.h"
 
@@ -102,8 +103,10 @@ add_vms(struct parent *p, bool change)
 		error = vmreg_add(&p->reg, &cv->conf, &vm);
 		if (error != 0)
 			log_warnx("%s: %s", cv->conf.name, strerror(-error));
-		else if (!(cv->conf.flags & VM_F_DISABLED))
+		else if (!(cv->conf.flags & VM_F_DISABLED)) {
 			vm->state = VM_WAITING;
+			events_state(p, vm);
+		}
 	}
 }
 
@@ -276,7 +279,7 @@ boot_some(struct parent *p)
 		if (life_start(&p->life, vm, NULL, &why) != 0) {
 			log_warnx(
 			    "%s: not started: %s", vm->conf.name, why.text);
-			vm_problem(vm, "%.120s", why.text);
+			life_problem(&p->life, vm, "%.120s", why.text);
 		}
 	}
 	if (vm != NULL && evtimer_add(p->boot, &tv) == -1)

@@ -18,6 +18,7 @@
 
 #include "adhoc.h"
 #include "answer.h"
+#include "events.h"
 #include "fd.h"
 #include "imsg.h"
 #include "link.h"
@@ -411,6 +412,7 @@ static const struct chan_row rows[] = {
 	{ CTL_RELOAD, "CTL_RELOAD", CHAN_NOFD, requests_reload },
 	{ CTL_LOAD, "CTL_LOAD", CHAN_NOFD, requests_load },
 	{ CTL_RESET, "CTL_RESET", CHAN_NOFD, requests_reset },
+	{ CTL_EVENTS, "CTL_EVENTS", CHAN_NOFD, events_request },
 };
 
 const struct chan_ops requests_ops = {

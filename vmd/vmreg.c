@@ -403,13 +403,3 @@ vm_describe(const struct vm *vm, struct ctl_vm *out)
 	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
 	describe_devices(vm, out);
 }
-
-void
-vm_problem(struct vm *vm, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(vm->problem, sizeof(vm->problem), fmt, ap);
-	va_end(ap);
-}

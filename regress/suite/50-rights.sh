@@ -185,6 +185,27 @@ t_instances_of_users() {
 	vmctl stop -fw i2
 }
 
+# Each hears of his own VMs alone.
+t_events_of_ones_own() {
+	local u
+	setup_rights
+	for u in alice bob eve root; do
+		as "$u" vmctl events >"$T/$u.events" 2>/dev/null &
+	done
+	sleep 3
+	for u in va vb vr; do
+		vmctl start "$u"
+		vmctl stop -fw "$u"
+	done
+	within 5 eval '[[ $(grep -c stopped "$T/root.events") = 3 ]]'
+	[[ $(grep -c "va (vm 1): " "$T/alice.events") = 4 ]]
+	[[ $(wc -l <"$T/alice.events") = 4 ]]
+	[[ $(grep -c "vb (vm 2): " "$T/bob.events") = 4 ]]
+	[[ $(wc -l <"$T/bob.events") = 4 ]]
+	[[ ! -s $T/eve.events ]]
+	pkill -P $$ -x vmctl
+}
+
 # stop -a by a user: his own, and nobody else's.
 t_stop_all_of_mine() {
 	setup_rights

@@ -10,7 +10,7 @@
  * request (START_KERNEL and START_INITRD belong to the request after them),
  * writes it down, and plays the script up to the next "|", then closes:
  *	ok:ID:TEXT	fail:CODE:TEXT	ended:ID:NAME
- *	line:TEXT
+ *	line:TEXT	event:KIND:ID:NAME:TEXT
  *	vm:ID:NAME:PID:TTY:PROBLEM	(one of a list)
  *	vmctlchars	a running VM full of control characters
  *	short:N		the first N bytes of an ok message
@@ -326,6 +326,24 @@ fake_line(struct imsgbuf *ib, char *text)
 	imsg_compose_ibuf(ib, CTL_LINE, 0, 0, b);
 }
 
+/* "KIND:ID:NAME:TEXT", at 1.5 s after the beginning of 1970 */
+static inline void
+fake_event(struct imsgbuf *ib, char *spec)
+{
+	struct ctl_event e = { .ms = 1500 };
+	struct ibuf *b = ibuf_dynamic(0, 65536);
+	char *s;
+
+	e.what = (uint32_t)atoi(strsep(&spec, ":"));
+	e.id = (uint32_t)atoi(strsep(&spec, ":"));
+	snprintf(e.name, sizeof(e.name), "%s", strsep(&spec, ":"));
+	for (s = spec; (s = strchr(s, '_')) != NULL;)
+		*s = ' ';
+	snprintf(e.text, sizeof(e.text), "%s", spec);
+	assert_int_equal(ctl_event_put(b, &e), 0);
+	imsg_compose_ibuf(ib, CTL_EVENT, 0, 0, b);
+}
+
 static inline void
 fake_play(struct imsgbuf *ib, char *word)
 {
@@ -350,6 +368,8 @@ fake_play(struct imsgbuf *ib, char *word)
 		    (uint32_t)strtoul(n, NULL, 10), arg == NULL ? "" : arg);
 	} else if (strcmp(kind, "line") == 0) {
 		fake_line(ib, arg);
+	} else if (strcmp(kind, "event") == 0) {
+		fake_event(ib, arg);
 	} else if (strcmp(kind, "mutate") == 0) {
 		fake_mutate(ib->fd, (unsigned)atoi(arg));
 	} else

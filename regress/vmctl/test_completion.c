@@ -58,8 +58,8 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image load log metrics pause "
-		    "reload reset restart set show start status stop top unpause wait" },
+		    "check console create events image load log metrics "
+		    "pause reload reset restart set show start status stop top unpause wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
@@ -94,6 +94,8 @@ test_words(void **state)
 		{ "vmctl reset \"\"", "all switches vms" },
 		{ "vmctl load vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl m", "metrics" },
+		{ "vmctl events -", "-j" },
+		{ "vmctl events d", "db" },
 		{ "vmctl top -", "-1 -d" },
 		{ "vmctl top -d \"\"", "" },
 		{ "vmctl metrics \"\"", "" },

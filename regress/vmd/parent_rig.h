@@ -47,6 +47,7 @@ struct session {
 	uint32_t id, code;
 	char text[1024];
 	char lines[2048]; /* of a reload, each with its newline */
+	char events[4096]; /* "twice running\n" */
 };
 
 static inline int
@@ -102,14 +103,30 @@ got_line(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static inline int
+got_event(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+	struct ctl_event e;
+	char line[512];
+
+	if (ctl_event_get(body, &e) != 0)
+		return -EBADMSG;
+	snprintf(line, sizeof(line), "%s %s%s%s\n", e.name,
+	    ctl_event_name(e.what), e.text[0] == '\0' ? "" : ": ", e.text);
+	strlcat(s->events, line, sizeof(s->events));
+	return 0;
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, got_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, got_fail },
 	{ CTL_VM, "CTL_VM", CHAN_NOFD, got_vm },
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, got_ended },
 	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, got_line },
+	{ CTL_EVENT, "CTL_EVENT", CHAN_NOFD, got_event },
 };
-static const struct chan_ops ops = { rows, 5, fake_closed };
+static const struct chan_ops ops = { rows, 6, fake_closed };
 
 static inline int
 try_connect(void)
@@ -138,6 +155,20 @@ raw_connect(void)
 	}
 	fail_msg("cannot connect: %s", strerror(-fd));
 	return -1;
+}
+
+static inline void
+send_raw(int fd, const void *data, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = send(fd, data, len, MSG_NOSIGNAL);
+		if (n > 0) {
+			data = (const char *)data + n;
+			len -= (size_t)n;
+		}
+	} while (n > 0 && len > 0);
 }
 
 static inline void

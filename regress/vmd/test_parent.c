@@ -178,20 +178,6 @@ test_rights(void **state)
 /* Hostile clients: each is dropped, and nobody else notices. */
 
 static void
-send_raw(int fd, const void *data, size_t len)
-{
-	ssize_t n;
-
-	do {
-		n = send(fd, data, len, MSG_NOSIGNAL);
-		if (n > 0) {
-			data = (const char *)data + n;
-			len -= (size_t)n;
-		}
-	} while (n > 0 && len > 0);
-}
-
-static void
 is_dropped(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
