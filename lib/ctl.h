@@ -20,8 +20,8 @@
  * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
  * does ENOENT for an ad-hoc VM).  EVENTS is followed by an EVENT for whatever
  * happens to a VM of the client's own (root: to any), as long as it stays and
- * reads them; it ends with FAIL when some were lost.  A client may have CTL_PENDING_MAX requests
- * without an answer; answers come in any order.
+ * reads them; it ends with FAIL when some were lost.  A client may have
+ * CTL_PENDING_MAX requests without an answer; answers come in any order.
  */
 #include <stddef.h>
 #include <stdint.h>

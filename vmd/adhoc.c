@@ -110,8 +110,8 @@ may_have_instances(const struct cred *c, const struct vm_allow *a)
 	    (a->gid != VM_NOGID && cred_in_group(c, a->gid));
 }
 
-/* What it says of its own: a client's word counts for less than what is
- * there. */
+/* What it says of its own; a client's word for it counts as little as can be.
+ */
 static uint32_t
 given(const struct vmconf *conf, const struct adhoc_files *files)
 {
@@ -146,7 +146,7 @@ instance(const struct conf *all, const struct cred *c,
     const struct adhoc_files *files, struct vmconf *conf, struct fail *why)
 {
 	const struct vmconf *parent = conf_find(all, conf->parent);
-	bool kernel = files->kernel || conf->kernel[0] != '\0';
+	bool kernel = conf->kernel[0] != '\0';
 	uint32_t ours = 0;
 	int error;
 
@@ -156,6 +156,9 @@ instance(const struct conf *all, const struct cred *c,
 	if (!may_have_instances(c, &parent->allow))
 		return fail_set(why, EPERM,
 		    "you may not start instances of vm \"%s\"", parent->name);
+	/* A guest that restarts has it opened again. */
+	if (files->kernel && conf->kernel[0] == '\0')
+		return fail_set(why, EINVAL, "kernel without its path");
 	/* The template's kernel would be read with other rights. */
 	if (!kernel && (files->initrd || conf->initrd[0] != '\0'))
 		return fail_set(why, EINVAL, "initrd without a kernel");

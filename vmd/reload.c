@@ -15,7 +15,10 @@ struct report {
 	struct fail *why; /* the first error, may be NULL */
 	bool to_log; /* else standard error */
 	const struct changes *tell; /* who hears warnings as well, or NULL */
+	unsigned told;
 };
+
+#define TOLD_MAX 100 /* warnings; the log has all */
 
 static void
 on_report(void *arg, const char *file, unsigned line, const char *text)
@@ -43,7 +46,7 @@ on_warn(void *arg, const char *file, unsigned line, const char *text)
 
 	fail_set(&f, 0, "%s:%u: %s", file, line, text);
 	log_warnx("%s", f.text);
-	if (r->tell != NULL)
+	if (r->tell != NULL && r->told++ < TOLD_MAX)
 		r->tell->say(r->tell->arg, f.text);
 }
 
@@ -141,7 +144,7 @@ apply(struct parent *p, struct conf *conf, bool more)
 int
 reload_first(struct parent *p)
 {
-	struct report r = { NULL, false, NULL };
+	struct report r = { NULL, false, NULL, 0 };
 	struct conf *conf = load(p->opts, &r);
 
 	if (conf == NULL)
@@ -181,7 +184,7 @@ take_over(struct parent *p, struct conf *conf, const char *file, bool more,
 int
 reload_again(struct parent *p, const struct changes *tell, struct fail *why)
 {
-	struct report r = { why, true, NULL };
+	struct report r = { why, true, NULL, 0 };
 
 	why->code = 0;
 	return take_over(p, load(p->opts, &r), p->opts->file, false, tell, why);
@@ -191,7 +194,7 @@ int
 reload_more(struct parent *p, const char *path, const struct changes *tell,
     struct fail *why)
 {
-	struct report r = { why, true, tell };
+	struct report r = { why, true, tell, 0 };
 	const struct conf_opts co = {
 		.file = path,
 		.onto = p->conf,

@@ -42,7 +42,7 @@ static pid_t vmd;
 /* A client and what it was told last. */
 struct session {
 	struct chan *chan;
-	unsigned nvms, nended, nok, nfail;
+	unsigned nvms, nended, nok, nfail, nlines;
 	struct ctl_vm vms[16];
 	uint32_t id, code;
 	char text[1024];
@@ -98,6 +98,7 @@ got_line(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ctl_get_str(body, line, sizeof(line)) != 0)
 		return -EBADMSG;
+	s->nlines++;
 	strlcat(s->lines, line, sizeof(s->lines));
 	strlcat(s->lines, "\n", sizeof(s->lines));
 	return 0;

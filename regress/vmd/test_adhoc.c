@@ -168,6 +168,27 @@ test_marks(void **state)
 	assert_int_equal(ask_instance(&other), -EPERM);
 }
 
+/* What belongs together comes together. */
+static void
+test_instance_files(void **state)
+{
+	static const struct adhoc_files kernel = { .kernel = true },
+					initrd = { .initrd = true };
+
+	template->allow.items |= VM_I_BOOT;
+	strcpy(c.parent, "template");
+	got = c;
+	assert_int_equal(
+	    adhoc_check(&reg, all, &user, &kernel, &got, &why), -EINVAL);
+	got = c;
+	assert_int_equal(
+	    adhoc_check(&reg, all, &user, &initrd, &got, &why), -EINVAL);
+	got = c;
+	strcpy(got.kernel, "/tmp/kernel");
+	assert_int_equal(adhoc_check(&reg, all, &user, &kernel, &got, &why), 0);
+	assert_string_equal(got.initrd, "");
+}
+
 /* The limits are those of all VMs of a user that are in no file. */
 static void
 test_instance_limits(void **state)
@@ -211,6 +232,7 @@ main(void)
 		T(test_network),
 		T(test_becomes_his),
 		T(test_marks),
+		T(test_instance_files),
 		T(test_instance_limits),
 		T(test_instance_network),
 	};

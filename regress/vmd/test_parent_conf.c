@@ -94,6 +94,28 @@ test_load(void **state)
 	becomes("twice", CTL_ST_STOPPED);
 }
 
+/* More to say than anybody reads: the first of it is said. */
+static void
+test_load_warns(void **state)
+{
+	struct session s;
+	FILE *f;
+	int i;
+
+	NEED_VMD();
+	f = fopen(more, "we");
+	assert_non_null(f);
+	for (i = 0; i < 50000; i++)
+		fputs("vm hers { cpus 1 }\n", f);
+	fclose(f);
+	assert_int_equal(chmod(more, 0644), 0);
+	hello(&s);
+	assert_int_equal(ask(&s, CTL_LOAD, load_of(more)), 0);
+	assert_int_equal(s.nlines, 100);
+	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
+	bye(&s);
+}
+
 /* A VM that was stopped by hand stays so; a new one starts. */
 static void
 test_load_starts(void **state)
@@ -223,6 +245,7 @@ main(int argc, char **argv)
 #define T(f) cmocka_unit_test_setup(f, each)
 	const struct CMUnitTest tests[] = {
 		T(test_load),
+		T(test_load_warns),
 		T(test_load_starts),
 		T(test_load_refused),
 		T(test_reset),
