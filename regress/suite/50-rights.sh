@@ -203,7 +203,8 @@ t_events_of_ones_own() {
 	[[ $(grep -c "vb (vm 2): " "$T/bob.events") = 4 ]]
 	[[ $(wc -l <"$T/bob.events") = 4 ]]
 	[[ ! -s $T/eve.events ]]
-	pkill -P $$ -x vmctl
+	vmd_down
+	wait
 }
 
 # stop -a by a user: his own, and nobody else's.
