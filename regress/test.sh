@@ -187,6 +187,7 @@ step setup regress/setup.sh
 step build "$make" --no-print-directory "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio"
 check
+step "fuzz of the parser of vm.conf" regress/fuzz/run -t 60 conf
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite

@@ -45,6 +45,7 @@ struct lex {
 	names; /* for locations, which outlive files */
 	unsigned depth, nfiles;
 	size_t expanded;
+	bool roots; /* files have to be root's alone */
 	struct macros *macros;
 	lex_report *report;
 	void *arg;
@@ -66,6 +67,12 @@ lex_new(struct macros *macros, lex_report *report, void *arg)
 	lex->arg = arg;
 	lex->last.file = "";
 	return lex;
+}
+
+void
+lex_trust_root(struct lex *lex)
+{
+	lex->roots = true;
 }
 
 static void
@@ -140,8 +147,16 @@ read_all(int fd, char **bufp, size_t *lenp)
 	return 0;
 }
 
+/* Root, or whoever we are where we are not root. */
+static bool
+is_roots(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_uid == geteuid() &&
+	    (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 static int
-read_file(const char *path, char **bufp, size_t *lenp)
+read_file(const struct lex *lex, const char *path, char **bufp, size_t *lenp)
 {
 	struct stat st;
 	int fd, error;
@@ -154,6 +169,8 @@ read_file(const char *path, char **bufp, size_t *lenp)
 		error = -errno;
 	else if (S_ISDIR(st.st_mode))
 		error = -EISDIR;
+	else if (lex->roots && !is_roots(&st))
+		error = -EPERM;
 	else
 		error = read_all(fd, bufp, lenp);
 	fd_close(&fd);
@@ -212,7 +229,7 @@ lex_include(struct lex *lex, const char *path)
 	memcpy(n->path, full, plen);
 	free(full);
 	SLIST_INSERT_HEAD(&lex->names, n, entry);
-	if ((error = read_file(n->path, &buf, &len)) != 0)
+	if ((error = read_file(lex, n->path, &buf, &len)) != 0)
 		return error;
 	lex->nfiles++;
 	return push(lex, n->path, 1, buf, len, false);

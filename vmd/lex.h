@@ -41,6 +41,8 @@ typedef void lex_report(void *arg, struct lex_loc, const char *text);
 /* macros stay the caller's; report is called for each error found here. */
 struct lex *lex_new(struct macros *, lex_report *, void *arg);
 void lex_free(struct lex *);
+/* Files have to be root's, or -EPERM, and others may not write them. */
+void lex_trust_root(struct lex *);
 /*
  * Read path next; relative to the file being read.  0 or -errno, -E2BIG when
  * these are too many files.

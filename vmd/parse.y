@@ -558,7 +558,7 @@ run(struct parse *p)
 	if (error == -ENOENT && p->opts->optional)
 		return;
 	if (error != 0) {
-		stmt_error(p, top, "%s", strerror(-error));
+		stmt_error(p, top, "%s", stmt_file_error(error));
 		return;
 	}
 	if (yyparse(p) != 0 && p->errors == 0)
@@ -577,9 +577,11 @@ conf_load(const struct conf_opts *opts)
 		return NULL;
 	p->opts = opts;
 	TAILQ_INIT(&p->macros);
-	p->conf = conf_new();
+	p->conf = opts->onto != NULL ? conf_copy(opts->onto) : conf_new();
 	p->vm = calloc(1, sizeof(*p->vm));
 	p->lex = lex_new(&p->macros, lex_error, p);
+	if (p->lex != NULL && opts->onto != NULL)
+		lex_trust_root(p->lex);
 	if (p->conf == NULL || p->vm == NULL || p->lex == NULL)
 		opts->report(opts->arg, opts->file, 0, "out of memory");
 	else {
