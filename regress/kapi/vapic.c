@@ -217,5 +217,32 @@ memory_gone(int dev)
 	EQ(tpr_of(&v), 0x70);
 }
 
+/* INIT ends it too: what the guest leaves in the word is a word. */
+static void
+init(int dev)
+{
+	struct kvm_msi m = { .address_lo = APIC, .data = 0x4500 };
+	struct kvm_mp_state mp;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &write_word);
+	set_addr(&v, WORD);
+	start(&v, WORD);
+	told(&v);
+	EQ(tpr_of(&v), 0x70);
+	EQ(DO(vm.fd, KVM_SIGNAL_MSI, &m), 1);
+	/* Looking at it, it is taken. */
+	DO(v.fd, KVM_GET_MP_STATE, &mp);
+	EQ(mp.mp_state, KVM_MP_STATE_RUNNABLE);
+	EQ(tpr_of(&v), 0);
+	EQ(vm_u32(&vm, WORD), 0x70);
+	*(uint32_t *)(vm.mem + WORD) = 0;
+	start(&v, WORD);
+	told(&v);
+	EQ(vm_u32(&vm, WORD), 0x70);
+	EQ(tpr_of(&v), 0);
+}
+
 TESTS(vapic, T(bad_arguments), T(reports), T(reports_x2apic), T(word),
-    T(forgotten), T(memory_gone));
+    T(forgotten), T(memory_gone), T(init));
