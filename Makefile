@@ -118,6 +118,11 @@ $(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
+# Preloaded into the lab's emulator.
+$(B)/regress/lab/mend.so: regress/lab/mend.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -fPIC -shared -o $@ $<
+
 # The conformance tests of the KVM API, and what shares their guests.
 kapi_LIB	= $(addprefix $(B)/regress/kapi/,check.o run.o vm.o)
 kapi_OBJ	= $(filter-out %/fuzz.o %/cycles.o,$(patsubst %.c,$(B)/%.o, \

@@ -100,12 +100,26 @@ handle_line(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return take(c, CLIENT_LINE);
 }
 
+static int
+handle_event(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct client *c = arg;
+
+	if (ctl_event_get(body, &c->answer.event) != 0)
+		return -EBADMSG;
+	text_clean(c->answer.event.name);
+	text_clean(c->answer.event.text);
+	c->answer.text[0] = '\0';
+	return take(c, CLIENT_EVENT);
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, handle_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, handle_fail },
 	{ CTL_VM, "CTL_VM", CHAN_NOFD, handle_vm },
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, handle_ended },
 	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, handle_line },
+	{ CTL_EVENT, "CTL_EVENT", CHAN_NOFD, handle_event },
 };
 
 static const struct chan_ops ops = {

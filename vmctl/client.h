@@ -26,6 +26,7 @@ enum client_kind {
 	CLIENT_VM,
 	CLIENT_ENDED,
 	CLIENT_LINE,
+	CLIENT_EVENT,
 };
 
 /* Every string in it is safe to print. */
@@ -35,6 +36,7 @@ struct client_answer {
 	uint32_t code; /* FAIL: errno or CTL_E_* */
 	char text[CLIENT_TEXT_MAX]; /* OK, FAIL, LINE; ENDED: the VM's name */
 	struct ctl_vm vm; /* VM */
+	struct ctl_event event; /* EVENT */
 };
 
 struct client *client_open(const char *path);

@@ -81,6 +81,7 @@ await(struct client *c, const struct target *target, uint32_t *id,
 			break;
 		case CLIENT_VM:
 		case CLIENT_LINE:
+		case CLIENT_EVENT:
 			end = END_REFUSED;
 			break;
 		}
