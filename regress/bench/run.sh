@@ -65,7 +65,7 @@ count() {
 	awk '
 	function row(name, vmm, kvm, goal) {
 		printf "%-28s %12s %12s %8s %8s\n", name, vmm, kvm,
-		    kvm > 0 ? sprintf("%.2f", vmm / kvm) : "-", goal
+		    (kvm + 0 ? sprintf("%.2f", vmm / kvm) : "-"), goal
 	}
 	{ v[$1, $2] = $3 }
 	$1 == "vmm" { order[++n] = $2 }
