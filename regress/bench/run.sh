@@ -76,7 +76,7 @@ count() {
 		for (i = 1; i <= n; i++) {
 			f = order[i]
 			if (f == "exits" || f == "signal_exits" ||
-			    f == "instructions" || !v["vmm", f])
+			    !v["vmm", f])
 				continue
 			if (!(("kvm", f) in v)) {
 				alone[++m] = f
@@ -90,8 +90,6 @@ count() {
 		    v["kvm", "exits"] - shared["kvm"], "")
 		for (i = 1; i <= m; i++)
 			row("    " alone[i], v["vmm", alone[i]], "", "")
-		row("instructions",
-		    v["vmm", "instructions"], v["kvm", "instructions"], "")
 	}' "$tmp/count"
 }
 
