@@ -256,8 +256,7 @@ stmt_hypervisor(struct parse *p, struct lex_loc loc, const char *s)
 		stmt_error(p, loc, "hypervisor specified more than once");
 		return;
 	}
-	p->hypervisor =
-	    path(p, loc, "hypervisor", s, p->conf->hypervisor);
+	p->hypervisor = path(p, loc, "hypervisor", s, p->conf->hypervisor);
 }
 
 void
