@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "confprint.h"
+#include "instance.h"
 #include "lex.h"
 
 /* Options one after the other: what is before the first and the others. */
@@ -278,29 +279,19 @@ nic(FILE *f, const struct vmconf *c, const struct vm_nicconf *n)
 static void
 allow(FILE *f, const struct vmconf *c)
 {
-	static const struct {
-		enum vm_item item;
-		const char *name;
-	} items[] = {
-		{ VM_I_BOOT, "boot" },
-		{ VM_I_CDROM, "cdrom" },
-		{ VM_I_CPUS, "cpus" },
-		{ VM_I_DISK, "disk" },
-		{ VM_I_INSTANCE, "instance" },
-		{ VM_I_INTERFACE, "interface" },
-		{ VM_I_MEMORY, "memory" },
-	};
 	struct list l = { f, " ", ", ", 0 };
+	const char *name;
+	uint32_t what;
 	size_t i;
 
 	if (c->allow.items == 0 && (c->given & VM_I_INSTANCE) == 0)
 		return;
 	begin(f, c, VM_I_INSTANCE);
 	fputs("allow instance {", f);
-	for (i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
-		if ((c->allow.items & items[i].item) != 0) {
+	for (i = 0; (name = instance_item(i, &what)) != NULL; i++) {
+		if ((c->allow.items & what) != 0) {
 			item(&l);
-			fputs(items[i].name, f);
+			fputs(name, f);
 		}
 	}
 	if ((c->allow.items & VM_I_OWNER) != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Preloaded into the lab's emulator, QEMU, whose AMD-V (TCG) has two faults
- * that kill guests, and the lab's kernel, on KVM as on our driver.  Seen in
- * 7.2 and 10.0; what a QEMU does not export stays as it is.
+ * that kill guests on KVM as on our driver.  Found in 10.0.2; what a QEMU does
+ * not export stays as it is.
  *
  * 1. VMRUN that injects an external interrupt sets the vCPU's exception_index
  *    to the vector, delivers the interrupt itself and leaves the index set.  A
@@ -17,10 +17,9 @@
  *    flag of the first one, IGNNE, and with it writes back, without a lock, what
  *    hflags2 was a moment ago.  There are GIF and "nested paging is on": lost
  *    in VMRUN, the guest's page tables are read at the host's addresses and it
- *    ends in a triple fault; set again by a #VMEXIT's, the host takes
- *    interrupts, or walks its own tables as a guest's, before it has its state
- *    back.  Only port 0xf0 sets the flag, which nobody writes here: the
- *    function is made to do nothing.
+ *    ends in a triple fault, which was seen; a write after a #VMEXIT can set
+ *    both again, for the host, which was not.  Only port 0xf0 sets IGNNE, and
+ *    nobody writes there: the function is made to do nothing.
  */
 #include <sys/mman.h>
 #include <dlfcn.h>
