@@ -25,14 +25,14 @@
 #include <time.h>
 #include <event2/event.h>
 
-#include "chain.h"
 #include "imsg.h"
 #include "life.h"
+#include "life_impl.h"
 #include "log.h"
 #include "msg.h"
 #include "pause.h"
 #include "netproc.h"
-#include "page.h"
+#include "run.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -91,31 +91,6 @@ set_state(struct vm *vm, enum vm_state state)
 	vm->state = state;
 	if (other)
 		vm->life->ops->state(vm->life->arg, vm);
-}
-
-static void
-describe_status(int status, char *buf, size_t len)
-{
-	if (WIFSIGNALED(status))
-		snprintf(buf, len, "killed by signal %d (%s)", WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
-	else
-		snprintf(
-		    buf, len, "exited with status %d", WEXITSTATUS(status));
-}
-
-static void
-child_close(struct child *ch)
-{
-	chan_free(ch->chan);
-	ch->chan = NULL;
-}
-
-static void
-child_kill(const struct child *ch, int sig)
-{
-	if (ch->pid != 0 && kill(ch->pid, sig) == -1 && errno != ESRCH)
-		log_warn("kill %d", (int)ch->pid);
 }
 
 /*
@@ -293,6 +268,20 @@ on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_state(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	uint32_t paused;
+
+	if (ibuf_get_n32(body, &paused) == -1 || paused > 1 ||
+	    !ch->vm->run.asked)
+		return -EBADMSG;
+	ch->vm->run.asked = false;
+	ch->vm->run.paused = paused == 1;
+	return 0;
+}
+
+static int
 on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
@@ -362,7 +351,7 @@ on_cd_done(void *arg, uint32_t id, int fd, struct ibuf *body)
 	uint32_t error;
 
 	if (ibuf_get_n32(body, &error) == -1 || error > 4095 ||
-	    !ch->vm->changing)
+	    (!ch->vm->changing && !ch->vm->run.adopted))
 		return -EBADMSG;
 	medium_changed(ch->vm, error);
 	return 0;
@@ -410,6 +399,7 @@ static const struct chan_row vm_rows[] = {
 	{ VM_ENDED, "VM_ENDED", CHAN_NOFD, on_ended },
 	{ VM_DEVSTATE, "VM_DEVSTATE", CHAN_NOFD, on_devstate },
 	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
+	{ VM_STATE, "VM_STATE", CHAN_NOFD, on_state },
 	{ VM_SHUTDOWN_ACK, "VM_SHUTDOWN_ACK", CHAN_NOFD, on_shutdown_ack },
 };
 static const struct chan_ops vm_ops = {
@@ -457,6 +447,24 @@ static const struct chan_ops user_ops = {
 	sizeof(user_rows) / sizeof(user_rows[0]),
 	on_closed,
 };
+
+const struct chan_ops *
+life_chan_ops(enum child_kind kind)
+{
+	switch (kind) {
+	case CHILD_VM:
+		return &vm_ops;
+	case CHILD_DISK:
+		return &disk_ops;
+	case CHILD_NIC:
+		return &nic_ops;
+	case CHILD_USER:
+		return &user_ops;
+	case CHILD_CDROM:
+		break;
+	}
+	return &cdrom_ops;
+}
 
 /* Answers of netcfg. */
 
@@ -534,7 +542,7 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
-	r->paused = r->pausing = false;
+	r->paused = r->pausing = r->adopted = r->asked = false;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';
@@ -566,6 +574,14 @@ settle(struct life *l, struct vm *vm)
 }
 
 int
+life_own(struct life *l, struct vm *vm)
+{
+	vm->life = l;
+	vm->timer = evtimer_new(l->base, on_timer, vm);
+	return vm->timer == NULL ? -ENOMEM : 0;
+}
+
+int
 life_start(
     struct life *l, struct vm *vm, struct start_fds *given, struct fail *why)
 {
@@ -582,10 +598,9 @@ life_start(
 	else if (vm_active(vm))
 		error = fail_set(why, EALREADY, "vm \"%s\" is already running",
 		    vm->conf.name);
-	else if ((vm->timer = evtimer_new(l->base, on_timer, vm)) == NULL)
+	else if (life_own(l, vm) != 0)
 		error = fail_set(why, ENOMEM, "out of memory");
 	else {
-		vm->life = l;
 		vm->restarts = 0;
 		reset_run(vm);
 		error = begin(l, vm, &fds, why);
@@ -608,8 +623,8 @@ explain_end(struct vm *vm, char *text, size_t len)
 		snprintf(text, len, "%s", run->fail.text);
 	else {
 		snprintf(text, len, "vm process ");
-		describe_status(
-		    run->vm.status, text + strlen(text), len - strlen(text));
+		child_status(
+		    &run->vm, text + strlen(text), len - strlen(text));
 	}
 }
 
@@ -682,17 +697,11 @@ static void
 finish(struct vm *vm)
 {
 	struct life *l = vm->life;
-	struct child *ch;
 	uint32_t i;
 
 	evtimer_del(vm->timer);
 	medium_changed(vm, ECANCELED);
-	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
-		page_detach(ch->stats);
-		ch->stats = NULL;
-	}
-	for (i = 0; i < VM_DISKS_MAX; i++)
-		chain_release(&vm->run.image[i]);
+	run_clear(&vm->run);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
 	if (!vm->run.ready && !vm->run.again) {
@@ -752,7 +761,7 @@ device_gone(struct child *ch)
 	if (ch->pid != 0 || ch->chan != NULL)
 		return;
 	child_name(ch, name, sizeof(name));
-	describe_status(ch->status, text, sizeof(text));
+	child_status(ch, text, sizeof(text));
 	switch (vm->state) {
 	case VM_STARTING:
 		device_gone_early(ch, name, text);
@@ -778,6 +787,17 @@ device_gone(struct child *ch)
 	}
 }
 
+void
+life_child_gone(struct child *ch, int status)
+{
+	ch->pid = 0;
+	ch->status = status;
+	if (ch->kind == CHILD_VM)
+		check_gone(ch->vm);
+	else
+		device_gone(ch);
+}
+
 bool
 life_reaped(struct life *l, pid_t pid, int status)
 {
@@ -788,14 +808,9 @@ life_reaped(struct life *l, pid_t pid, int status)
 	TAILQ_FOREACH(vm, &l->reg->vms, entry)
 	{
 		for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
-			if (ch->pid != pid)
+			if (ch->pid != pid || ch->pidfd != -1)
 				continue;
-			ch->pid = 0;
-			ch->status = status;
-			if (ch->kind == CHILD_VM)
-				check_gone(vm);
-			else
-				device_gone(ch);
+			life_child_gone(ch, status);
 			return true;
 		}
 	}

@@ -27,6 +27,7 @@ static const struct {
 	{ "vioscsi", vioscsi_main },
 	{ "netcfg", netcfg_main },
 	{ "passt", passt_main },
+	{ "keeper", keeper_main },
 	{ "probe", probe_main },
 };
 

@@ -10,11 +10,13 @@
 #include "answer.h"
 #include "clients.h"
 #include "conf.h"
+#include "keep.h"
 #include "life.h"
 #include "listen.h"
 #include "netproc.h"
 #include "vmreg.h"
 
+struct adopt;
 struct changes;
 struct event;
 struct event_base;
@@ -47,13 +49,16 @@ struct parent {
 	struct listener listener;
 	struct control control;
 	struct netproc net;
+	struct keep keep;
+	struct adopt *adopt; /* until they are */
 	struct clients clients;
 	TAILQ_HEAD(waits, wait) waits;
 	struct event *boot; /* staggered start */
 	struct event *endtimer;
 	unsigned endticks, netticks;
-	struct event *sig[4];
+	struct event *sig[5];
 	bool ending;
+	bool leaving; /* guests stay, for the next parent */
 };
 
 /* parent.c; the exit status. */

@@ -344,13 +344,17 @@ send_cdrom(struct vm *vm)
 	return error;
 }
 
-/* A page for its counters. */
+/* A page for its counters, which a later parent shall find again. */
 static int
 give_stats(struct child *ch)
 {
-	int fd, error = page_create(&fd, false, &ch->stats);
+	int fd, error = page_create(&ch->stats_fd, false, &ch->stats);
 
-	return error != 0 ? error : chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
+	if (error != 0)
+		return error;
+	if ((fd = fcntl(ch->stats_fd, F_DUPFD_CLOEXEC, 0)) == -1)
+		return -errno;
+	return chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
 }
 
 static int
