@@ -12,6 +12,7 @@
  *  3. Without a parent and without a VM there is nothing to keep: it ends.
  */
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -372,11 +373,12 @@ on_accept(int listener, short what, void *arg)
 static void
 set_up(struct keeper *k)
 {
-	static const struct sandbox box = {
-		.user = "_vmd",
-		.nofile = NOFILE,
-	};
+	struct sandbox box = { .user = "_vmd", .nofile = NOFILE };
+	struct rlimit rl;
 
+	/* As many as the parent may have, which are no more. */
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_max < NOFILE)
+		box.nofile = (unsigned)rl.rlim_max;
 	sandbox_confine(&box);
 	if ((k->base = event_base_new()) == NULL ||
 	    (k->accept = event_new(k->base, k->listener, EV_READ | EV_PERSIST,
