@@ -281,8 +281,8 @@ enter_all(struct adopt *a, struct parent *p)
 	TAILQ_FOREACH(f, &a->all, entry)
 	{
 		if (f->known &&
-		    vmreg_set_id(
-			&p->reg, f->id, f->name.uid, f->name.name) != 0)
+		    vmreg_set_id(&p->reg, f->id, f->name.uid, f->name.name) !=
+			0)
 			f->known = false;
 	}
 	TAILQ_FOREACH(f, &a->all, entry)
@@ -392,8 +392,7 @@ end_netcfg(const struct found *f)
 {
 	struct pollfd pfd = { .fd = f->pid[0], .events = POLLIN };
 
-	if (pfd.fd == -1 ||
-	    pidfd_send_signal(pfd.fd, SIGKILL, NULL, 0) == -1)
+	if (pfd.fd == -1 || pidfd_send_signal(pfd.fd, SIGKILL, NULL, 0) == -1)
 		return;
 	if (poll(&pfd, 1, NETCFG_MS) != 1)
 		log_warnx("netcfg: the old process does not end");

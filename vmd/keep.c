@@ -426,8 +426,8 @@ spawn(struct keep *k)
 		retry(k);
 		return;
 	}
-	if (start_child(k->base, &ch, "keeper", "keeper", "keeper", &ops,
-		&why) != 0)
+	if (start_child(
+		k->base, &ch, "keeper", "keeper", "keeper", &ops, &why) != 0)
 		log_warnx("keeper: %s", why.text);
 	k->pid = ch.pid > 0 ? ch.pid : 0;
 	if (ch.chan == NULL) {
@@ -560,8 +560,7 @@ void
 keep_end(struct keep *k)
 {
 	k->ending = true;
-	if (k->chan != NULL &&
-	    chan_send(k->chan, KEEP_END, 0, -1, NULL) == 0)
+	if (k->chan != NULL && chan_send(k->chan, KEEP_END, 0, -1, NULL) == 0)
 		/* It says nothing any more; its end is all that comes. */
 		(void)chan_recv(k->chan, FLUSH_MS);
 	if (k->path[0] != '\0')

@@ -36,7 +36,8 @@ struct keep {
 struct keep_ops {
 	int (*note)(void *arg, uint32_t vm, uint32_t what, struct ibuf *);
 	/* Takes fd. */
-	int (*fd)(void *arg, uint32_t vm, uint32_t what, uint32_t index, int fd);
+	int (*fd)(
+	    void *arg, uint32_t vm, uint32_t what, uint32_t index, int fd);
 };
 
 /*

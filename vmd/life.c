@@ -623,8 +623,7 @@ explain_end(struct vm *vm, char *text, size_t len)
 		snprintf(text, len, "%s", run->fail.text);
 	else {
 		snprintf(text, len, "vm process ");
-		child_status(
-		    &run->vm, text + strlen(text), len - strlen(text));
+		child_status(&run->vm, text + strlen(text), len - strlen(text));
 	}
 }
 

@@ -29,12 +29,12 @@
 #define MSG_VERSION 1
 
 /* parent -> vm */
-#define VM_REQUESTS(X)                                    \
-	X(VM_CONF, 0, "u32 vm id, conf")                  \
-	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)") \
-	X(VM_GO, 0, "")                                   \
-	X(VM_SHUTDOWN, 0, "press the power button")       \
-	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")          \
+#define VM_REQUESTS(X)                                      \
+	X(VM_CONF, 0, "u32 vm id, conf")                    \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")   \
+	X(VM_GO, 0, "")                                     \
+	X(VM_SHUTDOWN, 0, "press the power button")         \
+	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")            \
 	X(VM_ASK, 0, "from a new parent: VM_STATE answers") \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
@@ -203,13 +203,13 @@ enum net_fdkind {
  * parent -> keeper.  What is kept has a key: the VM's id (message id; 0: the
  * daemon's), what it is, an index.  A new item takes the place of the old one.
  */
-#define KEEP_REQUESTS(X)                                                  \
-	X(KEEP_LISTEN, 1, "(fd: where later parents connect) first")      \
-	X(KEEP_FD, 1, "u32 enum keep_what, u32 index (fd)")               \
-	X(KEEP_NOTE, 0, "u32 enum keep_what, u32 index, bytes")           \
-	X(KEEP_DROP, 0, "all of this VM, but KEEP_ID")                    \
-	X(KEEP_FORGET, 0, "all KEEP_ID")                                  \
-	X(KEEP_NEXT, 0, "an item as KEEP_FD or KEEP_NOTE, or KEEP_DONE")  \
+#define KEEP_REQUESTS(X)                                                 \
+	X(KEEP_LISTEN, 1, "(fd: where later parents connect) first")     \
+	X(KEEP_FD, 1, "u32 enum keep_what, u32 index (fd)")              \
+	X(KEEP_NOTE, 0, "u32 enum keep_what, u32 index, bytes")          \
+	X(KEEP_DROP, 0, "all of this VM, but KEEP_ID")                   \
+	X(KEEP_FORGET, 0, "all KEEP_ID")                                 \
+	X(KEEP_NEXT, 0, "an item as KEEP_FD or KEEP_NOTE, or KEEP_DONE") \
 	X(KEEP_END, 0, "no parent will follow")
 /* keeper -> parent, for each KEEP_NEXT one; KEEP_FD and KEEP_NOTE as well */
 #define KEEP_REPORTS(X) X(KEEP_DONE, 0, "there is no more")
@@ -238,13 +238,12 @@ enum keep_what {
 enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
-	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    CD_REQUESTS(X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X)
-		DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(X)
-		    PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
-			NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
-			    PASST_REQUESTS(X) PASST_REPORTS(X)
-				KEEP_REQUESTS(X) KEEP_REPORTS(X)
+	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X) CD_REQUESTS(
+	    X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X) DEV_REPORTS(X)
+	    CONTROL_REQUESTS(X) CONTROL_REPORTS(X) PROBE_REQUESTS(X)
+		PROBE_REPORTS(X) NET_REQUESTS(X) NET_REPORTS(X)
+		    NETCFG_REQUESTS(X) NETCFG_REPORTS(X) PASST_REQUESTS(X)
+			PASST_REPORTS(X) KEEP_REQUESTS(X) KEEP_REPORTS(X)
 #undef X
 };
 

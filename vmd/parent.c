@@ -118,8 +118,7 @@ on_signal(int sig, short what, void *arg)
 static void
 init_events(struct parent *p)
 {
-	static const int sigs[] = { SIGCHLD, SIGHUP, SIGINT, SIGTERM,
-		SIGUSR1 };
+	static const int sigs[] = { SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1 };
 	size_t i;
 
 	if ((p->base = event_base_new()) == NULL)

@@ -47,8 +47,8 @@ child_status(const struct child *ch, char *buf, size_t len)
 		snprintf(buf, len, "killed by signal %d (%s)",
 		    WTERMSIG(ch->status), strsignal(WTERMSIG(ch->status)));
 	else
-		snprintf(buf, len, "exited with status %d",
-		    WEXITSTATUS(ch->status));
+		snprintf(
+		    buf, len, "exited with status %d", WEXITSTATUS(ch->status));
 }
 
 int

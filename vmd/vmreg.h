@@ -127,8 +127,7 @@ void vmreg_init(struct vmreg *);
 void vmreg_clear(struct vmreg *);
 /* The VM of this name and owner has this id, as it had with an earlier
  * parent.  Before it is added.  0, -EEXIST or -ENOMEM. */
-int
-vmreg_set_id(struct vmreg *, uint32_t id, uid_t, const char *name);
+int vmreg_set_id(struct vmreg *, uint32_t id, uid_t, const char *name);
 /* 0, -EEXIST (the name), -ENOSPC, -ENOMEM. */
 int vmreg_add(struct vmreg *, const struct vmconf *, struct vm **);
 /* Ids begin at 1 again, once there is no VM, unless one is added before. */

@@ -488,7 +488,8 @@ test_control_is_sealed(void **state)
 	FILE *f;
 
 	NEED_VMD();
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)role_pid("control"));
+	snprintf(
+	    path, sizeof(path), "/proc/%d/status", (int)role_pid("control"));
 	f = fopen(path, "re");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL) {
