@@ -6,8 +6,8 @@
  *  1. Everything a VM uses is opened here, with root's rights, after the
  *     client's right to the VM was checked; children open nothing.  What a
  *     user describes who is not root is opened with that user's rights.
- *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
- *     gone, the lock is.
+ *  2. A disk's descriptor is used by its vioblk alone.  The parent's
+ *     duplicates are there to unlock the image, whoever lets go of it last.
  */
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
