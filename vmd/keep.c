@@ -145,11 +145,21 @@ send_item(struct keep *k, uint32_t type, uint32_t vm, int fd, struct ibuf *body)
 		log_debug("keeper: message lost");
 }
 
+/* What is added to it is refused by chan_send() if it does not fit. */
+static struct ibuf *
+key(enum keep_what what, uint32_t index)
+{
+	struct ibuf *body = chan_body();
+
+	(void)ibuf_add_n32(body, what);
+	(void)ibuf_add_n32(body, index);
+	return body;
+}
+
 /* A duplicate of fd, which may be -1: then there is nothing to be kept. */
 static void
 put_fd(struct keep *k, uint32_t vm, enum keep_what what, uint32_t index, int fd)
 {
-	struct ibuf *body;
 	int copy;
 
 	if (fd == -1)
@@ -158,28 +168,14 @@ put_fd(struct keep *k, uint32_t vm, enum keep_what what, uint32_t index, int fd)
 		log_warn("keeper");
 		return;
 	}
-	body = chan_body();
-	(void)ibuf_add_n32(body, what);
-	(void)ibuf_add_n32(body, index);
-	send_item(k, KEEP_FD, vm, copy, body);
-}
-
-/* What was written to it is refused by chan_send() if it does not fit. */
-static struct ibuf *
-note(enum keep_what what)
-{
-	struct ibuf *body = chan_body();
-
-	(void)ibuf_add_n32(body, what);
-	(void)ibuf_add_n32(body, 0);
-	return body;
+	send_item(k, KEEP_FD, vm, copy, key(what, index));
 }
 
 static void
 put_daemon(struct keep *k)
 {
 	struct record_daemon d = { .version = MSG_VERSION };
-	struct ibuf *body = note(KEEP_DAEMON);
+	struct ibuf *body = key(KEEP_DAEMON, 0);
 
 	d.have_prefix6 = k->net->have_prefix6;
 	memcpy(d.prefix6, k->net->prefix6, sizeof(d.prefix6));
@@ -190,7 +186,7 @@ put_daemon(struct keep *k)
 static void
 put_id(struct keep *k, const struct vm *vm)
 {
-	struct ibuf *body = note(KEEP_ID);
+	struct ibuf *body = key(KEEP_ID, 0);
 
 	(void)record_put_id(body, vm);
 	send_item(k, KEEP_NOTE, vm->id, -1, body);
@@ -231,7 +227,7 @@ put_chan(struct keep *k, uint32_t vm, uint32_t index, const struct chan *c)
 static void
 put_note(struct keep *k, const struct vm *vm)
 {
-	struct ibuf *body = note(KEEP_VM);
+	struct ibuf *body = key(KEEP_VM, 0);
 
 	(void)record_put_vm(body, vm);
 	send_item(k, KEEP_NOTE, vm->id, -1, body);
@@ -345,12 +341,13 @@ keep_note(struct keep *k, const struct vm *vm)
 		put_note(k, vm);
 }
 
-/* An empty drive is what the note says. */
+/* What was taken out is let go of: its file system may be unmounted. */
 void
 keep_medium(struct keep *k, const struct vm *vm)
 {
 	if (k->chan == NULL || !lives(vm))
 		return;
+	send_item(k, KEEP_CLEAR, vm->id, -1, key(KEEP_MEDIUM, 0));
 	put_fd(k, vm->id, KEEP_MEDIUM, 0, vm->medium.fd);
 	put_note(k, vm);
 }

@@ -131,6 +131,14 @@ item_for(struct keeper *k, uint32_t vm, uint32_t what, uint32_t index)
 	return i;
 }
 
+static void
+item_free(struct kept *g, struct item *i)
+{
+	item_clear(i);
+	TAILQ_REMOVE(&g->items, i, entry);
+	free(i);
+}
+
 /* Those that are a VM's id, or those that are not. */
 static void
 drop(struct keeper *k, struct kept *g, bool ids)
@@ -139,11 +147,8 @@ drop(struct keeper *k, struct kept *g, bool ids)
 
 	for (i = TAILQ_FIRST(&g->items); i != NULL; i = next) {
 		next = TAILQ_NEXT(i, entry);
-		if ((i->what == KEEP_ID) != ids)
-			continue;
-		item_clear(i);
-		TAILQ_REMOVE(&g->items, i, entry);
-		free(i);
+		if ((i->what == KEEP_ID) == ids)
+			item_free(g, i);
 	}
 	if (!TAILQ_EMPTY(&g->items))
 		return;
@@ -214,6 +219,20 @@ on_note(void *arg, uint32_t id, int fd, struct ibuf *body)
 	}
 	i->bytes = bytes;
 	i->len = len;
+	return 0;
+}
+
+static int
+on_clear(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct kept *g = find(arg, id);
+	uint32_t what, index;
+	struct item *i;
+
+	if (get_key(body, &what, &index) != 0)
+		return -EBADMSG;
+	if (g != NULL && (i = item_find(g, what, index)) != NULL)
+		item_free(g, i);
 	return 0;
 }
 
@@ -298,6 +317,7 @@ static const struct chan_row rows[] = {
 	{ KEEP_LISTEN, "KEEP_LISTEN", CHAN_FD, on_listen },
 	{ KEEP_FD, "KEEP_FD", CHAN_FD, on_fd },
 	{ KEEP_NOTE, "KEEP_NOTE", CHAN_NOFD, on_note },
+	{ KEEP_CLEAR, "KEEP_CLEAR", CHAN_NOFD, on_clear },
 	{ KEEP_DROP, "KEEP_DROP", CHAN_NOFD, on_drop },
 	{ KEEP_FORGET, "KEEP_FORGET", CHAN_NOFD, on_forget },
 	{ KEEP_NEXT, "KEEP_NEXT", CHAN_NOFD, on_next },

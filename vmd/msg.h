@@ -207,6 +207,7 @@ enum net_fdkind {
 	X(KEEP_LISTEN, 1, "(fd: where later parents connect) first")     \
 	X(KEEP_FD, 1, "u32 enum keep_what, u32 index (fd)")              \
 	X(KEEP_NOTE, 0, "u32 enum keep_what, u32 index, bytes")          \
+	X(KEEP_CLEAR, 0, "u32 enum keep_what, u32 index: not any more")  \
 	X(KEEP_DROP, 0, "all of this VM, but KEEP_ID")                   \
 	X(KEEP_FORGET, 0, "all KEEP_ID")                                 \
 	X(KEEP_NEXT, 0, "an item as KEEP_FD or KEEP_NOTE, or KEEP_DONE") \
