@@ -378,9 +378,10 @@ go_on(struct parent *p, struct found *f)
 	for (i = 0; i < vm->conf.nnics; i++)
 		if (p->net.last_key < vm->run.net[i].key)
 			p->net.last_key = vm->run.net[i].key;
-	vm->run.ready = vm->run.adopted = vm->run.asked = true;
+	vm->run.ready = vm->run.adopted = true;
+	vm->run.asked = 1 + arc4random_uniform(UINT32_MAX);
 	/* If it is gone, its channel and its pidfd will say so. */
-	(void)chan_send(vm->run.vm.chan, VM_ASK, 0, -1, NULL);
+	(void)chan_send(vm->run.vm.chan, VM_ASK, vm->run.asked, -1, NULL);
 	log_info("%s: adopted (vm %u)", vm->conf.name, vm->id);
 	if (f->rec->stopping &&
 	    life_stop(&p->life, vm, f->rec->forced, &why) != 0)

@@ -271,13 +271,16 @@ static int
 on_state(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
+	struct vm_run *run = &ch->vm->run;
 	uint32_t paused;
 
-	if (ibuf_get_n32(body, &paused) == -1 || paused > 1 ||
-	    !ch->vm->run.asked)
+	if (ibuf_get_n32(body, &paused) == -1 || paused > 1 || !run->adopted)
 		return -EBADMSG;
-	ch->vm->run.asked = false;
-	ch->vm->run.paused = paused == 1;
+	/* Else it is the answer to another parent, which died as well. */
+	if (run->asked != 0 && run->asked == id) {
+		run->asked = 0;
+		run->paused = paused == 1;
+	}
 	return 0;
 }
 
@@ -542,7 +545,8 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
-	r->paused = r->pausing = r->adopted = r->asked = false;
+	r->paused = r->pausing = r->adopted = false;
+	r->asked = 0;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';

@@ -29,13 +29,13 @@
 #define MSG_VERSION 1
 
 /* parent -> vm */
-#define VM_REQUESTS(X)                                      \
-	X(VM_CONF, 0, "u32 vm id, conf")                    \
-	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")   \
-	X(VM_GO, 0, "")                                     \
-	X(VM_SHUTDOWN, 0, "press the power button")         \
-	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")            \
-	X(VM_ASK, 0, "from a new parent: VM_STATE answers") \
+#define VM_REQUESTS(X)                                    \
+	X(VM_CONF, 0, "u32 vm id, conf")                  \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)") \
+	X(VM_GO, 0, "")                                   \
+	X(VM_SHUTDOWN, 0, "press the power button")       \
+	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")          \
+	X(VM_ASK, 0, "id = a number; VM_STATE answers")   \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                               \
@@ -46,7 +46,7 @@
 	    "u32 disk index, VM_DEV_NIC + index, or VM_DEV_CDROM; " \
 	    "str problem: device needs reset")                      \
 	X(VM_PAUSED, "u32 1: paused, 0: runs")                      \
-	X(VM_STATE, "u32 1: paused, 0: runs")                       \
+	X(VM_STATE, "id of VM_ASK; u32 1: paused, 0: runs")         \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
 enum vm_fdkind {

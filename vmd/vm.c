@@ -102,7 +102,7 @@ report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 
 /* VM_PAUSED or VM_STATE. */
 static void
-report_paused(struct vm *vm, uint32_t type)
+report_paused(struct vm *vm, uint32_t type, uint32_t id)
 {
 	struct ibuf *body = chan_body();
 
@@ -110,7 +110,7 @@ report_paused(struct vm *vm, uint32_t type)
 		ibuf_free(body);
 		return;
 	}
-	chan_send(vm->parent, type, vm->id, -1, body);
+	chan_send(vm->parent, type, id, -1, body);
 }
 
 /* Start failed: one line to the parent.  The exit status. */
@@ -289,7 +289,7 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	if (vm->paused != (on == 1))
 		set_paused(vm, on == 1);
-	report_paused(vm, VM_PAUSED);
+	report_paused(vm, VM_PAUSED, vm->id);
 	return 0;
 }
 
@@ -300,7 +300,7 @@ on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
-	report_paused(vm, VM_STATE);
+	report_paused(vm, VM_STATE, id);
 	return 0;
 }
 
@@ -314,7 +314,7 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	/* Only a guest that runs can see it. */
 	if (vm->paused) {
 		set_paused(vm, false);
-		report_paused(vm, VM_PAUSED);
+		report_paused(vm, VM_PAUSED, vm->id);
 	}
 	machine_power_button(vm->machine);
 	return 0;

@@ -84,7 +84,7 @@ struct vm_run {
 	bool paused; /* says the vm process */
 	bool pausing; /* it was asked for that, or for the opposite */
 	bool adopted; /* from an earlier parent */
-	bool asked; /* ... and has not said yet what it is (VM_ASK) */
+	uint32_t asked; /* ... and what it is: number of VM_ASK, 0: known */
 	enum run_end end;
 	struct fail fail;
 };

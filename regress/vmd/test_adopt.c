@@ -223,7 +223,7 @@ static void
 test_keeper_killed(void **state)
 {
 	struct ctl_vm a;
-	pid_t old;
+	pid_t old, new = 0;
 	int i;
 
 	NEED_VMD();
@@ -232,10 +232,9 @@ test_keeper_killed(void **state)
 	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
 	assert_true(row("twice", &a));
 	kill(old, SIGKILL);
-	for (i = 0; i < WAIT_MS / 10; i++) {
-		if (role_pid("keeper") > 0 && role_pid("keeper") != old)
-			break;
+	for (i = 0; i < WAIT_MS / 10 && (new == 0 || new == old); i++) {
 		usleep(10000);
+		new = role_pid("keeper");
 	}
 	usleep(QUIET_MS * 1000);
 	same(&a, "twice");
