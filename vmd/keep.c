@@ -322,9 +322,9 @@ keep_state(struct keep *k, const struct vm *vm)
 		put_vm(k, vm);
 		break;
 	case VM_STOPPING:
-		put_note(k, vm);
-		break;
 	case VM_ENDING:
+		if (lives(vm))
+			put_note(k, vm);
 		break;
 	case VM_STOPPED:
 	case VM_WAITING:

@@ -94,6 +94,15 @@ put_nic(struct ibuf *b, const struct run_nic *n)
 	return n->key == 0 ? 0 : netmsg_put_tap(b, &n->tap);
 }
 
+static int
+put_end(struct ibuf *b, const struct vm_run *run)
+{
+	if (ibuf_add_n32(b, run->end) == -1 ||
+	    ibuf_add_n32(b, (uint32_t)run->fail.code) == -1)
+		return -errno;
+	return ctl_put_str(b, run->fail.text);
+}
+
 int
 record_put_vm(struct ibuf *b, const struct vm *vm)
 {
@@ -104,7 +113,8 @@ record_put_vm(struct ibuf *b, const struct vm *vm)
 	if ((error = vmconf_put(b, &vm->conf)) != 0 ||
 	    (error = put_numbers(b, vm)) != 0 ||
 	    (error = ctl_put_str(b, vm->tty.name)) != 0 ||
-	    (error = ctl_put_str(b, vm->problem)) != 0)
+	    (error = ctl_put_str(b, vm->problem)) != 0 ||
+	    (error = put_end(b, &vm->run)) != 0)
 		return error;
 	for (i = 0; i < RUN_CHILDREN; i++) {
 		ch = run_child((struct vm_run *)&vm->run, i);
@@ -155,6 +165,20 @@ get_nic(struct ibuf *b, struct run_nic *n)
 	return n->key == 0 ? 0 : netmsg_get_tap(b, &n->tap);
 }
 
+static int
+get_end(struct ibuf *b, struct record_vm *r)
+{
+	uint32_t end, code;
+
+	if (ibuf_get_n32(b, &end) == -1 || end > RUN_ERROR ||
+	    ibuf_get_n32(b, &code) == -1 || code > INT_MAX ||
+	    ctl_get_str(b, r->fail.text, sizeof(r->fail.text)) != 0)
+		return -EBADMSG;
+	r->end = (enum run_end)end;
+	r->fail.code = (int)code;
+	return 0;
+}
+
 int
 record_get_vm(struct ibuf *b, struct record_vm *r)
 {
@@ -163,7 +187,8 @@ record_get_vm(struct ibuf *b, struct record_vm *r)
 	memset(r, 0, sizeof(*r));
 	if (vmconf_get(b, &r->conf) != 0 || get_numbers(b, r) != 0 ||
 	    ctl_get_str(b, r->tty, sizeof(r->tty)) != 0 ||
-	    ctl_get_str(b, r->problem, sizeof(r->problem)) != 0)
+	    ctl_get_str(b, r->problem, sizeof(r->problem)) != 0 ||
+	    get_end(b, r) != 0)
 		return -EBADMSG;
 	for (i = 0; i < RUN_CHILDREN; i++)
 		if (get_pid(b, &r->pid[i]) != 0)
@@ -182,6 +207,8 @@ record_apply(struct vm *vm, const struct record_vm *r)
 	vm->conf = r->conf;
 	vm->state = VM_RUNNING;
 	vm->run.stopped = r->stopped;
+	vm->run.end = r->end;
+	vm->run.fail = r->fail;
 	vm->unplugged = r->unplugged;
 	vm->restarts = r->restarts;
 	vm->quick = r->quick;

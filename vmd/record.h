@@ -38,6 +38,8 @@ struct record_vm {
 	int64_t started;
 	uint64_t medium; /* bytes */
 	char tty[32], problem[128];
+	enum run_end end; /* if its process has said so */
+	struct fail fail;
 	pid_t pid[RUN_CHILDREN];
 	struct run_nic net[VM_NICS_MAX]; /* without queues */
 };

@@ -7,6 +7,9 @@
 
 #include "record.h"
 
+#define ROUNDS	   40
+#define INSTANT_US 30000
+
 /* The row of LIST; false: there is none. */
 static bool
 row(const char *name, struct ctl_vm *out)
@@ -348,6 +351,58 @@ test_damaged(void **state)
 	becomes("hers", CTL_ST_STOPPED);
 }
 
+/* Without an answer, and maybe without its being read. */
+static void throw(uint32_t type, struct ibuf *body)
+{
+	struct session s;
+
+	hello(&s);
+	chan_send(s.chan, type, 0, -1, body);
+	(void)chan_flush(s.chan, WAIT_MS);
+	bye(&s);
+}
+
+/* No run at all, or one that can be ended: whenever the parent dies. */
+static void
+settles(const char *name, const char *title)
+{
+	int i, state = state_of(name);
+
+	for (i = 0; i < WAIT_MS / 10 && state != CTL_ST_STOPPED; i++) {
+		if (state == CTL_ST_RUNNING)
+			(void)once(CTL_STOP, target(name, 1));
+		usleep(10000);
+		state = state_of(name);
+	}
+	assert_int_equal(state, CTL_ST_STOPPED);
+	for (i = 0; i < WAIT_MS / 10 && role_pid(title) != 0; i++)
+		usleep(10000);
+	assert_int_equal(role_pid(title), 0);
+}
+
+static void
+test_any_instant(void **state)
+{
+	unsigned i;
+
+	NEED_VMD();
+	for (i = 0; i < ROUNDS; i++) {
+		throw(CTL_START, target("twice", -1));
+		if (i % 3 == 0)
+			throw(CTL_STOP, target("hers", i % 2 == 0));
+		else
+			throw(CTL_START, target("hers", -1));
+		if (i % 3 == 2)
+			throw(CTL_STOP, target("twice", 1));
+		usleep(arc4random_uniform(INSTANT_US));
+		crash_and_return();
+	}
+	settles("twice", "vm/twice");
+	settles("hers", "vm/hers");
+	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
+	settles("twice", "vm/twice");
+}
+
 /* Nothing runs, so there is nothing to keep. */
 static void
 test_keeper_ends(void **state)
@@ -388,6 +443,7 @@ main(int argc, char **argv)
 		T(test_left_alone),
 		T(test_other_version),
 		T(test_damaged),
+		T(test_any_instant),
 		T(test_keeper_ends),
 	};
 

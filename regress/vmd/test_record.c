@@ -47,6 +47,9 @@ make_vm(void)
 	vm->medium.bytes = 4096;
 	strcpy(vm->tty.name, "/dev/pts/3");
 	strcpy(vm->problem, "vioblk0: ended");
+	vm->run.end = RUN_RESET;
+	vm->run.fail.code = EIO;
+	strcpy(vm->run.fail.text, "vcpu 0");
 	for (i = 0; i < RUN_CHILDREN; i++)
 		run_child(&vm->run, i)->pid = (pid_t)(100 + i);
 	vm->run.net[1].key = 9;
@@ -97,6 +100,9 @@ test_vm(void **state)
 	assert_int_equal(vm->medium.bytes, 4096);
 	assert_string_equal(vm->tty.name, "/dev/pts/3");
 	assert_string_equal(vm->problem, "vioblk0: ended");
+	assert_int_equal(vm->run.end, RUN_RESET);
+	assert_int_equal(vm->run.fail.code, EIO);
+	assert_string_equal(vm->run.fail.text, "vcpu 0");
 	for (i = 0; i < RUN_CHILDREN; i++)
 		assert_int_equal(run_child(&vm->run, i)->pid, 100 + i);
 	assert_int_equal(vm->run.net[0].key, 0);
