@@ -379,13 +379,13 @@ on_closed(void *arg, const char *why)
 	struct vm *vm = ch->vm;
 	char name[32];
 
-	child_close(ch);
 	if (why[0] != '\0') {
 		child_name(ch, name, sizeof(name));
 		log_warnx("%s: %s: %s", vm->conf.name, name, why);
 		/* It broke the rules of its channel: it is not ours any more */
 		child_kill(ch, SIGKILL);
 	}
+	child_close(ch);
 	if (ch->kind == CHILD_USER && why[0] == '\0' && ch->pid != 0)
 		passt_runs(ch);
 	else if (ch->kind != CHILD_VM)
