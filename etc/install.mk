@@ -70,6 +70,10 @@ install-dkms:
 	install -m 644 etc/vmd.rules $(usrlib)/udev/rules.d/60-vmd.rules
 	@if [ -z "$(DESTDIR)" ]; then \
 		dkms remove vmm/$(module_VERSION) --all >/dev/null 2>&1; \
-		dkms add vmm/$(module_VERSION) && \
-		dkms install vmm/$(module_VERSION); \
+		dkms add vmm/$(module_VERSION) || exit; \
+		for k in /lib/modules/*/build/Makefile; do \
+			k=$${k%/build/Makefile}; k=$${k##*/}; \
+			[ "$$k" != "*" ] || k=$$(uname -r); \
+			dkms install vmm/$(module_VERSION) -k "$$k" || exit; \
+		done; \
 	fi
