@@ -39,17 +39,6 @@ skip(struct iovec *iov, unsigned niov, size_t n)
 	return niov - i;
 }
 
-/*
- * A chain is used.  A driver that waits for it hears of it now, not after all
- * the others: the link may take its time for each.
- */
-static void
-done(struct vionet_tx *q)
-{
-	virtq_push(&q->v.vq, q->chain.head, 0);
-	vionet_interrupt(&q->v, &q->stats);
-}
-
 /* A question to ourselves: answered, or not, it does not go to the link. */
 static void
 answer(struct vionet_tx *q, size_t len)
@@ -147,7 +136,7 @@ transmit(struct vionet_tx *q)
 		if (q->left != NULL)
 			keep_rest(q, (size_t)n);
 	}
-	done(q);
+	virtq_push(&q->v.vq, q->chain.head, 0);
 	return TX_GO_ON;
 }
 
@@ -184,7 +173,7 @@ step(struct vionet_tx *q)
 		q->stats.tx_dropped++;
 	else if (!(conf->locked || conf->serve || conf->stream) || judge(q))
 		return transmit(q);
-	done(q);
+	virtq_push(&q->v.vq, q->chain.head, 0);
 	return TX_GO_ON;
 }
 
@@ -216,6 +205,7 @@ serve(struct vdev_queue *v)
 
 	for (n = 0; n < VIONET_BATCH && next == TX_GO_ON; n++)
 		next = step(q);
+	vionet_interrupt(&q->v, &q->stats);
 	vionet_count(&q->v, &q->stats);
 	if (next == TX_GO_ON)
 		return;

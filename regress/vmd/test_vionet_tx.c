@@ -9,8 +9,6 @@
 #define FRAME 1500
 #define QUEUE 1 /* the first transmit queue */
 
-static uint8_t got[70000];
-
 /* Stage n frames that are all the same. */
 static void
 stage(struct rig *r, unsigned n)
@@ -20,37 +18,6 @@ stage(struct rig *r, unsigned n)
 
 	for (; n > 0; n--)
 		assert_true(vdrv_add(&r->q[QUEUE], b, 2, 0) >= 0);
-}
-
-/*
- * A link may take long for each frame: a tap's does the host's part of TCP
- * meanwhile.  The driver hears of the first one before the link took the last,
- * or guest and device would work in turns.
- */
-static void
-test_first_of_many(void **state)
-{
-	struct rig *r = rig_new(&(struct rig_opt){ 0 });
-	struct pollfd p = { r->call[QUEUE], POLLIN, 0 };
-	int flags = fcntl(r->dfd[0], F_GETFL);
-	uint32_t id, len;
-	unsigned i;
-
-	/* A link that is busy, not one that says so. */
-	assert_int_equal(fcntl(r->dfd[0], F_SETFL, flags & ~O_NONBLOCK), 0);
-	rig_frame(rig_ptr(r, RIG_TX, HDR + FRAME), FRAME, rig_peer, rig_mac, 1);
-	i = 4096;
-	assert_int_equal(
-	    setsockopt(r->dfd[0], SOL_SOCKET, SO_SNDBUF, &i, sizeof(i)), 0);
-	assert_false(vdrv_want_used(&r->q[QUEUE]));
-	stage(r, 32);
-	rig_kick(r, QUEUE);
-	assert_int_equal(poll(&p, 1, 5000), 1);
-	assert_true(vdrv_take(&r->q[QUEUE], &id, &len));
-	for (i = 0; i < 32; i++)
-		assert_int_equal(
-		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + FRAME);
-	rig_free(r);
 }
 
 static void *
@@ -140,7 +107,6 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_first_of_many),
 		cmocka_unit_test(test_no_lost_wakeup),
 	};
 
