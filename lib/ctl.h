@@ -14,6 +14,7 @@
  *
  * A VM is named by id when that is not 0, else by name.  START_KERNEL and
  * START_INITRD have no answer of their own, START_ADHOC answers for them.
+ * PAUSE and UNPAUSE answer when it is done.
  * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
  * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
  * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
@@ -42,6 +43,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(CDROM, CTL_OWNER, 1, "u32 id, str name, u32 force (fd: medium)") \
 	X(EJECT, CTL_OWNER, 0, "u32 id, str name, u32 force")              \
 	X(LINK, CTL_OWNER, 0, "u32 id, str name, u32 up, u32 interface")   \
+	X(PAUSE, CTL_OWNER, 0, "u32 id, str name")                         \
+	X(UNPAUSE, CTL_OWNER, 0, "u32 id, str name")                       \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \

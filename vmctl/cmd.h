@@ -15,6 +15,7 @@
 	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
 	X("log", daemon_log, "brief | verbose")                              \
 	X("metrics", metrics_run, "")                                        \
+	X("pause", pause_run, "id")                                          \
 	X("reload", daemon_reload, "")                                       \
 	X("restart", restart_run, "[-f] id")                                 \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
@@ -27,6 +28,7 @@
 	X("status", status_run, "[-jrv] [id]")                               \
 	X("stop", stop_run, "[-fw] id | -a")                                 \
 	X("top", top_run, "[-1] [-d seconds]")                               \
+	X("unpause", unpause_run, "id")                                      \
 	X("wait", stop_wait, "id")
 
 enum cmd_result {

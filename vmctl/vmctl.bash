@@ -49,8 +49,8 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create image log metrics reload restart set"
-	commands+=" show start status stop top wait"
+	local commands="check console create image log metrics pause reload restart"
+	commands+=" set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -92,7 +92,7 @@ _vmctl() {
 	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	top) options="-1 -d" names="" ;;
-	wait) options="" names="-r" ;;
+	pause | unpause | wait) options="" names="-r" ;;
 	*) return ;;
 	esac
 	case $command$prev in

@@ -166,14 +166,17 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		return 0;
 	case CTL_START:
 	case CTL_WAIT:
+	case CTL_PAUSE:
+	case CTL_UNPAUSE:
+		if (ctl_target_get(from, &t) != 0)
+			return -EBADMSG;
+		return ctl_target_put(to, &t);
 	case CTL_STOP:
 	case CTL_CDROM:
 	case CTL_EJECT:
 	case CTL_LINK:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
-		if (type == CTL_START || type == CTL_WAIT)
-			return ctl_target_put(to, &t);
 		if (ibuf_get_n32(from, &n) == -1 || n > 1)
 			return -EBADMSG;
 		if (ctl_target_put(to, &t) != 0)

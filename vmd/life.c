@@ -30,6 +30,7 @@
 #include "life.h"
 #include "log.h"
 #include "msg.h"
+#include "pause.h"
 #include "netproc.h"
 #include "page.h"
 #ifdef VMD_CONFINE_TEST
@@ -270,6 +271,20 @@ on_devstate(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm *vm = ch->vm;
+	uint32_t on;
+
+	if (ibuf_get_n32(body, &on) == -1 || on > 1)
+		return -EBADMSG;
+	if (pause_told(vm, on == 1))
+		vm->life->ops->paused(vm->life->arg, vm);
+	return 0;
+}
+
+static int
 on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
@@ -386,6 +401,7 @@ static const struct chan_row vm_rows[] = {
 	{ VM_ERROR, "VM_ERROR", CHAN_NOFD, on_error },
 	{ VM_ENDED, "VM_ENDED", CHAN_NOFD, on_ended },
 	{ VM_DEVSTATE, "VM_DEVSTATE", CHAN_NOFD, on_devstate },
+	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
 	{ VM_SHUTDOWN_ACK, "VM_SHUTDOWN_ACK", CHAN_NOFD, on_shutdown_ack },
 };
 static const struct chan_ops vm_ops = {
@@ -510,6 +526,7 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
+	r->paused = r->pausing = false;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';

@@ -21,6 +21,8 @@ struct life_ops {
 	void (*ended)(void *arg, struct vm *);
 	/* A change of its medium is done, or not: errno. */
 	void (*changed)(void *arg, struct vm *, uint32_t error);
+	/* It paused or goes on, as it was asked to. */
+	void (*paused)(void *arg, struct vm *);
 };
 
 /* Time limits, milliseconds. */

@@ -8,7 +8,9 @@
  *  2. armed is the instant the timer is set to: never later than the nearest
  *     deadline of any chip.  It may be earlier; then the timer runs nothing
  *     and is set again.
- *  3. An IOAPIC pin has an entry in the driver's GSI table exactly while it
+ *  3. While the machine is paused its time stands still, and the timer is not
+ *     set.  The RTC's date is the host's and goes on.
+ *  4. An IOAPIC pin has an entry in the driver's GSI table exactly while it
  *     is unmasked and level-triggered: that is what EOI reports need.
  */
 #include <sys/timerfd.h>
@@ -59,7 +61,8 @@ struct slot { /* argument of a byte-wide window */
 struct machine {
 	pthread_mutex_t lock;
 	struct machine_conf conf;
-	uint64_t start; /* CLOCK_MONOTONIC when made */
+	uint64_t start; /* (m) CLOCK_MONOTONIC when made, pauses left out */
+	uint64_t paused; /* (m) CLOCK_MONOTONIC when time stood still, or 0 */
 	int timerfd;
 	struct event *timer;
 	uint64_t armed; /* (m) */
@@ -110,7 +113,7 @@ machine_now(void *arg)
 {
 	struct machine *m = arg;
 
-	return clock_ns() - m->start;
+	return (m->paused != 0 ? m->paused : clock_ns()) - m->start;
 }
 
 static int64_t
@@ -144,7 +147,7 @@ machine_rearm(void *arg)
 	at = earlier(at, acpi_pm_deadline(&m->pm));
 	if (m->console != NULL)
 		at = earlier(at, console_deadline(m->console));
-	if (at >= m->armed)
+	if (at >= m->armed || m->paused != 0)
 		return;
 	m->armed = at;
 	if (at >= DEV_NEVER - m->start)
@@ -487,6 +490,29 @@ machine_power_button(struct machine *m)
 {
 	machine_lock(m);
 	acpi_pm_power_button(&m->pm);
+	machine_unlock(m);
+}
+
+void
+machine_pause(struct machine *m)
+{
+	static const struct itimerspec never;
+
+	machine_flush(m);
+	machine_lock(m);
+	m->paused = clock_ns();
+	m->armed = DEV_NEVER;
+	timerfd_settime(m->timerfd, TFD_TIMER_ABSTIME, &never, NULL);
+	machine_unlock(m);
+}
+
+void
+machine_resume(struct machine *m)
+{
+	machine_lock(m);
+	m->start += clock_ns() - m->paused;
+	m->paused = 0;
+	machine_rearm(m);
 	machine_unlock(m);
 }
 

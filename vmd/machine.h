@@ -60,6 +60,9 @@ int machine_extint_ack(struct machine *);
 
 /* The main thread. */
 void machine_power_button(struct machine *);
+/* Its time stands still, and goes on where it stood.  No vCPU runs. */
+void machine_pause(struct machine *);
+void machine_resume(struct machine *);
 /* Console output that is still in the batch. */
 void machine_flush(struct machine *);
 

@@ -28,6 +28,7 @@
 	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)") \
 	X(VM_GO, 0, "")                                   \
 	X(VM_SHUTDOWN, 0, "press the power button")       \
+	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")          \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                               \
@@ -37,6 +38,7 @@
 	X(VM_DEVSTATE,                                              \
 	    "u32 disk index, VM_DEV_NIC + index, or VM_DEV_CDROM; " \
 	    "str problem: device needs reset")                      \
+	X(VM_PAUSED, "u32 1: paused, 0: runs")                      \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
 enum vm_fdkind {

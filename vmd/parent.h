@@ -31,7 +31,7 @@ struct options {
 };
 
 /* Who waits for what: answers that follow later. */
-enum wait_kind { WAIT_START, WAIT_END, WAIT_MEDIUM };
+enum wait_kind { WAIT_START, WAIT_END, WAIT_MEDIUM, WAIT_PAUSE };
 struct wait {
 	TAILQ_ENTRY(wait) entry;
 	uint32_t client;

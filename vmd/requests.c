@@ -24,6 +24,7 @@
 #include "log.h"
 #include "msg.h"
 #include "parent.h"
+#include "pause.h"
 #include "rights.h"
 
 /* Beyond this many unsent bytes to control a LIST is refused. */
@@ -123,19 +124,32 @@ wait_forget(struct parent *p, uint32_t client)
 	}
 }
 
+/* OK for all who wait for this of the VM. */
 static void
-on_vm_started(void *arg, struct vm *vm)
+wait_done(
+    struct parent *p, struct vm *vm, enum wait_kind kind, const char *text)
 {
-	struct parent *p = arg;
 	struct wait *w, *next;
 
 	for (w = TAILQ_FIRST(&p->waits); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, entry);
-		if (w->vm != vm || w->kind != WAIT_START)
+		if (w->vm != vm || w->kind != kind)
 			continue;
-		ok(p, w->client, vm->id, vm->tty.name);
+		ok(p, w->client, vm->id, text);
 		wait_free(p, w);
 	}
+}
+
+static void
+on_vm_started(void *arg, struct vm *vm)
+{
+	wait_done(arg, vm, WAIT_START, vm->tty.name);
+}
+
+static void
+on_vm_paused(void *arg, struct vm *vm)
+{
+	wait_done(arg, vm, WAIT_PAUSE, "");
 }
 
 static void
@@ -150,6 +164,7 @@ vm_over(struct parent *p, struct vm *vm, const struct fail *f)
 		switch (w->kind) {
 		case WAIT_START:
 		case WAIT_MEDIUM:
+		case WAIT_PAUSE:
 			refuse(p, w->client, f);
 			break;
 		case WAIT_END:
@@ -207,6 +222,7 @@ const struct life_ops requests_life_ops = {
 	on_vm_failed,
 	on_vm_ended,
 	on_vm_changed,
+	on_vm_paused,
 };
 
 /* Clients. */
@@ -462,6 +478,43 @@ on_wait(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return refuse(p, id, &f);
 }
 
+static int
+pause_or_not(
+    struct parent *p, uint32_t type, uint32_t id, struct ibuf *body, bool on)
+{
+	struct client *c = clients_find(&p->clients, id);
+	struct ctl_target t;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0)
+		return -EBADMSG;
+	if (c == NULL)
+		return 0;
+	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
+		return refuse_unknown(p, id, &t);
+	if (!rights_ok(type, &c->cred, vm))
+		return refuse_perm(p, id);
+	if (pause_ask(vm, on, &f) != 0)
+		return refuse(p, id, &f);
+	if (wait_add(p, id, vm, WAIT_PAUSE) == 0)
+		return 0;
+	fail_set(&f, ENOMEM, "out of memory");
+	return refuse(p, id, &f);
+}
+
+static int
+on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	return pause_or_not(arg, CTL_PAUSE, id, body, true);
+}
+
+static int
+on_unpause(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	return pause_or_not(arg, CTL_UNPAUSE, id, body, false);
+}
+
 /* fd: the medium, -1: none.  Taken. */
 static int
 change_medium(
@@ -601,6 +654,8 @@ static const struct chan_row rows[] = {
 	{ CTL_CDROM, "CTL_CDROM", CHAN_FD, on_cdrom },
 	{ CTL_EJECT, "CTL_EJECT", CHAN_NOFD, on_eject },
 	{ CTL_LINK, "CTL_LINK", CHAN_NOFD, on_link },
+	{ CTL_PAUSE, "CTL_PAUSE", CHAN_NOFD, on_pause },
+	{ CTL_UNPAUSE, "CTL_UNPAUSE", CHAN_NOFD, on_unpause },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },
 	{ CTL_WAIT, "CTL_WAIT", CHAN_NOFD, on_wait },
 	{ CTL_LOG, "CTL_LOG", CHAN_NOFD, on_log },

@@ -10,7 +10,9 @@
  *  2. Exits are served under the machine lock only; KVM_RUN never is.
  *  3. After stop is set a thread serves the exit at hand and enters the guest
  *     no more.
- *  4. Only vCPU 0 is kicked by other threads than the main thread, and it is
+ *  4. A thread counts as running from leaving wait_go() to its end or the
+ *     next wait there: what vcpu_park() waits for is that none does.
+ *  5. Only vCPU 0 is kicked by other threads than the main thread, and it is
  *     joined last: nobody kicks a thread that is gone.
  */
 #include <linux/kvm.h>
@@ -45,6 +47,8 @@ struct vcpus {
 	pthread_mutex_t lock; /* (l) */
 	pthread_cond_t cond;
 	bool go; /* (l) */
+	unsigned running; /* (l) */
+	atomic_bool hold; /* !go, for a look without the lock */
 	atomic_bool stop;
 	struct vcpu v[VM_CPUS_MAX];
 };
@@ -74,13 +78,35 @@ static void
 end_error(struct vcpu *v, const char *what, uint64_t code)
 {
 	struct kvm_regs regs = { 0 };
-	char detail[160];
+	char detail[256];
 
 	if (vmm_vcpu_get_regs(v->all->vmm, v->id, &regs) < 0)
 		regs.rip = 0;
 	snprintf(detail, sizeof(detail), "vcpu%u: %s %#llx at rip %#llx", v->id,
 	    what, (unsigned long long)code, (unsigned long long)regs.rip);
 	end(v, VM_END_ERROR, detail);
+}
+
+/* What the hypervisor says beside its own error's number. */
+static void
+end_internal(struct vcpu *v)
+{
+	const struct kvm_run *run = v->run;
+	char what[128];
+	size_t len;
+	uint32_t i;
+
+	len = (size_t)snprintf(what, sizeof(what), "%s",
+	    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+		? "instruction not emulated"
+		: "hypervisor internal error");
+	for (i = 0; i < run->internal.ndata && i < 4; i++)
+		len += (size_t)snprintf(what + len, sizeof(what) - len,
+		    "%s%#llx", i == 0 ? " (" : " ",
+		    (unsigned long long)run->internal.data[i]);
+	if (i > 0)
+		snprintf(what + len, sizeof(what) - len, ")");
+	end_error(v, what, run->internal.suberror);
 }
 
 static void
@@ -139,11 +165,7 @@ serve_exit(struct vcpu *v)
 		    run->fail_entry.hardware_entry_failure_reason);
 		return;
 	case KVM_EXIT_INTERNAL_ERROR:
-		end_error(v,
-		    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-			? "instruction not emulated, error"
-			: "hypervisor internal error",
-		    run->internal.suberror);
+		end_internal(v);
 		return;
 	default:
 		end_error(v, "unexpected exit", run->exit_reason);
@@ -178,34 +200,42 @@ inject(struct vcpu *v)
 	return 0;
 }
 
+/* The calling thread does not run any more. */
+static void
+leave(struct vcpus *all)
+{
+	pthread_mutex_lock(&all->lock);
+	all->running--;
+	pthread_cond_broadcast(&all->cond);
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* Parked until vcpu_go(); false: it is over. */
 static bool
 wait_go(struct vcpus *all)
 {
+	bool go;
+
 	pthread_mutex_lock(&all->lock);
 	while (!all->go && !atomic_load(&all->stop))
 		pthread_cond_wait(&all->cond, &all->lock);
+	go = !atomic_load(&all->stop);
+	all->running += go;
 	pthread_mutex_unlock(&all->lock);
-	return !atomic_load(&all->stop);
+	return go;
 }
 
-static void *
-vcpu_thread(void *arg)
+/* In and out of the guest, until it is to park or it is over. */
+static void
+run(struct vcpu *v)
 {
-	struct vcpu *v = arg;
 	struct vcpus *all = v->all;
-	sigset_t kick;
 	int r;
 
-	current_run = v->run;
-	sigemptyset(&kick);
-	sigaddset(&kick, KICK_SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-	if (!wait_go(all))
-		return NULL;
 	for (;;) {
 		v->run->immediate_exit = 0;
 		atomic_signal_fence(memory_order_seq_cst);
-		if (atomic_load(&all->stop))
+		if (atomic_load(&all->stop) || atomic_load(&all->hold))
 			break;
 		if ((r = inject(v)) < 0) {
 			end_error(v, "interrupt refused, errno", -r);
@@ -216,6 +246,22 @@ vcpu_thread(void *arg)
 			serve_exit(v);
 		else if (r != -EINTR && r != -EAGAIN)
 			end_error(v, "KVM_RUN failed, errno", -r);
+	}
+}
+
+static void *
+vcpu_thread(void *arg)
+{
+	struct vcpu *v = arg;
+	sigset_t kick;
+
+	current_run = v->run;
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	while (wait_go(v->all)) {
+		run(v);
+		leave(v->all);
 	}
 	return NULL;
 }
@@ -284,7 +330,25 @@ vcpu_go(struct vcpus *all)
 {
 	pthread_mutex_lock(&all->lock);
 	all->go = true;
+	atomic_store(&all->hold, false);
 	pthread_cond_broadcast(&all->cond);
+	pthread_mutex_unlock(&all->lock);
+}
+
+void
+vcpu_park(struct vcpus *all)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&all->lock);
+	all->go = false;
+	atomic_store(&all->hold, true);
+	pthread_mutex_unlock(&all->lock);
+	for (i = 0; i < all->n; i++)
+		vcpu_kick(all, i);
+	pthread_mutex_lock(&all->lock);
+	while (all->running > 0)
+		pthread_cond_wait(&all->cond, &all->lock);
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -315,7 +379,7 @@ vcpu_stop(struct vcpus *all)
 	pthread_mutex_unlock(&all->lock);
 	for (i = 0; i < all->n; i++)
 		vcpu_kick(all, i);
-	for (i = all->n; i-- > 0;) { /* invariant 4 */
+	for (i = all->n; i-- > 0;) { /* invariant 5 */
 		if (all->v[i].made)
 			pthread_join(all->v[i].thread, NULL);
 		all->v[i].made = false;

@@ -4,7 +4,8 @@
 
 /*
  * One thread per vCPU.  All threads are made parked, so that the seal covers
- * them, and run from vcpu_go() until vcpu_stop() or the guest's end.
+ * them, and run from vcpu_go() until vcpu_park(), vcpu_stop() or the guest's
+ * end.
  */
 #include "load.h"
 #include "msg.h"
@@ -26,6 +27,11 @@ int vcpu_boot(struct vmm *, const struct gmem *, const struct load_out *);
 int vcpu_create(struct vcpus **, struct vmm *, struct machine *,
     const struct vcpu_ops *, void *arg);
 void vcpu_go(struct vcpus *);
+/*
+ * Main thread: no vCPU is in the guest, or serves an exit, when this returns.
+ * Those that wait for an interrupt or their start are parked as well.
+ */
+void vcpu_park(struct vcpus *);
 /* Any thread: makes the vCPU look at the machine again before it goes on. */
 void vcpu_kick(struct vcpus *, unsigned cpu);
 /* Any thread: no vCPU enters the guest any more once its exit is served. */

@@ -77,6 +77,7 @@ struct vm {
 	struct machine *machine;
 	struct viornd *rnd;
 	struct vcpus *vcpus;
+	bool paused;
 	struct gpa rsdp;
 
 	pthread_mutex_t end_lock; /* (e) */
@@ -97,6 +98,18 @@ report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 		return;
 	}
 	chan_send(vm->parent, type, vm->id, -1, body);
+}
+
+static void
+report_paused(struct vm *vm)
+{
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, vm->paused) == -1) {
+		ibuf_free(body);
+		return;
+	}
+	chan_send(vm->parent, VM_PAUSED, vm->id, -1, body);
 }
 
 /* Start failed: one line to the parent.  The exit status. */
@@ -245,13 +258,52 @@ on_go(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+/* A guest whose clocks cannot be set back sees the time that has passed. */
+static void
+set_paused(struct vm *vm, bool on)
+{
+	int e;
+
+	if (on) {
+		vcpu_park(vm->vcpus);
+		e = vmm_clock_stop(vm->vmm);
+		machine_pause(vm->machine);
+	} else {
+		machine_resume(vm->machine);
+		e = vmm_clock_go(vm->vmm);
+		vcpu_go(vm->vcpus);
+	}
+	if (e < 0)
+		log_warnx("pause: clocks: %s", strerrordesc_np(-e));
+	vm->paused = on;
+}
+
+static int
+on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	uint32_t on;
+
+	if (ibuf_get_n32(body, &on) == -1 || on > 1 || vm->vcpus == NULL)
+		return -EBADMSG;
+	if (vm->paused != (on == 1))
+		set_paused(vm, on == 1);
+	report_paused(vm);
+	return 0;
+}
+
 static int
 on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct vm *vm = arg;
 
-	if (vm->machine == NULL)
+	if (vm->vcpus == NULL)
 		return -EBADMSG;
+	/* Only a guest that runs can see it. */
+	if (vm->paused) {
+		set_paused(vm, false);
+		report_paused(vm);
+	}
 	machine_power_button(vm->machine);
 	return 0;
 }
@@ -273,6 +325,7 @@ static const struct chan_row rows[] = {
 	{ VM_FD, "VM_FD", CHAN_FD, on_fd },
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
+	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
 	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,

@@ -26,10 +26,12 @@
 #define VCPU_FD_BASE  128
 #define VCPU_FD_LIMIT 1024
 /* Below the IOAPIC, above every BAR: Intel's real-mode helpers. */
-#define IDENTITY_GPA 0xfffbc000ULL
-#define TSS_GPA	     0xfffbd000ULL
-#define CPUID_MAX    256
-#define MSRS_MAX     16
+#define IDENTITY_GPA	 0xfffbc000ULL
+#define TSS_GPA		 0xfffbd000ULL
+#define CPUID_MAX	 256
+#define MSRS_MAX	 16
+#define MSR_TSC		 0x10
+#define MSR_TSC_DEADLINE 0x6e0
 
 struct vmm {
 	int fd;
@@ -41,6 +43,11 @@ struct vmm {
 	struct kvm_cpuid2 *cpuid;
 	bool tsc_deadline;
 	bool dirty;
+	bool stopped; /* vmm_clock_stop() filled these two */
+	struct kvm_clock_data clock;
+	struct {
+		uint64_t tsc, deadline;
+	} time[VM_CPUS_MAX];
 	struct vmm_gsi {
 		bool used;
 		uint32_t data;
@@ -443,17 +450,29 @@ vmm_vcpu_set_cpuid(struct vmm *v, unsigned cpu, const struct kvm_cpuid2 *c)
 	return call(v->vcpu_base + (int)cpu, KVM_SET_CPUID2, c);
 }
 
+union msrs {
+	struct kvm_msrs head;
+	uint8_t room[sizeof(struct kvm_msrs) +
+	    MSRS_MAX * sizeof(struct kvm_msr_entry)];
+};
+
+/* The result of the call is how many were done before one was refused. */
+static int
+msrs_call(struct vmm *v, unsigned cpu, unsigned long request, union msrs *t)
+{
+	int r = call(v->vcpu_base + (int)cpu, request, t);
+
+	if (r < 0)
+		return r;
+	return (uint32_t)r == t->head.nmsrs ? 0 : -EOPNOTSUPP;
+}
+
 int
 vmm_vcpu_set_msrs(
     struct vmm *v, unsigned cpu, const struct vmm_msr *msr, size_t n)
 {
-	union {
-		struct kvm_msrs head;
-		uint8_t room[sizeof(struct kvm_msrs) +
-		    MSRS_MAX * sizeof(struct kvm_msr_entry)];
-	} t;
+	union msrs t;
 	size_t i;
-	int r;
 
 	if (n > MSRS_MAX)
 		return -EINVAL;
@@ -463,11 +482,61 @@ vmm_vcpu_set_msrs(
 		t.head.entries[i].index = msr[i].index;
 		t.head.entries[i].data = msr[i].value;
 	}
-	/* The result is how many were set before one was refused. */
-	r = call(v->vcpu_base + (int)cpu, KVM_SET_MSRS, &t);
-	if (r < 0)
+	return msrs_call(v, cpu, KVM_SET_MSRS, &t);
+}
+
+int
+vmm_clock_stop(struct vmm *v)
+{
+	union msrs t;
+	unsigned i;
+	int r;
+
+	for (i = 0; i < v->ncpus; i++) {
+		memset(&t, 0, sizeof(t));
+		t.head.nmsrs = v->tsc_deadline ? 2 : 1;
+		t.head.entries[0].index = MSR_TSC;
+		t.head.entries[1].index = MSR_TSC_DEADLINE;
+		if ((r = msrs_call(v, i, KVM_GET_MSRS, &t)) != 0)
+			return r;
+		v->time[i].tsc = t.head.entries[0].data;
+		v->time[i].deadline = t.head.entries[1].data;
+	}
+	if ((r = call(v->fd, KVM_GET_CLOCK, &v->clock)) == 0)
+		v->stopped = true;
+	return r;
+}
+
+int
+vmm_clock_go(struct vmm *v)
+{
+	struct kvm_clock_data clock = { .clock = v->clock.clock };
+	struct vmm_msr msr[2] = { { MSR_TSC, 0 }, { MSR_TSC_DEADLINE, 0 } };
+	unsigned i;
+	int r;
+
+	if (!v->stopped)
+		return 0;
+	v->stopped = false;
+	/*
+	 * Values written within a second of each other put the TSCs of all
+	 * vCPUs in step, as at their start.  A deadline is set anew for its
+	 * timer to learn of the TSC.
+	 */
+	for (i = 0; i < v->ncpus; i++) {
+		msr[0].value = v->time[i].tsc;
+		msr[1].value = v->time[i].deadline;
+		r = vmm_vcpu_set_msrs(v, i, msr, msr[1].value != 0 ? 2 : 1);
+		if (r != 0)
+			return r;
+	}
+	if ((r = call(v->fd, KVM_SET_CLOCK, &clock)) != 0)
 		return r;
-	return (size_t)r == n ? 0 : -EOPNOTSUPP;
+	/* Says that a watchdog should not bark; a guest without kvm-clock has
+	 * nobody to tell. */
+	for (i = 0; i < v->ncpus; i++)
+		call_n(v->vcpu_base + (int)i, KVM_KVMCLOCK_CTRL, 0);
+	return 0;
 }
 
 int
@@ -521,6 +590,11 @@ vmm_seal_list(const struct vmm *v, struct sandbox_ioctl *list, size_t max)
 		{ KVM_SET_REGS, true }, /* the kernel is loaded sealed */
 		{ KVM_GET_SREGS, true },
 		{ KVM_SET_SREGS, true },
+		{ KVM_GET_MSRS, true }, /* clocks of a guest that is paused */
+		{ KVM_SET_MSRS, true },
+		{ KVM_KVMCLOCK_CTRL, true },
+		{ KVM_GET_CLOCK, false },
+		{ KVM_SET_CLOCK, false },
 		{ KVM_IOEVENTFD, false }, /* BARs move, queues come and go */
 		{ KVM_IRQFD, false }, /* vectors are masked and unmasked */
 		{ KVM_SET_GSI_ROUTING, false },

@@ -41,6 +41,13 @@ void vmm_route_set(struct vmm *, unsigned gsi, uint64_t addr, uint32_t data);
 void vmm_route_clear(struct vmm *, unsigned gsi);
 int vmm_route_commit(struct vmm *);
 int vmm_signal_msi(struct vmm *, uint64_t addr, uint32_t data);
+/*
+ * While no vCPU runs: remember the guest's clocks, and let them go on from
+ * there - kvm-clock, the TSCs, TSC deadlines.  A local APIC's other timers go
+ * by the host's time: one that ran out meanwhile interrupts at once.
+ */
+int vmm_clock_stop(struct vmm *);
+int vmm_clock_go(struct vmm *);
 
 struct kvm_cpuid2;
 struct kvm_regs;

@@ -257,8 +257,9 @@ vm_ctl_state(const struct vm *vm)
 	case VM_WAITING:
 		return CTL_ST_WAITING;
 	case VM_STARTING:
-	case VM_RUNNING:
 		return CTL_ST_RUNNING;
+	case VM_RUNNING:
+		return vm->run.paused ? CTL_ST_PAUSED : CTL_ST_RUNNING;
 	case VM_STOPPING:
 		return CTL_ST_STOPPING;
 	case VM_ENDING:

@@ -75,6 +75,8 @@ struct vm_run {
 	bool stopped; /* on request: no restart */
 	bool forced; /* SIGTERM was sent */
 	bool acked; /* the guest saw the power button */
+	bool paused; /* says the vm process */
+	bool pausing; /* it was asked for that, or for the opposite */
 	enum run_end end;
 	struct fail fail;
 };

@@ -22,6 +22,8 @@ pvclock_scale(u64 hz)
 	u64 a = NS, b = hz;
 	unsigned i;
 
+	if (hz == 0)
+		return s;
 	for (; a >= b; b <<= 1)
 		s.shift++;
 	for (; a < b - a; a <<= 1)

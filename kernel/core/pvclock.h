@@ -40,7 +40,7 @@ struct pvclock_scale {
 	u32 mul;
 	s8 shift;
 };
-/* hz: from 1 to 2^62. */
+/* hz: to 2^62; of 0 comes the scale of a clock that stands still. */
 struct pvclock_scale pvclock_scale(u64 hz);
 u64 pvclock_ns(struct pvclock_scale, u64 tsc);
 

@@ -38,6 +38,7 @@ enum hv_exit {
 	HV_SHUTDOWN, /* triple fault */
 	HV_FAILED, /* entry refused: hw_reason */
 };
+#define HV_EXITS (HV_FAILED + 1)
 
 /* The decoded exit; members not named by the exit are undefined. */
 struct hv_info {

@@ -39,6 +39,8 @@ signal_at(void *arg, unsigned i, enum lapic_mode mode, u8 vector)
 	if (mode == LAPIC_NMI) {
 		vcpu_request(v, REQ_NMI);
 	} else if (mode == LAPIC_INIT) {
+		/* A start is one only after the INIT. */
+		clear_bit(REQ_SIPI, &v->requests);
 		vcpu_request(v, REQ_INIT);
 	} else {
 		WRITE_ONCE(v->sipi_vector, vector);

@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "calls.h"
+#include "stats.h"
 
 #define SMALL 512
 
@@ -82,6 +83,7 @@ static const struct call calls[] = {
 	{ KVM_GET_TSC_KHZ, .raw = clock_get_khz },
 	{ KVM_KVMCLOCK_CTRL, .raw = clock_stopped },
 	{ KVM_SET_SIGNAL_MASK, .raw = set_signal_mask },
+	{ KVM_GET_STATS_FD, .raw = stats_vcpu },
 };
 
 /* KVM_GET_XSAVE2 has the number and the size of KVM_GET_XSAVE's structure. */

@@ -79,6 +79,23 @@ internal_error(struct vcpu *v, u32 suberror)
 	return NEXT_USER;
 }
 
+/* With KVM's words about it: the event, the exit, its error, its address. */
+static enum next
+delivery_error(struct vcpu *v, enum hv_exit why)
+{
+	const struct event *e = &v->hv->cut;
+	struct kvm_run *run = v->run;
+
+	internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	run->internal.ndata = 4;
+	run->internal.data[0] = (u64)e->type << 8 | e->vector;
+	run->internal.data[1] = why;
+	run->internal.data[2] =
+	    why == HV_NPF ? v->hv->info.error : v->hv->info.vector;
+	run->internal.data[3] = why == HV_NPF ? v->hv->info.gpa : 0;
+	return NEXT_USER;
+}
+
 static enum next
 serve_cpuid(struct vcpu *v)
 {
@@ -246,8 +263,7 @@ serve_npf(struct vcpu *v)
 		return NEXT_ENTER;
 	case MEM_NONE:
 		if (v->hv->cut.type != EVENT_NONE)
-			return internal_error(
-			    v, KVM_INTERNAL_ERROR_DELIVERY_EV);
+			return delivery_error(v, HV_NPF);
 		return mmio_fault(v);
 	case MEM_ERROR:
 		return NEXT_ERROR;
@@ -267,7 +283,7 @@ serve_exception(struct vcpu *v)
 		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
 	default:
-		return internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV);
+		return delivery_error(v, HV_EXCEPTION);
 	}
 }
 

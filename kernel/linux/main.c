@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/tsc.h>
 #include "cpuid.h"
 #include "dev.h"
 #include "dirtylog.h"
@@ -120,6 +121,10 @@ vmm_init(void)
 	const char *why = NULL;
 	int err;
 
+	if (tsc_khz == 0) {
+		pr_err("vmm: the frequency of the host's TSC is not known\n");
+		return -ENODEV;
+	}
 	hv = &svm_ops;
 	err = hv->probe(&why);
 	if (err) {

@@ -248,6 +248,7 @@ once(struct vcpu *v)
 		cond_resched();
 		return NEXT_ENTER;
 	}
+	WRITE_ONCE(v->exits[why], v->exits[why] + 1);
 	event_exit(&v->event, &h->cut, h->cpu.rip);
 	if (h->cpu.cr8 != vcpu_cr8(v)) {
 		vcpu_set_cr8(v, h->cpu.cr8);
@@ -298,6 +299,7 @@ loop(struct vcpu *v)
 		if (READ_ONCE(v->requests))
 			serve_requests(v);
 		if (signal_pending(current)) {
+			WRITE_ONCE(v->signals, v->signals + 1);
 			v->run->exit_reason = KVM_EXIT_INTR;
 			return -EINTR;
 		}

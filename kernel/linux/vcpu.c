@@ -61,6 +61,7 @@ vcpu_check_extension(unsigned long cap)
 	case KVM_CAP_CLOCKSOURCE:
 	case KVM_CAP_INTERNAL_ERROR_DATA:
 	case KVM_CAP_VAPIC:
+	case KVM_CAP_BINARY_STATS_FD:
 		return 1;
 	case KVM_CAP_TSC_CONTROL:
 	case KVM_CAP_VM_TSC_CONTROL:

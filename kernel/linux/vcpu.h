@@ -126,6 +126,8 @@ struct vcpu {
 	struct pvclock_time clock; /* (v) kvm-clock's page as last written */
 	u64 clock_msr; /* (v) where it is, and whether */
 	bool clock_stopped; /* (v) of KVM_KVMCLOCK_CTRL */
+	u64 exits[HV_EXITS]; /* (v), readers: any; see stats.c */
+	u64 signals; /* (v), readers: any: runs that a signal ended */
 	unsigned spun_for; /* (v) index of the vCPU last yielded to */
 	struct pid __rcu *pid; /* of the thread that runs it */
 };

@@ -15,6 +15,7 @@
 #include "dirtylog.h"
 #include "ioeventfd.h"
 #include "routing.h"
+#include "stats.h"
 #include "vcpu.h"
 
 struct vm *
@@ -172,6 +173,8 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		return irqfd_ioctl(vm, p);
 	case KVM_IOEVENTFD:
 		return ioeventfd_ioctl(vm, p);
+	case KVM_GET_STATS_FD:
+		return stats_vm(vm);
 	case KVM_CREATE_VCPU:
 		if (arg >= VM_VCPUS)
 			return -EINVAL;

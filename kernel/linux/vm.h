@@ -46,7 +46,7 @@ struct vm_clock {
 };
 
 struct vm {
-	refcount_t refs; /* the VM's file and each vCPU's */
+	refcount_t refs; /* its file, each vCPU's, and those of stats.c */
 	struct mm_struct *mm; /* (c) whose addresses the slots hold */
 	struct mutex lock;
 	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */

@@ -2,7 +2,8 @@
 /*
  * usage: kapi [-l] [-d device] [pattern ...]
  *
- * Runs the tests whose "group/name" contains a pattern, each in a process of
+ * Runs the tests whose "group/name" contains a pattern, without those that are
+ * named as !group/name, each in a process of
  * its own with a time limit; -l lists them.  One line per test, then
  * "N passed, M failed, K skipped"; exit 1 when anything failed.
  */
@@ -19,7 +20,7 @@ extern const struct test tests_system[], tests_memory[], tests_dirty[],
     tests_regs[], tests_state[], tests_io[], tests_mmio[], tests_exits[],
     tests_events[], tests_faults[], tests_debug[], tests_irq[], tests_ioevent[],
     tests_lapic[], tests_timer[], tests_smp[], tests_signals[], tests_priv[],
-    tests_bad[], tests_attack[], tests_vapic[];
+    tests_bad[], tests_attack[], tests_vapic[], tests_stats[];
 
 static const struct {
 	const char *name;
@@ -40,6 +41,7 @@ static const struct {
 	{ "ioevent", tests_ioevent },
 	{ "lapic", tests_lapic },
 	{ "vapic", tests_vapic },
+	{ "stats", tests_stats },
 	{ "timer", tests_timer },
 	{ "smp", tests_smp },
 	{ "signals", tests_signals },
@@ -105,13 +107,20 @@ wanted(const char *group, const char *name, char **patterns)
 {
 	char full[128];
 
+	bool some = false, found = false;
+
 	snprintf(full, sizeof(full), "%s/%s", group, name);
-	if (*patterns == NULL)
-		return true;
-	for (; *patterns != NULL; patterns++)
+	for (; *patterns != NULL; patterns++) {
+		if (**patterns == '!') {
+			if (strcmp(full, *patterns + 1) == 0)
+				return false;
+			continue;
+		}
+		some = true;
 		if (strstr(full, *patterns) != NULL)
-			return true;
-	return false;
+			found = true;
+	}
+	return found || !some;
 }
 
 int

@@ -82,6 +82,37 @@ waits_for_sipi(int dev)
 	EQ(m.mp_state, KVM_MP_STATE_UNINITIALIZED);
 }
 
+GUEST(64, init_sipi_init,
+    "mov $0x1b, %ecx\n\trdmsr\n\tor $0xc00, %eax\n\twrmsr\n\t"
+    "mov $0x830, %ecx\n\tmov $1, %edx\n\tmov $0x4500, %eax\n\twrmsr\n\t"
+    "mov $0x4690, %eax\n\twrmsr\n\tmov $0x4500, %eax\n\twrmsr\n\t" END);
+
+/* An INIT undoes a SIPI that was not taken yet. */
+static void
+init_drops_sipi(int dev)
+{
+	struct kvm_mp_state m;
+	struct runner r;
+	struct vcpu v[2];
+	struct vm vm;
+
+	guest(&vm, &v[0], dev, LONG64, &init_sipi_init);
+	vcpu_open(&v[1], &vm, 1);
+	set_cpuid(&v[1], dev);
+	vm_load(&vm, AP_PAGE, &ap);
+	run(&v[0]);
+	CHECK(at_port(&v[0], DONE), "exit %u", v[0].run->exit_reason);
+	runner_start(&r, &v[1]);
+	usleep(50000);
+	EQ(pthread_tryjoin_np(r.thread, NULL), EBUSY);
+	runner_kick(&r);
+	runner_join(&r, 20);
+	EQ(r.error, EINTR);
+	EQ(vm_u32(&vm, DATA), 0);
+	DO(v[1].fd, KVM_GET_MP_STATE, &m);
+	EQ(m.mp_state, KVM_MP_STATE_INIT_RECEIVED);
+}
+
 static void
 second(struct vcpu *v, struct vm *vm, int dev)
 {
@@ -249,5 +280,5 @@ ping_pong(int dev)
 	both_run(v);
 }
 
-TESTS(smp, T(init_sipi), T(waits_for_sipi), T(tsc_monotonic),
-    T(clock_monotonic), T(wall_clock), T(ping_pong));
+TESTS(smp, T(init_sipi), T(waits_for_sipi), T(init_drops_sipi),
+    T(tsc_monotonic), T(clock_monotonic), T(wall_clock), T(ping_pong));

@@ -34,11 +34,12 @@ guest_reads(const struct pvclock_time *t, u64 tsc)
 static void
 test_scale(void **state)
 {
-	struct pvclock_scale s;
+	struct pvclock_scale s = pvclock_scale(0);
 	u64 hz, seconds, got;
 	u128 want, err;
 	size_t i;
 
+	assert_int_equal(pvclock_ns(s, ~0ULL), 0);
 	for (i = 0; i < COUNT(frequencies); i++) {
 		hz = frequencies[i];
 		s = pvclock_scale(hz);

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # Linux boots: CPUs, memory, both kernel formats, devices.
-limit=150
+limit=240
 
 boots() { # CPUS MEMORY-MB LINE...
 	local cpus=$1 mem=$2 got

@@ -194,13 +194,6 @@ t_switch() {
 	within 5 eval '[[ $(bridges) = 0 ]]'
 }
 
-# key NAME TEXT...: a line to its console.
-key() {
-	local name=$1
-	shift
-	echo "$*" >"$(field "$name" tty)"
-}
-
 # The guest sees its cable come out and in again, and says who it is.
 t_link_state() {
 	local tap

@@ -4,21 +4,25 @@
 # usage: all.sh [pattern ...]
 #
 # The lab suite: every test of every file NN-*.sh, or those whose "file/test"
-# matches a pattern.  A test has the time that its file says (limit=SECONDS).
-# The last line counts them.
+# matches a pattern, without those that are named as !FILE/TEST.  A test has the
+# time that its file says (limit=SECONDS).  The last line counts them.
 
 cd "$(dirname "$0")" || exit 125
 passed=0 failed=0 skipped=0
 mkdir -p /lab/out
 
-wanted() {
-	local p
-	[ $# -gt 1 ] || return 0
+wanted() { # FILE/TEST PATTERN...
+	local p some='' found=''
 	for p in "${@:2}"; do
+		if [[ $p = !* ]]; then
+			[[ $1 != "${p#!}" ]] || return 1
+			continue
+		fi
+		some=y
 		# shellcheck disable=SC2053 # a pattern
-		[[ $1 = *$p* ]] && return 0
+		[[ $1 != *$p* ]] || found=y
 	done
-	return 1
+	[[ -z $some || -n $found ]]
 }
 
 # The users of the permission tests; see 50-rights.sh.
@@ -31,10 +35,23 @@ users() {
 	usermod -aG ops bob
 }
 
+# QEMU's emulated processor now and then takes a fault of the host's first
+# instruction after VMRUN while it still is in guest mode: a #PF, cut off by a
+# nested fault in a walk of the host's own tables.  The guest is lost.
+emulator_slipped() { # LOG
+	grep -Eq 'hypervisor internal error \(0x30e 0x1 0x2[0-9a-f]{8} 0x[0-9a-f]+\) 0x3 at rip 0xffffffffc' "$1"
+}
+
 one() { # FILE FUNCTION LIMIT
-	local name=${1%.sh}/${2#t_} log rc=0 t0=$SECONDS
+	local name=${1%.sh}/${2#t_} log rc t0=$SECONDS n
 	log=/lab/out/${name//\//.}.log
-	timeout -k 20 "$3" ./one.sh "$1" "$2" >"$log" 2>&1 </dev/null || rc=$?
+	for n in 1 2 3; do
+		rc=0
+		timeout -k 20 "$3" ./one.sh "$1" "$2" >"$log" 2>&1 </dev/null || rc=$?
+		[[ $rc != 0 && $rc != 77 && $n != 3 ]] || break
+		emulator_slipped "$log" || break
+		echo "again $name: the emulated processor lost a guest"
+	done
 	case $rc in
 	0)
 		passed=$((passed + 1))
@@ -48,7 +65,7 @@ one() { # FILE FUNCTION LIMIT
 		failed=$((failed + 1))
 		[ "$rc" != 124 ] || echo "FAILED: time limit of $3 s" >>"$log"
 		echo "FAIL  $name ($((SECONDS - t0)) s)"
-		tail -n 45 "$log" | sed 's/^/      | /'
+		tail -n 75 "$log" | sed 's/^/      | /'
 		;;
 	esac
 }

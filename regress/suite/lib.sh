@@ -192,6 +192,13 @@ prints() {
 	}
 }
 
+# key NAME TEXT...: a line to its console.
+key() {
+	local name=$1
+	shift
+	echo "$*" >"$(field "$name" tty)"
+}
+
 # value NAME KEY: what follows "tiny: KEY " (the last one).
 value() {
 	tr -d '\r' <"$T/$1.console" | sed -n "s/^tiny: $2 //p" | tail -n 1

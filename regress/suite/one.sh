@@ -23,7 +23,7 @@ finish() {
 	readers_off
 	if [[ $rc != 0 && $rc != 77 && -s $T/vmd.log ]]; then
 		echo "--- end of vmd's log"
-		tail -n 30 "$T/vmd.log"
+		tail -n 60 "$T/vmd.log"
 	fi
 	if [[ -n $vmd_pid ]]; then
 		timeout 20 vmctl stop -fwa >/dev/null 2>&1

@@ -173,6 +173,8 @@ fake_request(struct fake *f, struct imsg *imsg)
 		fake_note(f, "LOG %u\n", extra);
 		break;
 	case CTL_START:
+	case CTL_PAUSE:
+	case CTL_UNPAUSE:
 	case CTL_STOP:
 	case CTL_WAIT:
 		assert_int_equal(ibuf_get_n32(&body, &id), 0);

@@ -116,6 +116,30 @@ test_stop(void **state)
 }
 
 static void
+test_pause(void **state)
+{
+	static const struct row rows[] = {
+		{ { "pause", "web" }, "ok:3:", "PAUSE 0 web\n",
+		    "vmctl: paused vm 3 successfully\n", 0, NULL },
+		{ { "unpause", "3" }, "ok:3:", "UNPAUSE 3 \n",
+		    "vmctl: unpaused vm 3 successfully\n", 0, NULL },
+		{ { "pau", "web" }, "fail:114:vm_web_is_paused_already",
+		    "PAUSE 0 web\n",
+		    "vmctl: pause vm command failed: vm web is paused "
+		    "already\n",
+		    1, NULL },
+		{ { "unpause", "web" }, "fail:1:", "UNPAUSE 0 web\n",
+		    "vmctl: unpause vm command failed: Operation not "
+		    "permitted\n",
+		    1, NULL },
+		{ { "pause", "web" }, "", "PAUSE 0 web\n",
+		    "vmctl: vmd closed the connection\n", 1, NULL },
+	};
+
+	check_rows(*state, rows, NROWS(rows));
+}
+
+static void
 test_restart(void **state)
 {
 	static const struct row rows[] = {
@@ -419,7 +443,10 @@ test_usage(void **state)
 		{ { "c" }, "vmctl: ambiguous argument: c\nusage:\t" },
 		{ { "" }, "vmctl: unknown argument: \nusage:\t" },
 		{ { "frob" }, "vmctl: unknown argument: frob\nusage:\t" },
-		{ { "pause", "1" }, "vmctl: unknown argument: pause\n" },
+		{ { "pause" }, "usage: vmctl [-v] [-s socket] pause id\n" },
+		{ { "pause", "-f", "1" }, "vmctl: unknown option: -f\nusage:" },
+		{ { "pause", "a/b" }, "vmctl: invalid vm name: a/b\n" },
+		{ { "unpause", "a", "b" }, "usage: vmctl " },
 		{ { "load", "x" }, "vmctl: unknown argument: load\n" },
 		{ { "stop" }, "usage: vmctl [-v] [-s socket] stop " },
 		{ { "stop", "-a", "web" }, "usage: vmctl " },
@@ -565,6 +592,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_daemon, setup, teardown),

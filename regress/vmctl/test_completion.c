@@ -58,12 +58,13 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log metrics reload restart "
-		    "set show start status stop top wait" },
+		    "check console create image log metrics pause reload "
+		    "restart set show start status stop top unpause wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
-		{ "vmctl pause \"\"", "" },
+		{ "vmctl pause \"\"", "web" },
+		{ "vmctl u", "unpause" },
 		{ "vmctl status \"\"", "web db" },
 		{ "vmctl start \"\"", "web db" },
 		{ "vmctl start -c d", "db" },

@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "life.h"
+#include "pause.h"
 #include "spawn.h"
 
 #define PATIENCE_MS 30000 /* a busy machine is slow, not wrong */
@@ -26,17 +27,24 @@ static char dir[] = "/tmp/test_life.XXXXXX";
 static char kernel[64], disk[64];
 
 static struct seen {
-	unsigned started, failed, ended, changed;
+	unsigned started, failed, ended, changed, paused;
 	uint32_t error;
 	struct fail why;
 	char tty[32], problem[128];
 } seen;
 static unsigned stop_at; /* events after which the loop ends */
 
+static unsigned
+answers(void)
+{
+	return seen.started + seen.failed + seen.ended + seen.changed +
+	    seen.paused;
+}
+
 static void
 event_seen(void)
 {
-	if (seen.started + seen.failed + seen.ended + seen.changed >= stop_at)
+	if (answers() >= stop_at)
 		event_base_loopbreak(life.base);
 }
 
@@ -72,8 +80,15 @@ on_changed(void *arg, struct vm *vm, uint32_t error)
 	event_seen();
 }
 
+static void
+on_paused(void *arg, struct vm *vm)
+{
+	seen.paused++;
+	event_seen();
+}
+
 static const struct life_ops ops = { on_started, on_failed, on_ended,
-	on_changed };
+	on_changed, on_paused };
 
 static void
 on_chld(int sig, short what, void *arg)
@@ -99,10 +114,10 @@ run_until(unsigned n)
 
 	stop_at = n;
 	evtimer_add(deadline, &tv);
-	if (seen.started + seen.failed + seen.ended < n)
+	if (answers() < n)
 		event_base_dispatch(life.base);
 	evtimer_del(deadline);
-	assert_int_equal(seen.started + seen.failed + seen.ended, n);
+	assert_int_equal(answers(), n);
 }
 
 /* Let events happen for a while. */
@@ -266,6 +281,62 @@ test_start_and_stop(void **state)
 	check_stopped(vm);
 	assert_int_equal(open_fds(), before);
 	assert_int_equal(life_stop(&life, vm, false, &why), -CTL_E_NOTRUNNING);
+	vmreg_remove(&reg, vm);
+}
+
+static void
+test_pause(void **state)
+{
+	struct vm *vm = make_vm("", 1, 0);
+	struct fail why;
+
+	assert_int_equal(pause_ask(vm, true, &why), -CTL_E_NOTRUNNING);
+	start(vm);
+	assert_int_equal(pause_ask(vm, true, &why), -CTL_E_NOTRUNNING);
+	run_until(1);
+	assert_int_equal(pause_ask(vm, false, &why), -EALREADY);
+	assert_string_equal(why.text, "vm \"web\" is not paused");
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	assert_int_equal(pause_ask(vm, true, &why), -EBUSY);
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_RUNNING);
+	run_until(2);
+	assert_int_equal(seen.paused, 1);
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_PAUSED);
+	assert_int_equal(pause_ask(vm, true, &why), -EALREADY);
+	assert_int_equal(pause_ask(vm, false, &why), 0);
+	run_until(3);
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_RUNNING);
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	run_until(4);
+	assert_int_equal(life_stop(&life, vm, false, &why), 0);
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_STOPPING);
+	assert_int_equal(pause_ask(vm, false, &why), -CTL_E_NOTRUNNING);
+	run_until(5);
+	assert_int_equal(seen.ended, 1);
+	check_stopped(vm);
+	/* The next life does not begin paused. */
+	start(vm);
+	run_until(6);
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_RUNNING);
+	assert_int_equal(life_stop(&life, vm, true, &why), 0);
+	run_until(7);
+	vmreg_remove(&reg, vm);
+}
+
+/* One that answers with nonsense is ended. */
+static void
+test_pause_lie(void **state)
+{
+	struct vm *vm = make_vm("liar", 1, 0);
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	run_until(2);
+	assert_int_equal(seen.paused, 0);
+	assert_int_equal(seen.ended, 1);
+	check_stopped(vm);
 	vmreg_remove(&reg, vm);
 }
 
@@ -557,6 +628,8 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_start_and_stop),
+		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_pause_lie),
 		cmocka_unit_test(test_adhoc_is_forgotten),
 		cmocka_unit_test(test_endings),
 		cmocka_unit_test(test_stops),

@@ -66,8 +66,13 @@ on_changed(void *arg, struct vm *vm, uint32_t error)
 {
 }
 
+static void
+on_paused(void *arg, struct vm *vm)
+{
+}
+
 static const struct life_ops ops = { on_started, on_failed, on_ended,
-	on_changed };
+	on_changed, on_paused };
 
 static void
 on_chld(int sig, short what, void *arg)

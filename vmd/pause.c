@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <string.h>
+
+#include "chan.h"
+#include "ctl.h"
+#include "imsg.h"
+#include "log.h"
+#include "msg.h"
+#include "pause.h"
+
+static int
+send_pause(const struct vm *vm, bool on)
+{
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, on) == -1) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	return chan_send(vm->run.vm.chan, VM_PAUSE, 0, -1, body);
+}
+
+int
+pause_ask(struct vm *vm, bool on, struct fail *why)
+{
+	int error;
+
+	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
+		return fail_set(why, CTL_E_NOTRUNNING,
+		    "vm \"%s\" is not running", vm->conf.name);
+	if (vm->run.pausing)
+		return fail_set(why, EBUSY,
+		    "vm \"%s\" is being paused or unpaused", vm->conf.name);
+	if (vm->run.paused == on)
+		return fail_set(why, EALREADY, "vm \"%s\" is %s", vm->conf.name,
+		    on ? "paused already" : "not paused");
+	if ((error = send_pause(vm, on)) != 0)
+		return fail_set(why, -error, "cannot reach vm \"%s\": %s",
+		    vm->conf.name, strerror(-error));
+	vm->run.pausing = true;
+	return 0;
+}
+
+bool
+pause_told(struct vm *vm, bool on)
+{
+	bool asked = vm->run.pausing;
+
+	if (vm->run.paused != on)
+		log_info("%s: %s", vm->conf.name, on ? "paused" : "goes on");
+	vm->run.paused = on;
+	vm->run.pausing = false;
+	return asked;
+}
