@@ -110,10 +110,18 @@ $(B)/regress/bench/blkbench: regress/bench/blkbench.c $(B)/vmd/libvmd.a $(B)/lib
 	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) $(LIBS)
 
+$(B)/regress/bench/kvmstats: $(B)/regress/bench/kvmstats.o
+	$(Q)$(CC) $(LDFLAGS) -o $@ $<
+
 # Run as the only programs of a guest, which has no libraries.
 $(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
+
+# Preloaded into the lab's emulator.
+$(B)/regress/lab/mend.so: regress/lab/mend.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -fPIC -shared -o $@ $<
 
 # The conformance tests of the KVM API, and what shares their guests.
 kapi_LIB	= $(addprefix $(B)/regress/kapi/,check.o run.o vm.o)
@@ -188,7 +196,7 @@ run: setup
 #: bench      against QEMU and KVM, in the lab
 bench: setup
 	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
-	    $(B)/regress/bench/netio $(B)/regress/bench/exits $(B)/regress/bench/blkbench
+	    $(addprefix $(B)/regress/bench/,netio exits kvmstats blkbench)
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

@@ -196,3 +196,44 @@ ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
 	*out = vm;
 	return 0;
 }
+
+int
+ctl_event_put(struct ibuf *buf, const struct ctl_event *e)
+{
+	int error;
+
+	if (ibuf_add_n64(buf, e->ms) == -1 ||
+	    ibuf_add_n32(buf, e->what) == -1 || ibuf_add_n32(buf, e->id) == -1)
+		return -errno;
+	if ((error = ctl_put_str(buf, e->name)) != 0)
+		return error;
+	return ctl_put_str(buf, e->text);
+}
+
+int
+ctl_event_get(struct ibuf *buf, struct ctl_event *out)
+{
+	struct ctl_event e;
+
+	memset(&e, 0, sizeof(e));
+	if (ibuf_get_n64(buf, &e.ms) == -1 ||
+	    ibuf_get_n32(buf, &e.what) == -1 || e.what >= CTL_EV_END ||
+	    ibuf_get_n32(buf, &e.id) == -1 ||
+	    ctl_get_str(buf, e.name, sizeof(e.name)) != 0 ||
+	    ctl_get_str(buf, e.text, sizeof(e.text)) != 0)
+		return -EBADMSG;
+	*out = e;
+	return 0;
+}
+
+const char *
+ctl_event_name(uint32_t what)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+		CTL_HAPPENINGS(X)
+#undef X
+	};
+
+	return what < CTL_EV_END ? names[what] : "unknown";
+}

@@ -14,12 +14,14 @@
  *
  * A VM is named by id when that is not 0, else by name.  START_KERNEL and
  * START_INITRD have no answer of their own, START_ADHOC answers for them.
- * PAUSE and UNPAUSE answer when it is done.
+ * PAUSE and UNPAUSE answer when it is done, RESET when the last VM is gone.
  * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
  * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
  * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
- * does ENOENT for an ad-hoc VM).  A client may have CTL_PENDING_MAX requests
- * without an answer; answers come in any order.
+ * does ENOENT for an ad-hoc VM).  EVENTS is followed by an EVENT for whatever
+ * happens to a VM of the client's own (root: to any), as long as it stays and
+ * reads them; it ends with FAIL when some were lost.  A client may have
+ * CTL_PENDING_MAX requests without an answer; answers come in any order.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -48,7 +50,10 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
-	X(RELOAD, CTL_ROOT, 0, "")
+	X(RELOAD, CTL_ROOT, 0, "")                                         \
+	X(LOAD, CTL_ROOT, 0, "str path, absolute")                         \
+	X(RESET, CTL_ROOT, 0, "u32 what: CTL_RESET_*")                     \
+	X(EVENTS, CTL_ANY, 0, "")
 
 /* Answers.  A request ends with exactly one OK or FAIL. */
 #define CTL_ANSWERS(X)                                                    \
@@ -56,7 +61,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(FAIL, "u32 code (errno or CTL_E_*), str text: one clear line")  \
 	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
-	X(LINE, "str: something that a RELOAD changes")
+	X(EVENT, "what happened to a VM, see ctl_event_put()")            \
+	X(LINE, "str: something that a RELOAD or LOAD changes, or not")
 
 enum ctl_type {
 	CTL_NONE = 100,
@@ -68,6 +74,9 @@ enum ctl_type {
 #undef X
 };
 
+/* What a RESET forgets. */
+enum { CTL_RESET_VMS = 1, CTL_RESET_SWITCHES = 2, CTL_RESET_ALL = 3 };
+
 /* Codes beside errno that vmctl has texts for (OPENBSD.md A.3). */
 enum {
 	CTL_E_FIRMWARE = 1001,
@@ -75,6 +84,7 @@ enum {
 	CTL_E_NOTRUNNING = 1004,
 	CTL_E_CDROM = 1005, /* not there */
 	CTL_E_NOTCDROM = 1006, /* no regular file, or no medium */
+	CTL_E_PARENT = 1007, /* of an instance: not in vm.conf */
 };
 
 enum ctl_state {
@@ -136,6 +146,33 @@ struct ctl_vm {
 	struct ctl_dev dev[CTL_DEVS_MAX];
 };
 
+/* What can happen to a VM: X(name, name for people and JSON) */
+#define CTL_HAPPENINGS(X)                                            \
+	X(WAITING, "waiting") /* for its turn to start */            \
+	X(STARTING, "starting")                                      \
+	X(RUNNING, "running")                                        \
+	X(PAUSED, "paused")                                          \
+	X(UNPAUSED, "unpaused")                                      \
+	X(STOPPING, "stopping") /* asked to */                       \
+	X(RESTARTING, "restarting") /* after a reset by its guest */ \
+	X(STOPPED, "stopped")                                        \
+	X(PROBLEM, "problem") /* a new one, or without text: none any more */
+
+enum ctl_happening {
+#define X(name, text) CTL_EV_##name,
+	CTL_HAPPENINGS(X)
+#undef X
+	    CTL_EV_END
+};
+
+struct ctl_event {
+	uint64_t ms; /* since 1970 */
+	uint32_t what; /* enum ctl_happening */
+	uint32_t id;
+	char name[64];
+	char text[256]; /* why or how, or "" */
+};
+
 /* "u32 id, str name" */
 struct ctl_target {
 	uint32_t id;
@@ -146,6 +183,10 @@ int ctl_target_put(struct ibuf *, const struct ctl_target *);
 int ctl_target_get(struct ibuf *, struct ctl_target *); /* 0 or -EBADMSG */
 int ctl_vm_put(struct ibuf *, const struct ctl_vm *);
 int ctl_vm_get(struct ibuf *, struct ctl_vm *); /* 0 or -EBADMSG */
+int ctl_event_put(struct ibuf *, const struct ctl_event *);
+int ctl_event_get(struct ibuf *, struct ctl_event *); /* 0 or -EBADMSG */
+/* "stopped" */
+const char *ctl_event_name(uint32_t what);
 /* str fields: at most len - 1 bytes, no NUL inside; 0 or -EBADMSG. */
 int ctl_put_str(struct ibuf *, const char *);
 int ctl_get_str(struct ibuf *, char *, size_t len);

@@ -289,7 +289,9 @@ limit_ok(const struct vm_limit *l)
 	    : l->rate <= INT64_MAX && l->burst >= 1 && l->burst <= INT64_MAX;
 }
 
-#define FLAGS ((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES))
+#define FLAGS                                                            \
+	((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES | \
+	    VM_F_CONF_BOOT | VM_F_CONF_CDROM))
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))

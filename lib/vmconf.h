@@ -75,6 +75,9 @@ enum vm_flag {
 	VM_F_ADHOC = 1 << 1, /* made by vmctl start; forgotten at its end */
 	VM_F_SEV = 1 << 2, /* memory encryption, as OpenBSD's sev */
 	VM_F_SEVES = 1 << 3, /* ... and registers */
+	/* Of an ad-hoc VM, not its owner's choice but its template's: */
+	VM_F_CONF_BOOT = 1 << 4, /* kernel and initrd */
+	VM_F_CONF_CDROM = 1 << 5,
 };
 
 /* What is said of a VM itself, and what instances of a VM may say. */

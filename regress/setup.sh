@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: ISC
 #
 # `make setup': the Debian packages that building and testing need, and the
-# user _vmd.  Does and prints nothing when all are there.  QEMU comes from backports if this
-# machine can have it: the older one has a fault in its software SVM that ends
-# the lab when a guest writes CR8 while an interrupt is pending.
+# user _vmd.  Does and prints nothing when all are there.  QEMU comes from
+# backports if this machine can have it: the older one has a fault in its
+# software SVM that ends the lab when a guest writes CR8 while an interrupt is
+# pending.
 
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
@@ -140,7 +141,7 @@ install_headers() {
 
 # Whom vmd's processes become; without it the daemon's tests are skipped.
 make_user() {
-	local here
+	local here out
 	here=$(cd "$(dirname "$0")" && pwd)
 	! getent passwd _vmd >/dev/null || return 0
 	if ! command -v systemd-sysusers >/dev/null; then
@@ -148,7 +149,9 @@ make_user() {
 		return 0
 	fi
 	say "making the user _vmd"
-	as_root systemd-sysusers "$here/../etc/vmd.sysusers" >/dev/null 2>&1
+	out=$(as_root systemd-sysusers "$here/../etc/vmd.sysusers" 2>&1) && return
+	say "systemd-sysusers: $out" >&2
+	return 1
 }
 
 install_missing

@@ -17,7 +17,12 @@ B=${B#B=}
 export B
 passed=0 failed=0 skipped=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.kvm" "$log.failures"' EXIT
+
+fail() { # NAME
+	failed=$((failed + 1))
+	echo "FAIL  $1" | tee -a "$log.failures"
+}
 
 # Counts a step that is one result.
 step() { # NAME COMMAND...
@@ -27,12 +32,15 @@ step() { # NAME COMMAND...
 	if "$@"; then
 		passed=$((passed + 1))
 	else
-		failed=$((failed + 1))
-		echo "FAIL  $name"
+		fail "$name"
 	fi
 }
 
 summary() {
+	if [[ -s $log.failures ]]; then
+		echo "== what failed"
+		cat "$log.failures"
+	fi
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[[ $failed = 0 ]]
 	exit
@@ -53,8 +61,9 @@ check() {
 	    awk '{ s += $1 } END { print s + 0 }')
 	skipped=$((skipped + n))
 	[[ $rc = 0 ]] && passed=$((passed + 1)) && return
-	echo "FAIL  check"
-	failed=$((failed + 1))
+	fail check
+	grep -aE '\[ +ERROR|\[ +LINE|\[  FAILED|: (error|warning):|\*\*\*' "$log" |
+	    tail -n 40 >>"$log.failures"
 }
 
 # shellcheck disable=SC2317 # called by step
@@ -64,18 +73,26 @@ confined_build() {
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
 
+# What failed in a session and what the tests printed of it, for the end.
+failures() { # NAME
+	awk -v name="$1" '/^FAIL / { if (!n++) print "-- " name; print; of = 1; next }
+	    of && /^ +\|/ { print; next }
+	    { of = 0 }' "$log"
+}
+
 # counted NAME COMMAND...: a session in the lab whose last line counts.
 counted() {
 	local rc=0 line name=$1
 	shift
 	echo "== $name"
 	"$@" 2>&1 | tee "$log" || rc=$?
+	failures "$name" >>"$log.failures"
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
 	    "$log" | tail -n 1)
 	if [[ -z $line ]]; then
-		echo "FAIL  $name gave no result (status $rc)"
 		passed=$((passed + $(grep -c '^ok ' "$log")))
-		failed=$((failed + 1 + $(grep -c '^FAIL ' "$log")))
+		failed=$((failed + $(grep -c '^FAIL ' "$log")))
+		fail "$name gave no result (status $rc)"
 		return
 	fi
 	# shellcheck disable=SC2086 # "N passed, M failed, K skipped"
@@ -85,14 +102,14 @@ counted() {
 	skipped=$((skipped + $5))
 }
 
-# kvm COMMAND...: a session on KVM.  Now and then the lab's own kernel dies
-# there, in KVM as the emulated processor runs it.  What has a result keeps it,
-# the rest is done in a new lab, three times at most.  On our driver that would
-# be a failure of ours.
+# kvm COMMAND...: a session on KVM.  Where lab/mend.c cannot mend the emulator,
+# the lab's own kernel dies there now and then.  What has a result keeps it, the
+# rest is done in a new lab, three times at most.  On our driver that would be a
+# failure of ours.
 # shellcheck disable=SC2317 # called by counted
 kvm() {
-	local rc n out names=()
-	out=$(mktemp)
+	local rc n out=$log.kvm names=()
+	: >"$out"
 	for n in 1 2 3 4; do
 		rc=0
 		"$@" "${names[@]}" 2>&1 | tee -a "$out" || rc=$?
@@ -101,7 +118,6 @@ kvm() {
 		mapfile -t names < <(results "$out" | sed 's/^/!/')
 	done
 	[[ $rc = 126 || $n = 1 ]] || tally "$out"
-	rm -f "$out"
 	return "$rc"
 }
 
@@ -122,7 +138,7 @@ tally() {
 # of that on the other kernel.
 parts=("10-daemon 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom"
 	"35-net 40-life 45-pause" "50-rights 60-badinput 70-debian")
-hypervisor="10-daemon/check 20-boot 30-disk 40-life 45-pause 70-debian 80-clients"
+hypervisor="10-daemon/check 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 lab_suite() {
@@ -171,6 +187,7 @@ step setup regress/setup.sh
 step build "$make" --no-print-directory "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio"
 check
+step "fuzz of the parser of vm.conf" regress/fuzz/run -t 60 conf
 step "build of the confinement test" confined_build
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite

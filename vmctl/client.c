@@ -100,12 +100,26 @@ handle_line(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return take(c, CLIENT_LINE);
 }
 
+static int
+handle_event(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct client *c = arg;
+
+	if (ctl_event_get(body, &c->answer.event) != 0)
+		return -EBADMSG;
+	text_clean(c->answer.event.name);
+	text_clean(c->answer.event.text);
+	c->answer.text[0] = '\0';
+	return take(c, CLIENT_EVENT);
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, handle_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, handle_fail },
 	{ CTL_VM, "CTL_VM", CHAN_NOFD, handle_vm },
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, handle_ended },
 	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, handle_line },
+	{ CTL_EVENT, "CTL_EVENT", CHAN_NOFD, handle_event },
 };
 
 static const struct chan_ops ops = {
@@ -247,8 +261,8 @@ client_next(struct client *c, struct client_answer *out, int timeout_ms)
 	return 0;
 }
 
-int
-client_list(struct client *c, struct ctl_vm **out, size_t *nout)
+static int
+list(struct client *c, struct ctl_vm **out, size_t *nout)
 {
 	static const char toolong[] = "vmd's list of VMs is too long";
 	struct client_answer a;
@@ -298,4 +312,17 @@ client_reason(const struct client_answer *a)
 	if (a->text[0] != '\0')
 		return a->text;
 	return a->code == 0 ? "no reason given" : strerror((int)a->code);
+}
+
+int
+client_list(const char *path, struct ctl_vm **out, size_t *nout)
+{
+	struct client *c = client_open(path);
+	int error;
+
+	if (c == NULL)
+		return -ENOTCONN;
+	error = list(c, out, nout);
+	client_close(c);
+	return error;
 }

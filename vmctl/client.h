@@ -26,6 +26,7 @@ enum client_kind {
 	CLIENT_VM,
 	CLIENT_ENDED,
 	CLIENT_LINE,
+	CLIENT_EVENT,
 };
 
 /* Every string in it is safe to print. */
@@ -35,6 +36,7 @@ struct client_answer {
 	uint32_t code; /* FAIL: errno or CTL_E_* */
 	char text[CLIENT_TEXT_MAX]; /* OK, FAIL, LINE; ENDED: the VM's name */
 	struct ctl_vm vm; /* VM */
+	struct ctl_event event; /* EVENT */
 };
 
 struct client *client_open(const char *path);
@@ -45,8 +47,8 @@ int client_send(struct client *, enum ctl_type, int fd, struct ibuf *body);
 int client_send_target(struct client *, enum ctl_type, const struct target *,
     const uint32_t *extra);
 int client_next(struct client *, struct client_answer *, int timeout_ms);
-/* All VMs, to be freed by the caller. */
-int client_list(struct client *, struct ctl_vm **, size_t *);
+/* All VMs, by a connection of its own; to be freed by the caller. */
+int client_list(const char *path, struct ctl_vm **, size_t *);
 /* Why a request failed: vmd's own words or those of its code. */
 const char *client_reason(const struct client_answer *);
 

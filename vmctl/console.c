@@ -336,15 +336,10 @@ find_tty(
 {
 	char name[VM_NAME_MAX + 1];
 	struct ctl_vm *vms;
-	struct client *c;
 	size_t i, n;
 	int error;
 
-	if ((c = client_open(env->socket)) == NULL)
-		return -ENOTCONN;
-	error = client_list(c, &vms, &n);
-	client_close(c);
-	if (error != 0)
+	if ((error = client_list(env->socket, &vms, &n)) != 0)
 		return error;
 	for (i = 0; i < n; i++) {
 		if (status_match(&vms[i], target))

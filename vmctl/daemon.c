@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Commands to vmd itself: log, reload. */
+/* Commands to vmd itself: load, log, reload, reset. */
 #include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -13,7 +13,8 @@
 
 /* Send one request that is answered by lines to print, then OK or FAIL. */
 static enum cmd_result
-request(const struct cmd_env *env, enum ctl_type type, struct ibuf *body)
+request(const struct cmd_env *env, enum ctl_type type, struct ibuf *body,
+    int timeout_ms)
 {
 	struct client_answer a;
 	struct client *c;
@@ -25,7 +26,7 @@ request(const struct cmd_env *env, enum ctl_type type, struct ibuf *body)
 		return CMD_FAILED;
 	}
 	error = client_send(c, type, -1, body);
-	while (error == 0 && (error = client_next(c, &a, CLIENT_PROMPT)) == 0 &&
+	while (error == 0 && (error = client_next(c, &a, timeout_ms)) == 0 &&
 	    a.kind == CLIENT_LINE)
 		puts(a.text);
 	if (error == 0 && a.kind == CLIENT_OK)
@@ -56,7 +57,7 @@ daemon_log(int argc, char **argv, const struct cmd_env *env)
 		ibuf_free(body);
 		return CMD_FAILED;
 	}
-	return request(env, CTL_LOG, body);
+	return request(env, CTL_LOG, body, CLIENT_PROMPT);
 }
 
 enum cmd_result
@@ -64,5 +65,51 @@ daemon_reload(int argc, char **argv, const struct cmd_env *env)
 {
 	if (cmd_getopt(argc, argv, "") != -1 || argc != optind)
 		return CMD_USAGE;
-	return request(env, CTL_RELOAD, NULL);
+	return request(env, CTL_RELOAD, NULL, CLIENT_PROMPT);
+}
+
+enum cmd_result
+daemon_load(int argc, char **argv, const struct cmd_env *env)
+{
+	char path[VM_PATH_MAX + 1];
+	struct ibuf *body;
+
+	if (cmd_getopt(argc, argv, "") != -1 || argc - optind != 1)
+		return CMD_USAGE;
+	if (args_path(argv[optind], path, sizeof(path)) != 0)
+		return CMD_FAILED;
+	body = chan_body();
+	if (ctl_put_str(body, path) != 0) {
+		log_warnx("load: out of memory");
+		ibuf_free(body);
+		return CMD_FAILED;
+	}
+	return request(env, CTL_LOAD, body, CLIENT_PROMPT);
+}
+
+enum cmd_result
+daemon_reset(int argc, char **argv, const struct cmd_env *env)
+{
+	static const char *const names[] = { "all", "switches", "vms" };
+	static const uint32_t bits[] = { CTL_RESET_ALL, CTL_RESET_SWITCHES,
+		CTL_RESET_VMS };
+	struct ibuf *body;
+	int what = 0;
+
+	if (cmd_getopt(argc, argv, "") != -1 || argc - optind > 1)
+		return CMD_USAGE;
+	if (optind < argc)
+		what = args_keyword(argv[optind], names, 3, true);
+	if (what < 0) {
+		log_warnx("unknown argument: %s", argv[optind]);
+		return CMD_USAGE;
+	}
+	body = chan_body();
+	if (ibuf_add_n32(body, bits[what]) == -1) {
+		log_warn("reset");
+		ibuf_free(body);
+		return CMD_FAILED;
+	}
+	/* VMs may take a while to end. */
+	return request(env, CTL_RESET, body, CLIENT_FOREVER);
 }

@@ -31,15 +31,27 @@ jsonout_object(const struct jsonout_member *m, size_t n)
 	return NULL;
 }
 
-int
-jsonout_print(FILE *fp, json_t *j)
+static int
+print(FILE *fp, json_t *j, size_t how)
 {
 	int error = 0;
 
 	if (j == NULL)
 		return -ENOMEM;
-	if (json_dumpf(j, fp, JSON_INDENT(2)) != 0 || fputc('\n', fp) == EOF)
+	if (json_dumpf(j, fp, how) != 0 || fputc('\n', fp) == EOF)
 		error = -EIO;
 	json_decref(j);
 	return error;
+}
+
+int
+jsonout_print(FILE *fp, json_t *j)
+{
+	return print(fp, j, JSON_INDENT(2));
+}
+
+int
+jsonout_line(FILE *fp, json_t *j)
+{
+	return print(fp, j, JSON_COMPACT);
 }

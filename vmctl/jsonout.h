@@ -20,5 +20,7 @@ json_t *jsonout_text(const char *);
 json_t *jsonout_object(const struct jsonout_member *, size_t n);
 /* Print and consume; 0, -ENOMEM (the value is NULL too) or -EIO. */
 int jsonout_print(FILE *, json_t *);
+/* Likewise, on one line. */
+int jsonout_line(FILE *, json_t *);
 
 #endif

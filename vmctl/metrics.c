@@ -191,17 +191,11 @@ enum cmd_result
 metrics_run(int argc, char **argv, const struct cmd_env *env)
 {
 	struct ctl_vm *vms;
-	struct client *c;
 	size_t n;
-	int error;
 
 	if (cmd_getopt(argc, argv, "") != -1 || argc != optind)
 		return CMD_USAGE;
-	if ((c = client_open(env->socket)) == NULL)
-		return CMD_FAILED;
-	error = client_list(c, &vms, &n);
-	client_close(c);
-	if (error != 0)
+	if (client_list(env->socket, &vms, &n) != 0)
 		return CMD_FAILED;
 	metrics_print(stdout, vms, n);
 	free(vms);

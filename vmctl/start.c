@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * vmctl start: a configured VM by name or number, or one that the options
- * describe (ad-hoc).
+ * describe (ad-hoc), alone or as an instance of a configured one.
  *
  * Kernel and initrd of an ad-hoc VM are opened here, so that the caller's own
  * right to read them counts, and travel by descriptor.  Disks are opened by
@@ -27,7 +27,7 @@
 
 struct start_opts {
 	const char *kernel, *initrd, *cmdline, *memory, *cpus, *interfaces;
-	const char *cdrom;
+	const char *cdrom, *template;
 	bool adhoc; /* any option but -c */
 	bool console;
 };
@@ -38,8 +38,8 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	bool ok = true;
 	int ch;
 
-	while (
-	    ok && (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:r:")) != -1) {
+	while (ok &&
+	    (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:r:t:")) != -1) {
 		o->adhoc |= ch != 'c';
 		switch (ch) {
 		case 'a':
@@ -75,6 +75,9 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 		case 'r':
 			ok = cmd_once(&o->cdrom, "cdrom");
 			break;
+		case 't':
+			ok = cmd_once(&o->template, "template");
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -82,26 +85,52 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	return ok ? 0 : -EPERM;
 }
 
-/* What the options say, checked as far as it can be checked from here. */
+/* What has to be there, or to be together; a template has some of it. */
 static int
-describe(
+check_options(
     const struct start_opts *o, const struct target *t, struct vmconf *conf)
 {
+	struct target template;
+
 	if (t->id != 0) {
 		log_warnx("invalid vm name: %" PRIu32
 			  " (a new vm needs a name)",
 		    t->id);
 		return -EINVAL;
 	}
-	if (o->kernel == NULL && conf->ndisks == 0 && o->cdrom == NULL) {
+	if (o->template != NULL) {
+		if (args_target(o->template, &template) != 0)
+			return -EINVAL;
+		if (template.id != 0) {
+			log_warnx("invalid vm name: %s (a template is given "
+				  "by its name)",
+			    o->template);
+			return -EINVAL;
+		}
+		memcpy(conf->parent, template.name, sizeof(conf->parent));
+	} else if (o->kernel == NULL && conf->ndisks == 0 && o->cdrom == NULL) {
 		log_warnx("no kernel or disk/cdrom specified");
 		return -EINVAL;
 	}
-	if (o->kernel == NULL && (o->initrd != NULL || o->cmdline != NULL)) {
+	if (o->kernel == NULL &&
+	    (o->initrd != NULL ||
+		(o->cmdline != NULL && o->template == NULL))) {
 		log_warnx("%s without a kernel",
 		    o->initrd != NULL ? "initrd" : "command line");
 		return -EINVAL;
 	}
+	return 0;
+}
+
+/* What the options say, checked as far as it can be checked from here. */
+static int
+describe(
+    const struct start_opts *o, const struct target *t, struct vmconf *conf)
+{
+	int error = check_options(o, t, conf);
+
+	if (error != 0)
+		return error;
 	if (o->cmdline != NULL && strlen(o->cmdline) > VM_CMDLINE_MAX) {
 		log_warnx("command line too long (limit is %d bytes)",
 		    VM_CMDLINE_MAX);
@@ -121,6 +150,11 @@ describe(
 	if (o->cmdline != NULL)
 		memcpy(conf->cmdline, o->cmdline, strlen(o->cmdline) + 1);
 	memcpy(conf->name, t->name, sizeof(conf->name));
+	/* vmd sees the other items itself. */
+	if (o->memory != NULL)
+		conf->given |= VM_I_MEMORY;
+	if (o->cpus != NULL)
+		conf->given |= VM_I_CPUS;
 	conf->flags = VM_F_ADHOC;
 	conf->uid = getuid();
 	if (conf->ndisks == 0)
@@ -255,7 +289,7 @@ start_adhoc(const struct cmd_env *env, const struct vmconf *conf,
 	int error, initrd = -1, kernel = -1;
 
 	error = open_images(conf, &kernel, &initrd);
-	if (error == 0 && conf->nnics == 0)
+	if (error == 0 && conf->nnics == 0 && conf->parent[0] == '\0')
 		log_warnx("starting without network interfaces");
 	if (error == 0 && (c = client_open(env->socket)) == NULL)
 		error = -ENOTCONN;

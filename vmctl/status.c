@@ -313,15 +313,10 @@ show(const struct cmd_env *env, const struct target *target,
 	enum cmd_result result = CMD_FAILED;
 	char name[VM_NAME_MAX + 1];
 	struct ctl_vm *vms;
-	struct client *c;
 	size_t n;
-	int error;
+	int error = 0;
 
-	if ((c = client_open(env->socket)) == NULL)
-		return CMD_FAILED;
-	error = client_list(c, &vms, &n);
-	client_close(c);
-	if (error != 0)
+	if (client_list(env->socket, &vms, &n) != 0)
 		return CMD_FAILED;
 	n = select_vms(vms, n, target, how->running);
 	if (how->json)

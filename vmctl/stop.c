@@ -81,6 +81,7 @@ await(struct client *c, const struct target *target, uint32_t *id,
 			break;
 		case CLIENT_VM:
 		case CLIENT_LINE:
+		case CLIENT_EVENT:
 			end = END_REFUSED;
 			break;
 		}
@@ -157,16 +158,10 @@ stop_all(const struct cmd_env *env, const struct stop_flags *flags)
 {
 	enum cmd_result result = CMD_OK;
 	struct ctl_vm *vms;
-	struct client *c;
 	struct target t;
 	size_t i, n;
-	int error;
 
-	if ((c = client_open(env->socket)) == NULL)
-		return CMD_FAILED;
-	error = client_list(c, &vms, &n);
-	client_close(c);
-	if (error != 0)
+	if (client_list(env->socket, &vms, &n) != 0)
 		return CMD_FAILED;
 	for (i = 0; i < n; i++) {
 		if (!status_running(&vms[i]))

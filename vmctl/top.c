@@ -155,13 +155,8 @@ static int
 take(const struct cmd_env *env, struct top_sample *s)
 {
 	struct timespec ts;
-	struct client *c;
-	int error;
+	int error = client_list(env->socket, &s->vms, &s->n);
 
-	if ((c = client_open(env->socket)) == NULL)
-		return -ECONNREFUSED;
-	error = client_list(c, &s->vms, &s->n);
-	client_close(c);
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	s->us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 	return error;

@@ -49,8 +49,8 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create image log metrics pause reload restart"
-	commands+=" set show start status stop top unpause wait"
+	local commands="check console create events image load log metrics pause reload"
+	commands+=" reset restart set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -85,11 +85,12 @@ _vmctl() {
 	check) options="-k" names="" ;;
 	console) options="-n" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
+	events) options="-j" names="all" ;;
 	image) options="-j -r" names="" ;;
-	log) options="" names="" ;;
+	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p -r" names="all" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p -r -t" names="all" ;;
 	stop) options="-a -f -w" names="-r" ;;
 	top) options="-1 -d" names="" ;;
 	pause | unpause | wait) options="" names="-r" ;;
@@ -103,8 +104,12 @@ _vmctl() {
 			return
 		}
 		;;
-	start-b | start-d | start-I | start-r | check-k | setcdrom)
+	loadload | start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
+		return
+		;;
+	start-t)
+		_vmctl_reply "$(_vmctl_names)" "$cur"
 		return
 		;;
 	start-a | start-i | start-m | start-n | start-p) return ;;
@@ -115,6 +120,8 @@ _vmctl() {
 		_vmctl_reply "check info" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
+	elif [[ $command = reset ]]; then
+		_vmctl_reply "all switches vms" "$cur"
 	elif [[ $command = set && $prev != set && $prev != -f ]]; then
 		_vmctl_set "$prev" "$cur"
 	elif [[ $names = all ]]; then

@@ -5,8 +5,11 @@
 /*
  * VMs that are not in vm.conf, of users who are not root.  Whoever may use
  * the control socket may have some: with files that he may use himself
- * (start_open()) and networks that need no privileges.
+ * (start_open()) and networks that need no privileges.  Those whom a VM of
+ * vm.conf allows instances may have more: what it has, and what it says that
+ * its instances may have.
  */
+#include "conf.h"
 #include "cred.h"
 #include "fail.h"
 #include "vmreg.h"
@@ -15,11 +18,13 @@
 #define ADHOC_MAX   4
 #define ADHOC_SHARE 2 /* one half of the host's memory, for all together */
 
-/*
- * What c asks for, made his own; 0, or negative with *why filled.  kernel:
- * one was passed by descriptor.
- */
-int adhoc_check(const struct vmreg *, const struct cred *c, bool kernel,
-    struct vmconf *, struct fail *why);
+/* Passed by descriptor. */
+struct adhoc_files {
+	bool kernel, initrd;
+};
+
+/* What c asks for, made his own; 0, or negative with *why filled. */
+int adhoc_check(const struct vmreg *, const struct conf *, const struct cred *c,
+    const struct adhoc_files *, struct vmconf *, struct fail *why);
 
 #endif

@@ -4,6 +4,7 @@
 
 /* What the parent knows of the clients that control serves. */
 #include <sys/queue.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include "cred.h"
 
@@ -14,6 +15,7 @@ struct client {
 	TAILQ_ENTRY(client) entry;
 	uint32_t id; /* control's number for it */
 	struct cred cred;
+	bool events; /* is told of them */
 	int kernel, initrd; /* passed, waiting for START_ADHOC; -1 */
 };
 

@@ -19,22 +19,71 @@ conf_new(void)
 	return c;
 }
 
-void
-conf_free(struct conf *c)
+struct conf *
+conf_copy(const struct conf *from)
 {
-	struct conf_switch *sw;
-	struct conf_vm *vm;
+	const struct conf_switch *sw;
+	const struct conf_vm *vm;
+	struct conf_switch *sw2;
+	struct conf_vm *vm2;
+	struct conf *c = malloc(sizeof(*c));
 
 	if (c == NULL)
-		return;
+		return NULL;
+	*c = *from;
+	TAILQ_INIT(&c->switches);
+	TAILQ_INIT(&c->vms);
+	TAILQ_FOREACH(sw, &from->switches, entry)
+	{
+		if ((sw2 = malloc(sizeof(*sw2))) == NULL)
+			goto free_copy;
+		*sw2 = *sw;
+		TAILQ_INSERT_TAIL(&c->switches, sw2, entry);
+	}
+	TAILQ_FOREACH(vm, &from->vms, entry)
+	{
+		if ((vm2 = malloc(sizeof(*vm2))) == NULL)
+			goto free_copy;
+		*vm2 = *vm;
+		TAILQ_INSERT_TAIL(&c->vms, vm2, entry);
+	}
+	return c;
+
+free_copy:
+	conf_free(c);
+	return NULL;
+}
+
+void
+conf_drop_switches(struct conf *c)
+{
+	struct conf_switch *sw;
+
 	while ((sw = TAILQ_FIRST(&c->switches)) != NULL) {
 		TAILQ_REMOVE(&c->switches, sw, entry);
 		free(sw);
 	}
+}
+
+void
+conf_drop_vms(struct conf *c)
+{
+	struct conf_vm *vm;
+
 	while ((vm = TAILQ_FIRST(&c->vms)) != NULL) {
 		TAILQ_REMOVE(&c->vms, vm, entry);
 		free(vm);
 	}
+	c->nvms = 0;
+}
+
+void
+conf_free(struct conf *c)
+{
+	if (c == NULL)
+		return;
+	conf_drop_switches(c);
+	conf_drop_vms(c);
 	free(c);
 }
 

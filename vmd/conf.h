@@ -59,9 +59,19 @@ struct conf_opts {
 	const char *file;
 	bool optional; /* no such file is like an empty one */
 	bool check_paths; /* -n: kernels, initrds and disks must exist */
+	/*
+	 * Not a configuration by itself: what is not in this one yet is added
+	 * to a copy of it.  Its files have to be root's alone, see
+	 * lex_trust_root().
+	 * NULL: from nothing.
+	 */
+	const struct conf *onto;
 	const struct macros *macros; /* from -D */
 	/* Errors and warnings, one line each. */
 	void (*report)(
+	    void *arg, const char *file, unsigned line, const char *text);
+	/* Warnings only, when they are to be told apart; may be NULL. */
+	void (*warn)(
 	    void *arg, const char *file, unsigned line, const char *text);
 	void *arg;
 };
@@ -69,6 +79,10 @@ struct conf_opts {
 /* NULL when there was an error; all of them have been reported then. */
 struct conf *conf_load(const struct conf_opts *);
 struct conf *conf_new(void);
+/* NULL without memory. */
+struct conf *conf_copy(const struct conf *);
+void conf_drop_vms(struct conf *);
+void conf_drop_switches(struct conf *);
 void conf_free(struct conf *);
 const struct conf_switch *conf_switch(const struct conf *, const char *name);
 const struct vmconf *conf_find(const struct conf *, const char *name);

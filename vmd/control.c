@@ -37,6 +37,7 @@
 
 #define IDLE_S	     60 /* without a request under way */
 #define QUEUE_MAX    (1 << 20) /* unread bytes of one client */
+#define EVENTS_MAX   (1 << 16) /* ... when an event comes */
 #define ROOT_RESERVE 32 /* of CLIENTS_MAX, for root only */
 #define LISTEN_MS    10000
 #define NOFILE	     1024
@@ -155,6 +156,7 @@ static int
 copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 {
 	struct ctl_target t;
+	char path[VM_PATH_MAX + 1];
 	struct vmconf conf;
 	uint32_t n;
 
@@ -163,6 +165,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_START_KERNEL:
 	case CTL_START_INITRD:
 	case CTL_RELOAD:
+	case CTL_EVENTS:
 		return 0;
 	case CTL_START:
 	case CTL_WAIT:
@@ -190,6 +193,16 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_LOG:
 		if (ibuf_get_n32(from, &n) == -1)
+			return -EBADMSG;
+		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
+	case CTL_LOAD:
+		if (ctl_get_str(from, path, sizeof(path)) != 0 ||
+		    path[0] != '/' || !vmconf_path_ok(path))
+			return -EBADMSG;
+		return ctl_put_str(to, path);
+	case CTL_RESET:
+		if (ibuf_get_n32(from, &n) == -1 || n == 0 ||
+		    (n & ~(uint32_t)CTL_RESET_ALL) != 0)
 			return -EBADMSG;
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_START_ADHOC:
@@ -349,6 +362,11 @@ on_answer(struct control *ctl, uint32_t type, uint32_t id, struct ibuf *body)
 	struct peer *peer = peer_find(ctl, id);
 	struct ibuf *copy;
 
+	if (peer != NULL && type == CTL_EVENT &&
+	    chan_queued(peer->chan) > EVENTS_MAX) {
+		peer_drop(peer, "does not read what it asked to be told");
+		peer = NULL;
+	}
 	if (peer == NULL)
 		return ibuf_skip(body, ibuf_size(body)) == -1 ? -EBADMSG : 0;
 	copy = chan_body();

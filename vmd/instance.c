@@ -25,16 +25,27 @@ static const struct {
 	{ VM_I_MEMORY, "memory" },
 };
 
+const char *
+instance_item(size_t i, uint32_t *item)
+{
+	if (i >= sizeof(items) / sizeof(items[0]))
+		return NULL;
+	*item = items[i].item;
+	return items[i].name;
+}
+
 static int
 refuse(const struct vmconf *parent, uint32_t what, struct fail *why)
 {
+	const char *name;
+	uint32_t item;
 	size_t i;
 
-	for (i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
-		if ((what & items[i].item) != 0)
+	for (i = 0; (name = instance_item(i, &item)) != NULL; i++) {
+		if ((what & item) != 0)
 			return fail_set(why, EPERM,
 			    "instances of vm \"%s\" may not have their own %s",
-			    parent->name, items[i].name);
+			    parent->name, name);
 	}
 	return 0;
 }

@@ -10,7 +10,8 @@
  *     in it is plain text: expansion ends.
  *  2. What is read is bounded: file size, files open, files in all, bytes of
  *     macro text.
- *  3. Each file ends with a newline token, whether it has one or not.
+ *  3. Each file ends with a newline token, whether it has one or not, and no
+ *     word or string goes on behind the end of its file.
  */
 #include <sys/stat.h>
 #include <ctype.h>
@@ -44,10 +45,12 @@ struct lex {
 	names; /* for locations, which outlive files */
 	unsigned depth, nfiles;
 	size_t expanded;
+	bool roots; /* files have to be root's alone */
 	struct macros *macros;
 	lex_report *report;
 	void *arg;
 	struct lex_loc last; /* of the last character read */
+	bool owed; /* a newline: a string ran to the end of its file */
 };
 
 struct lex *
@@ -64,6 +67,12 @@ lex_new(struct macros *macros, lex_report *report, void *arg)
 	lex->arg = arg;
 	lex->last.file = "";
 	return lex;
+}
+
+void
+lex_trust_root(struct lex *lex)
+{
+	lex->roots = true;
 }
 
 static void
@@ -138,8 +147,16 @@ read_all(int fd, char **bufp, size_t *lenp)
 	return 0;
 }
 
+/* Root, or whoever we are where we are not root. */
+static bool
+is_roots(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_uid == geteuid() &&
+	    (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 static int
-read_file(const char *path, char **bufp, size_t *lenp)
+read_file(const struct lex *lex, const char *path, char **bufp, size_t *lenp)
 {
 	struct stat st;
 	int fd, error;
@@ -152,6 +169,8 @@ read_file(const char *path, char **bufp, size_t *lenp)
 		error = -errno;
 	else if (S_ISDIR(st.st_mode))
 		error = -EISDIR;
+	else if (lex->roots && !is_roots(&st))
+		error = -EPERM;
 	else
 		error = read_all(fd, bufp, lenp);
 	fd_close(&fd);
@@ -199,7 +218,7 @@ lex_include(struct lex *lex, const char *path)
 	int error;
 
 	if (lex->depth >= LEX_DEPTH_MAX || lex->nfiles >= LEX_FILES_MAX)
-		return -ELOOP;
+		return -E2BIG;
 	if ((full = beside(lex, path)) == NULL)
 		return -ENOMEM;
 	plen = strlen(full) + 1;
@@ -210,7 +229,7 @@ lex_include(struct lex *lex, const char *path)
 	memcpy(n->path, full, plen);
 	free(full);
 	SLIST_INSERT_HEAD(&lex->names, n, entry);
-	if ((error = read_file(n->path, &buf, &len)) != 0)
+	if ((error = read_file(lex, n->path, &buf, &len)) != 0)
 		return error;
 	lex->nfiles++;
 	return push(lex, n->path, 1, buf, len, false);
@@ -274,14 +293,14 @@ complain(struct lex *lex, struct lex_token *tok, const char *text)
 	tok->kind = LEX_ERROR;
 }
 
-static bool
-word_start(int c)
+bool
+lex_word_start(int c)
 {
 	return isalnum(c) || c == ':' || c == '_' || c == '/';
 }
 
-static bool
-word_char(int c)
+bool
+lex_word_char(int c)
 {
 	return isalnum(c) || (ispunct(c) && strchr("(){}!=#,\"'", c) == NULL);
 }
@@ -290,23 +309,25 @@ word_char(int c)
 static bool
 expand(struct lex *lex, struct lex_token *tok)
 {
-	char name[64], msg[128], *copy;
-	const char *value;
+	char name[MACRO_NAME_MAX + 1], msg[128], *copy;
+	const char *value = NULL;
 	size_t n = 0;
 	int c;
 
-	while ((c = get(lex)) != EOF && (isalnum(c) || c == '_')) {
+	for (; (c = get(lex)) != EOF && (isalnum(c) || c == '_'); n++) {
 		if (n < sizeof(name) - 1)
-			name[n++] = (char)c;
+			name[n] = (char)c;
 	}
 	if (c != EOF)
 		unget(lex, c);
-	name[n] = '\0';
+	name[n < sizeof(name) ? n : sizeof(name) - 1] = '\0';
 	if (n == 0) {
 		complain(lex, tok, "syntax error");
 		return false;
 	}
-	if ((value = macro_get(lex->macros, name)) == NULL) {
+	if (n < sizeof(name))
+		value = macro_get(lex->macros, name);
+	if (value == NULL) {
 		snprintf(msg, sizeof(msg), "macro '%s' not defined", name);
 		complain(lex, tok, msg);
 		return false;
@@ -339,21 +360,25 @@ end_token(struct lex *lex, struct lex_token *tok, size_t n)
 static void
 quoted(struct lex *lex, struct lex_token *tok, int quote)
 {
+	unsigned depth = lex->depth;
+	bool nul = false;
 	size_t n = 0;
 	int c, next;
 
 	tok->kind = LEX_STRING;
-	while ((c = get(lex)) != quote) {
-		if (c == EOF) {
+	while ((c = get(lex)) != quote || lex->depth < depth) {
+		if (c == EOF || lex->depth < depth) {
 			complain(lex, tok, "unterminated string");
+			if (c != EOF) {
+				unget(lex, c);
+				lex->owed = true;
+			}
 			return;
 		}
 		if (c == '\n')
 			continue; /* as in OpenBSD: the line goes on */
-		if (c == '\0') {
-			complain(lex, tok, "syntax error");
-			return;
-		}
+		if (c == '\0')
+			nul = true;
 		if (c == '\\') {
 			next = get(lex);
 			if (next == quote || next == ' ' || next == '\t')
@@ -364,7 +389,10 @@ quoted(struct lex *lex, struct lex_token *tok, int quote)
 		if (n <= LEX_TOKEN_MAX)
 			tok->text[n++] = (char)c;
 	}
-	end_token(lex, tok, n);
+	if (nul)
+		complain(lex, tok, "NUL byte in a string");
+	else
+		end_token(lex, tok, n);
 }
 
 static void
@@ -376,7 +404,7 @@ word(struct lex *lex, struct lex_token *tok, int c)
 	do {
 		if (n <= LEX_TOKEN_MAX)
 			tok->text[n++] = (char)c;
-	} while ((c = get(lex)) != EOF && word_char(c));
+	} while ((c = get(lex)) != EOF && lex_word_char(c));
 	if (c != EOF)
 		unget(lex, c);
 	end_token(lex, tok, n);
@@ -387,6 +415,11 @@ lex_next(struct lex *lex, struct lex_token *tok)
 {
 	int c;
 
+	if (lex->owed) {
+		lex->owed = false;
+		tok->kind = LEX_NEWLINE;
+		return;
+	}
 	for (;;) {
 		while ((c = get(lex)) == ' ' || c == '\t' || c == '\r')
 			;
@@ -409,7 +442,7 @@ lex_next(struct lex *lex, struct lex_token *tok)
 		tok->kind = LEX_NEWLINE;
 	else if (c == '"' || c == '\'')
 		quoted(lex, tok, c);
-	else if (word_start(c))
+	else if (lex_word_start(c))
 		word(lex, tok, c);
 	else
 		tok->kind = LEX_CHAR;

@@ -41,10 +41,18 @@ typedef void lex_report(void *arg, struct lex_loc, const char *text);
 /* macros stay the caller's; report is called for each error found here. */
 struct lex *lex_new(struct macros *, lex_report *, void *arg);
 void lex_free(struct lex *);
-/* Read path next; relative to the file being read.  0 or -errno. */
+/* Files have to be root's, or -EPERM, and others may not write them. */
+void lex_trust_root(struct lex *);
+/*
+ * Read path next; relative to the file being read.  0 or -errno, -E2BIG when
+ * these are too many files.
+ */
 int lex_include(struct lex *, const char *path);
 void lex_next(struct lex *, struct lex_token *);
 /* path made absolute, relative to the file being read; the caller frees. */
 char *lex_path(const struct lex *, const char *path);
+/* What words, which are strings without quotes, begin with and consist of. */
+bool lex_word_start(int c);
+bool lex_word_char(int c);
 
 #endif

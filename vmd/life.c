@@ -84,9 +84,13 @@ arm_stopping(struct vm *vm)
 static void
 set_state(struct vm *vm, enum vm_state state)
 {
+	bool other = vm->state != state;
+
 	if (vm->timer != NULL)
 		evtimer_del(vm->timer);
 	vm->state = state;
+	if (other)
+		vm->life->ops->state(vm->life->arg, vm);
 }
 
 static void
@@ -264,9 +268,9 @@ on_devstate(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	child_name(dev, name, sizeof(name));
 	if (text[0] == '\0')
-		vm_problem(ch->vm, "%s", "");
+		life_problem(ch->vm->life, ch->vm, "%s", "");
 	else
-		vm_problem(ch->vm, "%s: %.100s", name, text);
+		life_problem(ch->vm->life, ch->vm, "%s: %.100s", name, text);
 	return 0;
 }
 
@@ -275,11 +279,15 @@ on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
 	struct vm *vm = ch->vm;
+	bool asked;
 	uint32_t on;
+	int error;
 
 	if (ibuf_get_n32(body, &on) == -1 || on > 1)
 		return -EBADMSG;
-	if (pause_told(vm, on == 1))
+	if ((error = pause_told(vm, on == 1, &asked)) != 0)
+		return error;
+	if (asked)
 		vm->life->ops->paused(vm->life->arg, vm);
 	return 0;
 }
@@ -328,7 +336,7 @@ on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
 	code = code > 0 && code < 4096 ? code : EIO;
 	child_name(ch, name, sizeof(name));
 	if (vm->state != VM_STARTING)
-		vm_problem(vm, "%s: %.100s", name, text);
+		life_problem(vm->life, vm, "%s: %.100s", name, text);
 	else if (ch->kind == CHILD_DISK)
 		kill_because(vm, (int)code, "disk %.300s: %s",
 		    vm->conf.disk[ch->index].path, text);
@@ -477,10 +485,10 @@ static int
 open_medium(struct vm *vm, struct fail *why)
 {
 	struct asuser as;
-	int error = start_as_owner(&as, &vm->conf);
+	int error = start_as_owner(&as, &vm->conf, VM_F_CONF_CDROM, why);
 
 	if (error != 0)
-		return fail_set(why, -error, "%s", strerror(-error));
+		return error;
 	error = medium_open(&vm->medium, vm->conf.cdrom, why);
 	asuser_end(&as);
 	return error;
@@ -613,6 +621,7 @@ finish_failed(struct life *l, struct vm *vm)
 	if (f.text[0] == '\0') {
 		explain_end(vm, f.text, sizeof(f.text));
 		f.code = EIO;
+		vm->run.fail = f;
 	}
 	log_warnx("%s: not started: %s", vm->conf.name, f.text);
 	stopped(vm);
@@ -629,7 +638,7 @@ finish_ended(struct life *l, struct vm *vm)
 	    (vm->run.end == RUN_CRASHED || vm->run.end == RUN_ERROR)) {
 		explain_end(vm, text, sizeof(text));
 		log_warnx("%s: stopped: %s", vm->conf.name, text);
-		vm_problem(vm, "%s", text);
+		life_problem(vm->life, vm, "%s", text);
 	} else
 		log_info("%s: stopped", vm->conf.name);
 	stopped(vm);
@@ -754,7 +763,7 @@ device_gone(struct child *ch)
 		if (ch->kind == CHILD_USER && ch->status == 0)
 			return;
 		log_warnx("%s: %s: %s", vm->conf.name, name, text);
-		vm_problem(vm, "%s: %s", name, text);
+		life_problem(vm->life, vm, "%s: %s", name, text);
 		if (ch->kind == CHILD_CDROM)
 			medium_changed(vm, EIO);
 		if (ch->kind == CHILD_NIC)
@@ -875,6 +884,7 @@ life_stop(struct life *l, struct vm *vm, bool forced, struct fail *why)
 		    "vm \"%s\" is not running", vm->conf.name);
 	case VM_WAITING:
 		vm->state = VM_STOPPED;
+		l->ops->state(l->arg, vm);
 		return 0;
 	case VM_STARTING:
 		vm->run.stopped = true;

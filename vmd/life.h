@@ -23,6 +23,10 @@ struct life_ops {
 	void (*changed)(void *arg, struct vm *, uint32_t error);
 	/* It paused or goes on, as it was asked to. */
 	void (*paused)(void *arg, struct vm *);
+	/* Its state is not what it was. */
+	void (*state)(void *arg, struct vm *);
+	/* Its problem is not what it was. */
+	void (*problem)(void *arg, struct vm *);
 };
 
 /* Time limits, milliseconds. */
@@ -68,5 +72,8 @@ bool life_idle(const struct life *);
 /* A child was reaped.  False when it is none of ours. */
 bool life_reaped(struct life *, pid_t, int status);
 void life_verbose(struct life *, int verbose);
+/* problem.c: what is wrong with it, for people; "": nothing any more. */
+void life_problem(struct life *, struct vm *, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -233,7 +233,7 @@ ioapic_route(void *arg, unsigned pin, uint64_t addr, uint32_t data, bool masked)
 	static struct log_rate rate = LOG_RATE(3, 60);
 	int r;
 
-	if (masked || (data & MSI_LEVEL) == 0) /* invariant 3 */
+	if (masked || (data & MSI_LEVEL) == 0) /* invariant 4 */
 		vmm_route_clear(m->conf.vmm, pin);
 	else
 		vmm_route_set(m->conf.vmm, pin, addr, data);

@@ -9,7 +9,7 @@
 bool
 macro_name_ok(const char *s)
 {
-	if (*s == '\0')
+	if (*s == '\0' || strlen(s) > MACRO_NAME_MAX)
 		return false;
 	for (; *s != '\0'; s++) {
 		if (!isalnum((unsigned char)*s) && *s != '_')

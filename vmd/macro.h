@@ -16,6 +16,8 @@ struct macro {
 };
 TAILQ_HEAD(macros, macro);
 
+#define MACRO_NAME_MAX 63
+
 /* The name consists of letters, digits and '_'. */
 bool macro_name_ok(const char *);
 /* 0 or -errno; a macro set by an option keeps its value. */

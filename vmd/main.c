@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "confprint.h"
 #include "ctl.h"
 #include "daemon.h"
 #include "log.h"
@@ -126,11 +127,18 @@ check_config(struct options *o)
 		.report = report,
 	};
 	struct conf *conf = conf_load(&co);
+	int error = 0;
 
 	macro_clear(&o->macros);
 	if (conf == NULL)
 		return 1;
+	if (o->verbose > 0)
+		error = confprint(stdout, conf);
 	conf_free(conf);
+	if (error != 0) {
+		fprintf(stderr, "vmd: standard output: %s\n", strerror(-error));
+		return 1;
+	}
 	fprintf(stderr, "configuration OK\n");
 	return 0;
 }

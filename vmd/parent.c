@@ -118,7 +118,7 @@ init(struct parent *p, const struct options *o)
 	p->opts = o;
 	vmreg_init(&p->reg);
 	p->life.reg = &p->reg;
-	p->life.ops = &requests_life_ops;
+	p->life.ops = &answer_life_ops;
 	p->life.arg = p;
 	p->life.limits = life_limits_dflt;
 	p->life.net = &p->net;

@@ -7,6 +7,7 @@
  * channels of all children; does for others what needs root.
  */
 #include <sys/queue.h>
+#include "answer.h"
 #include "clients.h"
 #include "conf.h"
 #include "life.h"
@@ -28,15 +29,6 @@ struct options {
 	bool probe; /* -c */
 	int verbose;
 	struct macros macros; /* -D */
-};
-
-/* Who waits for what: answers that follow later. */
-enum wait_kind { WAIT_START, WAIT_END, WAIT_MEDIUM, WAIT_PAUSE };
-struct wait {
-	TAILQ_ENTRY(wait) entry;
-	uint32_t client;
-	struct vm *vm;
-	enum wait_kind kind;
 };
 
 /* The control process as seen from the parent. */
@@ -73,6 +65,15 @@ int parent_check_host(const struct options *);
 int reload_first(struct parent *);
 /* What changes is logged and, unless NULL, told. */
 int reload_again(struct parent *, const struct changes *, struct fail *why);
+/*
+ * Another file, for what is not there yet: as if it were at the end of
+ * vm.conf, until that is read again.
+ */
+int reload_more(struct parent *, const char *path, const struct changes *,
+    struct fail *why);
+/* No VM any more or no switch, until then; VMs that run are ended.  0 or
+ * -errno. */
+int reload_reset(struct parent *, uint32_t what); /* CTL_RESET_* */
 /* Start the VMs that wait for it, a few at a time. */
 void reload_boot(struct parent *);
 
@@ -83,9 +84,9 @@ void ctlproc_stop(struct parent *);
 void ctlproc_closed(void *arg, const char *why);
 bool ctlproc_reaped(struct parent *, pid_t, int status);
 
-/* requests.c: what clients ask for, and the answers. */
+/* requests.c: what clients ask for; answer.c: the answers. */
 extern const struct chan_ops requests_ops;
-extern const struct life_ops requests_life_ops;
+extern const struct life_ops answer_life_ops;
 /* All clients are gone. */
 void requests_forget(struct parent *);
 

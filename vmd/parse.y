@@ -9,6 +9,8 @@
 %define api.pure full
 %define api.location.type {struct lex_loc}
 %define parse.error simple
+/* An error is seen before the statement's block is given up for it. */
+%define lr.default-reduction consistent
 %locations
 %param {struct parse *p}
 %initial-action { @$ = (struct lex_loc){ p->opts->file, 0 }; }
@@ -30,6 +32,7 @@ static int yylex(YYSTYPE *, YYLTYPE *, struct parse *);
 static void yyerror(YYLTYPE *, struct parse *, const char *);
 static void recover(struct parse *, int depth);
 static char *join(char *, char *);
+static void once(struct parse *, struct lex_loc, bool, const char *);
 }
 
 %union {
@@ -47,7 +50,8 @@ static char *join(char *, char *);
 %token SWITCH UP VM BAD
 %token <number> NUMBER
 %token <string> STRING
-%type <string> string size owner ifname lladdr parent
+%type <string> string size owner ifname lladdr parent burst
+%type <number> iopsburst
 %type <flag> local
 %type <disk> diskopts
 %destructor { free($$); } <string>
@@ -243,14 +247,10 @@ nicopt
 	| LOCKED LLADDR lladdr		{ stmt_lladdr(p, @1, true, $3); free($3); }
 	| RDOMAIN NUMBER		{ stmt_rdomain(p, @1, $2); }
 	| SWITCH string			{ stmt_nic_switch(p, @1, $2); free($2); }
-	| BANDWIDTH size {
-		stmt_nic_bandwidth(p, @1, $2, NULL);
+	| BANDWIDTH size burst {
+		stmt_nic_bandwidth(p, @1, $2, $3);
 		free($2);
-	}
-	| BANDWIDTH size BURST size {
-		stmt_nic_bandwidth(p, @1, $2, $4);
-		free($2);
-		free($4);
+		free($3);
 	}
 	| UP				{ stmt_up(p, true); }
 	| DOWN				{ stmt_up(p, false); }
@@ -265,43 +265,53 @@ diskopts
 	: %empty			{ $$ = (struct stmt_disk){ 0 }; }
 	| diskopts FORMAT string {
 		$$ = $1;
+		once(p, @2, $$.format != NULL, "format");
 		free($$.format);
 		$$.format = $3;
 	}
 	| diskopts BASE string {
 		$$ = $1;
+		once(p, @2, $$.base != NULL, "base");
 		free($$.base);
 		$$.base = $3;
 	}
-	| diskopts READONLY		{ $$ = $1; $$.readonly = true; }
+	| diskopts READONLY {
+		$$ = $1;
+		once(p, @2, $$.readonly, "readonly");
+		$$.readonly = true;
+	}
 	| diskopts SERIAL string {
 		$$ = $1;
+		once(p, @2, $$.serial != NULL, "serial");
 		free($$.serial);
 		$$.serial = $3;
 	}
-	| diskopts IOPS NUMBER {
+	| diskopts IOPS NUMBER iopsburst {
 		$$ = $1;
+		once(p, @2, $$.has_iops, "iops");
 		$$.has_iops = true;
 		$$.iops = $3;
+		$$.has_iops_burst = $4 != -1;
+		$$.iops_burst = $4;
 	}
-	| diskopts IOPS NUMBER BURST NUMBER {
+	| diskopts BANDWIDTH size burst {
 		$$ = $1;
-		$$.has_iops = $$.has_iops_burst = true;
-		$$.iops = $3;
-		$$.iops_burst = $5;
-	}
-	| diskopts BANDWIDTH size {
-		$$ = $1;
-		free($$.bandwidth);
-		$$.bandwidth = $3;
-	}
-	| diskopts BANDWIDTH size BURST size {
-		$$ = $1;
+		once(p, @2, $$.bandwidth != NULL, "bandwidth");
 		free($$.bandwidth);
 		free($$.bandwidth_burst);
 		$$.bandwidth = $3;
-		$$.bandwidth_burst = $5;
+		$$.bandwidth_burst = $4;
 	}
+	;
+
+iopsburst
+	: %empty			{ $$ = -1; }
+	| BURST NUMBER			{ $$ = $2; }
+	;
+
+burst
+	: %empty			{ $$ = NULL; }
+	| BURST size			{ $$ = $2; }
 	;
 
 size
@@ -397,6 +407,14 @@ join(char *a, char *b)
 	free(a);
 	free(b);
 	return s;
+}
+
+/* Of an option of a disk. */
+static void
+once(struct parse *p, struct lex_loc loc, bool seen, const char *what)
+{
+	if (seen)
+		stmt_error(p, loc, "%s specified more than once", what);
 }
 
 static void
@@ -540,7 +558,7 @@ run(struct parse *p)
 	if (error == -ENOENT && p->opts->optional)
 		return;
 	if (error != 0) {
-		stmt_error(p, top, "%s", strerror(-error));
+		stmt_error(p, top, "%s", stmt_file_error(error));
 		return;
 	}
 	if (yyparse(p) != 0 && p->errors == 0)
@@ -559,9 +577,11 @@ conf_load(const struct conf_opts *opts)
 		return NULL;
 	p->opts = opts;
 	TAILQ_INIT(&p->macros);
-	p->conf = conf_new();
+	p->conf = opts->onto != NULL ? conf_copy(opts->onto) : conf_new();
 	p->vm = calloc(1, sizeof(*p->vm));
 	p->lex = lex_new(&p->macros, lex_error, p);
+	if (p->lex != NULL && opts->onto != NULL)
+		lex_trust_root(p->lex);
 	if (p->conf == NULL || p->vm == NULL || p->lex == NULL)
 		opts->report(opts->arg, opts->file, 0, "out of memory");
 	else {

@@ -42,14 +42,14 @@ pause_ask(struct vm *vm, bool on, struct fail *why)
 	return 0;
 }
 
-bool
-pause_told(struct vm *vm, bool on)
+int
+pause_told(struct vm *vm, bool on, bool *asked)
 {
-	bool asked = vm->run.pausing;
-
-	if (vm->run.paused != on)
-		log_info("%s: %s", vm->conf.name, on ? "paused" : "goes on");
+	if (vm->run.paused == on || (on && !vm->run.pausing))
+		return -EPROTO;
+	log_info("%s: %s", vm->conf.name, on ? "paused" : "goes on");
+	*asked = vm->run.pausing;
 	vm->run.paused = on;
 	vm->run.pausing = false;
-	return asked;
+	return 0;
 }

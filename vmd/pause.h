@@ -12,7 +12,11 @@
 
 /* 0: the vm process was asked; pause_told() follows, or the VM's end. */
 int pause_ask(struct vm *, bool on, struct fail *why);
-/* The vm process says how it is; true when somebody waits for that. */
-bool pause_told(struct vm *, bool on);
+/*
+ * The vm process says that it is another way now: as it was asked, or running
+ * again because it is to stop.  *asked: somebody waits for that.  0, or -EPROTO
+ * for anything else that it says.
+ */
+int pause_told(struct vm *, bool on, bool *asked);
 
 #endif

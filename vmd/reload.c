@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* From vm.conf to the registry, and the staggered start. */
+/* From vm.conf, and files beside it, to the registry; the staggered start. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,13 +7,18 @@
 #include <event2/event.h>
 
 #include "changes.h"
+#include "events.h"
 #include "log.h"
 #include "parent.h"
 
 struct report {
 	struct fail *why; /* the first error, may be NULL */
 	bool to_log; /* else standard error */
+	const struct changes *tell; /* who hears warnings as well, or NULL */
+	unsigned told;
 };
+
+#define TOLD_MAX 100 /* warnings; the log has all */
 
 static void
 on_report(void *arg, const char *file, unsigned line, const char *text)
@@ -31,6 +36,18 @@ on_report(void *arg, const char *file, unsigned line, const char *text)
 		fprintf(stderr, "%s%s\n", line == 0 ? "vmd: " : "", f.text);
 	if (r->why != NULL && r->why->code == 0)
 		*r->why = f;
+}
+
+static void
+on_warn(void *arg, const char *file, unsigned line, const char *text)
+{
+	struct report *r = arg;
+	struct fail f;
+
+	fail_set(&f, 0, "%s:%u: %s", file, line, text);
+	log_warnx("%s", f.text);
+	if (r->tell != NULL && r->told++ < TOLD_MAX)
+		r->tell->say(r->tell->arg, f.text);
 }
 
 static struct conf *
@@ -58,11 +75,9 @@ change_later(struct vm *vm, const struct vmconf *conf)
 
 /* VMs that do not run are forgotten; the new list fills the gaps. */
 static void
-replace_vms(struct parent *p)
+drop_vms(struct parent *p)
 {
-	const struct conf_vm *cv;
 	struct vm *vm, *next;
-	int error;
 
 	for (vm = TAILQ_FIRST(&p->reg.vms); vm != NULL; vm = next) {
 		next = TAILQ_NEXT(vm, entry);
@@ -71,33 +86,54 @@ replace_vms(struct parent *p)
 		else
 			vm->removed = conf_find(p->conf, vm->conf.name) == NULL;
 	}
+}
+
+static void
+add_vms(struct parent *p, bool change)
+{
+	const struct conf_vm *cv;
+	struct vm *vm;
+	int error;
+
 	TAILQ_FOREACH(cv, &p->conf->vms, entry)
 	{
 		vm = vmreg_by_name(&p->reg, cv->conf.name);
 		if (vm != NULL) {
-			change_later(vm, &cv->conf);
+			if (change || vm->removed)
+				change_later(vm, &cv->conf);
 			continue;
 		}
 		error = vmreg_add(&p->reg, &cv->conf, &vm);
 		if (error != 0)
 			log_warnx("%s: %s", cv->conf.name, strerror(-error));
-		else if (!(cv->conf.flags & VM_F_DISABLED))
+		else if (!(cv->conf.flags & VM_F_DISABLED)) {
 			vm->state = VM_WAITING;
+			events_state(p, vm);
+		}
 	}
 }
 
 static void
-apply(struct parent *p, struct conf *conf)
+set_conf(struct parent *p, struct conf *conf)
+{
+	conf_free(p->conf);
+	p->conf = conf;
+	netproc_configure(&p->net, conf);
+}
+
+/* more: what is there stays as it is. */
+static void
+apply(struct parent *p, struct conf *conf, bool more)
 {
 	const char *device = p->opts->device;
 	int error;
 
-	conf_free(p->conf);
-	p->conf = conf;
-	netproc_configure(&p->net, conf);
+	set_conf(p, conf);
 	snprintf(p->life.hypervisor, sizeof(p->life.hypervisor), "%s",
 	    device != NULL ? device : conf->hypervisor);
-	replace_vms(p);
+	if (!more)
+		drop_vms(p);
+	add_vms(p, !more);
 	if (p->listener.fd == -1)
 		return;
 	error = listen_owner(&p->listener, conf->sock_uid, conf->sock_gid);
@@ -108,12 +144,12 @@ apply(struct parent *p, struct conf *conf)
 int
 reload_first(struct parent *p)
 {
-	struct report r = { NULL, false };
+	struct report r = { NULL, false, NULL, 0 };
 	struct conf *conf = load(p->opts, &r);
 
 	if (conf == NULL)
 		return -EINVAL;
-	apply(p, conf);
+	apply(p, conf, false);
 	return 0;
 }
 
@@ -123,17 +159,15 @@ to_log(void *arg, const char *line)
 	log_info("%s", line);
 }
 
-int
-reload_again(struct parent *p, const struct changes *tell, struct fail *why)
+/* conf NULL: it was in error, and *why may say how. */
+static int
+take_over(struct parent *p, struct conf *conf, const char *file, bool more,
+    const struct changes *tell, struct fail *why)
 {
 	static const struct changes logged = { to_log, NULL };
-	struct report r = { why, true };
-	struct conf *conf;
 
-	why->code = 0;
-	conf = load(p->opts, &r);
 	if (conf == NULL) {
-		log_warnx("%s: has errors, not loaded", p->opts->file);
+		log_warnx("%s: has errors, not loaded", file);
 		if (why->code == 0)
 			fail_set(why, ENOMEM, "out of memory");
 		return -why->code;
@@ -141,9 +175,74 @@ reload_again(struct parent *p, const struct changes *tell, struct fail *why)
 	changes_report(&logged, p->conf, conf, &p->reg);
 	if (tell != NULL)
 		changes_report(tell, p->conf, conf, &p->reg);
-	apply(p, conf);
-	log_info("%s: loaded", p->opts->file);
+	apply(p, conf, more);
+	log_info("%s: loaded", file);
 	reload_boot(p);
+	return 0;
+}
+
+int
+reload_again(struct parent *p, const struct changes *tell, struct fail *why)
+{
+	struct report r = { why, true, NULL, 0 };
+
+	why->code = 0;
+	return take_over(p, load(p->opts, &r), p->opts->file, false, tell, why);
+}
+
+int
+reload_more(struct parent *p, const char *path, const struct changes *tell,
+    struct fail *why)
+{
+	struct report r = { why, true, tell, 0 };
+	const struct conf_opts co = {
+		.file = path,
+		.onto = p->conf,
+		.macros = &p->opts->macros,
+		.report = on_report,
+		.warn = on_warn,
+		.arg = &r,
+	};
+
+	why->code = 0;
+	return take_over(p, conf_load(&co), path, true, tell, why);
+}
+
+static void
+end_vms(struct parent *p)
+{
+	struct vm *vm, *next;
+	struct fail why;
+
+	for (vm = TAILQ_FIRST(&p->reg.vms); vm != NULL; vm = next) {
+		next = TAILQ_NEXT(vm, entry);
+		if (!vm_active(vm)) {
+			vmreg_remove(&p->reg, vm);
+			continue;
+		}
+		vm->removed = true;
+		if (life_stop(&p->life, vm, true, &why) != 0)
+			log_warnx("%s: %s", vm->conf.name, why.text);
+	}
+	vmreg_renumber(&p->reg);
+}
+
+int
+reload_reset(struct parent *p, uint32_t what)
+{
+	struct conf *conf = conf_copy(p->conf);
+
+	if (conf == NULL)
+		return -ENOMEM;
+	if ((what & CTL_RESET_VMS) != 0)
+		conf_drop_vms(conf);
+	if ((what & CTL_RESET_SWITCHES) != 0)
+		conf_drop_switches(conf);
+	set_conf(p, conf);
+	log_info("reset:%s%s", (what & CTL_RESET_VMS) != 0 ? " vms" : "",
+	    (what & CTL_RESET_SWITCHES) != 0 ? " switches" : "");
+	if ((what & CTL_RESET_VMS) != 0)
+		end_vms(p);
 	return 0;
 }
 
@@ -183,7 +282,7 @@ boot_some(struct parent *p)
 		if (life_start(&p->life, vm, NULL, &why) != 0) {
 			log_warnx(
 			    "%s: not started: %s", vm->conf.name, why.text);
-			vm_problem(vm, "%.120s", why.text);
+			life_problem(&p->life, vm, "%.120s", why.text);
 		}
 	}
 	if (vm != NULL && evtimer_add(p->boot, &tv) == -1)

@@ -17,7 +17,8 @@
 #include <string.h>
 
 #include "adhoc.h"
-#include "changes.h"
+#include "answer.h"
+#include "events.h"
 #include "fd.h"
 #include "imsg.h"
 #include "link.h"
@@ -25,56 +26,8 @@
 #include "msg.h"
 #include "parent.h"
 #include "pause.h"
+#include "requests.h"
 #include "rights.h"
-
-/* Beyond this many unsent bytes to control a LIST is refused. */
-#define QUEUE_BUSY (CHAN_QUEUE_MAX / 4)
-
-static void
-send_body(struct parent *p, uint32_t type, uint32_t client, struct ibuf *body)
-{
-	if (p->control.chan == NULL) {
-		ibuf_free(body);
-		return;
-	}
-	/* A full queue ends the channel, and control with it. */
-	if (chan_send(p->control.chan, type, client, -1, body) != 0)
-		log_warnx("control: answer lost");
-}
-
-static void
-answer(struct parent *p, uint32_t type, uint32_t client, uint32_t n,
-    const char *text)
-{
-	struct ibuf *body = chan_body();
-
-	if (ibuf_add_n32(body, n) == -1 || ctl_put_str(body, text) != 0)
-		fatalx("answer: out of memory");
-	send_body(p, type, client, body);
-}
-
-static int
-ok(struct parent *p, uint32_t client, uint32_t vmid, const char *text)
-{
-	answer(p, CTL_OK, client, vmid, text);
-	return 0;
-}
-
-static int
-refuse(struct parent *p, uint32_t client, const struct fail *f)
-{
-	answer(p, CTL_FAIL, client, (uint32_t)f->code, f->text);
-	return 0;
-}
-
-static int
-refuse_perm(struct parent *p, uint32_t client)
-{
-	struct fail f;
-
-	fail_set(&f, EPERM, "%s", strerror(EPERM));
-	return refuse(p, client, &f);
-}
 
 static int
 refuse_unknown(struct parent *p, uint32_t client, const struct ctl_target *t)
@@ -85,145 +38,26 @@ refuse_unknown(struct parent *p, uint32_t client, const struct ctl_target *t)
 		fail_set(&f, ENOENT, "vm %u not found", t->id);
 	else
 		fail_set(&f, ENOENT, "vm \"%s\" not found", t->name);
-	return refuse(p, client, &f);
+	return answer_fail(p, client, &f);
 }
 
-/* Answers that follow later. */
-
-static int
-wait_add(struct parent *p, uint32_t client, struct vm *vm, enum wait_kind kind)
+/* The VM that c asks about, or NULL: there is nobody, or it was refused. */
+static struct vm *
+allowed(struct parent *p, uint32_t type, const struct client *c,
+    const struct ctl_target *t)
 {
-	struct wait *w = calloc(1, sizeof(*w));
+	struct vm *vm;
 
-	if (w == NULL)
-		return -ENOMEM;
-	w->client = client;
-	w->vm = vm;
-	w->kind = kind;
-	TAILQ_INSERT_TAIL(&p->waits, w, entry);
-	return 0;
-}
-
-static void
-wait_free(struct parent *p, struct wait *w)
-{
-	TAILQ_REMOVE(&p->waits, w, entry);
-	free(w);
-}
-
-/* Of one client, or of all for 0. */
-static void
-wait_forget(struct parent *p, uint32_t client)
-{
-	struct wait *w, *next;
-
-	for (w = TAILQ_FIRST(&p->waits); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (client == 0 || w->client == client)
-			wait_free(p, w);
-	}
-}
-
-/* OK for all who wait for this of the VM. */
-static void
-wait_done(
-    struct parent *p, struct vm *vm, enum wait_kind kind, const char *text)
-{
-	struct wait *w, *next;
-
-	for (w = TAILQ_FIRST(&p->waits); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (w->vm != vm || w->kind != kind)
-			continue;
-		ok(p, w->client, vm->id, text);
-		wait_free(p, w);
-	}
-}
-
-static void
-on_vm_started(void *arg, struct vm *vm)
-{
-	wait_done(arg, vm, WAIT_START, vm->tty.name);
-}
-
-static void
-on_vm_paused(void *arg, struct vm *vm)
-{
-	wait_done(arg, vm, WAIT_PAUSE, "");
-}
-
-static void
-vm_over(struct parent *p, struct vm *vm, const struct fail *f)
-{
-	struct wait *w, *next;
-
-	for (w = TAILQ_FIRST(&p->waits); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (w->vm != vm)
-			continue;
-		switch (w->kind) {
-		case WAIT_START:
-		case WAIT_MEDIUM:
-		case WAIT_PAUSE:
-			refuse(p, w->client, f);
-			break;
-		case WAIT_END:
-			answer(p, CTL_ENDED, w->client, vm->id, vm->conf.name);
-			ok(p, w->client, vm->id, "");
-			break;
-		}
-		wait_free(p, w);
-	}
-}
-
-static void
-on_vm_failed(void *arg, struct vm *vm, const struct fail *f)
-{
-	vm_over(arg, vm, f);
-}
-
-static void
-on_vm_ended(void *arg, struct vm *vm)
-{
-	struct fail f;
-
-	fail_set(&f, ECANCELED, "vm \"%s\" ended", vm->conf.name);
-	vm_over(arg, vm, &f);
-}
-
-static void
-on_vm_changed(void *arg, struct vm *vm, uint32_t error)
-{
-	struct parent *p = arg;
-	struct wait *w, *next;
-	struct fail f;
-
-	if (error == EBUSY)
-		fail_set(&f, EBUSY,
-		    "the guest keeps what is in the cdrom drive of vm \"%s\"",
-		    vm->conf.name);
+	if (c == NULL)
+		return NULL;
+	if ((vm = vmreg_find(&p->reg, t)) == NULL)
+		refuse_unknown(p, c->id, t);
+	else if (!rights_ok(type, &c->cred, vm))
+		answer_perm(p, c->id);
 	else
-		fail_set(&f, (int)error, "cdrom of vm \"%s\": %s",
-		    vm->conf.name, strerror((int)error));
-	for (w = TAILQ_FIRST(&p->waits); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (w->vm != vm || w->kind != WAIT_MEDIUM)
-			continue;
-		if (error == 0)
-			ok(p, w->client, vm->id, "");
-		else
-			refuse(p, w->client, &f);
-		wait_free(p, w);
-	}
+		return vm;
+	return NULL;
 }
-
-const struct life_ops requests_life_ops = {
-	on_vm_started,
-	on_vm_failed,
-	on_vm_ended,
-	on_vm_changed,
-	on_vm_paused,
-};
 
 /* Clients. */
 
@@ -241,7 +75,7 @@ on_connect(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EPROTO;
 	default:
 		log_warnx("client refused: %s", strerror(-error));
-		send_body(p, CONTROL_DROP, id, NULL);
+		answer_send(p, CONTROL_DROP, id, NULL);
 		return 0;
 	}
 }
@@ -275,25 +109,22 @@ on_list(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct ctl_vm row;
 	struct ibuf *out;
 	struct vm *vm;
-	struct fail f;
 
 	if (c == NULL)
 		return 0;
 	if (!rights_ok(CTL_LIST, &c->cred, NULL))
-		return refuse_perm(p, id);
-	if (chan_queued(p->control.chan) > QUEUE_BUSY) {
-		fail_set(&f, EAGAIN, "vmd is busy");
-		return refuse(p, id, &f);
-	}
+		return answer_perm(p, id);
+	if (answer_busy(p, id))
+		return 0;
 	TAILQ_FOREACH(vm, &p->reg.vms, entry)
 	{
 		vm_describe(vm, &row);
 		out = chan_body();
 		if (ctl_vm_put(out, &row) != 0)
 			fatalx("list: out of memory");
-		send_body(p, CTL_VM, id, out);
+		answer_send(p, CTL_VM, id, out);
 	}
-	return ok(p, id, 0, "");
+	return answer_ok(p, id, 0, "");
 }
 
 /*
@@ -315,7 +146,7 @@ start_vm(struct parent *p, struct client *c, struct vm *vm,
 	}
 	error = life_start(&p->life, vm, given, why);
 	if (error != 0)
-		wait_free(p, TAILQ_LAST(&p->waits, waits));
+		wait_undo(p);
 	return error;
 }
 
@@ -335,14 +166,14 @@ on_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 	vm = vmreg_find(&p->reg, &t);
 	/* As in OpenBSD: a stranger does not learn what else is missing. */
 	if (!rights_ok(CTL_START, &c->cred, vm))
-		return refuse_perm(p, id);
+		return answer_perm(p, id);
 	if (vm == NULL)
 		return refuse_unknown(p, id, &t);
 	if (start_vm(p, c, vm, NULL, &f) == 0)
 		return 0;
 	if (f.code != EALREADY)
 		log_warnx("%s: not started: %s", vm->conf.name, f.text);
-	return refuse(p, id, &f);
+	return answer_fail(p, id, &f);
 }
 
 /* A file for a START_ADHOC that follows.  That one answers. */
@@ -378,6 +209,7 @@ static int
 start_adhoc(
     struct parent *p, struct client *c, struct vmconf *conf, struct fail *f)
 {
+	const struct adhoc_files files = { c->kernel != -1, c->initrd != -1 };
 	struct start_fds given;
 	struct vm *vm;
 	int error;
@@ -385,8 +217,7 @@ start_adhoc(
 	start_fds_init(&given);
 	given.kernel = fd_take(&c->kernel);
 	given.initrd = fd_take(&c->initrd);
-	conf->flags = VM_F_ADHOC;
-	error = adhoc_check(&p->reg, &c->cred, given.kernel != -1, conf, f);
+	error = adhoc_check(&p->reg, p->conf, &c->cred, &files, conf, f);
 	if (error != 0) {
 		start_fds_close(&given);
 		return error;
@@ -419,9 +250,9 @@ on_start_adhoc(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (c == NULL)
 		return 0;
 	if (!rights_ok(CTL_START_ADHOC, &c->cred, NULL))
-		return refuse_perm(p, id);
+		return answer_perm(p, id);
 	if (start_adhoc(p, c, &conf, &f) != 0)
-		return refuse(p, id, &f);
+		return answer_fail(p, id, &f);
 	return 0;
 }
 
@@ -438,16 +269,12 @@ on_stop(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &force) == -1 ||
 	    force > 1)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, CTL_STOP, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(CTL_STOP, &c->cred, vm))
-		return refuse_perm(p, id);
 	vmid = vm->id;
 	if (life_stop(&p->life, vm, force == 1, &f) != 0)
-		return refuse(p, id, &f);
-	return ok(p, id, vmid, "");
+		return answer_fail(p, id, &f);
+	return answer_ok(p, id, vmid, "");
 }
 
 static int
@@ -461,21 +288,17 @@ on_wait(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ctl_target_get(body, &t) != 0)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, CTL_WAIT, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(CTL_WAIT, &c->cred, vm))
-		return refuse_perm(p, id);
 	if (!vm_active(vm)) {
 		fail_set(&f, CTL_E_NOTRUNNING, "vm \"%s\" is not running",
 		    vm->conf.name);
-		return refuse(p, id, &f);
+		return answer_fail(p, id, &f);
 	}
 	if (wait_add(p, id, vm, WAIT_END) == 0)
 		return 0;
 	fail_set(&f, ENOMEM, "out of memory");
-	return refuse(p, id, &f);
+	return answer_fail(p, id, &f);
 }
 
 static int
@@ -489,18 +312,14 @@ pause_or_not(
 
 	if (ctl_target_get(body, &t) != 0)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, type, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(type, &c->cred, vm))
-		return refuse_perm(p, id);
 	if (pause_ask(vm, on, &f) != 0)
-		return refuse(p, id, &f);
+		return answer_fail(p, id, &f);
 	if (wait_add(p, id, vm, WAIT_PAUSE) == 0)
 		return 0;
 	fail_set(&f, ENOMEM, "out of memory");
-	return refuse(p, id, &f);
+	return answer_fail(p, id, &f);
 }
 
 static int
@@ -530,16 +349,12 @@ change_medium(
 	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &force) == -1 ||
 	    force > 1)
 		error = -EBADMSG;
-	else if (c != NULL && (vm = vmreg_find(&p->reg, &t)) == NULL)
-		error = refuse_unknown(p, id, &t);
-	else if (c != NULL && !rights_ok(type, &c->cred, vm))
-		error = refuse_perm(p, id);
-	else if (c != NULL) {
+	else if ((vm = allowed(p, type, c, &t)) != NULL) {
 		if (medium_change(vm, fd_take(&fd), force == 1, &f) != 0)
-			return refuse(p, id, &f);
+			return answer_fail(p, id, &f);
 		if (wait_add(p, id, vm, WAIT_MEDIUM) != 0) {
 			fail_set(&f, ENOMEM, "out of memory");
-			return refuse(p, id, &f);
+			return answer_fail(p, id, &f);
 		}
 	}
 	fd_close(&fd);
@@ -571,76 +386,11 @@ on_link(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &up) == -1 ||
 	    up > 1 || ibuf_get_n32(body, &nic) == -1)
 		return -EBADMSG;
-	if (c == NULL)
+	if ((vm = allowed(p, CTL_LINK, c, &t)) == NULL)
 		return 0;
-	if ((vm = vmreg_find(&p->reg, &t)) == NULL)
-		return refuse_unknown(p, id, &t);
-	if (!rights_ok(CTL_LINK, &c->cred, vm))
-		return refuse_perm(p, id);
 	if (link_set(vm, nic, up == 1, &f) != 0)
-		return refuse(p, id, &f);
-	return ok(p, id, vm->id, "");
-}
-
-static int
-on_log(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct parent *p = arg;
-	struct client *c = clients_find(&p->clients, id);
-	struct ibuf *out;
-	uint32_t verbose;
-
-	if (ibuf_get_n32(body, &verbose) == -1)
-		return -EBADMSG;
-	if (c == NULL)
-		return 0;
-	if (!rights_ok(CTL_LOG, &c->cred, NULL))
-		return refuse_perm(p, id);
-	log_setverbose(verbose != 0);
-	life_verbose(&p->life, verbose != 0);
-	out = chan_body();
-	if (ibuf_add_n32(out, verbose != 0) == -1)
-		fatalx("log: out of memory");
-	send_body(p, CONTROL_VERBOSE, 0, out);
-	return ok(p, id, 0, "");
-}
-
-struct teller {
-	struct parent *p;
-	uint32_t client;
-};
-
-static void
-tell_line(void *arg, const char *line)
-{
-	const struct teller *t = arg;
-	struct ibuf *out = chan_body();
-
-	if (ctl_put_str(out, line) != 0)
-		fatalx("reload: out of memory");
-	send_body(t->p, CTL_LINE, t->client, out);
-}
-
-static int
-on_reload(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct parent *p = arg;
-	struct client *c = clients_find(&p->clients, id);
-	struct teller teller = { p, id };
-	const struct changes tell = { tell_line, &teller };
-	struct fail f;
-
-	if (c == NULL)
-		return 0;
-	if (!rights_ok(CTL_RELOAD, &c->cred, NULL))
-		return refuse_perm(p, id);
-	if (chan_queued(p->control.chan) > QUEUE_BUSY) {
-		fail_set(&f, EAGAIN, "vmd is busy");
-		return refuse(p, id, &f);
-	}
-	if (reload_again(p, &tell, &f) != 0)
-		return refuse(p, id, &f);
-	return ok(p, id, 0, "");
+		return answer_fail(p, id, &f);
+	return answer_ok(p, id, vm->id, "");
 }
 
 static const struct chan_row rows[] = {
@@ -658,8 +408,11 @@ static const struct chan_row rows[] = {
 	{ CTL_UNPAUSE, "CTL_UNPAUSE", CHAN_NOFD, on_unpause },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },
 	{ CTL_WAIT, "CTL_WAIT", CHAN_NOFD, on_wait },
-	{ CTL_LOG, "CTL_LOG", CHAN_NOFD, on_log },
-	{ CTL_RELOAD, "CTL_RELOAD", CHAN_NOFD, on_reload },
+	{ CTL_LOG, "CTL_LOG", CHAN_NOFD, requests_log },
+	{ CTL_RELOAD, "CTL_RELOAD", CHAN_NOFD, requests_reload },
+	{ CTL_LOAD, "CTL_LOAD", CHAN_NOFD, requests_load },
+	{ CTL_RESET, "CTL_RESET", CHAN_NOFD, requests_reset },
+	{ CTL_EVENTS, "CTL_EVENTS", CHAN_NOFD, events_request },
 };
 
 const struct chan_ops requests_ops = {

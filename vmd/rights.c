@@ -21,12 +21,15 @@ needed(uint32_t type)
 static bool
 owns(const struct cred *c, const struct vm *vm)
 {
-	if (c->uid == vm->conf.uid)
-		return true;
-	if (vm->conf.gid != VM_NOGID && cred_in_group(c, vm->conf.gid))
-		return true;
+	return c->uid == vm->conf.uid ||
+	    (vm->conf.gid != VM_NOGID && cred_in_group(c, vm->conf.gid));
+}
+
+static bool
+may_control(const struct cred *c, const struct vm *vm)
+{
 	/* Who started it, for as long as it runs. */
-	return vm_active(vm) && vm->starter == c->uid;
+	return owns(c, vm) || (vm_active(vm) && vm->starter == c->uid);
 }
 
 bool
@@ -40,9 +43,18 @@ rights_ok(uint32_t type, const struct cred *c, const struct vm *vm)
 	case CTL_ANY:
 		return true;
 	case CTL_OWNER:
-		return vm != NULL && owns(c, vm);
+		return vm != NULL && may_control(c, vm);
 	case CTL_ROOT:
 		break;
 	}
 	return false;
+}
+
+bool
+rights_told(const struct cred *c, const struct vm *vm)
+{
+	if (c->uid == (uid_t)-1)
+		return false;
+	/* Who started it hears of its end as well. */
+	return c->uid == 0 || owns(c, vm) || vm->starter == c->uid;
 }

@@ -15,5 +15,7 @@ struct vm;
  * where ownership is needed.
  */
 bool rights_ok(uint32_t type, const struct cred *, const struct vm *);
+/* Is this client told what happens to this VM? */
+bool rights_told(const struct cred *, const struct vm *);
 
 #endif

@@ -120,22 +120,36 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 }
 
 int
-start_as_owner(struct asuser *as, const struct vmconf *c)
+start_as_owner(
+    struct asuser *as, const struct vmconf *c, uint32_t conf, struct fail *why)
 {
+	int error;
+
 	as->on = false;
-	if ((c->flags & VM_F_ADHOC) == 0 || c->uid == 0)
+	if ((c->flags & VM_F_ADHOC) == 0 || c->uid == 0 ||
+	    (c->flags & conf) != 0)
 		return 0;
-	return asuser_begin(as, c->uid);
+	if ((error = asuser_begin(as, c->uid)) != 0)
+		return fail_set(why, -error, "%s", strerror(-error));
+	return 0;
 }
 
 static int
 open_files(struct start_fds *f, const struct vmconf *c, struct fail *why)
 {
+	struct asuser as;
 	uint32_t i;
-	int error = open_boot(f, c, why);
+	int error;
 
+	if ((error = start_as_owner(&as, c, VM_F_CONF_BOOT, why)) != 0)
+		return error;
+	error = open_boot(f, c, why);
+	asuser_end(&as);
+	if (error != 0 || (error = start_as_owner(&as, c, 0, why)) != 0)
+		return error;
 	for (i = 0; i < c->ndisks && error == 0; i++)
 		error = chain_open(&f->disk[i], &c->disk[i], why);
+	asuser_end(&as);
 	return error;
 }
 
@@ -143,7 +157,6 @@ int
 start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
     struct fail *why)
 {
-	struct asuser as;
 	const char *name;
 	int error;
 
@@ -152,11 +165,7 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 		    (c->flags & VM_F_SEVES) != 0 ? "seves" : "sev");
 	if ((error = check_memory(c, why)) != 0)
 		return error;
-	if ((error = start_as_owner(&as, c)) != 0)
-		return fail_set(why, -error, "%s", strerror(-error));
-	error = open_files(f, c, why);
-	asuser_end(&as);
-	if (error != 0)
+	if ((error = open_files(f, c, why)) != 0)
 		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
 }

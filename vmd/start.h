@@ -22,8 +22,12 @@ struct start_fds {
 void start_fds_init(struct start_fds *);
 void start_fds_close(struct start_fds *);
 
-/* Until asuser_end() rights are those of whoever described the VM. */
-int start_as_owner(struct asuser *, const struct vmconf *); /* 0 or -errno */
+/*
+ * Until asuser_end() rights are those of whoever described the VM, unless it
+ * has this flag (VM_F_CONF_*, or 0).  0, or negative with *why filled.
+ */
+int start_as_owner(
+    struct asuser *, const struct vmconf *, uint32_t conf, struct fail *why);
 /*
  * Opens what conf names and *fds does not hold yet.  0, or negative with
  * *why filled; the caller closes *fds in both cases.

@@ -19,14 +19,23 @@
 
 #include "stmt.h"
 
-static void __attribute__((format(printf, 3, 0)))
-say(struct parse *p, struct lex_loc loc, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 4, 0))) say(struct parse *p,
+    bool warning, struct lex_loc loc, const char *fmt, va_list ap)
 {
-	char *text;
+	const struct conf_opts *o = p->opts;
+	char *text, *c;
 
 	if (vasprintf(&text, fmt, ap) == -1)
 		return;
-	p->opts->report(p->opts->arg, loc.file, loc.line, text);
+	/* What the file says must not act on the terminal. */
+	for (c = text; *c != '\0'; c++) {
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	}
+	if (warning && o->warn != NULL)
+		o->warn(o->arg, loc.file, loc.line, text);
+	else
+		o->report(o->arg, loc.file, loc.line, text);
 	free(text);
 }
 
@@ -41,7 +50,7 @@ stmt_error(struct parse *p, struct lex_loc loc, const char *fmt, ...)
 		return;
 	p->errors++;
 	va_start(ap, fmt);
-	say(p, loc, fmt, ap);
+	say(p, false, loc, fmt, ap);
 	va_end(ap);
 }
 
@@ -51,7 +60,7 @@ stmt_warn(struct parse *p, struct lex_loc loc, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(p, loc, fmt, ap);
+	say(p, true, loc, fmt, ap);
 	va_end(ap);
 }
 
@@ -171,16 +180,26 @@ stmt_ids(
 	return true;
 }
 
+const char *
+stmt_file_error(int error)
+{
+	/* The lexer's own; open(2) for reading has no such error here. */
+	if (error == -EPERM)
+		return "not a regular file of root's that nobody else may "
+		       "write";
+	return strerror(-error);
+}
+
 void
 stmt_include(struct parse *p, struct lex_loc loc, const char *file)
 {
 	int error = lex_include(p->lex, file);
 
-	if (error == -ELOOP)
+	if (error == -E2BIG)
 		stmt_error(p, loc, "too many included files: %s", file);
 	else if (error != 0)
 		stmt_error(p, loc, "failed to include file %s: %s", file,
-		    strerror(-error));
+		    stmt_file_error(error));
 }
 
 void
@@ -233,11 +252,11 @@ stmt_staggered(
 void
 stmt_hypervisor(struct parse *p, struct lex_loc loc, const char *s)
 {
-	if (p->conf->hypervisor[0] != '\0') {
+	if (p->hypervisor) {
 		stmt_error(p, loc, "hypervisor specified more than once");
 		return;
 	}
-	path(p, loc, "hypervisor", s, p->conf->hypervisor);
+	p->hypervisor = path(p, loc, "hypervisor", s, p->conf->hypervisor);
 }
 
 void

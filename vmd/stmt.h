@@ -43,6 +43,7 @@ struct parse {
 	unsigned nic_errors; /* p->errors when it began */
 	bool sw_disabled;
 	unsigned interfaces; /* interfaces N, 0: not given */
+	bool hypervisor; /* seen */
 	/* token stream, see yylex() */
 	struct lex_token tok;
 	int depth; /* braces open */
@@ -58,6 +59,8 @@ void stmt_warn(struct parse *, struct lex_loc, const char *, ...)
 bool stmt_only_once(
     struct parse *, struct lex_loc, enum stmt_once, const char *what);
 
+/* Why a file cannot be read. */
+const char *stmt_file_error(int error);
 void stmt_include(struct parse *, struct lex_loc, const char *path);
 void stmt_define(
     struct parse *, struct lex_loc, const char *name, const char *value);

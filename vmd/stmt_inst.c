@@ -48,32 +48,37 @@ find(const struct parse *p, const char *name)
 	return NULL;
 }
 
-/* The parent, complete; NULL when it is not yet, or never will be. */
+/*
+ * The parent, complete; NULL when it is not yet, or never will be: it may be
+ * unknown because it had an error, when the file is broken.
+ */
 static const struct vmconf *
-parent_of(struct parse *p, struct conf_vm *cv)
+parent_of(struct parse *p, struct conf_vm *cv, bool broken)
 {
 	struct conf_vm *parent = find(p, cv->conf.parent);
 
 	if (parent != NULL)
 		return parent->merged ? &parent->conf : NULL;
-	stmt_error(p, (struct lex_loc){ cv->file, cv->line },
-	    "vm \"%s\" is an instance of an unknown vm: %s", cv->conf.name,
-	    cv->conf.parent);
+	if (!broken)
+		stmt_error(p, (struct lex_loc){ cv->file, cv->line },
+		    "vm \"%s\" is an instance of an unknown vm: %s",
+		    cv->conf.name, cv->conf.parent);
 	cv->merged = true; /* said once */
 	return NULL;
 }
 
 static void
-merge(struct parse *p, struct conf_vm *cv)
+merge(struct parse *p, struct conf_vm *cv, bool broken)
 {
 	const struct vmconf *parent;
 	struct fail why;
 
 	if (cv->merged)
 		return;
-	if (cv->conf.parent[0] == '\0')
+	if (cv->conf.parent[0] == '\0') {
 		cv->merged = true;
-	else if ((parent = parent_of(p, cv)) != NULL) {
+		cv->conf.given = 0; /* whether a default was said is nothing */
+	} else if ((parent = parent_of(p, cv, broken)) != NULL) {
 		cv->merged = true;
 		if (instance_merge(parent, &cv->conf, &why) != 0)
 			stmt_error(p, (struct lex_loc){ cv->file, cv->line },
@@ -84,12 +89,13 @@ merge(struct parse *p, struct conf_vm *cv)
 void
 stmt_instances(struct parse *p)
 {
+	bool broken = p->errors != 0;
 	struct conf_vm *cv;
 	unsigned i;
 
 	for (i = 0; i <= GENERATIONS_MAX; i++) {
 		TAILQ_FOREACH(cv, &p->conf->vms, entry)
-		merge(p, cv);
+		merge(p, cv, broken);
 	}
 	TAILQ_FOREACH(cv, &p->conf->vms, entry)
 	{

@@ -13,6 +13,15 @@
 #define PREFIX_MAX  16
 #define PREFIX6_MAX 64
 
+/* Addresses of hosts begin so. */
+static bool
+host_range(const uint8_t *a, int family)
+{
+	if (family == AF_INET)
+		return a[0] != 0 && a[0] != 127 && a[0] < 224;
+	return a[0] != 0xff && (a[0] != 0xfe || (a[1] & 0xc0) != 0x80);
+}
+
 /* "ADDRESS[/LENGTH]"; the bits behind the length must be clear. */
 static bool
 prefix(struct parse *p, struct lex_loc loc, const char *s, int family,
@@ -45,6 +54,10 @@ prefix(struct parse *p, struct lex_loc loc, const char *s, int family,
 			stmt_error(p, loc, "bad mask: %.64s", s);
 			return false;
 		}
+	}
+	if (!host_range(addr, family)) {
+		stmt_error(p, loc, "not a range for hosts: %.64s", s);
+		return false;
 	}
 	*len = bits;
 	return true;
@@ -175,6 +188,27 @@ stmt_nic_begin(struct parse *p, struct lex_loc loc, bool local, const char *s)
 		memcpy(n->ifname, s, strlen(s) + 1);
 }
 
+/* The VM has an interface with the same tap or address already. */
+static bool
+used(struct parse *p, struct lex_loc loc, const struct vm_nicconf *n)
+{
+	const struct vm_nicconf *of = p->vm->conf.nic;
+	uint32_t i;
+
+	for (i = 0; i < p->vm->conf.nnics; i++, of++) {
+		if (n->ifname[0] != '\0' && strcmp(n->ifname, of->ifname) == 0)
+			stmt_error(
+			    p, loc, "interface %s is used twice", n->ifname);
+		else if ((n->flags & of->flags & VM_NIC_LLADDR) != 0 &&
+		    memcmp(n->lladdr, of->lladdr, sizeof(n->lladdr)) == 0)
+			stmt_error(p, loc, "lladdr is used twice");
+		else
+			continue;
+		return true;
+	}
+	return false;
+}
+
 void
 stmt_nic_end(struct parse *p, struct lex_loc loc)
 {
@@ -196,7 +230,7 @@ stmt_nic_end(struct parse *p, struct lex_loc loc)
 	else if ((n->flags & VM_NIC_USER) != 0 &&
 	    (n->rdomain != 0 || n->group[0] != '\0'))
 		stmt_error(p, loc, "a user interface has no rdomain or group");
-	else
+	else if (!used(p, loc, n))
 		c->nic[c->nnics++] = *n;
 	c->given |= VM_I_INTERFACE;
 }

@@ -25,20 +25,39 @@ vmreg_init(struct vmreg *r)
 	SLIST_INIT(&r->ids);
 	r->n = 0;
 	r->next_id = 1;
+	r->renumber = false;
+}
+
+static void
+forget_ids(struct vmreg *r)
+{
+	struct vmreg_id *id;
+
+	while ((id = SLIST_FIRST(&r->ids)) != NULL) {
+		SLIST_REMOVE_HEAD(&r->ids, entry);
+		free(id);
+	}
+	r->next_id = 1;
+	r->renumber = false;
+}
+
+void
+vmreg_renumber(struct vmreg *r)
+{
+	if (r->n == 0)
+		forget_ids(r);
+	else
+		r->renumber = true;
 }
 
 void
 vmreg_clear(struct vmreg *r)
 {
-	struct vmreg_id *id;
 	struct vm *vm;
 
 	while ((vm = TAILQ_FIRST(&r->vms)) != NULL)
 		vmreg_remove(r, vm);
-	while ((id = SLIST_FIRST(&r->ids)) != NULL) {
-		SLIST_REMOVE_HEAD(&r->ids, entry);
-		free(id);
-	}
+	forget_ids(r);
 }
 
 /* 0 when there is no memory. */
@@ -169,6 +188,7 @@ vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
 	init_children(vm);
 	TAILQ_INSERT_TAIL(&r->vms, vm, entry);
 	r->n++;
+	r->renumber = false;
 	*out = vm;
 	return 0;
 }
@@ -180,6 +200,8 @@ vmreg_remove(struct vmreg *r, struct vm *vm)
 	r->n--;
 	free(vm->next_conf);
 	free(vm);
+	if (r->n == 0 && r->renumber)
+		forget_ids(r);
 }
 
 int
@@ -380,14 +402,4 @@ vm_describe(const struct vm *vm, struct ctl_vm *out)
 	out->restarts = vm->restarts;
 	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
 	describe_devices(vm, out);
-}
-
-void
-vm_problem(struct vm *vm, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(vm->problem, sizeof(vm->problem), fmt, ap);
-	va_end(ap);
 }

@@ -91,7 +91,9 @@ struct vm {
 	struct tty tty;
 	uint32_t unplugged; /* interfaces, a bit each; see link.h */
 	uid_t starter; /* (uid_t)-1: nobody but the daemon */
-	char problem[128];
+	char problem[128]; /* life_problem() */
+	unsigned nproblems; /* told of since then, see events.c */
+	int64_t problems_since; /* ms, CLOCK_MONOTONIC */
 	struct vm_run run;
 	struct event *timer; /* what for depends on state */
 	uint32_t restarts; /* after resets by the guest, since its start */
@@ -110,12 +112,15 @@ struct vmreg {
 	SLIST_HEAD(vmreg_ids, vmreg_id) ids;
 	unsigned n;
 	uint32_t next_id;
+	bool renumber; /* when there is no VM left */
 };
 
 void vmreg_init(struct vmreg *);
 void vmreg_clear(struct vmreg *);
 /* 0, -EEXIST (the name), -ENOSPC, -ENOMEM. */
 int vmreg_add(struct vmreg *, const struct vmconf *, struct vm **);
+/* Ids begin at 1 again, once there is no VM, unless one is added before. */
+void vmreg_renumber(struct vmreg *);
 /* The VM must be stopped or waiting. */
 void vmreg_remove(struct vmreg *, struct vm *);
 /*
@@ -140,7 +145,5 @@ bool vm_active(const struct vm *); /* has or is about to have processes */
 enum ctl_state vm_ctl_state(const struct vm *);
 /* The row of a LIST. */
 void vm_describe(const struct vm *, struct ctl_vm *);
-void vm_problem(struct vm *, const char *, ...)
-    __attribute__((format(printf, 2, 3)));
 
 #endif

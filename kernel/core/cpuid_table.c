@@ -112,6 +112,7 @@ const struct cpuid_feature cpuid_features[] = {
 	{ "KVM_NOP_IO_DELAY", 0x40000001, 0, LEAF_EAX, 1, true, 0 },
 	{ "KVM_CLOCKSOURCE2", 0x40000001, 0, LEAF_EAX, 3, true, CPUID_KVMCLOCK },
 	{ "KVM_STEAL_TIME", 0x40000001, 0, LEAF_EAX, 5, true, CPUID_STEAL_TIME },
+	{ "KVM_PV_EOI", 0x40000001, 0, LEAF_EAX, 6, true, 0 },
 	{ "KVM_CLOCKSOURCE_STABLE", 0x40000001, 0, LEAF_EAX, 24, true,
 	    CPUID_KVMCLOCK | CPUID_STABLE },
 	{ "LAHF_LM", EXT + 1, 0, LEAF_ECX, 0, false, 0 },

@@ -149,6 +149,14 @@ lapic_eoi(struct lapic *l)
 		l->ops->eoi(l->arg, (u8)vec);
 }
 
+bool
+lapic_eoi_is_private(const struct lapic *l)
+{
+	int vec = highest(l->isr);
+
+	return vec >= 0 && !vec_test(l->tmr, (u8)vec) && highest(l->irr) < 0;
+}
+
 /*
  * The 8259 reaches a CPU through LINT0 in ExtINT mode, or directly while the
  * LAPIC is globally disabled (SDM "Local APIC State After Power-Up or Reset").

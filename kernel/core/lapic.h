@@ -151,6 +151,9 @@ int lapic_highest(const struct lapic *);
 int lapic_highest_irr(const struct lapic *);
 void lapic_accept(struct lapic *, u8 vector); /* IRR -> ISR */
 void lapic_eoi(struct lapic *);
+/* One is in service whose EOI does nothing but to take it out of service: user
+ * space is not to be told, and no other interrupt waits. */
+bool lapic_eoi_is_private(const struct lapic *);
 bool lapic_accepts_pic(const struct lapic *); /* LINT0 ExtINT, or disabled */
 void lapic_timer_fired(struct lapic *); /* the host timer of ops->timer */
 /* IA32_TSC_DEADLINE, SDM vol. 3 "TSC-Deadline Mode". */

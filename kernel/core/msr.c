@@ -328,6 +328,14 @@ write_steal_time(const struct msr_env *env, const struct row *r, u32 i, u64 val)
 	return write_state(env, r, 0, val);
 }
 
+static int
+write_pv_eoi(const struct msr_env *env, const struct row *r, u32 i, u64 val)
+{
+	if (env->ops->pv_eoi(env->arg, val) != 0)
+		return 1;
+	return write_state(env, r, 0, val);
+}
+
 /* --- local APIC ---------------------------------------------------------- */
 
 static int
@@ -488,6 +496,8 @@ static const struct row rows[] = {
 	    write_system_time, STATE(system_time), 0 },
 	{ KVM_MSR_STEAL_TIME, 1, "STEAL_TIME", RWL, STEAL_TIME, ~0x3eULL,
 	    read_state, write_steal_time, STATE(steal_time), 0 },
+	{ KVM_MSR_PV_EOI, 1, "PV_EOI", RWL, ALWAYS, ALL, read_state,
+	    write_pv_eoi, STATE(pv_eoi), 0 },
 	{ X86_MSR_EFER, 1, "EFER", RWL, ALWAYS, ALL, read_efer, write_efer,
 	    0, 0 },
 	{ X86_MSR_STAR, 1, "STAR", RWL, ALWAYS, ALL, read_cpu, write_cpu,

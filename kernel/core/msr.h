@@ -22,7 +22,7 @@ struct msr_state {
 	u64 mcg_cap, mcg_status, mcg_ctl;
 	u64 bank[MSR_BANKS][4];
 	u64 mtrr_deftype, mtrr_fix[11], mtrr_var[2 * MSR_MTRRS];
-	u64 system_time, wall_clock, steal_time;
+	u64 system_time, wall_clock, steal_time, pv_eoi;
 };
 
 struct msr_ops {
@@ -33,6 +33,7 @@ struct msr_ops {
 	int (*system_time)(void *arg, u64);
 	int (*wall_clock)(void *arg, u64);
 	int (*steal_time)(void *arg, u64);
+	int (*pv_eoi)(void *arg, u64);
 	/* The guest met #GP by an index without a row; to be rate-limited. */
 	void (*unknown)(void *arg, u32 index, bool write);
 };
@@ -48,7 +49,7 @@ struct msr_env {
 	void *arg;
 };
 
-/* INIT keeps all of it. */
+/* INIT keeps all of it but pv_eoi. */
 void msr_reset(struct msr_state *);
 
 /* 0; 1: #GP, or for user space a register that is not there. */

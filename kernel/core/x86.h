@@ -193,5 +193,6 @@ enum x86_vector {
 #define KVM_MSR_WALL_CLOCK	0x4b564d00
 #define KVM_MSR_SYSTEM_TIME	0x4b564d01
 #define KVM_MSR_STEAL_TIME	0x4b564d03
+#define KVM_MSR_PV_EOI		0x4b564d04
 
 #endif

@@ -8,6 +8,7 @@
 #include <asm/msr.h>
 #include "calls.h"
 #include "clock.h"
+#include "pveoi.h"
 #include "routing.h"
 #include "vapic.h"
 
@@ -175,6 +176,7 @@ apic_reset(struct vcpu *v)
 {
 	lapic_reset(&v->lapic, true);
 	v->vapic.addr.v = 0;
+	pveoi_reset(v);
 }
 
 void

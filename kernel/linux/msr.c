@@ -13,6 +13,7 @@
 #include "../core/x86.h"
 #include "calls.h"
 #include "clock.h"
+#include "pveoi.h"
 
 #define LIST_MAX  256
 #define INDEX_MAX 256 /* more than core/msr.c lists */
@@ -66,6 +67,12 @@ steal_time(void *arg, u64 val)
 	return val == 0 ? 0 : -EINVAL;
 }
 
+static int
+pv_eoi(void *arg, u64 val)
+{
+	return pveoi_write(arg, val);
+}
+
 static void
 unknown(void *arg, u32 index, bool write)
 {
@@ -83,6 +90,7 @@ static const struct msr_ops ops = {
 	.system_time = system_time,
 	.wall_clock = wall_clock,
 	.steal_time = steal_time,
+	.pv_eoi = pv_eoi,
 	.unknown = unknown,
 };
 

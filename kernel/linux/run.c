@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "debug.h"
+#include "pveoi.h"
 #include "run.h"
 #include "vapic.h"
 
@@ -234,11 +235,15 @@ once(struct vcpu *v)
 
 	if (v->attention)
 		choose_event(v);
+	if (v->pveoi.on)
+		pveoi_offer(v);
 	if (debug)
 		debug_before(v);
 	preempt_disable();
 	why = enter(v);
 	preempt_enable();
+	if (v->pveoi.offered)
+		pveoi_take(v);
 	if (debug)
 		debug_after(v);
 	if (why == ENTER_NOT) {

@@ -114,6 +114,10 @@ struct vcpu {
 		bool seen, write; /* one, and what it was */
 		u64 rip;
 	} vapic; /* (v) */
+	struct {
+		bool on, offered; /* offered: bit 0 of the word is set */
+		struct gpa addr; /* of the guest's word */
+	} pveoi; /* (v) */
 
 	struct cpuid_entry *cpuid; /* (v) */
 	unsigned ncpuid; /* (v) */

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: inside.sh boot MACHINE ... | memory | disk | net [SECONDS]	(in the lab, as root)
+# usage: inside.sh boot MACHINE ... | memory | disk | net [SECONDS] | count
+#							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
 # Systems: vmm, pc and microvm (QEMU's machines, -accel kvm, its own defaults
@@ -265,7 +266,38 @@ net() { # [SECONDS-PER-JOB]
 	done
 }
 
+# The process that has a vCPU.
+vm_process() {
+	local fd
+	for fd in /proc/[0-9]*/fd/*; do
+		case $(readlink "$fd") in
+		anon_inode:kvm-vcpu:* | anon_inode:vmm-vcpu)
+			fd=${fd#/proc/}
+			echo "${fd%%/*}"
+			return
+			;;
+		esac
+	done
+	return 1
+}
+
+# What the driver has counted when Debian asks who logs in, lines "NAME N".
+count() {
+	local fd tty words
+	vmd_start $G/vmlinuz $G/initrd "$base root=/dev/vda rw" $G/debian.raw
+	vmctl start one 2>$T/start.out
+	tty=$(<$T/start.out)
+	exec {fd}<"${tty##*tty }"
+	# The prompt is no line.
+	while IFS= read -r -d : -u "$fd" words && [[ $words != *login ]]; do :; done
+	[[ $words = *login ]]
+	./kvmstats "$(vm_process)"
+	exec {fd}<&-
+	vmctl stop -fw one >/dev/null 2>&1 || true
+	vmd_stop
+}
+
 case ${1:-} in
-boot | memory | disk | net) "$@" ;;
+boot | memory | disk | net | count) "$@" ;;
 *) exit 2 ;;
 esac

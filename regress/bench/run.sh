@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: run.sh [boot | wall | memory | disk | device | net | exits] ...
+# usage: run.sh [boot | wall | memory | disk | device | net | exits | count] ...
 #							(`make bench')
 #
-# Our VMs against QEMU's on the same host: the lab; for exits our driver
-# against KVM.  Instruction counts come
-# from a lab with a deterministic clock (one instruction is one nanosecond,
-# one CPU) and repeat to a part in a thousand; wall times and IOPS depend on
-# what else this machine does, only their ratios mean something; those of the
-# disk are medians of three rounds.  -M microvm
+# Our VMs against QEMU's on the same host: the lab; for exits and count our
+# driver against KVM: what exits cost, and how often our VM exits while Debian
+# boots to its login prompt, by kind where both drivers count the same.
+# Instruction counts come from a lab with a deterministic clock (one
+# instruction is one nanosecond, one CPU) and repeat to a part in a thousand;
+# wall times and IOPS depend on what else this machine does, only their ratios
+# mean something; those of the disk are medians of three rounds.  -M microvm
 # has no instruction count: with QEMU 7.2 and 10.0 alike, its second or third
 # guest in the deterministic lab does not come up.  device is our block device
 # alone, without a hypervisor, on this machine.  net is TCP, small datagrams
@@ -47,6 +48,49 @@ inside() {
 	# shellcheck disable=SC2086 # words
 	regress/lab/run "${opts[@]}" "${o[@]}" regress/bench/inside.sh $2 |
 	    tee -a /dev/stderr | grep -v '^#' | sed "s/^/$prefix/" >>"$table"
+}
+
+# Our VM on both drivers.  What only one of them counts is in "others".
+count() {
+	local driver o
+	[[ -x $B/vmd/vmd ]] || die "count: no vmd"
+	for driver in kvm vmm; do
+		say "measuring: exits of a boot on $driver"
+		o=(-i -c 1 -m 2048 -t 900 -g "$guest_disk")
+		[[ $driver = kvm ]] || o+=(-v)
+		regress/lab/run "${o[@]}" \
+		    -x "$B/regress/bench/kvmstats=bench/kvmstats" \
+		    regress/bench/inside.sh count | sed "s/^/$driver /"
+	done >"$tmp/count"
+	awk '
+	function row(name, vmm, kvm, goal) {
+		printf "%-28s %12s %12s %8s %8s\n", name, vmm, kvm,
+		    (kvm + 0 ? sprintf("%.2f", vmm / kvm) : "-"), goal
+	}
+	{ v[$1, $2] = $3 }
+	$1 == "vmm" { order[++n] = $2 }
+	END {
+		printf "%-28s %12s %12s %8s %8s\n", "a boot of Debian",
+		    "/dev/vmm", "/dev/kvm", "ratio", "goal"
+		row("exits", v["vmm", "exits"], v["kvm", "exits"], "1.0")
+		for (i = 1; i <= n; i++) {
+			f = order[i]
+			if (f == "exits" || f == "signal_exits" ||
+			    !v["vmm", f])
+				continue
+			if (!(("kvm", f) in v)) {
+				alone[++m] = f
+				continue
+			}
+			row("  " f, v["vmm", f], v["kvm", f], "")
+			shared["vmm"] += v["vmm", f]
+			shared["kvm"] += v["kvm", f]
+		}
+		row("  others", v["vmm", "exits"] - shared["vmm"],
+		    v["kvm", "exits"] - shared["kvm"], "")
+		for (i = 1; i <= m; i++)
+			row("    " alone[i], v["vmm", alone[i]], "", "")
+	}' "$tmp/count"
 }
 
 # The same program on both drivers; goals are those of the project.
@@ -176,7 +220,7 @@ render() {
 	}' "$table"
 }
 
-[[ $# -gt 0 ]] || set -- exits boot wall memory disk device net
+[[ $# -gt 0 ]] || set -- exits count boot wall memory disk device net
 for what in "$@"; do
 	case $what in
 	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- "boot pc" ;;
@@ -189,7 +233,8 @@ for what in "$@"; do
 		net "network, per 1e9 instr." 0.2 -i -c 1 -m 2560 -t 900
 		;;
 	exits) exits ;;
-	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits] ..." ;;
+	count) count ;;
+	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits | count] ..." ;;
 	esac
 done
 [[ ! -s $table ]] || render

@@ -20,7 +20,7 @@ extern const struct test tests_system[], tests_memory[], tests_dirty[],
     tests_regs[], tests_state[], tests_io[], tests_mmio[], tests_exits[],
     tests_events[], tests_faults[], tests_debug[], tests_irq[], tests_ioevent[],
     tests_lapic[], tests_timer[], tests_smp[], tests_signals[], tests_priv[],
-    tests_bad[], tests_attack[], tests_vapic[], tests_stats[];
+    tests_bad[], tests_attack[], tests_vapic[], tests_pveoi[], tests_stats[];
 
 static const struct {
 	const char *name;
@@ -41,6 +41,7 @@ static const struct {
 	{ "ioevent", tests_ioevent },
 	{ "lapic", tests_lapic },
 	{ "vapic", tests_vapic },
+	{ "pveoi", tests_pveoi },
 	{ "stats", tests_stats },
 	{ "timer", tests_timer },
 	{ "smp", tests_smp },

@@ -146,4 +146,55 @@ outlives(int dev)
 	close(of_vm);
 }
 
-TESTS(stats, T(counts), T(apart), T(outlives));
+/* No LMSW: with the selective intercept that KVM has, each one exits (APM
+ * vol. 2 "Intercepting Control Register Accesses"). */
+GUEST(64, switches_ts,
+    "mov $200, %r8d\n1:	mov %cr0, %rax\n\tor $8, %rax\n\tmov %rax, %cr0\n\t"
+    "mov %cr0, %rbx\n\tclts\n\tmov %cr0, %rax\n\txor $2, %rax\n\t"
+    "mov %rax, %cr0\n\tdec %r8d\n\tjnz 1b\n\t" END);
+
+/* TS and MP are the guest's own, however often it switches them. */
+static void
+switched_freely(int dev)
+{
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+	int fd;
+
+	guest(&vm, &v, dev, LONG64, &switches_ts);
+	fd = stats_of(v.fd);
+	run_done(&v);
+	CHECK(value(fd, "exits") < 100, "%llu exits",
+	    (unsigned long long)value(fd, "exits"));
+	regs_get(&v, &r);
+	sregs_get(&v, &s);
+	EQ(r.rbx & 8, 8); /* as the guest saw it, set */
+	EQ(s.cr0 & 8, 0);
+	close(fd);
+}
+
+/* WP and AM on and off, CD on and off, back to what it was: what is read. */
+GUEST(64, other_bits,
+    "mov %cr0, %r12\n\tmov %r12, %rax\n\txor $0x50000, %rax\n\t"
+    "mov %rax, %cr0\n\tmov %cr0, %r13\n\tmov %r12, %rax\n\t"
+    "or $0x40000000, %rax\n\tmov %rax, %cr0\n\tmov %cr0, %r14\n\t"
+    "mov %r12, %cr0\n\tmov %cr0, %r15\n\t" END);
+static void
+other_bits_of_cr0(int dev)
+{
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &other_bits);
+	run_done(&v);
+	regs_get(&v, &r);
+	EQ(r.r13, r.r12 ^ 0x50000);
+	EQ(r.r14, r.r12 | 0x40000000);
+	EQ(r.r15, r.r12);
+}
+
+TESTS(stats, T(counts), T(apart), T(outlives), T(switched_freely),
+    T(other_bits_of_cr0));

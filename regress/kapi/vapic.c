@@ -217,5 +217,52 @@ memory_gone(int dev)
 	EQ(tpr_of(&v), 0x70);
 }
 
+GUEST(64, sends_init,
+    "mov $0x1b, %ecx\n\trdmsr\n\tor $0xc00, %eax\n\twrmsr\n\t"
+    "mov $0x830, %ecx\n\tmov $1, %edx\n\tmov $0x4500, %eax\n\twrmsr\n\t" END);
+
+/* The other CPU, in its code at CODE2. */
+static void
+other(const struct vcpu *v)
+{
+	struct kvm_regs r;
+
+	vcpu_mode(v, LONG64);
+	DO(v->fd, KVM_SET_MP_STATE,
+	    &(struct kvm_mp_state){ KVM_MP_STATE_RUNNABLE });
+	regs_get(v, &r);
+	r.rip = CODE2;
+	r.rdi = WORD;
+	regs_set(v, &r);
+}
+
+/* INIT ends it too: what the guest leaves in the word is a word. */
+static void
+init(int dev)
+{
+	struct kvm_mp_state mp;
+	struct vcpu v[2];
+	struct vm vm;
+
+	guest(&vm, &v[0], dev, LONG64, &sends_init);
+	vm_load(&vm, CODE2, &write_word);
+	vcpu_open(&v[1], &vm, 1);
+	set_cpuid(&v[1], dev);
+	other(&v[1]);
+	set_addr(&v[1], WORD);
+	told(&v[1]);
+	EQ(tpr_of(&v[1]), 0x70);
+	run_done(&v[0]);
+	/* Looking at it, it is taken. */
+	DO(v[1].fd, KVM_GET_MP_STATE, &mp);
+	EQ(mp.mp_state, KVM_MP_STATE_INIT_RECEIVED);
+	EQ(tpr_of(&v[1]), 0);
+	*(uint32_t *)(vm.mem + WORD) = 0;
+	other(&v[1]);
+	told(&v[1]);
+	EQ(vm_u32(&vm, WORD), 0x70);
+	EQ(tpr_of(&v[1]), 0);
+}
+
 TESTS(vapic, T(bad_arguments), T(reports), T(reports_x2apic), T(word),
-    T(forgotten), T(memory_gone));
+    T(forgotten), T(memory_gone), T(init));

@@ -872,6 +872,33 @@ test_shared_tpr(void **state)
 	assert_int_equal(w.tpr_reads, 1);
 }
 
+/* When a guest's EOI concerns nobody but the one in service. */
+static void
+test_private_eoi(void **state)
+{
+	struct world w;
+
+	set_up(&w);
+	lapic_mmio_write(&w.l, APIC_SVR, 0x1ff);
+	assert_false(lapic_eoi_is_private(&w.l));
+	lapic_post(&w.l, 0x45, false);
+	assert_false(lapic_eoi_is_private(&w.l));
+	lapic_accept(&w.l, 0x45);
+	assert_true(lapic_eoi_is_private(&w.l));
+	lapic_post(&w.l, 0x31, false); /* waits for it */
+	assert_false(lapic_eoi_is_private(&w.l));
+	lapic_eoi(&w.l);
+	lapic_accept(&w.l, 0x31);
+	assert_true(lapic_eoi_is_private(&w.l));
+	lapic_post(&w.l, 0x67, true);
+	lapic_accept(&w.l, 0x67); /* level-triggered, on top of it */
+	assert_false(lapic_eoi_is_private(&w.l));
+	lapic_eoi(&w.l);
+	assert_true(lapic_eoi_is_private(&w.l));
+	lapic_eoi(&w.l);
+	assert_false(lapic_eoi_is_private(&w.l));
+}
+
 static void
 test_random(void **state)
 {
@@ -907,6 +934,7 @@ main(void)
 		cmocka_unit_test(test_page_address),
 		cmocka_unit_test(test_tsc_changed),
 		cmocka_unit_test(test_shared_tpr),
+		cmocka_unit_test(test_private_eoi),
 		cmocka_unit_test(test_random),
 	};
 

@@ -87,6 +87,12 @@ system_time(void *arg, u64 val)
 }
 
 static int
+pv_eoi(void *arg, u64 val)
+{
+	return (val & 2) ? -EINVAL : 0;
+}
+
+static int
 accept(void *arg, u64 val)
 {
 	return 0;
@@ -99,7 +105,7 @@ unknown(void *arg, u32 index, bool write)
 }
 
 static const struct msr_ops ops = { get_tsc, add_tsc, ibpb, system_time, accept,
-	accept, unknown };
+	accept, pv_eoi, unknown };
 
 static void
 host_ones(void *arg, u32 leaf, u32 index, u32 reg[4])
@@ -158,7 +164,6 @@ static const struct write_row write_rows[] = {
 	{ "VM_HSAVE_PA", X86_MSR_VM_HSAVE_PA, 0, GP, 0 },
 	{ "VM_CR", X86_MSR_VM_CR, 0, GP, 0 },
 	{ "async page faults", 0x4b564d02, 0, GP, 0 },
-	{ "paravirtual EOI", 0x4b564d04, 0, GP, 0 },
 	{ "PLATFORM_ID is read-only", X86_MSR_PLATFORM_ID, 0, GP, 0 },
 	{ "MTRRCAP is read-only", X86_MSR_MTRRCAP, 0x508, GP, 0 },
 	{ "MCG_CAP is read-only", X86_MSR_MCG_CAP, 0, GP, 0 },
@@ -232,6 +237,8 @@ static const struct write_row write_rows[] = {
 	{ "wall clock", KVM_MSR_WALL_CLOCK, 0x2000, OK, 0x2000 },
 	{ "steal time reserved", KVM_MSR_STEAL_TIME, 0x1003, GP, 0 },
 	{ "steal time", KVM_MSR_STEAL_TIME, 0x1001, OK, 0x1001 },
+	{ "EOI's word", KVM_MSR_PV_EOI, 0x1001, OK, 0x1001 },
+	{ "EOI's word refused", KVM_MSR_PV_EOI, 0x1003, GP, 0 },
 	{ "TSC deadline in another mode", X86_MSR_TSC_DEADLINE, 5, OK, 0 },
 };
 

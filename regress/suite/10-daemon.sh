@@ -75,6 +75,60 @@ t_reload_says_what_changed() {
 	[[ $(vmctl status -j | jq length) = 0 ]]
 }
 
+t_load_and_reset() {
+	local pid
+	tiny one idle 'memory 128M' | vmd_up
+	start one
+	pid=$(field one pid)
+	{
+		tiny two idle
+		printf 'switch "lan" {\n\tinterface vmbr9\n\tcreate\n}\n'
+	} >"$T/more.conf"
+	(cd "$T" && vmctl load more.conf) | tee "$T/report"
+	grep -qx 'vm two: added' "$T/report"
+	grep -qx 'switch lan: added' "$T/report"
+	within 5 ip link show vmbr9
+	[[ $(field one pid) = "$pid" && $(field one state) = running ]]
+	# Somebody else's file is not root's word.
+	chown alice "$T/more.conf"
+	refused vmctl load "$T/more.conf"
+	says "not a regular file of root's"
+	vmctl reset switches
+	within 5 eval '! ip link show vmbr9 2>/dev/null'
+	in_state one running
+	vmctl reset
+	[[ $(vmctl status -j | jq length) = 0 ]]
+	not kill -0 "$pid" 2>/dev/null
+	vmctl reload | tee "$T/report"
+	grep -qx 'vm one: added' "$T/report"
+	[[ $(field one id) = 1 ]]
+}
+
+t_events_are_told() {
+	tiny one idle 'memory 128M' | vmd_up
+	vmctl events >"$T/lines" 2>"$T/lines.err" &
+	vmctl events -j one >"$T/json" 2>/dev/null &
+	sleep 2
+	start one
+	prints one "tiny: idle" 60
+	vmctl pause one
+	vmctl unpause one
+	vmctl stop -w one
+	within 5 grep -q stopped "$T/json"
+	cat "$T/lines"
+	[[ $(jq -r .event "$T/json" | tr '\n' ' ') = \
+	    "starting running paused unpaused stopping stopped " ]]
+	jq -es 'all(.id == 1 and .name == "one")' "$T/json"
+	[[ $(jq -r 'select(.event == "stopped") | .text' "$T/json") = \
+	    "powered off by the guest" ]]
+	[[ $(sed -n 's/^[-0-9]* [:0-9]* one (vm 1): \([a-z]*\).*/\1/p' \
+	    "$T/lines" | tr '\n' ' ') = \
+	    "starting running paused unpaused stopping stopped " ]]
+	vmd_down
+	wait
+	grep -qx 'vmctl: vmd closed the connection' "$T/lines.err"
+}
+
 t_metrics_of_vms() {
 	local seconds
 	truncate -s 1M "$T/disk"

@@ -98,6 +98,8 @@ t_root_only() {
 	for u in alice bob eve; do
 		refused as "$u" vmctl log verbose
 		refused as "$u" vmctl reload
+		refused as "$u" vmctl load "$T/vm.conf"
+		refused as "$u" vmctl reset
 		refused as "$u" vmctl start -b "$T/kernel" -m 64M -n lan "x$u"
 		says "only root may"
 		refused as "$u" vmctl start -b "$T/kernel" -m 64M -L "x$u"
@@ -142,6 +144,67 @@ t_adhoc_of_users() {
 	mine m5
 	as alice vmctl stop -fwa || true
 	within 10 eval '[[ $(vmctl status -j | jq length) = 3 ]]'
+}
+
+# Instances of a template: who may, and what of their own.  The template's
+# files are root's.
+t_instances_of_users() {
+	install -m 600 "$G/vmlinuz" "$T/kernel"
+	install -m 600 "$G/tiny.cpio" "$T/initrd"
+	{
+		echo 'socket owner root:vmusers'
+		vm template "boot \"$T/kernel\"" "initrd \"$T/initrd\"" \
+		    "cmdline \"$base tiny=idle\"" 'memory 128M' \
+		    'allow instance { disk, memory, owner alice }'
+		tiny plain idle 'memory 128M'
+	} | vmd_up
+	truncate -s 1M "$T/hers" "$T/roots"
+	chown alice "$T/hers"
+	chmod 600 "$T/hers" "$T/roots"
+	hers() { as alice vmctl start -t "$@"; }
+	refused hers template -p 2 x
+	says "instances of vm .template. may not have their own cpus"
+	refused hers template -b "$G/vmlinuz" x
+	says "their own boot"
+	refused hers template -d "$T/roots" x
+	says "roots: Permission denied"
+	refused hers plain x
+	says "may not start instances of vm .plain."
+	refused hers nothing x
+	says "not in vm.conf"
+	refused as eve vmctl start -t template x
+	says "may not start instances"
+	hers template -d "$T/hers" -m 96M i1
+	record i1 "$(field i1 tty)"
+	prints i1 "tiny: idle" 60
+	[[ $(field i1 owner) = alice && $(field i1 memory) = $((96 << 20)) ]]
+	refused as bob vmctl stop -f i1
+	as alice vmctl stop -fw i1
+	[[ $(vmctl status -j | jq length) = 2 ]]
+	vmctl start -t template i2
+	vmctl stop -fw i2
+}
+
+# Each hears of his own VMs alone.
+t_events_of_ones_own() {
+	local u
+	setup_rights
+	for u in alice bob eve root; do
+		as "$u" vmctl events >"$T/$u.events" 2>/dev/null &
+	done
+	sleep 3
+	for u in va vb vr; do
+		vmctl start "$u"
+		vmctl stop -fw "$u"
+	done
+	within 5 eval '[[ $(grep -c stopped "$T/root.events") = 3 ]]'
+	[[ $(grep -c "va (vm 1): " "$T/alice.events") = 4 ]]
+	[[ $(wc -l <"$T/alice.events") = 4 ]]
+	[[ $(grep -c "vb (vm 2): " "$T/bob.events") = 4 ]]
+	[[ $(wc -l <"$T/bob.events") = 4 ]]
+	[[ ! -s $T/eve.events ]]
+	vmd_down
+	wait
 }
 
 # stop -a by a user: his own, and nobody else's.

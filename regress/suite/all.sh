@@ -35,11 +35,28 @@ users() {
 	usermod -aG ops bob
 }
 
-# QEMU's emulated processor now and then takes a fault of the host's first
-# instruction after VMRUN while it still is in guest mode: a #PF, cut off by a
-# nested fault in a walk of the host's own tables.  The guest is lost.
-emulator_slipped() { # LOG
-	grep -Eq 'hypervisor internal error \(0x30e 0x1 0x2[0-9a-f]{8} 0x[0-9a-f]+\) 0x3 at rip 0xffffffffc' "$1"
+# An emulator that lab/mend.c cannot mend now and then loses a flag of its
+# first CPU: the guest is lost.  On our driver the sign is a #PF, cut off by a
+# nested fault in a walk of the host's own tables, at the host's instruction
+# after VMRUN: every such error in the log has to be there, in our module.  On
+# KVM it is a triple fault that no test asked for; what our driver runs is not
+# excused from that.
+emulator_slipped() { # LOG TEST
+	local at line found=''
+	local sign='\(0x30e 0x1 0x2[0-9a-f]{8} 0x[0-9a-f]+\) 0x3 at rip 0x([0-9a-f]+)'
+	at=$(awk '$3 == "svm_switch" { print $1; exit }' /proc/kallsyms)
+	if [[ -z ${at//0/} ]]; then
+		[[ $2 != */triple_fault ]] &&
+			grep -q ': triple fault: triple fault$' "$1"
+		return
+	fi
+	while read -r line; do
+		[[ $line =~ $sign ]] || return 1
+		((0x${BASH_REMATCH[1]} > 0x$at &&
+			0x${BASH_REMATCH[1]} < 0x$at + 0x100)) || return 1
+		found=y
+	done < <(grep 'hypervisor internal error' "$1")
+	[[ -n $found ]]
 }
 
 one() { # FILE FUNCTION LIMIT
@@ -49,7 +66,7 @@ one() { # FILE FUNCTION LIMIT
 		rc=0
 		timeout -k 20 "$3" ./one.sh "$1" "$2" >"$log" 2>&1 </dev/null || rc=$?
 		[[ $rc != 0 && $rc != 77 && $n != 3 ]] || break
-		emulator_slipped "$log" || break
+		emulator_slipped "$log" "$name" || break
 		echo "again $name: the emulated processor lost a guest"
 	done
 	case $rc in

@@ -10,7 +10,7 @@
  * request (START_KERNEL and START_INITRD belong to the request after them),
  * writes it down, and plays the script up to the next "|", then closes:
  *	ok:ID:TEXT	fail:CODE:TEXT	ended:ID:NAME
- *	line:TEXT
+ *	line:TEXT	event:KIND:ID:NAME:TEXT
  *	vm:ID:NAME:PID:TTY:PROBLEM	(one of a list)
  *	vmctlchars	a running VM full of control characters
  *	short:N		the first N bytes of an ok message
@@ -139,6 +139,8 @@ fake_note_conf(struct fake *f, struct ibuf *body)
 		fake_note(f, " d=%s", c.disk[i].path);
 	for (i = 0; i < c.nnics; i++)
 		fake_note(f, " n%x=%s", c.nic[i].flags, c.nic[i].sw);
+	if (c.parent[0] != '\0')
+		fake_note(f, " t=%s given=%x", c.parent, c.given);
 	fake_note(f, "\n");
 }
 
@@ -152,7 +154,7 @@ fake_request(struct fake *f, struct imsg *imsg)
 #undef X
 	};
 	uint32_t id, extra = 0, type = imsg_get_type(imsg);
-	char name[VM_NAME_MAX + 1];
+	char name[VM_NAME_MAX + 1], path[VM_PATH_MAX + 1];
 	struct ibuf body;
 
 	assert_int_equal(imsg_get_id(imsg), CTL_VERSION);
@@ -169,8 +171,13 @@ fake_request(struct fake *f, struct imsg *imsg)
 		fake_note_conf(f, &body);
 		break;
 	case CTL_LOG:
+	case CTL_RESET:
 		assert_int_equal(ibuf_get_n32(&body, &extra), 0);
-		fake_note(f, "LOG %u\n", extra);
+		fake_note(f, "%s %u\n", names[type - CTL_NONE], extra);
+		break;
+	case CTL_LOAD:
+		assert_int_equal(ctl_get_str(&body, path, sizeof(path)), 0);
+		fake_note(f, "LOAD %s\n", path);
 		break;
 	case CTL_START:
 	case CTL_PAUSE:
@@ -319,6 +326,24 @@ fake_line(struct imsgbuf *ib, char *text)
 	imsg_compose_ibuf(ib, CTL_LINE, 0, 0, b);
 }
 
+/* "KIND:ID:NAME:TEXT", at 1.5 s after the beginning of 1970 */
+static inline void
+fake_event(struct imsgbuf *ib, char *spec)
+{
+	struct ctl_event e = { .ms = 1500 };
+	struct ibuf *b = ibuf_dynamic(0, 65536);
+	char *s;
+
+	e.what = (uint32_t)atoi(strsep(&spec, ":"));
+	e.id = (uint32_t)atoi(strsep(&spec, ":"));
+	snprintf(e.name, sizeof(e.name), "%s", strsep(&spec, ":"));
+	for (s = spec; (s = strchr(s, '_')) != NULL;)
+		*s = ' ';
+	snprintf(e.text, sizeof(e.text), "%s", spec);
+	assert_int_equal(ctl_event_put(b, &e), 0);
+	imsg_compose_ibuf(ib, CTL_EVENT, 0, 0, b);
+}
+
 static inline void
 fake_play(struct imsgbuf *ib, char *word)
 {
@@ -343,6 +368,8 @@ fake_play(struct imsgbuf *ib, char *word)
 		    (uint32_t)strtoul(n, NULL, 10), arg == NULL ? "" : arg);
 	} else if (strcmp(kind, "line") == 0) {
 		fake_line(ib, arg);
+	} else if (strcmp(kind, "event") == 0) {
+		fake_event(ib, arg);
 	} else if (strcmp(kind, "mutate") == 0) {
 		fake_mutate(ib->fd, (unsigned)atoi(arg));
 	} else

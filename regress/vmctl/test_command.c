@@ -200,7 +200,7 @@ test_daemon(void **state)
 		{ { "log", "brief" }, "ok:0:", "LOG 0\n", "", 0, NULL },
 		{ { "log", "verbose" }, "ok:0:", "LOG 1\n", "", 0, NULL },
 		{ { "log", "VERB" }, "ok:0:", "LOG 1\n", "", 0, NULL },
-		{ { "l", "b" }, "ok:0:", "LOG 0\n", "", 0, NULL },
+		{ { "log", "b" }, "ok:0:", "LOG 0\n", "", 0, NULL },
 		{ { "top", "-1", "-d", "1" },
 		    "vm:1:web:9:: vm:2:db:0:: ok:0: |"
 		    " vm:1:web:9:: vm:2:db:0:: ok:0:",
@@ -233,6 +233,34 @@ test_daemon(void **state)
 		    NULL },
 		{ { "reload" }, "fail:99999:", "RELOAD\n",
 		    "vmctl: command failed: Unknown error 99999\n", 1, NULL },
+	};
+
+	check_rows(*state, rows, NROWS(rows));
+}
+
+static void
+test_load_reset(void **state)
+{
+	static const struct row rows[] = {
+		{ { "load", "/etc/more.conf" },
+		    "ok:0:", "LOAD /etc/more.conf\n", "", 0, NULL },
+		{ { "loa", "/m" },
+		    "line:/m:1:_x_defined_before line:vm_y ok:0:", "LOAD /m\n",
+		    "", 0, "/m:1: x defined before\nvm y\n" },
+		{ { "load", "/m" }, "fail:1:", "LOAD /m\n",
+		    "vmctl: command failed: Operation not permitted\n", 1,
+		    NULL },
+		{ { "load", "/m" }, "fail:22:/m:1:_syntax_error", "LOAD /m\n",
+		    "vmctl: command failed: /m:1: syntax error\n", 1, NULL },
+		{ { "reset" }, "ok:0:", "RESET 3\n", "", 0, NULL },
+		{ { "reset", "all" }, "ok:0:", "RESET 3\n", "", 0, NULL },
+		{ { "reset", "VMs" }, "ok:0:", "RESET 1\n", "", 0, NULL },
+		{ { "reset", "s" }, "ok:0:", "RESET 2\n", "", 0, NULL },
+		{ { "reset" }, "fail:1:", "RESET 3\n",
+		    "vmctl: command failed: Operation not permitted\n", 1,
+		    NULL },
+		{ { "reset" }, "", "RESET 3\n",
+		    "vmctl: vmd closed the connection\n", 1, NULL },
 	};
 
 	check_rows(*state, rows, NROWS(rows));
@@ -447,7 +475,7 @@ test_usage(void **state)
 		{ { "pause", "-f", "1" }, "vmctl: unknown option: -f\nusage:" },
 		{ { "pause", "a/b" }, "vmctl: invalid vm name: a/b\n" },
 		{ { "unpause", "a", "b" }, "usage: vmctl " },
-		{ { "load", "x" }, "vmctl: unknown argument: load\n" },
+		{ { "unload", "x" }, "vmctl: unknown argument: unload\n" },
 		{ { "stop" }, "usage: vmctl [-v] [-s socket] stop " },
 		{ { "stop", "-a", "web" }, "usage: vmctl " },
 		{ { "stop", "a", "b" }, "usage: vmctl " },
@@ -471,6 +499,11 @@ test_usage(void **state)
 		{ { "log", "loud" }, "vmctl: unknown argument: loud\nusage: " },
 		{ { "log", "brief", "x" }, "usage: vmctl " },
 		{ { "reload", "x" }, "usage: vmctl [-v] [-s socket] reload\n" },
+		{ { "load" }, "usage: vmctl [-v] [-s socket] load file\n" },
+		{ { "load", "" }, "vmctl: empty path\n" },
+		{ { "reset", "x" }, "vmctl: unknown argument: x\nusage: " },
+		{ { "reset", "vms", "x" }, "usage: vmctl " },
+		{ { "res" }, "vmctl: ambiguous argument: res\nusage:" },
 		{ { "check", "x" }, "usage: vmctl " },
 		{ { "check", "-k" }, "vmctl: missing argument of -k\nusage: " },
 		{ { "check", "-k", "a", "-k", "b" },
@@ -593,6 +626,8 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_load_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_daemon, setup, teardown),

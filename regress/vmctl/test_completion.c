@@ -58,8 +58,8 @@ test_words(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "vmctl \"\"",
-		    "check console create image log metrics pause reload "
-		    "restart set show start status stop top unpause wait" },
+		    "check console create events image load log metrics "
+		    "pause reload reset restart set show start status stop top unpause wait" },
 		{ "vmctl sta", "start status" },
 		{ "vmctl -", "-s -v" },
 		{ "vmctl -v w", "wait" },
@@ -90,11 +90,17 @@ test_words(void **state)
 		{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl image check -", "-j -r" },
 		{ "vmctl reload \"\"", "" },
+		{ "vmctl res", "reset restart" },
+		{ "vmctl reset \"\"", "all switches vms" },
+		{ "vmctl load vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl m", "metrics" },
+		{ "vmctl events -", "-j" },
+		{ "vmctl events d", "db" },
 		{ "vmctl top -", "-1 -d" },
 		{ "vmctl top -d \"\"", "" },
 		{ "vmctl metrics \"\"", "" },
 		{ "vmctl start -m \"\"", "" },
+		{ "vmctl start -t d", "db" },
 		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
 		{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
 		{ "vmctl -s /tmp/other wait \"\"", "web-other" },

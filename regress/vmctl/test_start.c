@@ -155,6 +155,16 @@ test_adhoc(void **state)
 		    "START_ADHOC web flags=2 m=16 p=1 k= i= a= d=%s/d0\n",
 		    "vmctl: memory size rounded to 16M\n"
 		    "vmctl: starting without network interfaces\n" },
+		/* instances: what is given, and no more */
+		{ { "start", "-t", "base", "web" },
+		    "START_ADHOC web flags=2 m=512 p=1 k= i= a= t=base "
+		    "given=0\n",
+		    "vmctl: starting without disks\n" },
+		{ { "start", "-t", "base", "-m", "1G", "-p", "2", "-a", "x",
+		      "-d", "/d", "web" },
+		    "START_ADHOC web flags=2 m=1024 p=2 k= i= a=x d=/d t=base "
+		    "given=44\n",
+		    "" },
 	};
 	struct files *s = *state;
 	char want[1024];
@@ -294,12 +304,27 @@ test_bad_input(void **state)
 	}
 }
 
+struct refusal {
+	const char *args[FAKE_ARGS], *err;
+};
+
+static void
+check_refused(struct fake *f, const struct refusal *rows, size_t n)
+{
+	const struct refusal *r;
+
+	for (r = rows; r < rows + n; r++) {
+		fake_run(f, r->args, "unread");
+		assert_string_equal(f->err, r->err);
+		assert_string_equal(f->requests, "");
+		assert_int_equal(f->status, 1);
+	}
+}
+
 static void
 test_bad_interfaces(void **state)
 {
-	static const struct {
-		const char *args[FAKE_ARGS], *err;
-	} rows[] = {
+	static const struct refusal rows[] = {
 		{ { "start", "-d", "d", "-i", "5", "web" },
 		    "vmctl: invalid number of network interfaces "
 		    "(1 to 4): 5\n" },
@@ -314,14 +339,27 @@ test_bad_interfaces(void **state)
 		    "vmctl: switch name too long: " NAME_64 "\n" },
 	};
 	struct files *s = *state;
-	size_t i;
 
-	for (i = 0; i < NROWS(rows); i++) {
-		fake_run(&s->fake, rows[i].args, "unread");
-		assert_string_equal(s->fake.err, rows[i].err);
-		assert_string_equal(s->fake.requests, "");
-		assert_int_equal(s->fake.status, 1);
-	}
+	check_refused(&s->fake, rows, NROWS(rows));
+}
+
+static void
+test_bad_template(void **state)
+{
+	static const struct refusal rows[] = {
+		{ { "start", "-t", "base", "-I", "initrd", "web" },
+		    "vmctl: initrd without a kernel\n" },
+		{ { "start", "-t", "a/b", "web" },
+		    "vmctl: invalid vm name: a/b\n" },
+		{ { "start", "-t", "3", "web" },
+		    "vmctl: invalid vm name: 3 (a template is given by its "
+		    "name)\n" },
+		{ { "start", "-t", "a", "-t", "b", "web" },
+		    "vmctl: template specified multiple times\n" },
+	};
+	struct files *s = *state;
+
+	check_refused(&s->fake, rows, NROWS(rows));
 }
 
 static void
@@ -422,6 +460,8 @@ main(void)
 		    test_bad_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_bad_interfaces, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_bad_template, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(

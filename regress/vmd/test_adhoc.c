@@ -8,6 +8,7 @@
 #include <sys/sysinfo.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "adhoc.h"
@@ -15,7 +16,9 @@
 static const struct cred user = { .uid = 1000 }, other = { .uid = 1001 },
 			 root = { .uid = 0 };
 static struct vmreg reg;
-static struct vmconf c;
+static struct conf *all; /* one VM: "template" */
+static struct vmconf *template;
+static struct vmconf c, got;
 static struct fail why;
 static uint64_t half;
 
@@ -27,6 +30,18 @@ set_up(void **state)
 	if (sysinfo(&si) == -1)
 		return -1;
 	half = (uint64_t)si.totalram * si.mem_unit / 2 & ~((1ULL << 20) - 1);
+	struct conf_vm *cv = calloc(1, sizeof(*cv));
+
+	if ((all = conf_new()) == NULL || cv == NULL)
+		return -1;
+	TAILQ_INSERT_TAIL(&all->vms, cv, entry);
+	template = &cv->conf;
+	vmconf_init(template);
+	strcpy(template->name, "template");
+	strcpy(template->kernel, "/boot/vmlinuz");
+	template->allow.items = VM_I_OWNER | VM_I_INTERFACE | VM_I_MEMORY;
+	template->allow.uid = user.uid;
+	template->allow.gid = VM_NOGID;
 	vmreg_init(&reg);
 	vmconf_init(&c);
 	c.memory = 64 << 20;
@@ -37,13 +52,16 @@ static int
 tear_down(void **state)
 {
 	vmreg_clear(&reg);
+	conf_free(all);
 	return 0;
 }
 
 static int
 ask(const struct cred *who)
 {
-	return adhoc_check(&reg, who, true, &c, &why);
+	static const struct adhoc_files files = { .kernel = true };
+
+	return adhoc_check(&reg, all, who, &files, &c, &why);
 }
 
 /* One more VM of who, with what c says. */
@@ -117,6 +135,93 @@ test_becomes_his(void **state)
 	assert_int_equal(c.gid, VM_NOGID);
 }
 
+static int
+ask_instance(const struct cred *who)
+{
+	static const struct adhoc_files none;
+
+	got = c;
+	strcpy(got.parent, "template");
+	return adhoc_check(&reg, all, who, &none, &got, &why);
+}
+
+/* Marks of the configuration come from here, never from the client. */
+static void
+test_marks(void **state)
+{
+	c.flags = VM_F_ADHOC | VM_F_CONF_BOOT | VM_F_CONF_CDROM;
+	c.allow.items = VM_I_ALL;
+	strcpy(c.kernel, "/tmp/kernel");
+	assert_int_equal(ask(&user), 0);
+	assert_int_equal(c.flags, VM_F_ADHOC);
+	assert_int_equal(c.allow.items, 0);
+	c.kernel[0] = '\0';
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(
+	    got.flags, VM_F_ADHOC | VM_F_CONF_BOOT | VM_F_CONF_CDROM);
+	assert_string_equal(got.kernel, "/boot/vmlinuz");
+	template->allow.items |= VM_I_BOOT | VM_I_CDROM;
+	strcpy(c.kernel, "/tmp/kernel");
+	strcpy(c.cdrom, "/tmp/iso");
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.flags, VM_F_ADHOC);
+	assert_int_equal(ask_instance(&other), -EPERM);
+}
+
+/* What belongs together comes together. */
+static void
+test_instance_files(void **state)
+{
+	static const struct adhoc_files kernel = { .kernel = true },
+					initrd = { .initrd = true };
+
+	template->allow.items |= VM_I_BOOT;
+	strcpy(c.parent, "template");
+	got = c;
+	assert_int_equal(
+	    adhoc_check(&reg, all, &user, &kernel, &got, &why), -EINVAL);
+	got = c;
+	assert_int_equal(
+	    adhoc_check(&reg, all, &user, &initrd, &got, &why), -EINVAL);
+	got = c;
+	strcpy(got.kernel, "/tmp/kernel");
+	assert_int_equal(adhoc_check(&reg, all, &user, &kernel, &got, &why), 0);
+	assert_string_equal(got.initrd, "");
+}
+
+/* The limits are those of all VMs of a user that are in no file. */
+static void
+test_instance_limits(void **state)
+{
+	unsigned i;
+
+	template->memory = half + (2 << 20);
+	assert_int_equal(ask_instance(&user), -EDQUOT);
+	assert_int_equal(ask_instance(&root), 0);
+	template->memory = 16 << 20;
+	for (i = 0; i < ADHOC_MAX; i++)
+		have(&user, 1 << 20);
+	assert_int_equal(ask_instance(&user), -EDQUOT);
+}
+
+/* Where interfaces are allowed: not by the name or address of others. */
+static void
+test_instance_network(void **state)
+{
+	c.nnics = 1;
+	strcpy(c.nic[0].sw, "lan");
+	assert_int_equal(ask_instance(&user), 0);
+	strcpy(c.nic[0].ifname, "tap7");
+	assert_int_equal(ask_instance(&user), -EPERM);
+	c.nic[0].ifname[0] = '\0';
+	c.nic[0].rdomain = 1;
+	assert_int_equal(ask_instance(&user), -EPERM);
+	c.nic[0].rdomain = 0;
+	c.nic[0].flags = VM_NIC_LLADDR;
+	assert_int_equal(ask_instance(&user), -EPERM);
+	assert_int_equal(ask_instance(&root), 0);
+}
+
 int
 main(void)
 {
@@ -126,6 +231,10 @@ main(void)
 		T(test_memory),
 		T(test_network),
 		T(test_becomes_his),
+		T(test_marks),
+		T(test_instance_files),
+		T(test_instance_limits),
+		T(test_instance_network),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,8 +87,18 @@ on_paused(void *arg, struct vm *vm)
 	event_seen();
 }
 
+static void
+on_state(void *arg, struct vm *v)
+{
+}
+
+static void
+on_problem(void *arg, struct vm *v)
+{
+}
+
 static const struct life_ops ops = { on_started, on_failed, on_ended,
-	on_changed, on_paused };
+	on_changed, on_paused, on_state, on_problem };
 
 static void
 on_chld(int sig, short what, void *arg)
@@ -335,6 +345,23 @@ test_pause_lie(void **state)
 	assert_int_equal(pause_ask(vm, true, &why), 0);
 	run_until(2);
 	assert_int_equal(seen.paused, 0);
+	assert_int_equal(seen.ended, 1);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
+/* And so is one that says more than it was asked. */
+static void
+test_pause_told_twice(void **state)
+{
+	struct vm *vm = make_vm("twice", 1, 0);
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	run_until(3);
+	assert_int_equal(seen.paused, 1);
 	assert_int_equal(seen.ended, 1);
 	check_stopped(vm);
 	vmreg_remove(&reg, vm);
@@ -630,6 +657,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_pause_lie),
+		cmocka_unit_test(test_pause_told_twice),
 		cmocka_unit_test(test_adhoc_is_forgotten),
 		cmocka_unit_test(test_endings),
 		cmocka_unit_test(test_stops),

@@ -71,8 +71,18 @@ on_paused(void *arg, struct vm *vm)
 {
 }
 
+static void
+on_state(void *arg, struct vm *v)
+{
+}
+
+static void
+on_problem(void *arg, struct vm *v)
+{
+}
+
 static const struct life_ops ops = { on_started, on_failed, on_ended,
-	on_changed, on_paused };
+	on_changed, on_paused, on_state, on_problem };
 
 static void
 on_chld(int sig, short what, void *arg)

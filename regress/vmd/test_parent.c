@@ -1,337 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The whole daemon but its guests: a real parent and a real, sealed control
- * process; vm, vioblk and probe are fakes (fake.h).  Clients of every kind,
- * the hostile ones included, talk to the control socket.
+ * The daemon and its clients of every kind, the hostile ones included; the
+ * rest is in parent_rig.h.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include "fake.inc"
-
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <poll.h>
-#include <pwd.h>
-#include <stdio.h>
-
-#include "parent.h"
-#include "spawn.h"
-
-#define ALICE	 4001 /* owns "hers" */
-#define BOB	 4002 /* in group OPS, which owns "theirs" */
-#define EVE	 4003 /* may use the socket, owns nothing */
-#define OPS	 4100
-#define USERS	 4200 /* the socket's group */
-#define WAIT_MS	 30000
-#define QUIET_MS 300
-
-static char dir[] = "/tmp/test_parent.XXXXXX";
-static char sock[64], conffile[64], kernel[64];
-static pid_t vmd;
-
-/* A client and what it was told last. */
-struct session {
-	struct chan *chan;
-	unsigned nvms, nended, nok, nfail;
-	struct ctl_vm vms[16];
-	uint32_t id, code;
-	char text[1024];
-	char lines[2048]; /* of a reload, each with its newline */
-};
-
-static int
-got_ok(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct session *s = arg;
-
-	s->nok++;
-	if (ibuf_get_n32(body, &s->id) == -1)
-		return -EBADMSG;
-	return ctl_get_str(body, s->text, sizeof(s->text));
-}
-
-static int
-got_fail(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct session *s = arg;
-
-	s->nfail++;
-	if (ibuf_get_n32(body, &s->code) == -1)
-		return -EBADMSG;
-	return ctl_get_str(body, s->text, sizeof(s->text));
-}
-
-static int
-got_vm(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct session *s = arg;
-
-	return ctl_vm_get(body, &s->vms[s->nvms++ % 16]);
-}
-
-static int
-got_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct session *s = arg;
-	struct ctl_target t;
-
-	s->nended++;
-	return ctl_target_get(body, &t);
-}
-
-static int
-got_line(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct session *s = arg;
-	char line[256];
-
-	if (ctl_get_str(body, line, sizeof(line)) != 0)
-		return -EBADMSG;
-	strlcat(s->lines, line, sizeof(s->lines));
-	strlcat(s->lines, "\n", sizeof(s->lines));
-	return 0;
-}
-
-static const struct chan_row rows[] = {
-	{ CTL_OK, "CTL_OK", CHAN_NOFD, got_ok },
-	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, got_fail },
-	{ CTL_VM, "CTL_VM", CHAN_NOFD, got_vm },
-	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, got_ended },
-	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, got_line },
-};
-static const struct chan_ops ops = { rows, 5, fake_closed };
-
-static int
-try_connect(void)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_not_equal(fd, -1);
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", sock);
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
-		close(fd);
-		return -errno;
-	}
-	return fd;
-}
-
-static int
-raw_connect(void)
-{
-	int fd, i;
-
-	for (i = 0; i < WAIT_MS / 10; i++) {
-		if ((fd = try_connect()) >= 0)
-			return fd;
-		usleep(10000);
-	}
-	fail_msg("cannot connect: %s", strerror(-fd));
-	return -1;
-}
-
-static void
-hello(struct session *s)
-{
-	memset(s, 0, sizeof(*s));
-	s->chan = chan_new(NULL, raw_connect(), &ops, s);
-	assert_non_null(s->chan);
-}
-
-static void
-bye(struct session *s)
-{
-	chan_free(s->chan);
-}
-
-static void
-post(struct session *s, uint32_t type, int fd, struct ibuf *body)
-{
-	assert_int_equal(chan_send(s->chan, type, 0, fd, body), 0);
-	assert_int_equal(chan_flush(s->chan, WAIT_MS), 0);
-}
-
-static struct ibuf *
-target(const char *name, int force)
-{
-	struct ctl_target t = { 0, "" };
-	struct ibuf *body = chan_body();
-
-	snprintf(t.name, sizeof(t.name), "%s", name);
-	ctl_target_put(body, &t);
-	if (force >= 0)
-		ibuf_add_n32(body, (uint32_t)force);
-	return body;
-}
-
-/* Until the next OK (0) or FAIL (its code). */
-static int
-answer(struct session *s)
-{
-	unsigned before = s->nok + s->nfail, nfail = s->nfail;
-	int error;
-
-	while (s->nok + s->nfail == before) {
-		error = chan_recv(s->chan, WAIT_MS);
-		if (error != 0)
-			fail_msg("no answer: %s", strerror(-error));
-	}
-	return s->nfail == nfail ? 0 : (int)s->code;
-}
-
-static int
-ask(struct session *s, uint32_t type, struct ibuf *body)
-{
-	post(s, type, -1, body);
-	return answer(s);
-}
-
-/* One request in a session of its own. */
-static int
-once(uint32_t type, struct ibuf *body)
-{
-	struct session s;
-	int code;
-
-	hello(&s);
-	code = ask(&s, type, body);
-	bye(&s);
-	return code;
-}
-
-/* The state of a VM now; -1: there is no such VM. */
-static int
-state_of(const char *name)
-{
-	struct session s;
-	int state = -1;
-	unsigned i;
-
-	hello(&s);
-	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
-	for (i = 0; i < s.nvms; i++) {
-		if (strcmp(s.vms[i].name, name) == 0)
-			state = (int)s.vms[i].state;
-	}
-	bye(&s);
-	return state;
-}
-
-/* It gets there in time. */
-static void
-becomes(const char *name, int want)
-{
-	int i;
-
-	for (i = 0; i < WAIT_MS / 10 && state_of(name) != want; i++)
-		usleep(10000);
-	assert_int_equal(state_of(name), want);
-}
-
-/* The daemon. */
-
-static void
-write_conf(const char *more)
-{
-	FILE *f = fopen(conffile, "we");
-
-	assert_non_null(f);
-	fprintf(f,
-	    "socket owner :%d\n"
-	    "hypervisor \"/dev/null\"\n"
-	    "k = \"%s\"\n"
-	    "vm hers {\n\tboot $k\n\tmemory 64M\n\towner %d\n\tdisable\n}\n"
-	    "vm theirs {\n\tboot $k\n\tmemory 64M\n\towner \":%d\"\n"
-	    "\tdisable\n}\n"
-	    "vm silent {\n\tboot $k\n\tmemory 64M\n\tcmdline silent\n"
-	    "\tdisable\n}\n"
-	    "vm twice {\n\tboot $k\n\tmemory 64M\n\tdisable\n}\n"
-	    "%s",
-	    USERS, kernel, ALICE, OPS, more);
-	fclose(f);
-}
-
-static int
-start_vmd(void)
-{
-	struct options o = { .file = conffile,
-		.file_given = true,
-		.socket = sock,
-		.foreground = true,
-		.verbose = 0 };
-
-	TAILQ_INIT(&o.macros);
-	vmd = fork();
-	if (vmd == 0) {
-		/* Not longer than the test, however that ends. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(parent_run(&o));
-	}
-	return vmd > 0 ? 0 : -1;
-}
-
-static bool
-can_run(void)
-{
-	return geteuid() == 0 && getpwnam("_vmd") != NULL;
-}
-
-static int
-setup(void **state)
-{
-	int fd;
-
-	if (!can_run())
-		return 0;
-	assert_non_null(mkdtemp(dir));
-	assert_int_equal(chmod(dir, 0755), 0);
-	snprintf(sock, sizeof(sock), "%s/sock", dir);
-	snprintf(conffile, sizeof(conffile), "%s/conf", dir);
-	snprintf(kernel, sizeof(kernel), "%s/kernel", dir);
-	fd = open(kernel, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_int_not_equal(fd, -1);
-	close(fd);
-	write_conf("");
-	assert_int_equal(spawn_init("test_parent"), 0);
-	return start_vmd();
-}
-
-/* Nobody of vmd's family is left: its socket, its children. */
-static int
-teardown(void **state)
-{
-	int status = -1;
-
-	if (!can_run())
-		return 0;
-	kill(vmd, SIGTERM);
-	assert_int_equal(waitpid(vmd, &status, 0), vmd);
-	assert_int_equal(status, 0);
-	assert_int_equal(access(sock, F_OK), -1);
-	unlink(conffile);
-	unlink(kernel);
-	return rmdir(dir);
-}
-
-static int
-each(void **state)
-{
-	if (can_run())
-		assert_int_equal(waitpid(vmd, NULL, WNOHANG), 0);
-	return 0;
-}
-
-#define NEED_VMD()      \
-	if (!can_run()) \
-	skip()
+#include "parent_rig.h"
 
 static void
 test_list(void **state)
@@ -398,20 +70,6 @@ test_start_does_not_block(void **state)
 	becomes("silent", CTL_ST_STOPPED);
 }
 
-static struct ibuf *
-adhoc(const char *name, const char *how)
-{
-	struct ibuf *body = chan_body();
-	struct vmconf c;
-
-	vmconf_init(&c);
-	snprintf(c.name, sizeof(c.name), "%s", name);
-	snprintf(c.cmdline, sizeof(c.cmdline), "%s", how);
-	c.memory = 64 << 20;
-	vmconf_put(body, &c);
-	return body;
-}
-
 static void
 test_adhoc(void **state)
 {
@@ -439,30 +97,6 @@ test_adhoc(void **state)
 	bye(&s);
 }
 
-/* As somebody else, in a process of its own. */
-static void
-as_user(uid_t uid, gid_t group, void (*test)(void))
-{
-	gid_t groups[2] = { USERS, group };
-	int status = -1;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (setgroups(2, groups) == -1 ||
-		    setresgid(uid, uid, uid) == -1 ||
-		    setresuid(uid, uid, uid) == -1)
-			_exit(99);
-		test();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
-#define WANT(type, body, want)          \
-	if (once(type, body) != (want)) \
-	_exit(__LINE__ % 90 + 1)
-
 static void
 root_only(void)
 {
@@ -471,6 +105,8 @@ root_only(void)
 	ibuf_add_n32(n, 1);
 	WANT(CTL_LOG, n, EPERM);
 	WANT(CTL_RELOAD, NULL, EPERM);
+	WANT(CTL_LOAD, load_of("/etc/vm.conf"), EPERM);
+	WANT(CTL_RESET, reset_of(CTL_RESET_ALL), EPERM);
 	WANT(CTL_START_ADHOC, adhoc("new", ""), CTL_E_FIRMWARE);
 	WANT(CTL_START, target("twice", -1), EPERM);
 	WANT(CTL_START, target("nobody", -1), EPERM);
@@ -542,20 +178,6 @@ test_rights(void **state)
 /* Hostile clients: each is dropped, and nobody else notices. */
 
 static void
-send_raw(int fd, const void *data, size_t len)
-{
-	ssize_t n;
-
-	do {
-		n = send(fd, data, len, MSG_NOSIGNAL);
-		if (n > 0) {
-			data = (const char *)data + n;
-			len -= (size_t)n;
-		}
-	} while (n > 0 && len > 0);
-}
-
-static void
 is_dropped(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -588,6 +210,8 @@ test_garbage(void **state)
 		{ "half a field", { CTL_START, 18, 0, 0 }, 2 },
 		{ "more than a target", { CTL_WAIT, 26, 0, 0 }, 10 },
 		{ "not a configuration", { CTL_START_ADHOC, 116, 0, 0 }, 100 },
+		{ "reset of nothing", { CTL_RESET, 20, 0, 0 }, 4 },
+		{ "load of nothing", { CTL_LOAD, 18, 0, 0 }, 2 },
 		{ "kernel without a file", { CTL_START_KERNEL, 16, 0, 0 }, 0 },
 		{ "a file announced", { CTL_LIST, 16 | 1u << 31, 0, 0 }, 0 },
 	};
@@ -805,25 +429,6 @@ reload_says(const char *more, const char *want)
 	assert_int_equal(ask(&s, CTL_RELOAD, NULL), 0);
 	assert_string_equal(s.lines, want);
 	bye(&s);
-}
-
-/* Its row in a list; it must be there. */
-static struct ctl_vm
-row_of(const char *name)
-{
-	struct session s;
-	struct ctl_vm row = { 0 };
-	unsigned i;
-
-	hello(&s);
-	assert_int_equal(ask(&s, CTL_LIST, NULL), 0);
-	for (i = 0; i < s.nvms; i++) {
-		if (strcmp(s.vms[i].name, name) == 0)
-			row = s.vms[i];
-	}
-	bye(&s);
-	assert_string_equal(row.name, name);
-	return row;
 }
 
 #define CONF(name, memory) \

@@ -56,6 +56,10 @@ static const struct {
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_LOG, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_RELOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
+	{ CTL_LOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
+	{ CTL_RESET, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
+	/* of which VMs: test_told() */
+	{ CTL_EVENTS, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	/* not requests */
 	{ CTL_OK, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ 0, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
@@ -89,6 +93,32 @@ test_table(void **state)
 		vm.state = VM_STOPPED;
 		check(rows[i].type, &vm, rows[i].stopped, "stopped");
 		check(rows[i].type, NULL, rows[i].none, "no");
+	}
+}
+
+/* Who hears of a VM, and of its end, at which nobody is its starter any more
+ * but the one who was. */
+static void
+test_told(void **state)
+{
+	static const char told[] = "yyyyynn", not_started[] = "yyyynnn";
+	struct vm vm;
+	size_t i;
+
+	memset(&vm, 0, sizeof(vm));
+	vm.conf.uid = OWNER;
+	vm.conf.gid = GROUP;
+	for (i = 0; i < NPEOPLE; i++) {
+		vm.starter = STARTER;
+		vm.state = VM_STOPPED;
+		assert_int_equal(
+		    rights_told(&people[i].cred, &vm), told[i] == 'y');
+		vm.state = VM_RUNNING;
+		assert_int_equal(
+		    rights_told(&people[i].cred, &vm), told[i] == 'y');
+		vm.starter = (uid_t)-1;
+		assert_int_equal(
+		    rights_told(&people[i].cred, &vm), not_started[i] == 'y');
 	}
 }
 
@@ -132,6 +162,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_complete),
 	};

@@ -124,7 +124,7 @@ test_describe(void **state)
 
 	vmreg_init(&r);
 	a = add(&r, "a", 1000);
-	vm_problem(a, "%s", "vioblk0: broken");
+	strcpy(a->problem, "vioblk0: broken");
 	vm_describe(a, &row);
 	assert_int_equal(row.id, a->id);
 	assert_string_equal(row.name, "a");
