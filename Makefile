@@ -118,6 +118,12 @@ $(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
+# A client of vmd in the lab, not vmctl.
+$(B)/regress/suite/rawctl: regress/suite/rawctl.c $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+	    $(filter %.a,$^) $(LIBS)
+
 # Preloaded into the lab's emulator.
 $(B)/regress/lab/mend.so: regress/lab/mend.c
 	@mkdir -p $(@D)

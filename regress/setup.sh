@@ -16,7 +16,7 @@ packages="
 	libzstd-dev libmnl-dev nftables iproute2 passt mandoc sparse cppcheck clang clang-format shellcheck
 	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
 	fakeroot uidmap qemu-utils acpica-tools expect socat jq procps
-	debian-archive-keyring rsync"
+	debian-archive-keyring rsync zsh"
 list=/etc/apt/sources.list.d/vmm-backports.list
 updated=''
 

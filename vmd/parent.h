@@ -71,6 +71,9 @@ int reload_again(struct parent *, const struct changes *, struct fail *why);
  */
 int reload_more(struct parent *, const char *path, const struct changes *,
     struct fail *why);
+/* The one VM that a file declares, of which nothing else is kept. */
+int reload_single(
+    struct parent *, const char *path, struct vmconf *, struct fail *why);
 /* No VM any more or no switch, until then; VMs that run are ended.  0 or
  * -errno. */
 int reload_reset(struct parent *, uint32_t what); /* CTL_RESET_* */
