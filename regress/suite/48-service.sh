@@ -4,7 +4,7 @@
 # vmd under a service manager: the lab has none, but the Debian guest's image
 # has.  Laid under the lab's own files, it runs in a container, and vmd in that,
 # as etc/vmd.service says.
-limit=300
+limit=600
 
 box='' # its first process, as seen from outside
 
@@ -26,11 +26,12 @@ box_up() {
 	mkdir /sys/fs/cgroup/box
 	(
 		echo "$BASHPID" >/sys/fs/cgroup/box/cgroup.procs
-		exec unshare -m -u -p -C --fork --kill-child \
-		    "$BASH" -euc '
+		exec setpriv --pdeathsig KILL \
+		    unshare -m -u -p -C --fork --kill-child "$BASH" -euc '
 			new=$1
 			mount -t proc proc "$new/proc"
 			mount -t sysfs sysfs "$new/sys"
+			mount -o remount,bind,ro "$new/sys"
 			mount -t cgroup2 cgroup2 "$new/sys/fs/cgroup"
 			mount -t tmpfs -o mode=755 tmpfs "$new/run"
 			mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
