@@ -32,7 +32,7 @@
 #include "log.h"
 
 #define DAEMONS_MAX 16
-#define PERIOD_US   100000 /* of cpu.max, the kernel's default */
+#define PERIOD_US   100000U /* of cpu.max, the kernel's default */
 #define PREFIX_VM   "vm-"
 #define DIRECTORY   (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
