@@ -7,48 +7,57 @@
 limit=600
 
 box='' # its first process, as seen from outside
+at=''  # what its files are made of
 
 # in_box COMMAND...
 in_box() { nsenter -t "$box" -m -u -p -C -r -w -- "$@"; }
 
 # box_up: with the configuration on stdin.
 box_up() {
-	local new=$T/new
+	local new
+	# Not below $T, which is copied when a test fails.
+	at=$(mktemp -d /tmp/box.XXXXXX)
+	new=$at/new
 	modprobe loop
-	mkdir "$T/debian" "$T/upper" "$new"
+	mkdir "$at/debian" "$at/upper" "$new"
 	cat >/etc/vm.conf
-	mount -o ro,loop,noload "$G/debian.raw" "$T/debian"
-	mount -t tmpfs -o mode=755 tmpfs "$T/upper"
-	mkdir "$T/upper/u" "$T/upper/w"
-	mount -t overlay -o "lowerdir=/:$T/debian" \
-	    -o "upperdir=$T/upper/u,workdir=$T/upper/w" overlay "$new"
+	mount -o ro,loop,noload "$G/debian.raw" "$at/debian"
+	mount -t tmpfs -o mode=755 tmpfs "$at/upper"
+	mkdir "$at/upper/u" "$at/upper/w"
+	mount -t overlay -o "lowerdir=/:$at/debian" \
+	    -o "upperdir=$at/upper/u,workdir=$at/upper/w" overlay "$new"
 	echo "+cpu +memory +io +pids" >/sys/fs/cgroup/cgroup.subtree_control
-	mkdir /sys/fs/cgroup/box
-	(
-		echo "$BASHPID" >/sys/fs/cgroup/box/cgroup.procs
-		exec setpriv --pdeathsig KILL \
-		    unshare -m -u -p -C --fork --kill-child "$BASH" -euc '
-			new=$1
-			mount -t proc proc "$new/proc"
-			mount -t sysfs sysfs "$new/sys"
-			mount -o remount,bind,ro "$new/sys"
-			mount -t cgroup2 cgroup2 "$new/sys/fs/cgroup"
-			mount -t tmpfs -o mode=755 tmpfs "$new/run"
-			mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
-			mount --rbind /dev "$new/dev"
-			mount --rbind /guest "$new/guest"
-			cd "$new"
-			mkdir -p mnt
-			pivot_root . mnt
-			umount -l /mnt
-			export container=lab
-			exec /lib/systemd/systemd --unit=basic.target \
-			    --log-target=console --show-status=no' \
-		    box "$new"
-	) >"$T/box.log" 2>&1 </dev/null &
+	mkdir -p /sys/fs/cgroup/box
+	# Its group is the root of its hierarchy, and only its processes are in
+	# there: else the root could give no controllers.
+	cat >"$at/enter" <<-'EOT'
+		set -eu
+		echo 0 >/sys/fs/cgroup/box/cgroup.procs
+		exec unshare -C "$BASH" "$1/init" "$1/new"
+	EOT
+	cat >"$at/init" <<-'EOT'
+		set -eu
+		mount -t proc proc "$1/proc"
+		mount -t sysfs sysfs "$1/sys"
+		mount -o remount,bind,ro "$1/sys"
+		mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
+		mount -t tmpfs -o mode=755 tmpfs "$1/run"
+		mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
+		mount --rbind /dev "$1/dev"
+		mount --rbind /guest "$1/guest"
+		cd "$1"
+		mkdir -p mnt
+		pivot_root . mnt
+		umount -l /mnt
+		export container=lab
+		exec /lib/systemd/systemd --unit=basic.target \
+		    --log-target=console --show-status=no
+	EOT
+	setpriv --pdeathsig KILL unshare -m -u -p --fork --kill-child \
+	    "$BASH" "$at/enter" "$at" >"$T/box.log" 2>&1 </dev/null &
 	runner=$!
 	within 30 eval 'box=$(pgrep -P "$runner") && [[ -n $box ]]'
-	within 90 in_box systemctl is-active -q basic.target ||
+	within 90 in_box systemctl is-active -q basic.target 2>/dev/null ||
 		fail "the service manager does not start: $(cat "$T/box.log")"
 }
 
@@ -56,8 +65,8 @@ box_down() {
 	kill -9 "$box" 2>/dev/null || true
 	wait "$runner" || true
 	within 10 rmdir_box
-	umount -l "$T/new" "$T/upper" "$T/debian"
-	rm -f /etc/vm.conf
+	umount "$at/new" "$at/upper" "$at/debian"
+	rm -rf /etc/vm.conf "$at"
 }
 
 # Groups that the service manager made, deepest first.
@@ -72,8 +81,11 @@ another_main() { [[ $(main_pid) != 0 && $(main_pid) != "$1" ]]; }
 # box_start NAME: its console in $T/NAME.console.
 box_start() {
 	local tty
-	tty=$(in_box vmctl start "$1" 2>&1 | sed -n 's/.*, tty //p')
-	[[ -c $tty ]] || fail "$1 does not start"
+	in_box vmctl start "$1" >"$T/start.out" 2>&1 || {
+		in_box journalctl -u vmd --no-pager
+		fail "$1 does not start: $(<"$T/start.out")"
+	}
+	tty=$(sed -n 's/.*, tty //p' "$T/start.out")
 	record "$1" "$tty"
 }
 
