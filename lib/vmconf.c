@@ -25,8 +25,17 @@
 		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +       \
 	    4 +                                                               \
 	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX) + \
-	    2 + VM_NAME_MAX + 4 * 4)
+	    VM_QUOTAS * 8 + 2 + VM_NAME_MAX + 4 * 4)
 static_assert(CONF_WIRE_MAX + 64 <= 16384, "must fit MAX_IMSGSIZE");
+
+const struct vm_quota_row vm_quota_rows[VM_QUOTAS] = {
+	[VM_Q_CPU] = { "cpu", VM_Q_PERCENT, 1, 100000 },
+	[VM_Q_CPU_WEIGHT] = { "cpu weight", VM_Q_NUMBER, 1, 10000 },
+	[VM_Q_MEMORY] = { "memory", VM_Q_SIZE, VM_MEMORY_MIN, INT64_MAX },
+	[VM_Q_IO_READ] = { "io read", VM_Q_SIZE, VM_BANDWIDTH_MIN, INT64_MAX },
+	[VM_Q_IO_WRITE] = { "io write", VM_Q_SIZE, VM_BANDWIDTH_MIN,
+	    INT64_MAX },
+};
 
 void
 vmconf_init(struct vmconf *c)
@@ -224,6 +233,30 @@ put_nics(struct ibuf *buf, const struct vmconf *c)
 	return 0;
 }
 
+bool
+vmconf_limited(const struct vmconf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < VM_QUOTAS; i++) {
+		if (c->quota[i] != 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+put_quotas(struct ibuf *buf, const struct vmconf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < VM_QUOTAS; i++) {
+		if (ibuf_add_n64(buf, c->quota[i]) == -1)
+			return -errno;
+	}
+	return 0;
+}
+
 static int
 put_instance(struct ibuf *buf, const struct vmconf *c)
 {
@@ -275,7 +308,8 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 		if ((error = ctl_put_str(buf, c->disk[i].serial)) != 0)
 			return error;
 	}
-	if ((error = put_nics(buf, c)) != 0)
+	if ((error = put_nics(buf, c)) != 0 ||
+	    (error = put_quotas(buf, c)) != 0)
 		return error;
 	return put_instance(buf, c);
 }
@@ -377,6 +411,22 @@ limits_ok(const struct vmconf *c)
 }
 
 static int
+get_quotas(struct ibuf *buf, struct vmconf *c)
+{
+	const struct vm_quota_row *row;
+	unsigned i;
+
+	for (i = 0; i < VM_QUOTAS; i++) {
+		row = &vm_quota_rows[i];
+		if (ibuf_get_n64(buf, &c->quota[i]) == -1 ||
+		    (c->quota[i] != 0 &&
+			(c->quota[i] < row->min || c->quota[i] > row->max)))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static int
 get_instance(struct ibuf *buf, struct vmconf *c)
 {
 	if (ctl_get_str(buf, c->parent, sizeof(c->parent)) != 0 ||
@@ -416,7 +466,8 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 		if (get_disk(buf, &c.disk[i]) != 0)
 			return -EBADMSG;
 	}
-	if (get_nics(buf, &c) != 0 || get_instance(buf, &c) != 0)
+	if (get_nics(buf, &c) != 0 || get_quotas(buf, &c) != 0 ||
+	    get_instance(buf, &c) != 0)
 		return -EBADMSG;
 	*out = c;
 	return 0;

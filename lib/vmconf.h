@@ -70,6 +70,24 @@ struct vm_nicconf {
 	struct vm_limit bandwidth; /* bytes, each way */
 };
 
+/* What all processes of a VM may use together. */
+enum vm_quota {
+	VM_Q_CPU, /* percent of a processor */
+	VM_Q_CPU_WEIGHT, /* its share when processors are busy; usual: 100 */
+	VM_Q_MEMORY, /* bytes */
+	VM_Q_IO_READ, /* bytes a second, of each block device */
+	VM_Q_IO_WRITE,
+};
+#define VM_QUOTAS (VM_Q_IO_WRITE + 1)
+
+enum vm_quota_form { VM_Q_PERCENT, VM_Q_NUMBER, VM_Q_SIZE };
+struct vm_quota_row {
+	const char *words; /* in vm.conf */
+	enum vm_quota_form form;
+	uint64_t min, max;
+};
+extern const struct vm_quota_row vm_quota_rows[VM_QUOTAS];
+
 enum vm_flag {
 	VM_F_DISABLED = 1 << 0, /* not started with the daemon */
 	VM_F_ADHOC = 1 << 1, /* made by vmctl start; forgotten at its end */
@@ -90,8 +108,9 @@ enum vm_item {
 	VM_I_INTERFACE = 1 << 5,
 	VM_I_MEMORY = 1 << 6,
 	VM_I_OWNER = 1 << 7,
+	VM_I_LIMIT = 1 << 8,
 };
-#define VM_I_ALL 0xffU
+#define VM_I_ALL 0x1ffU
 
 /* Instances of a VM: what they may differ in, and whose they are. */
 struct vm_allow {
@@ -115,6 +134,7 @@ struct vmconf {
 	struct vm_diskconf disk[VM_DISKS_MAX];
 	uint32_t nnics;
 	struct vm_nicconf nic[VM_NICS_MAX];
+	uint64_t quota[VM_QUOTAS]; /* enum vm_quota; 0: no limit */
 	char parent[VM_NAME_MAX + 1]; /* it is an instance of; "" = none */
 	uint32_t given; /* enum vm_item: not inherited from the parent */
 	struct vm_allow allow;
@@ -137,6 +157,8 @@ int vmconf_lladdr(const char *, uint8_t lladdr[6]);
 bool vmconf_serial_ok(const char *);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */
 int vmconf_size(const char *, uint64_t *bytes);
+/* Is there any quota? */
+bool vmconf_limited(const struct vmconf *);
 
 int vmconf_put(struct ibuf *, const struct vmconf *);
 /* Checks every field's own limits; 0 or -EBADMSG. */

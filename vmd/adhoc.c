@@ -126,6 +126,8 @@ given(const struct vmconf *conf, const struct adhoc_files *files)
 		items |= VM_I_DISK;
 	if (conf->nnics > 0)
 		items |= VM_I_INTERFACE;
+	if (vmconf_limited(conf))
+		items |= VM_I_LIMIT;
 	return items;
 }
 

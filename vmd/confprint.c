@@ -277,6 +277,30 @@ nic(FILE *f, const struct vmconf *c, const struct vm_nicconf *n)
 }
 
 static void
+quotas(FILE *f, const struct vmconf *c)
+{
+	struct list l = { f, " ", ", ", 0 };
+	const struct vm_quota_row *row;
+	unsigned i;
+
+	if (!vmconf_limited(c) && (c->given & VM_I_LIMIT) == 0)
+		return;
+	begin(f, c, VM_I_LIMIT);
+	fputs("limit {", f);
+	for (i = 0; i < VM_QUOTAS; i++) {
+		if (c->quota[i] == 0)
+			continue;
+		row = &vm_quota_rows[i];
+		item(&l);
+		fprintf(f, "%s ", row->words);
+		(row->form == VM_Q_SIZE ? size : number)(f, c->quota[i]);
+		if (row->form == VM_Q_PERCENT)
+			putc('%', f);
+	}
+	fputs(" }\n", f);
+}
+
+static void
 allow(FILE *f, const struct vmconf *c)
 {
 	struct list l = { f, " ", ", ", 0 };
@@ -339,6 +363,7 @@ vm(FILE *f, const struct vmconf *c)
 	if ((c->flags & VM_F_SEV) != 0)
 		fprintf(
 		    f, "\tsev%s\n", (c->flags & VM_F_SEVES) != 0 ? "es" : "");
+	quotas(f, c);
 	begin(f, c, VM_I_OWNER);
 	owner(f, c->uid, c->gid);
 	putc('\n', f);

@@ -22,6 +22,7 @@ static const struct {
 	{ VM_I_DISK, "disk" },
 	{ VM_I_INSTANCE, "instance" },
 	{ VM_I_INTERFACE, "interface" },
+	{ VM_I_LIMIT, "limit" },
 	{ VM_I_MEMORY, "memory" },
 };
 
@@ -178,6 +179,8 @@ instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 		c->cpus = parent->cpus;
 	if ((c->given & VM_I_CDROM) == 0)
 		memcpy(c->cdrom, parent->cdrom, sizeof(c->cdrom));
+	if ((c->given & VM_I_LIMIT) == 0)
+		memcpy(c->quota, parent->quota, sizeof(c->quota));
 	merge_boot(parent, c);
 	c->flags |= parent->flags & (uint32_t)(VM_F_SEV | VM_F_SEVES);
 	return 0;

@@ -25,7 +25,9 @@
 #include <time.h>
 #include <event2/event.h>
 
+#include "cgroup.h"
 #include "chain.h"
+#include "fd.h"
 #include "imsg.h"
 #include "life.h"
 #include "log.h"
@@ -514,11 +516,16 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		if (error != 0)
 			return error;
 	}
+	if (l->groups != NULL &&
+	    (error = cgroup_begin(
+		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
+		return error;
 	vm->problem[0] = '\0';
 	vm->started = now_ms();
 	set_state(vm, VM_STARTING);
 	arm(vm, l->limits.start);
 	error = start_spawn(l->base, vm, fds, &ops, why);
+	fd_close(&vm->run.procs);
 	if (error != 0) {
 		/* What is there already ends like any other failed start. */
 		vm->run.fail = *why;
@@ -534,7 +541,7 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
-	r->paused = r->pausing = false;
+	r->paused = r->pausing = r->oom = false;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';
@@ -611,6 +618,8 @@ explain_end(struct vm *vm, char *text, size_t len)
 		describe_status(
 		    run->vm.status, text + strlen(text), len - strlen(text));
 	}
+	if (run->oom)
+		strlcat(text, ": out of memory", len);
 }
 
 static void
@@ -695,6 +704,7 @@ finish(struct vm *vm)
 		chain_release(&vm->run.image[i]);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
+	vm->run.oom = l->groups != NULL && cgroup_end(l->groups, &vm->conf);
 	if (!vm->run.ready && !vm->run.again) {
 		finish_failed(l, vm);
 		return;

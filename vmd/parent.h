@@ -8,6 +8,7 @@
  */
 #include <sys/queue.h>
 #include "answer.h"
+#include "cgroup.h"
 #include "clients.h"
 #include "conf.h"
 #include "life.h"
@@ -47,11 +48,12 @@ struct parent {
 	struct listener listener;
 	struct control control;
 	struct netproc net;
+	struct cgroups groups;
 	struct clients clients;
 	TAILQ_HEAD(waits, wait) waits;
 	struct event *boot; /* staggered start */
 	struct event *endtimer;
-	unsigned endticks, netticks;
+	unsigned netticks;
 	struct event *sig[4];
 	bool ending;
 };

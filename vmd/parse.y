@@ -44,13 +44,13 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 
 %token AGENTX ALLOW CONTEXT INSTANCE PATH_KW SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
-%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LLADDR LOCAL
+%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
 %token SWITCH UP VM BAD
 %token <number> NUMBER
 %token <string> STRING
-%type <string> string size owner ifname lladdr parent burst
+%type <string> string size owner ifname lladdr parent burst word
 %type <number> iopsburst
 %type <flag> local
 %type <disk> diskopts
@@ -176,6 +176,7 @@ vmstmt
 	}
 	| CDROM string			{ stmt_cdrom(p, @1, $2); free($2); }
 	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
+	| LIMIT				{ stmt_limit_begin(p, @1); } limit
 	| SEV				{ stmt_sev(p, false); }
 	| SEVES				{ stmt_sev(p, true); }
 	| ENABLE			{ stmt_enable(p, true); }
@@ -208,8 +209,40 @@ allowitem
 	| DISK				{ stmt_allow(p, VM_I_DISK); }
 	| INSTANCE			{ stmt_allow(p, VM_I_INSTANCE); }
 	| INTERFACE			{ stmt_allow(p, VM_I_INTERFACE); }
+	| LIMIT				{ stmt_allow(p, VM_I_LIMIT); }
 	| MEMORY			{ stmt_allow(p, VM_I_MEMORY); }
 	| OWNER owner			{ stmt_allow_owner(p, @1, $2); free($2); }
+	;
+
+limit
+	: limititem
+	| '{' limitlines '}'
+	| '{' limitlines limititem '}'
+	;
+
+limitlines
+	: %empty
+	| limitlines nicsep
+	| limitlines limititem nicsep
+	;
+
+/* Words that are none elsewhere: `read' may be the name of a VM. */
+limititem
+	: MEMORY word {
+		stmt_limit(p, @1, "memory", NULL, $2);
+		free($2);
+	}
+	| STRING word {
+		stmt_limit(p, @1, $1, NULL, $2);
+		free($1);
+		free($2);
+	}
+	| STRING STRING word {
+		stmt_limit(p, @1, $1, $2, $3);
+		free($1);
+		free($2);
+		free($3);
+	}
 	;
 
 local
@@ -324,6 +357,16 @@ size
 	}
 	;
 
+word
+	: STRING
+	| NUMBER {
+		if (asprintf(&$$, "%lld", (long long)$1) == -1) {
+			$$ = NULL;
+			YYNOMEM;
+		}
+	}
+	;
+
 owner
 	: string
 	| NUMBER {
@@ -375,6 +418,7 @@ static const struct keyword {
 	{ "interface", INTERFACE },
 	{ "interfaces", INTERFACES },
 	{ "iops", IOPS },
+	{ "limit", LIMIT },
 	{ "lladdr", LLADDR },
 	{ "local", LOCAL },
 	{ "locked", LOCKED },

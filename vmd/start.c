@@ -193,7 +193,8 @@ start_child(struct event_base *base, struct child *ch, const char *role,
     const char *title, const char *tag, const struct chan_ops *ops,
     struct fail *why)
 {
-	struct spawn s = { role, title, tag, namespaces(role) };
+	struct spawn s = { role, title, tag, namespaces(role),
+		ch->vm != NULL ? ch->vm->run.procs : -1 };
 	int fd = -1;
 	pid_t pid;
 

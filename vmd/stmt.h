@@ -23,6 +23,7 @@ enum stmt_once {
 	STMT_INTERFACES = 1 << 6,
 	STMT_CDROM = 1 << 7,
 	STMT_ALLOW = 1 << 8,
+	STMT_LIMIT = 1 << 9,
 };
 
 struct parse {
@@ -106,6 +107,12 @@ void stmt_allow(struct parse *, enum vm_item);
 void stmt_allow_owner(struct parse *, struct lex_loc, const char *owner);
 /* At the end of the file: every instance inherits from its parent. */
 void stmt_instances(struct parse *);
+
+/* stmt_limit.c: what all processes of a VM may use. */
+void stmt_limit_begin(struct parse *, struct lex_loc);
+/* which NULL: one word says it. */
+void stmt_limit(struct parse *, struct lex_loc, const char *what,
+    const char *which, const char *value);
 
 /* stmt_net.c: networks. */
 void stmt_local_prefix(struct parse *, struct lex_loc, const char *);

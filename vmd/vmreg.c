@@ -93,6 +93,7 @@ init_children(struct vm *vm)
 {
 	unsigned i, k;
 
+	vm->run.procs = -1;
 	init_child(vm, &vm->run.vm, CHILD_VM, 0);
 	init_child(vm, &vm->run.cdrom, CHILD_CDROM, 0);
 	for (i = 0; i < VM_DISKS_MAX; i++) {

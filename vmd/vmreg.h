@@ -70,10 +70,12 @@ struct vm_run {
 	struct child user[VM_NICS_MAX]; /* passt, for user interfaces */
 	struct child cdrom;
 	struct run_nic net[VM_NICS_MAX];
+	int procs; /* of its control group, while it is started; -1 */
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
 	bool stopped; /* on request: no restart */
 	bool forced; /* SIGTERM was sent */
+	bool oom; /* a process was killed as memory ran out */
 	bool acked; /* the guest saw the power button */
 	bool paused; /* says the vm process */
 	bool pausing; /* it was asked for that, or for the opposite */

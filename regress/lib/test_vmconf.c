@@ -147,6 +147,39 @@ test_interface_wire(void **state)
 	free(out);
 }
 
+/* Each from its least to its most, and 0, which is none. */
+static void
+test_quotas(void **state)
+{
+	struct vmconf *c = malloc(sizeof(*c)), *out = malloc(sizeof(*out));
+	const struct vm_quota_row *row;
+	struct ibuf *b;
+	unsigned i, k;
+
+	assert_non_null(c);
+	assert_non_null(out);
+	for (i = 0; i < VM_QUOTAS; i++) {
+		row = &vm_quota_rows[i];
+		const uint64_t values[] = { 0, row->min, row->max, row->min - 1,
+			row->max + 1 };
+
+		for (k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
+			vmconf_init(c);
+			strcpy(c->name, "web");
+			assert_false(vmconf_limited(c));
+			c->quota[i] = values[k];
+			assert_int_equal(vmconf_limited(c), values[k] != 0);
+			b = ibuf_dynamic(0, 65536);
+			assert_int_equal(vmconf_put(b, c), 0);
+			assert_int_equal(vmconf_get(b, out),
+			    values[k] == 0 || k == 1 || k == 2 ? 0 : -EBADMSG);
+			ibuf_free(b);
+		}
+	}
+	free(c);
+	free(out);
+}
+
 static void
 test_sizes(void **state)
 {
@@ -213,6 +246,8 @@ fill(struct vmconf *c)
 	strcpy(c->parent, "template");
 	c->given = VM_I_MEMORY;
 	c->allow = (struct vm_allow){ VM_I_DISK | VM_I_OWNER, 1001, 101 };
+	for (i = 0; i < VM_QUOTAS; i++)
+		c->quota[i] = vm_quota_rows[i].min + i;
 	c->ndisks = VM_DISKS_MAX;
 	for (i = 0; i < c->ndisks; i++) {
 		snprintf(
@@ -248,6 +283,7 @@ test_round_trip(void **state)
 	assert_int_equal(a->allow.items, b->allow.items);
 	assert_int_equal(a->allow.uid, b->allow.uid);
 	assert_int_equal(a->allow.gid, b->allow.gid);
+	assert_memory_equal(a->quota, b->quota, sizeof(a->quota));
 	assert_int_equal(a->ndisks, b->ndisks);
 	for (i = 0; i < a->ndisks; i++) {
 		assert_string_equal(a->disk[i].path, b->disk[i].path);
@@ -389,6 +425,7 @@ main(void)
 		cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_lladdr),
 		cmocka_unit_test(test_interface_wire),
+		cmocka_unit_test(test_quotas),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_largest),

@@ -168,6 +168,23 @@ test_marks(void **state)
 	assert_int_equal(ask_instance(&other), -EPERM);
 }
 
+/* Nobody gets out of the template's limits by what his client says. */
+static void
+test_instance_quota(void **state)
+{
+	template->quota[VM_Q_CPU] = 50;
+	c.given = VM_I_LIMIT;
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.quota[VM_Q_CPU], 50);
+	c.quota[VM_Q_CPU] = 200;
+	c.given = 0;
+	assert_int_equal(ask_instance(&user), -EPERM);
+	assert_int_equal(ask_instance(&root), -EPERM);
+	template->allow.items |= VM_I_LIMIT;
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.quota[VM_Q_CPU], 200);
+}
+
 /* What belongs together comes together. */
 static void
 test_instance_files(void **state)
@@ -232,6 +249,7 @@ main(void)
 		T(test_network),
 		T(test_becomes_his),
 		T(test_marks),
+		T(test_instance_quota),
 		T(test_instance_files),
 		T(test_instance_limits),
 		T(test_instance_network),

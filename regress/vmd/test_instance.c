@@ -36,6 +36,8 @@ set_up(void **state)
 	parent.allow.items = VM_I_ALL;
 	parent.allow.uid = 1000;
 	parent.allow.gid = 100;
+	parent.quota[VM_Q_CPU] = 150;
+	parent.quota[VM_Q_MEMORY] = 512 << 20;
 	strcpy(c.name, "web");
 	strcpy(c.parent, "template");
 	return 0;
@@ -55,6 +57,7 @@ test_inherits(void **state)
 	assert_string_equal(c.cdrom, "/srv/a.iso");
 	assert_int_equal(c.uid, 1000);
 	assert_int_equal(c.gid, 100);
+	assert_memory_equal(c.quota, parent.quota, sizeof(c.quota));
 	/* What only one VM can have. */
 	assert_int_equal(c.ndisks, 0);
 	assert_int_equal(c.nnics, 2);
@@ -67,8 +70,9 @@ test_inherits(void **state)
 static void
 test_says(void **state)
 {
-	c.given =
-	    VM_I_MEMORY | VM_I_CPUS | VM_I_CDROM | VM_I_BOOT | VM_I_INTERFACE;
+	c.given = VM_I_MEMORY | VM_I_CPUS | VM_I_CDROM | VM_I_BOOT |
+	    VM_I_INTERFACE | VM_I_LIMIT;
+	c.quota[VM_Q_CPU] = 50;
 	c.memory = 64 << 20;
 	c.cpus = 1;
 	strcpy(c.cdrom, "/srv/b.iso");
@@ -84,6 +88,9 @@ test_says(void **state)
 	assert_string_equal(c.cmdline, "");
 	assert_int_equal(c.nnics, 2);
 	assert_string_equal(c.nic[0].sw, "dmz");
+	/* A limit is said as a whole. */
+	assert_int_equal(c.quota[VM_Q_CPU], 50);
+	assert_int_equal(c.quota[VM_Q_MEMORY], 0);
 }
 
 static void
@@ -98,6 +105,7 @@ test_refused(void **state)
 		{ VM_I_CPUS, "cpus" },
 		{ VM_I_DISK, "disk" },
 		{ VM_I_INTERFACE, "interface" },
+		{ VM_I_LIMIT, "limit" },
 		{ VM_I_MEMORY, "memory" },
 	};
 	size_t i;
