@@ -49,7 +49,7 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
 .PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
-	lab lab-shell test run bench install clean
+	lab lab-shell test run bench install deb clean
 .SECONDARY:
 
 help:
@@ -143,8 +143,14 @@ $(kapi_BIN) $(B)/regress/bench/exits:
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 
+# One job for each CPU, where make was not told otherwise.
+JOBS		= $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc))
+
 #: check      fast tests on this host: unit, configuration, lint (< 2 min)
-check: all unit config lint
+check:
+	@$(MAKE) --no-print-directory $(JOBS) all $(test_BIN)
+	@$(MAKE) --no-print-directory $(JOBS) --output-sync=target \
+	    unit config lint
 
 unit: $(test_BIN)
 	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 300 $$t; done
@@ -208,6 +214,10 @@ bench: setup
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
 #: install-dkms  the driver vmm.ko, for each kernel of this host
 include etc/install.mk
+
+#: deb        Debian packages of the daemon and of the driver
+deb:
+	@regress/deb $(B)
 
 #: clean      the build directory; the lab's cache stays
 clean:
