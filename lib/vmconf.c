@@ -19,15 +19,16 @@
 #include "imsg.h"
 #include "vmconf.h"
 
-#define CONF_WIRE_MAX                                                         \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +          \
-	    VM_CMDLINE_MAX +                                                  \
-	    VM_DISKS_MAX *                                                    \
-		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +       \
-	    4 +                                                               \
-	    VM_NICS_MAX * (8 + 6 + 16 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX) + \
-	    4 * 2 + 3 * VM_PATH_MAX + VM_HOSTNAME_MAX +                       \
-	    2 + VM_NAME_MAX + 4 * 4)
+#define CONF_WIRE_MAX                                                     \
+	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
+	    VM_CMDLINE_MAX +                                              \
+	    VM_DISKS_MAX *                                                \
+		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +   \
+	    4 +                                                           \
+	    VM_NICS_MAX *                                                 \
+		(8 + 6 + 16 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX) +  \
+	    4 * 2 + 3 * VM_PATH_MAX + VM_HOSTNAME_MAX + 2 + VM_NAME_MAX + \
+	    4 * 4)
 static_assert(CONF_WIRE_MAX + 64 <= CHAN_MSG_MAX, "must fit a message");
 
 void

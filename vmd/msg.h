@@ -82,10 +82,10 @@ enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
  * parent -> seed, a process that makes the image of a seed disk and ends.  What
  * it makes the parent then passes to the last vioblk.
  */
-#define SEED_REQUESTS(X)                                                  \
-	X(SEED_CONF, 1,                                                   \
-	    "str name, str host name (fd: the image, empty, to be "       \
-	    "written)")                                                   \
+#define SEED_REQUESTS(X)                                                      \
+	X(SEED_CONF, 1,                                                       \
+	    "str name, str host name (fd: the image, empty, to be "           \
+	    "written)")                                                       \
 	X(SEED_FILE, 1, "u32 enum seed_file, u64 bytes (fd: it, to be read)") \
 	X(SEED_GO, 0, "")
 /* seed -> parent */
@@ -221,13 +221,12 @@ enum net_fdkind {
 enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
-	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    CD_REQUESTS(X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X)
-		DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(X)
-		    PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
-			SEED_REQUESTS(X) SEED_REPORTS(X)
-			NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
-			    PASST_REQUESTS(X) PASST_REPORTS(X)
+	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X) CD_REQUESTS(
+	    X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X) DEV_REPORTS(X)
+	    CONTROL_REQUESTS(X) CONTROL_REPORTS(X) PROBE_REQUESTS(X)
+		PROBE_REPORTS(X) NET_REQUESTS(X) SEED_REQUESTS(X)
+		    SEED_REPORTS(X) NET_REPORTS(X) NETCFG_REQUESTS(X)
+			NETCFG_REPORTS(X) PASST_REQUESTS(X) PASST_REPORTS(X)
 #undef X
 };
 

@@ -107,8 +107,8 @@ stmt_ids(struct parse *, struct lex_loc, const char *, uid_t *uid, gid_t *gid);
 
 /* stmt_seed.c: cloud-init. */
 void stmt_seed_begin(struct parse *, struct lex_loc);
-void stmt_seed(
-    struct parse *, struct lex_loc, const char *item, const char *value);
+void
+stmt_seed(struct parse *, struct lex_loc, const char *item, const char *value);
 /* At the end of the file. */
 void stmt_seed_check(struct parse *, const struct conf_vm *);
 
