@@ -98,6 +98,17 @@ begin(struct seed_iso *iso, int fd, struct why *why)
 	return 0;
 }
 
+static int
+end_file(struct seed_iso *iso, const void *data, size_t len, struct why *why)
+{
+	if (len > 0 &&
+	    iso->archive_write_data(iso->archive, data, len) != (ssize_t)len)
+		return failed(iso, why);
+	if (iso->archive_write_finish_entry(iso->archive) != ARCHIVE_OK)
+		return failed(iso, why);
+	return 0;
+}
+
 int
 seed_iso_open(struct seed_iso **out, int fd, const char *name, size_t len,
     struct why *why)
@@ -129,12 +140,7 @@ int
 seed_iso_first(
     struct seed_iso *iso, const void *data, size_t len, struct why *why)
 {
-	if (len > 0 &&
-	    iso->archive_write_data(iso->archive, data, len) != (ssize_t)len)
-		return failed(iso, why);
-	if (iso->archive_write_finish_entry(iso->archive) != ARCHIVE_OK)
-		return failed(iso, why);
-	return 0;
+	return end_file(iso, data, len, why);
 }
 
 int
@@ -143,7 +149,7 @@ seed_iso_add(struct seed_iso *iso, const char *name, const void *data,
 {
 	int error = begin_file(iso, name, len, why);
 
-	return error == 0 ? seed_iso_first(iso, data, len, why) : error;
+	return error == 0 ? end_file(iso, data, len, why) : error;
 }
 
 int
