@@ -91,7 +91,7 @@ begin(struct seed_iso *iso, int fd, struct why *why)
 	/* zisofs is a compression that not every guest knows. */
 	if (iso->archive_write_set_format_iso9660(iso->archive) != ARCHIVE_OK ||
 	    iso->archive_write_set_options(iso->archive,
-		"volume-id=CIDATA,rockridge=useful,joliet=1,!zisofs") !=
+		"volume-id=CIDATA,rockridge=strict,joliet=1,!zisofs") !=
 		ARCHIVE_OK ||
 	    iso->archive_write_open_fd(iso->archive, fd) != ARCHIVE_OK)
 		return failed(iso, why);

@@ -224,6 +224,9 @@ test_image(void **state)
 	run("xorriso -indev stdio:%s/image -pvd_info 2>/dev/null | "
 	    "grep -qx 'Volume Id    : CIDATA'",
 	    dir);
+	run("xorriso -indev stdio:%s/image -lsl / 2>/dev/null | "
+	    "grep -q '^-r-------- .* 0 .* 0 .* 300000 .*user-data'",
+	    dir);
 	run("xorriso -read_fs norock -indev stdio:%s/image -ls / 2>/dev/null "
 	    "| grep -q \"'user-data'\"",
 	    dir);
