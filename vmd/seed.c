@@ -31,16 +31,24 @@
 #define MFD_NOEXEC_SEAL 0x0008U /* linux/memfd.h since Linux 6.3 */
 #endif
 
-static const char *const words[SEED_FILES] = {
-	[SEED_USER_DATA] = "user-data",
-	[SEED_NETWORK_CONFIG] = "network-config",
-	[SEED_SSH_KEY] = "ssh-key",
-};
+const char *
+seed_file_name(enum seed_file i)
+{
+	switch (i) {
+	case SEED_USER_DATA:
+		return "user-data";
+	case SEED_NETWORK_CONFIG:
+		return "network-config";
+	case SEED_SSH_KEY:
+		break;
+	}
+	return "ssh-key";
+}
 
 static const char *
-path_of(const struct vmconf *c, unsigned i)
+path_of(const struct vmconf *c, enum seed_file i)
 {
-	switch ((enum seed_file)i) {
+	switch (i) {
 	case SEED_USER_DATA:
 		return c->seed.user_data;
 	case SEED_NETWORK_CONFIG:
@@ -76,7 +84,8 @@ seed_open(int fd[SEED_FILES], const struct vmconf *c, struct fail *why)
 
 	for (i = 0; i < SEED_FILES && error == 0; i++) {
 		if ((c->flags & VM_F_SEED) != 0 && path_of(c, i)[0] != '\0')
-			error = open_one(path_of(c, i), words[i], &fd[i], why);
+			error = open_one(
+			    path_of(c, i), seed_file_name(i), &fd[i], why);
 	}
 	return error;
 }

@@ -14,6 +14,8 @@
 
 struct event_base;
 
+/* Its word in vm.conf. */
+const char *seed_file_name(enum seed_file);
 /* Opens what the configuration names; 0, or negative with *why filled. */
 int seed_open(int fd[SEED_FILES], const struct vmconf *, struct fail *why);
 /* Starts the process NAME/seed0 and passes it everything.  The same. */

@@ -24,6 +24,7 @@
 #include "log.h"
 #include "role.h"
 #include "sandbox.h"
+#include "seed.h"
 #include "seed_impl.h"
 #include "spawn.h"
 
@@ -103,13 +104,14 @@ private_tmp(struct why *why)
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
 	    mount("seed", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		TMP_SIZE) == -1)
-		return why_set(why, -errno, "a /tmp of its own");
+		return why_set(
+		    why, -errno, "a /tmp of its own: %s", strerror(errno));
 	return 0;
 }
 
 /* All of it, which may not have changed since the parent looked. */
 static int
-read_file(int fd, struct seed_text *f, struct why *why)
+read_file(int fd, const char *name, struct seed_text *f, struct why *why)
 {
 	size_t got = 0;
 	ssize_t n;
@@ -123,9 +125,11 @@ read_file(int fd, struct seed_text *f, struct why *why)
 			got += (size_t)n;
 	} while ((n > 0 && got <= f->len) || (n == -1 && errno == EINTR));
 	if (n == -1)
-		return why_set(why, -errno, "cannot read a file");
+		return why_set(
+		    why, -errno, "%s: %s", name, strerrordesc_np(errno));
 	if (got != f->len)
-		return why_set(why, -EAGAIN, "a file changed meanwhile");
+		return why_set(
+		    why, -EAGAIN, "%s changed while it was read", name);
 	return 0;
 }
 
@@ -137,7 +141,8 @@ read_files(struct proc *p, struct why *why)
 
 	for (i = 0; i < SEED_FILES && error == 0; i++) {
 		if (p->fd[i] != -1)
-			error = read_file(p->fd[i], &p->data.file[i], why);
+			error = read_file(
+			    p->fd[i], seed_file_name(i), &p->data.file[i], why);
 	}
 	return error;
 }
