@@ -732,6 +732,15 @@ test_seed_refused(void **state)
 	assert_int_equal(life_start(&life, vm, NULL, &why), -EFBIG);
 	assert_non_null(strstr(why.text, "larger than 1024 KiB"));
 	forget_seeded(vm, before);
+	/* One with more in it than its size says. */
+	vm = make_seeded("", 0, "ssh-rsa A", 0);
+	strcpy(vm->conf.seed.user_data, "/proc/cpuinfo");
+	before = open_fds();
+	start(vm);
+	run_until(1);
+	assert_string_equal(
+	    seen.why.text, "cloud-init: user-data changed while it was read");
+	forget_seeded(vm, before);
 }
 
 static void
