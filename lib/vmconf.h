@@ -23,6 +23,7 @@ struct ibuf;
 #define VM_BANDWIDTH_MIN 4096U
 #define VM_SERIAL_MAX	 20 /* virtio 1.2, "Block Device" */
 #define VM_CMDLINE_MAX	 2047
+#define VM_HOSTNAME_MAX	 253 /* RFC 1123, "Host Names and Numbers" */
 #define VM_MEMORY_MIN	 (16ULL << 20)
 #define VM_MEMORY_DFLT	 (512ULL << 20)
 #define VM_MEMORY_MAX	 (4ULL << 40)
@@ -96,6 +97,7 @@ enum vm_flag {
 	/* Of an ad-hoc VM, not its owner's choice but its template's: */
 	VM_F_CONF_BOOT = 1 << 4, /* kernel and initrd */
 	VM_F_CONF_CDROM = 1 << 5,
+	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
 };
 
 /* What is said of a VM itself, and what instances of a VM may say. */
@@ -109,14 +111,24 @@ enum vm_item {
 	VM_I_MEMORY = 1 << 6,
 	VM_I_OWNER = 1 << 7,
 	VM_I_LIMIT = 1 << 8,
+	VM_I_SEED = 1 << 9, /* cloud-init */
 };
-#define VM_I_ALL 0x1ffU
+#define VM_I_ALL 0x3ffU
 
 /* Instances of a VM: what they may differ in, and whose they are. */
 struct vm_allow {
 	uint32_t items; /* enum vm_item; VM_I_OWNER: uid and gid count */
 	uid_t uid;
 	gid_t gid; /* or VM_NOGID */
+};
+
+/* What cloud-init is told, with VM_F_SEED; "" = nothing. */
+struct vm_seedconf {
+	/* Paths. */
+	char user_data[VM_PATH_MAX + 1];
+	char network_config[VM_PATH_MAX + 1];
+	char ssh_key[VM_PATH_MAX + 1];
+	char hostname[VM_HOSTNAME_MAX + 1]; /* "" = the VM's name */
 };
 
 struct vmconf {
@@ -135,6 +147,7 @@ struct vmconf {
 	uint32_t nnics;
 	struct vm_nicconf nic[VM_NICS_MAX];
 	uint64_t quota[VM_QUOTAS]; /* enum vm_quota; 0: no limit */
+	struct vm_seedconf seed;
 	char parent[VM_NAME_MAX + 1]; /* it is an instance of; "" = none */
 	uint32_t given; /* enum vm_item: not inherited from the parent */
 	struct vm_allow allow;
@@ -153,6 +166,14 @@ bool vmconf_ifname_ok(const char *);
 bool vmconf_group_ok(const char *);
 /* "fe:e1:ba:d0:00:01", unicast and not zero; 0 or -EINVAL. */
 int vmconf_lladdr(const char *, uint8_t lladdr[6]);
+/* Labels of letters, digits and '-', separated by dots: RFC 1123. */
+bool vmconf_hostname_ok(const char *);
+/* What cloud-init calls the guest; NULL: it has to be said, as the VM's name
+ * cannot be a host's. */
+const char *vmconf_hostname(const struct vmconf *);
+/* Block devices: its disks, and behind them that for cloud-init. */
+#define VM_BLKS_MAX (VM_DISKS_MAX + 1)
+uint32_t vmconf_nblks(const struct vmconf *);
 /* Printable ASCII, not empty, of the right length. */
 bool vmconf_serial_ok(const char *);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */

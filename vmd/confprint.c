@@ -326,6 +326,32 @@ allow(FILE *f, const struct vmconf *c)
 }
 
 static void
+seed_item(struct list *l, const char *name, const char *s)
+{
+	if (s[0] == '\0')
+		return;
+	item(l);
+	fprintf(l->f, "%s ", name);
+	string(l->f, s);
+}
+
+static void
+seed(FILE *f, const struct vmconf *c)
+{
+	struct list l = { f, " ", ", ", 0 };
+
+	if ((c->flags & VM_F_SEED) == 0)
+		return;
+	begin(f, c, VM_I_SEED);
+	fputs("cloud-init {", f);
+	seed_item(&l, "user-data", c->seed.user_data);
+	seed_item(&l, "network-config", c->seed.network_config);
+	seed_item(&l, "ssh-key", c->seed.ssh_key);
+	seed_item(&l, "hostname", c->seed.hostname);
+	fputs(" }\n", f);
+}
+
+static void
 vm_devices(FILE *f, const struct vmconf *c)
 {
 	uint32_t i;
@@ -360,6 +386,7 @@ vm(FILE *f, const struct vmconf *c)
 	fprintf(f, "cpus %u\n", c->cpus);
 	boot(f, c);
 	vm_devices(f, c);
+	seed(f, c);
 	if ((c->flags & VM_F_SEV) != 0)
 		fprintf(
 		    f, "\tsev%s\n", (c->flags & VM_F_SEVES) != 0 ? "es" : "");

@@ -245,7 +245,7 @@ on_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
 static struct child *
 device(struct vm *vm, uint32_t index)
 {
-	if (index < vm->conf.ndisks)
+	if (index < vmconf_nblks(&vm->conf))
 		return &vm->run.disk[index];
 	if (index == VM_DEV_CDROM && vm->conf.cdrom[0] != '\0')
 		return &vm->run.cdrom;
@@ -339,6 +339,9 @@ on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
 	child_name(ch, name, sizeof(name));
 	if (vm->state != VM_STARTING)
 		life_problem(vm->life, vm, "%s: %.100s", name, text);
+	else if (ch->kind == CHILD_SEED ||
+	    (ch->kind == CHILD_DISK && ch->index == vm->conf.ndisks))
+		kill_because(vm, (int)code, "cloud-init: %s", text);
 	else if (ch->kind == CHILD_DISK)
 		kill_because(vm, (int)code, "disk %.300s: %s",
 		    vm->conf.disk[ch->index].path, text);
@@ -367,6 +370,20 @@ on_cd_done(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    !ch->vm->changing)
 		return -EBADMSG;
 	medium_changed(ch->vm, error);
+	return 0;
+}
+
+static int
+on_seed_done(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm *vm = ch->vm;
+	struct fail why;
+
+	if (vm->run.seeded)
+		return -EPROTO;
+	if (vm->state == VM_STARTING && start_seed(vm, &why) != 0)
+		kill_because(vm, why.code, "cloud-init: %.900s", why.text);
 	return 0;
 }
 
@@ -451,6 +468,16 @@ static const struct chan_ops cdrom_ops = {
 	on_closed,
 };
 
+static const struct chan_row seed_rows[] = {
+	{ SEED_DONE, "SEED_DONE", CHAN_NOFD, on_seed_done },
+	{ SEED_ERROR, "SEED_ERROR", CHAN_NOFD, on_dev_error },
+};
+static const struct chan_ops seed_ops = {
+	seed_rows,
+	sizeof(seed_rows) / sizeof(seed_rows[0]),
+	on_closed,
+};
+
 static const struct chan_row user_rows[] = {
 	{ PASST_ERROR, "PASST_ERROR", CHAN_NOFD, on_dev_error },
 };
@@ -500,7 +527,7 @@ static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
 	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, &user_ops,
-		&cdrom_ops, l->net };
+		&cdrom_ops, &seed_ops, l->net };
 	int error;
 
 	if (l->unfit[0] != '\0')
@@ -541,7 +568,7 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
-	r->paused = r->pausing = r->oom = false;
+	r->paused = r->pausing = r->oom = r->seeded = false;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';
@@ -702,6 +729,7 @@ finish(struct vm *vm)
 	}
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_release(&vm->run.image[i]);
+	fd_close(&vm->run.seed_image);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
 	vm->run.oom = l->groups != NULL && cgroup_end(l->groups, &vm->conf);
@@ -760,6 +788,9 @@ device_gone(struct child *ch)
 	char text[96], name[32];
 
 	if (ch->pid != 0 || ch->chan != NULL)
+		return;
+	/* Its work is done. */
+	if (ch->kind == CHILD_SEED && vm->run.seeded && vm->state != VM_ENDING)
 		return;
 	child_name(ch, name, sizeof(name));
 	describe_status(ch->status, text, sizeof(text));

@@ -42,7 +42,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 	struct stmt_disk disk;
 }
 
-%token AGENTX ALLOW CONTEXT INSTANCE PATH_KW SEV SEVES
+%token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
@@ -175,6 +175,7 @@ vmstmt
 		stmt_disk_free(&$3);
 	}
 	| CDROM string			{ stmt_cdrom(p, @1, $2); free($2); }
+	| CLOUD_INIT			{ stmt_seed_begin(p, @1); } seed
 	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
 	| LIMIT				{ stmt_limit_begin(p, @1); } limit
 	| SEV				{ stmt_sev(p, false); }
@@ -188,6 +189,26 @@ vmstmt
 		free($3);
 		$3 = NULL; /* it stays on the stack: the destructor */
 	} nicopts			{ stmt_nic_end(p, @2); }
+	;
+
+seed
+	: '{' seedlines '}'
+	| '{' seedlines seeditem '}'
+	;
+
+seedlines
+	: %empty
+	| seedlines nicsep
+	| seedlines seeditem nicsep
+	;
+
+/* Words that mean something here are words like others elsewhere. */
+seeditem
+	: STRING string {
+		stmt_seed(p, @1, $1, $2);
+		free($1);
+		free($2);
+	}
 	;
 
 allow
@@ -205,6 +226,7 @@ allowlines
 allowitem
 	: BOOT				{ stmt_allow(p, VM_I_BOOT); }
 	| CDROM				{ stmt_allow(p, VM_I_CDROM); }
+	| CLOUD_INIT			{ stmt_allow(p, VM_I_SEED); }
 	| CPUS				{ stmt_allow(p, VM_I_CPUS); }
 	| DISK				{ stmt_allow(p, VM_I_DISK); }
 	| INSTANCE			{ stmt_allow(p, VM_I_INSTANCE); }
@@ -399,6 +421,7 @@ static const struct keyword {
 	{ "boot", BOOT },
 	{ "burst", BURST },
 	{ "cdrom", CDROM },
+	{ "cloud-init", CLOUD_INIT },
 	{ "cmdline", CMDLINE },
 	{ "context", CONTEXT },
 	{ "cpus", CPUS },

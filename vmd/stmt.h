@@ -24,6 +24,8 @@ enum stmt_once {
 	STMT_CDROM = 1 << 7,
 	STMT_ALLOW = 1 << 8,
 	STMT_LIMIT = 1 << 9,
+	STMT_SEED = 1 << 10,
+	STMT_SEED_ITEM = 1 << 11, /* and those that follow, one for each */
 };
 
 struct parse {
@@ -60,6 +62,9 @@ void stmt_warn(struct parse *, struct lex_loc, const char *, ...)
 bool stmt_only_once(
     struct parse *, struct lex_loc, enum stmt_once, const char *what);
 
+/* Absolute and checked into out[VM_PATH_MAX + 1]; what is for messages. */
+bool stmt_path(struct parse *, struct lex_loc, const char *what,
+    const char *path, char *out);
 /* Why a file cannot be read. */
 const char *stmt_file_error(int error);
 void stmt_include(struct parse *, struct lex_loc, const char *path);
@@ -100,6 +105,13 @@ void stmt_sev(struct parse *, bool es);
 /* "user[:group]"; what is not given stays as it is. */
 bool
 stmt_ids(struct parse *, struct lex_loc, const char *, uid_t *uid, gid_t *gid);
+
+/* stmt_seed.c: cloud-init. */
+void stmt_seed_begin(struct parse *, struct lex_loc);
+void
+stmt_seed(struct parse *, struct lex_loc, const char *item, const char *value);
+/* At the end of the file. */
+void stmt_seed_check(struct parse *, const struct conf_vm *);
 
 /* stmt_inst.c: instances. */
 void stmt_allow_begin(struct parse *, struct lex_loc);

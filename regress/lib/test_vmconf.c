@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chan.h"
 #include "imsg.h"
 #include "vmconf.h"
 
@@ -243,6 +244,10 @@ fill(struct vmconf *c)
 	strcpy(c->initrd, "/boot/initrd");
 	strcpy(c->cmdline, "console=ttyS0");
 	strcpy(c->cdrom, "/srv/a.iso");
+	strcpy(c->seed.user_data, "/srv/user");
+	strcpy(c->seed.network_config, "/srv/net");
+	strcpy(c->seed.ssh_key, "/srv/key");
+	strcpy(c->seed.hostname, "web.example.org");
 	strcpy(c->parent, "template");
 	c->given = VM_I_MEMORY;
 	c->allow = (struct vm_allow){ VM_I_DISK | VM_I_OWNER, 1001, 101 };
@@ -255,6 +260,47 @@ fill(struct vmconf *c)
 		c->disk[i].readonly = i % 2;
 		strcpy(c->disk[i].base, "/srv/base");
 	}
+}
+
+static void
+test_hostname(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok;
+	} rows[] = {
+		{ "web", true },
+		{ "1", true },
+		{ "a-b.c-d.E9", true },
+		{ "", false },
+		{ ".", false },
+		{ "a.", false },
+		{ ".a", false },
+		{ "a..b", false },
+		{ "-a", false },
+		{ "a-", false },
+		{ "a.-b", false },
+		{ "a-.b", false },
+		{ "a_b", false },
+		{ "a b", false },
+		{ "\xc3\xbc", false },
+	};
+	char name[VM_HOSTNAME_MAX + 2];
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(vmconf_hostname_ok(rows[i].name), rows[i].ok);
+	for (i = 0; i < VM_HOSTNAME_MAX; i++)
+		name[i] = i % 64 == 63 ? '.' : 'a';
+	name[i] = '\0';
+	assert_true(vmconf_hostname_ok(name));
+	memcpy(name + i, "a", 2);
+	assert_false(vmconf_hostname_ok(name));
+	memset(name, 'a', 64);
+	name[63] = '\0';
+	assert_true(vmconf_hostname_ok(name));
+	memcpy(name + 63, "a", 2);
+	assert_false(vmconf_hostname_ok(name));
 }
 
 static void
@@ -278,6 +324,10 @@ test_round_trip(void **state)
 	assert_string_equal(a->initrd, b->initrd);
 	assert_string_equal(a->cmdline, b->cmdline);
 	assert_string_equal(a->cdrom, b->cdrom);
+	assert_string_equal(a->seed.user_data, b->seed.user_data);
+	assert_string_equal(a->seed.network_config, b->seed.network_config);
+	assert_string_equal(a->seed.ssh_key, b->seed.ssh_key);
+	assert_string_equal(a->seed.hostname, b->seed.hostname);
 	assert_string_equal(a->parent, b->parent);
 	assert_int_equal(a->given, b->given);
 	assert_int_equal(a->allow.items, b->allow.items);
@@ -300,7 +350,7 @@ static void
 test_largest(void **state)
 {
 	struct ibuf *buf =
-	    ibuf_dynamic(0, MAX_IMSGSIZE - sizeof(struct imsg_hdr));
+	    ibuf_dynamic(0, CHAN_MSG_MAX - sizeof(struct imsg_hdr));
 	struct vmconf *c = malloc(sizeof(*c));
 	uint32_t i;
 
@@ -309,6 +359,10 @@ test_largest(void **state)
 	memset(c->kernel + 1, 'k', VM_PATH_MAX - 1);
 	memset(c->initrd + 1, 'i', VM_PATH_MAX - 1);
 	memset(c->cmdline, 'c', VM_CMDLINE_MAX);
+	memset(c->seed.user_data + 1, 'u', VM_PATH_MAX - 1);
+	memset(c->seed.network_config + 1, 'n', VM_PATH_MAX - 1);
+	memset(c->seed.ssh_key + 1, 's', VM_PATH_MAX - 1);
+	memset(c->disk[0].base + 1, 'b', VM_PATH_MAX - 1);
 	for (i = 0; i < c->ndisks; i++)
 		memset(c->disk[i].path + 1, 'd', VM_PATH_MAX - 1);
 	assert_int_equal(vmconf_put(buf, c), 0);
@@ -427,6 +481,7 @@ main(void)
 		cmocka_unit_test(test_interface_wire),
 		cmocka_unit_test(test_quotas),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_hostname),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_truncated),
