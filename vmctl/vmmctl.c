@@ -78,7 +78,7 @@ vmmctl_child(const char *role)
 static bool
 child_works(const char *role)
 {
-	const struct spawn s = { role, role, "vmmctl", 0 };
+	const struct spawn s = { role, role, "vmmctl", 0, -1 };
 	int fd = -1, status;
 	pid_t pid;
 
