@@ -49,7 +49,7 @@ t_enters_and_leaves() {
 
 t_starts_what_a_file_declares() {
 	local tty
-	: | vmd_up
+	echo 'socket owner root:vmusers' | vmd_up
 	mark
 	tiny two idle 'memory 128M' 'owner alice' >"$T/two.conf"
 	tty=$(cd "$T" && vmmctl -S -c two.conf 2>"$T/err")
