@@ -535,8 +535,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 			return -EBADMSG;
 	}
 	if (get_nics(buf, &c) != 0 || get_quotas(buf, &c) != 0 ||
-	    get_seed(buf, &c.seed) != 0 ||
-	    get_instance(buf, &c) != 0)
+	    get_seed(buf, &c.seed) != 0 || get_instance(buf, &c) != 0)
 		return -EBADMSG;
 	*out = c;
 	return 0;
