@@ -22,7 +22,8 @@ install: all
 	install -d $(bindir) $(sbindir) $(DESTDIR)$(SYSCONFDIR) \
 	    $(usrlib)/sysusers.d $(usrlib)/tmpfiles.d $(usrlib)/udev/rules.d \
 	    $(usrlib)/systemd/system $(sharedir)/doc/vmm/examples \
-	    $(sharedir)/bash-completion/completions
+	    $(sharedir)/bash-completion/completions \
+	    $(sharedir)/zsh/site-functions
 	install -d -m 755 $(DESTDIR)/var/empty
 	install -m 755 $(B)/vmd/vmd $(sbindir)/vmd
 	install -m 755 $(B)/vmctl/vmctl $(bindir)/vmctl
@@ -38,6 +39,8 @@ install: all
 		install -m 644 vmctl/vmctl.bash \
 		    $(sharedir)/bash-completion/completions/vmctl; \
 	fi
+	ln -sf vmctl $(sharedir)/bash-completion/completions/vmmctl
+	install -m 644 vmctl/vmctl.zsh $(sharedir)/zsh/site-functions/_vmctl
 	@set -e; for m in $(man_PAGES); do \
 		d=$(sharedir)/man/man$${m##*.}; \
 		install -d $$d; install -m 644 $$m $$d/; \
@@ -70,6 +73,10 @@ install-dkms:
 	install -m 644 etc/vmd.rules $(usrlib)/udev/rules.d/60-vmd.rules
 	@if [ -z "$(DESTDIR)" ]; then \
 		dkms remove vmm/$(module_VERSION) --all >/dev/null 2>&1; \
-		dkms add vmm/$(module_VERSION) && \
-		dkms install vmm/$(module_VERSION); \
+		dkms add vmm/$(module_VERSION) || exit; \
+		for k in /lib/modules/*/build/Makefile; do \
+			k=$${k%/build/Makefile}; k=$${k##*/}; \
+			[ "$$k" != "*" ] || k=$$(uname -r); \
+			dkms install vmm/$(module_VERSION) -k "$$k" || exit; \
+		done; \
 	fi

@@ -29,6 +29,7 @@ static const struct {
 	{ "passt", passt_main },
 	{ "keeper", keeper_main },
 	{ "probe", probe_main },
+	{ "seed", seed_main },
 };
 
 static int

@@ -16,5 +16,6 @@ int netcfg_main(void);
 int passt_main(void);
 int keeper_main(void);
 int probe_main(void);
+int seed_main(void);
 
 #endif

@@ -214,25 +214,18 @@ plausible(struct state *s, const struct call *c, uint64_t *seed, uint8_t *p)
 }
 
 /*
- * QEMU's software processor ends itself ("invalid tss type") when 32-bit code
- * changes its level while the task register holds anything but an available
- * TSS, as LTR leaves it there; a real one has a busy TSS, or raises #TS.
+ * QEMU's software processor ends itself ("invalid tss type") when an exception
+ * leaves 32-bit code of level 3, virtual-8086 mode included, while the task
+ * register holds anything but an available TSS, which is what its own LTR
+ * leaves there.  A real one has a busy TSS there, or raises #TS.
  */
 static void
-spare_emulator(const struct call *c, uint8_t *p)
+spare_emulator(struct kvm_segment *tr)
 {
-	struct kvm_segment *tr = NULL;
-
-	if (c->request == KVM_SET_SREGS)
-		tr = &((struct kvm_sregs *)(void *)p)->tr;
-	else if (c->request == KVM_SET_SREGS2)
-		tr = &((struct kvm_sregs2 *)(void *)p)->tr;
-	if (tr != NULL) {
-		tr->type = 9;
-		tr->s = 0;
-		tr->present = 1;
-		tr->unusable = 0;
-	}
+	tr->type = 9;
+	tr->s = 0;
+	tr->present = 1;
+	tr->unusable = 0;
 }
 
 static void
@@ -260,11 +253,47 @@ one_call(struct worker *w)
 		mutate(&w->seed, buffer, 1024);
 	else
 		plausible(w->s, c, &w->seed, buffer);
-	spare_emulator(c, buffer);
+	if (c->request == KVM_SET_SREGS)
+		spare_emulator(&((struct kvm_sregs *)(void *)buffer)->tr);
+	else if (c->request == KVM_SET_SREGS2)
+		spare_emulator(&((struct kvm_sregs2 *)(void *)buffer)->tr);
 	ioctl(fd, c->request, buffer);
 	/* The tick must come through. */
 	if (c->request == KVM_SET_SIGNAL_MASK)
 		ioctl(fd, c->request, NULL);
+}
+
+/*
+ * QEMU's translator takes MOV to the segment registers 6 and 7, which do not
+ * exist (#UD), for one beyond its table of six, and dies or writes to LDTR and
+ * TR.  No two bytes say so, wherever the guest begins to execute, and however
+ * the words of two threads mix.
+ */
+static void
+spare_translator(uint8_t *code, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (code[i] == 0x8e &&
+		    (i % 8 == 7 || (code[i + 1] & 0x30) == 0x30))
+			code[i] = 0x90;
+}
+
+static void
+random_code(uint64_t *seed, uint8_t *code, size_t n)
+{
+	uint64_t r;
+	size_t i;
+
+	for (i = 0; i < n; i += 8) {
+		r = rnd(seed);
+		/* Two-byte and SVM's instructions more often than chance. */
+		if (r % 5 == 0)
+			r = (r & ~0xffffull) | 0x0f | (r % 3 ? 0x0100 : 0xc700);
+		memcpy(code + i, &r, 8);
+	}
+	spare_translator(code, n);
 }
 
 /* Random bytes as code, in a random mode. */
@@ -273,21 +302,17 @@ random_guest(struct worker *w)
 {
 	struct vcpu *v = &w->s->v[rnd(&w->seed) % NVCPUS];
 	enum mode mode = (enum mode)(rnd(&w->seed) % (USER64 + 1));
-	uint8_t *code = w->s->vm.mem + CODE;
-	unsigned i, n = 1 + (unsigned)(rnd(&w->seed) % 20);
+	uint8_t code[512];
+	unsigned n = 1 + (unsigned)(rnd(&w->seed) % 20);
 	uint64_t r;
+	struct kvm_sregs sregs;
 	struct kvm_regs regs = { .rip = CODE, .rsp = STACK, .rflags = 2 };
 
-	for (i = 0; i + 8 <= 512; i += 8) {
-		r = rnd(&w->seed);
-		/* Two-byte and SVM's instructions more often than chance. */
-		if (r % 5 == 0)
-			r = (r & ~0xffffull) | 0x0f | (r % 3 ? 0x0100 : 0xc700);
-		memcpy(code + i, &r, 8);
-	}
-	if (mode == USER32) /* see spare_emulator() */
-		mode = USER64;
-	vcpu_mode(v, mode);
+	random_code(&w->seed, code, sizeof(code));
+	memcpy(w->s->vm.mem + CODE, code, sizeof(code));
+	mode_sregs(v, mode, &sregs);
+	spare_emulator(&sregs.tr);
+	sregs_set(v, &sregs);
 	regs.rax = value(&w->seed);
 	regs.rbx = value(&w->seed);
 	regs.rcx = value(&w->seed);

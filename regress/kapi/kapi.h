@@ -187,6 +187,8 @@ uint32_t vm_u32(const struct vm *, uint64_t gpa);
 /* The entry that maps a page of the first 2 MiB (long and PAE modes). */
 uint64_t *vm_pte(const struct vm *, uint64_t gpa);
 void vcpu_open(struct vcpu *, struct vm *, unsigned id);
+/* What a mode needs in memory, and the registers for it. */
+void mode_sregs(const struct vcpu *, enum mode, struct kvm_sregs *);
 void vcpu_mode(const struct vcpu *, enum mode);
 void vcpu_enter_user(const struct vcpu *, enum mode, uint64_t flags);
 /* The whole of it: a vCPU in mode at the beginning of code. */

@@ -342,18 +342,23 @@ paging(struct kvm_sregs *s, const struct vm *vm, enum mode mode)
 }
 
 void
+mode_sregs(const struct vcpu *v, enum mode mode, struct kvm_sregs *s)
+{
+	sregs_get(v, s);
+	if (mode != REAL16)
+		descriptors(v->vm, mode == LONG64 || mode == USER64);
+	stubs(v->vm, mode);
+	segments(s, mode);
+	paging(s, v->vm, mode);
+}
+
+void
 vcpu_mode(const struct vcpu *v, enum mode mode)
 {
 	struct kvm_regs r = { .rip = CODE, .rflags = 2 };
-	bool is64 = mode == LONG64 || mode == USER64;
 	struct kvm_sregs s;
 
-	sregs_get(v, &s);
-	if (mode != REAL16)
-		descriptors(v->vm, is64);
-	stubs(v->vm, mode);
-	segments(&s, mode);
-	paging(&s, v->vm, mode);
+	mode_sregs(v, mode, &s);
 	sregs_set(v, &s);
 	r.rsp = mode == USER32 || mode == USER64 ? STACK3 : STACK;
 	regs_set(v, &r);
