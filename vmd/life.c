@@ -36,9 +36,6 @@
 #include "pause.h"
 #include "netproc.h"
 #include "run.h"
-#ifdef VMD_CONFINE_TEST
-#include "confine.h"
-#endif
 
 #define QUICK_MAX 3 /* restarts in a row, as in OpenBSD */
 
