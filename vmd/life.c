@@ -26,14 +26,12 @@
 #include <event2/event.h>
 
 #include "cgroup.h"
-#include "chain.h"
 #include "fd.h"
 #include "imsg.h"
 #include "life.h"
 #include "life_impl.h"
 #include "log.h"
 #include "msg.h"
-#include "pause.h"
 #include "netproc.h"
 #include "run.h"
 
