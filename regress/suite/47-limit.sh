@@ -118,6 +118,9 @@ t_cpu() {
 t_io() {
 	local t
 	truncate -s 64M "$G/limit-disk"
+	# A file is written for the group that dirtied it first: not for ours.
+	sync "$G/limit-disk"
+	echo 2 >/proc/sys/vm/drop_caches
 	tiny one write,32 'memory 256M' "disk \"$G/limit-disk\"" \
 	    'limit io write 2M' | vmd_up
 	start one
@@ -126,7 +129,7 @@ t_io() {
 	prints one "tiny: sum" 120
 	t=$((SECONDS - t))
 	echo "# $t s for 32 MB"
-	[[ $t -ge 12 && $(value one sum) = $(stream 32 | md5sum) ]]
+	[[ $t -ge 8 && $(value one sum) = $(stream 32 | md5sum) ]]
 	rm -f "$G/limit-disk"
 }
 
