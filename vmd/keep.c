@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <event2/event.h>
 
+#include "cgroup.h"
 #include "chan.h"
 #include "fd.h"
 #include "imsg.h"
@@ -438,6 +439,8 @@ spawn(struct keep *k)
 	chan_set_arg(ch.chan, k);
 	k->chan = ch.chan;
 	send_item(k, KEEP_LISTEN, 0, fd, NULL);
+	if (k->groups != NULL)
+		cgroup_keeper(k->groups, k->pid);
 #ifdef VMD_CONFINE_TEST
 	confine_ask(ch.chan, "keeper");
 #endif
@@ -446,10 +449,10 @@ spawn(struct keep *k)
 
 /* A keeper that root made listens there: 1, none: 0, or -errno. */
 static int
-find_keeper(const struct keep *k, int *out)
+find_keeper(struct keep *k, int *out)
 {
 	struct sockaddr_un sun;
-	struct ucred uc;
+	struct ucred uc = { .pid = 0 };
 	socklen_t len = sizeof(uc);
 	int fd = keep_socket(k, &sun), error;
 
@@ -461,9 +464,10 @@ find_keeper(const struct keep *k, int *out)
 		error = -errno;
 	else
 		error = uc.uid == geteuid() ? 1 : -EPERM;
-	if (error == 1)
+	if (error == 1) {
 		*out = fd;
-	else
+		k->found = uc.pid;
+	} else
 		close(fd);
 	return error;
 }
@@ -516,8 +520,11 @@ keep_start(struct keep *k)
 		spawn(k);
 	else if (chan_attach(k->chan, k->base) != 0)
 		fatalx("keeper: no events");
-	else
+	else {
+		if (k->groups != NULL)
+			cgroup_keeper(k->groups, k->found);
 		put_everything(k);
+	}
 }
 
 bool

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include "fail.h"
 
+struct cgroups;
 struct chan;
 struct event;
 struct event_base;
@@ -23,8 +24,10 @@ struct keep {
 	struct event_base *base;
 	struct vmreg *reg;
 	struct netproc *net;
+	struct cgroups *groups; /* NULL: there are none */
 	struct chan *chan; /* NULL: none */
 	pid_t pid; /* 0: none, or an earlier parent's child */
+	pid_t found; /* that of an earlier parent, by keep_open() */
 	struct event *respawn;
 	struct keep_reading *reading; /* while keep_open() does */
 	uint32_t next_id; /* of reg, when ids were put */

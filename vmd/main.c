@@ -28,6 +28,7 @@ static const struct {
 	{ "netcfg", netcfg_main },
 	{ "passt", passt_main },
 	{ "keeper", keeper_main },
+	{ "scope", scope_main },
 	{ "probe", probe_main },
 	{ "seed", seed_main },
 };

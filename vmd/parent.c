@@ -148,6 +148,7 @@ init(struct parent *p, const struct options *o)
 	p->net.keep = &p->keep;
 	p->keep.reg = &p->reg;
 	p->keep.net = &p->net;
+	p->keep.groups = &p->groups;
 	listen_init(&p->listener);
 	clients_init(&p->clients);
 	TAILQ_INIT(&p->waits);
@@ -158,10 +159,13 @@ cleanup(struct parent *p)
 {
 	size_t i;
 
-	if (p->leaving)
+	if (p->leaving) {
 		keep_leave(&p->keep);
-	else
+		cgroup_leave(&p->groups);
+	} else {
 		keep_end(&p->keep);
+		cgroup_exit(&p->groups);
+	}
 	listen_close(&p->listener);
 	for (i = 0; i < sizeof(p->sig) / sizeof(p->sig[0]); i++)
 		event_free(p->sig[i]);
@@ -267,7 +271,6 @@ parent_run(const struct options *o)
 	daemon_notify("READY=1");
 	reload_boot(&p);
 	event_base_dispatch(p.base);
-	cgroup_exit(&p.groups);
 	cleanup(&p);
 	log_info(p.leaving ? "ended, guests run" : "ended");
 	return 0;
