@@ -50,8 +50,8 @@ make_group(const struct cgroups *c, const char *name)
 }
 
 static int
-set(const struct cgroups *c, int dir, enum cgroup_controller which, const char *file,
-    const char *text, struct fail *why)
+set(const struct cgroups *c, int dir, enum cgroup_controller which,
+    const char *file, const char *text, struct fail *why)
 {
 	int error = c->error[which];
 

@@ -65,7 +65,8 @@ enable(struct cgroups *c)
 		/* It may be there already: what comes next says whether. */
 		if (c->name[0] != '\0')
 			cgroup_put(c->mount, "cgroup.subtree_control", text);
-		c->error[i] = cgroup_put(c->dir, "cgroup.subtree_control", text);
+		c->error[i] =
+		    cgroup_put(c->dir, "cgroup.subtree_control", text);
 	}
 }
 
