@@ -320,6 +320,7 @@ adopt_find(struct parent *p, struct fail *why)
 	}
 	p->net.have_prefix6 = a->daemon.have_prefix6;
 	memcpy(p->net.prefix6, a->daemon.prefix6, sizeof(p->net.prefix6));
+	p->keep.process = a->daemon.keeper;
 	enter_all(a, p);
 	return a;
 }

@@ -175,7 +175,8 @@ put_fd(struct keep *k, uint32_t vm, enum keep_what what, uint32_t index, int fd)
 static void
 put_daemon(struct keep *k)
 {
-	struct record_daemon d = { .version = MSG_VERSION };
+	struct record_daemon d = { .version = MSG_VERSION,
+		.keeper = k->process };
 	struct ibuf *body = key(KEEP_DAEMON, 0);
 
 	d.have_prefix6 = k->net->have_prefix6;
@@ -427,7 +428,7 @@ spawn(struct keep *k)
 	if (start_child(
 		k->base, &ch, "keeper", "keeper", "keeper", &ops, &why) != 0)
 		log_warnx("keeper: %s", why.text);
-	k->pid = ch.pid > 0 ? ch.pid : 0;
+	k->pid = k->process = ch.pid > 0 ? ch.pid : 0;
 	if (ch.chan == NULL) {
 		close(fd);
 		if (k->pid > 0)
@@ -440,7 +441,7 @@ spawn(struct keep *k)
 	k->chan = ch.chan;
 	send_item(k, KEEP_LISTEN, 0, fd, NULL);
 	if (k->groups != NULL)
-		cgroup_keeper(k->groups, k->pid);
+		cgroup_keeper(k->groups, k->process);
 #ifdef VMD_CONFINE_TEST
 	confine_ask(ch.chan, "keeper");
 #endif
@@ -449,10 +450,10 @@ spawn(struct keep *k)
 
 /* A keeper that root made listens there: 1, none: 0, or -errno. */
 static int
-find_keeper(struct keep *k, int *out)
+find_keeper(const struct keep *k, int *out)
 {
 	struct sockaddr_un sun;
-	struct ucred uc = { .pid = 0 };
+	struct ucred uc;
 	socklen_t len = sizeof(uc);
 	int fd = keep_socket(k, &sun), error;
 
@@ -464,10 +465,9 @@ find_keeper(struct keep *k, int *out)
 		error = -errno;
 	else
 		error = uc.uid == geteuid() ? 1 : -EPERM;
-	if (error == 1) {
+	if (error == 1)
 		*out = fd;
-		k->found = uc.pid;
-	} else
+	else
 		close(fd);
 	return error;
 }
@@ -522,7 +522,7 @@ keep_start(struct keep *k)
 		fatalx("keeper: no events");
 	else {
 		if (k->groups != NULL)
-			cgroup_keeper(k->groups, k->found);
+			cgroup_keeper(k->groups, k->process);
 		put_everything(k);
 	}
 }

@@ -27,7 +27,7 @@ struct keep {
 	struct cgroups *groups; /* NULL: there are none */
 	struct chan *chan; /* NULL: none */
 	pid_t pid; /* 0: none, or an earlier parent's child */
-	pid_t found; /* that of an earlier parent, by keep_open() */
+	pid_t process; /* the same, or who was noted, as the caller tells us */
 	struct event *respawn;
 	struct keep_reading *reading; /* while keep_open() does */
 	uint32_t next_id; /* of reg, when ids were put */

@@ -27,7 +27,8 @@ record_put_daemon(struct ibuf *b, const struct record_daemon *d)
 {
 	if (ibuf_add_n32(b, d->version) == -1 ||
 	    ibuf_add_n32(b, d->have_prefix6) == -1 ||
-	    ibuf_add(b, d->prefix6, sizeof(d->prefix6)) == -1)
+	    ibuf_add(b, d->prefix6, sizeof(d->prefix6)) == -1 ||
+	    ibuf_add_n32(b, (uint64_t)d->keeper) == -1)
 		return -errno;
 	return 0;
 }
@@ -35,14 +36,18 @@ record_put_daemon(struct ibuf *b, const struct record_daemon *d)
 int
 record_get_daemon(struct ibuf *b, struct record_daemon *d)
 {
+	uint32_t keeper;
+
 	if (ibuf_get_n32(b, &d->version) == -1)
 		return -EBADMSG;
 	if (d->version != MSG_VERSION)
 		return -EPROTO;
 	if (get_bool(b, &d->have_prefix6) != 0 ||
 	    ibuf_get(b, d->prefix6, sizeof(d->prefix6)) == -1 ||
-	    ibuf_size(b) != 0)
+	    ibuf_get_n32(b, &keeper) == -1 || ibuf_size(b) != 0 ||
+	    keeper > INT_MAX)
 		return -EBADMSG;
+	d->keeper = (pid_t)keeper;
 	return 0;
 }
 

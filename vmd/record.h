@@ -15,6 +15,7 @@ struct record_daemon {
 	uint32_t version; /* MSG_VERSION of who wrote it */
 	bool have_prefix6; /* of local interfaces: netproc.h */
 	uint8_t prefix6[16];
+	pid_t keeper; /* SO_PEERCRED of its socket is who made that */
 };
 int record_put_daemon(struct ibuf *, const struct record_daemon *);
 /* 0, -EPROTO: another version, which is filled in, or -EBADMSG. */

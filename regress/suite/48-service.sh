@@ -96,11 +96,12 @@ scope=/sys/fs/cgroup/machine.slice/vmd-guests.scope
 printed_times() { [[ $(grep -ac "$3" "$T/$2.console") = "$1" ]]; }
 
 limits_hold() {
+	[[ -n $(in_box cat "$scope/vm-one/cgroup.procs") ]]
 	[[ $(in_box cat "$scope/vm-one/cpu.max") = "150000 100000" ]]
 	[[ $(in_box cat "$scope/vm-one/memory.max") = $((400 << 20)) ]]
 }
 
-id_and_pid() { in_box vmctl status -j one | jq -c '.vms[0] | [.id, .pid, .state]'; }
+id_and_pid() { in_box vmctl status -j one | jq -c '.[0] | [.id, .pid, .state]'; }
 
 # goes_on WAS PID: vmd was started again, and nothing happened to its guest.
 goes_on() {

@@ -205,7 +205,7 @@ test_id(void **state)
 static void
 test_daemon(void **state)
 {
-	struct record_daemon d = { MSG_VERSION, true, { 0xfd, 1, 2 } }, e;
+	struct record_daemon d = { MSG_VERSION, true, { 0xfd, 1, 2 }, 77 }, e;
 	struct ibuf *b = ibuf_dynamic(0, 1024), view;
 	size_t i, len;
 	uint8_t bytes[64] = { 0 };
@@ -222,6 +222,7 @@ test_daemon(void **state)
 	ibuf_from_buffer(&view, bytes, len);
 	assert_int_equal(record_get_daemon(&view, &e), 0);
 	assert_true(e.have_prefix6);
+	assert_int_equal(e.keeper, d.keeper);
 	assert_memory_equal(e.prefix6, d.prefix6, sizeof(e.prefix6));
 	/* Whatever another version has behind it. */
 	bytes[3]++;
