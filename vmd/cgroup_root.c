@@ -286,8 +286,14 @@ cgroup_keeper(struct cgroups *c, pid_t keeper)
 {
 	int error;
 
-	if (c->mount == -1 || (c->dir != -1 && put_in(c->dir, keeper) == 0))
+	if (c->mount == -1)
 		return;
+	if (c->dir != -1) {
+		error = put_in(c->dir, keeper);
+		/* It may be gone; there will be another. */
+		if (error == 0 || error == -ESRCH)
+			return;
+	}
 	/* A scope ends with its last process. */
 	fd_close(&c->dir);
 	c->name[0] = '\0';
