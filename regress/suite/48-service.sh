@@ -169,6 +169,7 @@ t_end_waits_for_a_slow_guest() {
 	within 90 eval '! kill -0 "$vmd_pid" 2>/dev/null'
 	wait "$vmd_pid"
 	vmd_pid=''
-	printed one "^tiny: off\\."
+	# After the prompt; what was typed goes on after it.
+	printed one "tiny: off\\.[[:cntrl:]]*\$"
 	grep "one: powered off" "$T/vmd.log"
 }
