@@ -32,13 +32,23 @@ struct counter {
 	u64 value;
 };
 
+/* struct kvm_stats_desc as user space has it: some kernels give theirs a name
+ * of fixed size, which would be a second one. */
+struct desc {
+	u32 flags;
+	s16 exponent;
+	u16 size;
+	u32 offset, bucket_size;
+	char name[NAME];
+};
+_Static_assert(
+    offsetof(struct desc, name) == offsetof(struct kvm_stats_desc, name),
+    "struct kvm_stats_desc");
+
 struct image {
 	struct kvm_stats_header head;
 	char id[NAME];
-	struct {
-		struct kvm_stats_desc d;
-		char name[NAME];
-	} desc[MOST];
+	struct desc desc[MOST];
 	u64 value[MOST];
 };
 
@@ -125,10 +135,10 @@ draw(struct image *m, const struct stats_file *f)
 	m->head.data_offset = offsetof(struct image, value);
 	memcpy(m->id, f->id, NAME);
 	for (i = 0; i < n; i++) {
-		m->desc[i].d.flags =
+		m->desc[i].flags =
 		    s[i].type | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10;
-		m->desc[i].d.size = 1;
-		m->desc[i].d.offset = i * sizeof(u64);
+		m->desc[i].size = 1;
+		m->desc[i].offset = i * sizeof(u64);
 		strscpy(m->desc[i].name, s[i].name, NAME);
 		m->value[i] = s[i].value;
 	}
