@@ -16,7 +16,7 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
-		  liburing libcap-ng libmnl zlib libzstd
+		  liburing libcap-ng libmnl libmd zlib libzstd
 CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
@@ -49,7 +49,7 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
 .PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
-	lab lab-shell test run bench install clean
+	lab lab-shell test run bench install deb clean
 .SECONDARY:
 
 help:
@@ -118,6 +118,12 @@ $(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
+# A client of vmd in the lab, not vmctl.
+$(B)/regress/suite/rawctl: regress/suite/rawctl.c $(B)/lib/libvmm.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+	    $(filter %.a,$^) $(LIBS)
+
 # Preloaded into the lab's emulator.
 $(B)/regress/lab/mend.so: regress/lab/mend.c
 	@mkdir -p $(@D)
@@ -137,8 +143,14 @@ $(kapi_BIN) $(B)/regress/bench/exits:
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 
+# One job for each CPU, where make was not told otherwise.
+JOBS		= $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc))
+
 #: check      fast tests on this host: unit, configuration, lint (< 2 min)
-check: all unit config lint
+check:
+	@$(MAKE) --no-print-directory $(JOBS) all $(test_BIN)
+	@$(MAKE) --no-print-directory $(JOBS) --output-sync=target \
+	    unit config lint
 
 unit: $(test_BIN)
 	@set -e; for t in $(test_BIN); do echo "== $$t"; timeout 300 $$t; done
@@ -202,6 +214,10 @@ bench: setup
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
 #: install-dkms  the driver vmm.ko, for each kernel of this host
 include etc/install.mk
+
+#: deb        Debian packages of the daemon and of the driver
+deb:
+	@regress/deb $(B)
 
 #: clean      the build directory; the lab's cache stays
 clean:

@@ -22,7 +22,8 @@ install: all
 	install -d $(bindir) $(sbindir) $(DESTDIR)$(SYSCONFDIR) \
 	    $(usrlib)/sysusers.d $(usrlib)/tmpfiles.d $(usrlib)/udev/rules.d \
 	    $(usrlib)/systemd/system $(sharedir)/doc/vmm/examples \
-	    $(sharedir)/bash-completion/completions
+	    $(sharedir)/bash-completion/completions \
+	    $(sharedir)/zsh/site-functions
 	install -d -m 755 $(DESTDIR)/var/empty
 	install -m 755 $(B)/vmd/vmd $(sbindir)/vmd
 	install -m 755 $(B)/vmctl/vmctl $(bindir)/vmctl
@@ -38,6 +39,8 @@ install: all
 		install -m 644 vmctl/vmctl.bash \
 		    $(sharedir)/bash-completion/completions/vmctl; \
 	fi
+	ln -sf vmctl $(sharedir)/bash-completion/completions/vmmctl
+	install -m 644 vmctl/vmctl.zsh $(sharedir)/zsh/site-functions/_vmctl
 	@set -e; for m in $(man_PAGES); do \
 		d=$(sharedir)/man/man$${m##*.}; \
 		install -d $$d; install -m 644 $$m $$d/; \

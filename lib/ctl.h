@@ -42,6 +42,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(START_KERNEL, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
 	X(START_INITRD, CTL_ANY, 1, "(fd) opened by vmctl, before ADHOC")  \
 	X(START_ADHOC, CTL_ANY, 0, "conf; see vmd/adhoc.h")                \
+	X(START_FILE, CTL_ROOT, 0, "str path, absolute: its only vm")      \
 	X(CDROM, CTL_OWNER, 1, "u32 id, str name, u32 force (fd: medium)") \
 	X(EJECT, CTL_OWNER, 0, "u32 id, str name, u32 force")              \
 	X(LINK, CTL_OWNER, 0, "u32 id, str name, u32 up, u32 interface")   \

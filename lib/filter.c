@@ -36,6 +36,7 @@ enum promise {
 	P_TTY = 1 << 7,
 	P_TAP = 1 << 8,
 	P_NETCFG = 1 << 9,
+	P_ARCHIVE = 1 << 10,
 };
 
 static const struct {
@@ -52,6 +53,7 @@ static const struct {
 	{ "tty", P_TTY },
 	{ "tap", P_TAP },
 	{ "netcfg", P_NETCFG },
+	{ "archive", P_ARCHIVE },
 };
 
 /* (argument & mask) == value; mask 0: no condition. */
@@ -167,6 +169,10 @@ static const struct rule {
 	{ P_DISK, SCMP_SYS(fstatfs), { { 0 } } },
 	/* fstat(3) of glibc 2.33 and newer. */
 	{ P_DISK, SCMP_SYS(newfstatat), { IS(3, AT_EMPTY_PATH) } },
+
+	/* Its temporary file; the name of the system is in a volume's header. */
+	{ P_ARCHIVE, SCMP_SYS(lseek), { { 0 } } },
+	{ P_ARCHIVE, SCMP_SYS(uname), { { 0 } } },
 
 	{ P_URING, SCMP_SYS(io_uring_enter), { { 0 } } },
 

@@ -66,6 +66,7 @@ struct sandbox_ioctl {
  *   unix      accept4, getsockopt, getpeername on listening UNIX sockets
  *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, fstatfs, ftruncate never;
  *             the ioctls listed
+ *   archive   lseek, uname: writing ISO 9660 images with libarchive
  *   uring     io_uring_enter only
  *   vmm       the ioctls listed, on the descriptors listed; tgkill of our own
  *             process, for kicks

@@ -49,6 +49,7 @@ struct child {
 	char **argv;
 	int channel; /* its end */
 	int report; /* write end of the pipe of invariant 4 */
+	int cgroup; /* -1: none */
 };
 
 /* open(2) with a number that the child can keep while it fills 0 to 3. */
@@ -117,6 +118,9 @@ child_exec(const struct child *ch)
 	char *const envp[] = { NULL };
 
 	default_signals();
+	/* 0 is who writes it, whatever the process is called elsewhere. */
+	if (ch->cgroup != -1 && write(ch->cgroup, "0", 1) != 1)
+		return;
 	if (setsid() == -1 || chdir("/") == -1)
 		return;
 	umask(077);
@@ -198,7 +202,11 @@ spawn_child(const struct spawn *s, int *fd)
 		log_getverbose() ? '1' : '0', '\0' };
 	const char *argv[] = { progname, MARK, s->role, s->title, s->tag,
 		logarg, NULL };
-	struct child ch = { .argv = (char **)(uintptr_t)argv, .report = -1 };
+	struct child ch = {
+		.argv = (char **)(uintptr_t)argv,
+		.report = -1,
+		.cgroup = s->cgroup,
+	};
 	int pair[2], report[2], above;
 	pid_t pid;
 

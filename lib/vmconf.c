@@ -14,19 +14,31 @@
 #include <errno.h>
 #include <string.h>
 
+#include "chan.h"
 #include "ctl.h"
 #include "imsg.h"
 #include "vmconf.h"
 
-#define CONF_WIRE_MAX                                                         \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +          \
-	    VM_CMDLINE_MAX +                                                  \
-	    VM_DISKS_MAX *                                                    \
-		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +       \
-	    4 +                                                               \
-	    VM_NICS_MAX * (8 + 6 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX) + \
-	    2 + VM_NAME_MAX + 4 * 4)
-static_assert(CONF_WIRE_MAX + 64 <= 16384, "must fit MAX_IMSGSIZE");
+#define CONF_WIRE_MAX                                                     \
+	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
+	    VM_CMDLINE_MAX +                                              \
+	    VM_DISKS_MAX *                                                \
+		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +   \
+	    4 +                                                           \
+	    VM_NICS_MAX *                                                 \
+		(8 + 6 + 16 + 3 * 2 + 2 * VM_IFNAME_MAX + VM_NAME_MAX) +  \
+	    4 * 2 + 3 * VM_PATH_MAX + VM_HOSTNAME_MAX + 2 + VM_NAME_MAX + \
+	    4 * 4 + VM_QUOTAS * 8)
+static_assert(CONF_WIRE_MAX + 64 <= CHAN_MSG_MAX, "must fit a message");
+
+const struct vm_quota_row vm_quota_rows[VM_QUOTAS] = {
+	[VM_Q_CPU] = { "cpu", VM_Q_PERCENT, 1, 100000 },
+	[VM_Q_CPU_WEIGHT] = { "cpu weight", VM_Q_NUMBER, 1, 10000 },
+	[VM_Q_MEMORY] = { "memory", VM_Q_SIZE, VM_MEMORY_MIN, INT64_MAX },
+	[VM_Q_IO_READ] = { "io read", VM_Q_SIZE, VM_BANDWIDTH_MIN, INT64_MAX },
+	[VM_Q_IO_WRITE] = { "io write", VM_Q_SIZE, VM_BANDWIDTH_MIN,
+	    INT64_MAX },
+};
 
 void
 vmconf_init(struct vmconf *c)
@@ -62,6 +74,42 @@ vmconf_path_ok(const char *path)
 			return false;
 	}
 	return (size_t)(p - path) <= VM_PATH_MAX;
+}
+
+bool
+vmconf_hostname_ok(const char *name)
+{
+	size_t len = strlen(name), label = 0, i;
+
+	if (len > VM_HOSTNAME_MAX)
+		return false;
+	for (i = 0; i <= len; i++) {
+		if (name[i] == '.' || name[i] == '\0') {
+			if (label == 0 || label > 63 || name[i - 1] == '-')
+				return false;
+			label = 0;
+		} else if (isascii((unsigned char)name[i]) &&
+		    (isalnum((unsigned char)name[i]) ||
+			(name[i] == '-' && label > 0)))
+			label++;
+		else
+			return false;
+	}
+	return true;
+}
+
+const char *
+vmconf_hostname(const struct vmconf *c)
+{
+	if (c->seed.hostname[0] != '\0')
+		return c->seed.hostname;
+	return vmconf_hostname_ok(c->name) ? c->name : NULL;
+}
+
+uint32_t
+vmconf_nblks(const struct vmconf *c)
+{
+	return c->ndisks + ((c->flags & VM_F_SEED) != 0);
 }
 
 bool
@@ -224,6 +272,42 @@ put_nics(struct ibuf *buf, const struct vmconf *c)
 	return 0;
 }
 
+bool
+vmconf_limited(const struct vmconf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < VM_QUOTAS; i++) {
+		if (c->quota[i] != 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+put_quotas(struct ibuf *buf, const struct vmconf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < VM_QUOTAS; i++) {
+		if (ibuf_add_n64(buf, c->quota[i]) == -1)
+			return -errno;
+	}
+	return 0;
+}
+
+static int
+put_seed(struct ibuf *buf, const struct vm_seedconf *s)
+{
+	int error;
+
+	if ((error = ctl_put_str(buf, s->user_data)) != 0 ||
+	    (error = ctl_put_str(buf, s->network_config)) != 0 ||
+	    (error = ctl_put_str(buf, s->ssh_key)) != 0)
+		return error;
+	return ctl_put_str(buf, s->hostname);
+}
+
 static int
 put_instance(struct ibuf *buf, const struct vmconf *c)
 {
@@ -275,7 +359,9 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 		if ((error = ctl_put_str(buf, c->disk[i].serial)) != 0)
 			return error;
 	}
-	if ((error = put_nics(buf, c)) != 0)
+	if ((error = put_nics(buf, c)) != 0 ||
+	    (error = put_quotas(buf, c)) != 0 ||
+	    (error = put_seed(buf, &c->seed)) != 0)
 		return error;
 	return put_instance(buf, c);
 }
@@ -291,7 +377,7 @@ limit_ok(const struct vm_limit *l)
 
 #define FLAGS                                                            \
 	((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES | \
-	    VM_F_CONF_BOOT | VM_F_CONF_CDROM))
+	    VM_F_CONF_BOOT | VM_F_CONF_CDROM | VM_F_SEED))
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))
@@ -377,6 +463,38 @@ limits_ok(const struct vmconf *c)
 }
 
 static int
+get_quotas(struct ibuf *buf, struct vmconf *c)
+{
+	const struct vm_quota_row *row;
+	unsigned i;
+
+	for (i = 0; i < VM_QUOTAS; i++) {
+		row = &vm_quota_rows[i];
+		if (ibuf_get_n64(buf, &c->quota[i]) == -1 ||
+		    (c->quota[i] != 0 &&
+			(c->quota[i] < row->min || c->quota[i] > row->max)))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static int
+get_seed(struct ibuf *buf, struct vm_seedconf *s)
+{
+	if (ctl_get_str(buf, s->user_data, sizeof(s->user_data)) != 0 ||
+	    ctl_get_str(buf, s->network_config, sizeof(s->network_config)) !=
+		0 ||
+	    ctl_get_str(buf, s->ssh_key, sizeof(s->ssh_key)) != 0 ||
+	    ctl_get_str(buf, s->hostname, sizeof(s->hostname)) != 0)
+		return -EBADMSG;
+	if (!opt_path_ok(s->user_data) || !opt_path_ok(s->network_config) ||
+	    !opt_path_ok(s->ssh_key) ||
+	    (s->hostname[0] != '\0' && !vmconf_hostname_ok(s->hostname)))
+		return -EBADMSG;
+	return 0;
+}
+
+static int
 get_instance(struct ibuf *buf, struct vmconf *c)
 {
 	if (ctl_get_str(buf, c->parent, sizeof(c->parent)) != 0 ||
@@ -416,7 +534,8 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 		if (get_disk(buf, &c.disk[i]) != 0)
 			return -EBADMSG;
 	}
-	if (get_nics(buf, &c) != 0 || get_instance(buf, &c) != 0)
+	if (get_nics(buf, &c) != 0 || get_quotas(buf, &c) != 0 ||
+	    get_seed(buf, &c.seed) != 0 || get_instance(buf, &c) != 0)
 		return -EBADMSG;
 	*out = c;
 	return 0;

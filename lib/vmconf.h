@@ -23,6 +23,7 @@ struct ibuf;
 #define VM_BANDWIDTH_MIN 4096U
 #define VM_SERIAL_MAX	 20 /* virtio 1.2, "Block Device" */
 #define VM_CMDLINE_MAX	 2047
+#define VM_HOSTNAME_MAX	 253 /* RFC 1123, "Host Names and Numbers" */
 #define VM_MEMORY_MIN	 (16ULL << 20)
 #define VM_MEMORY_DFLT	 (512ULL << 20)
 #define VM_MEMORY_MAX	 (4ULL << 40)
@@ -70,6 +71,24 @@ struct vm_nicconf {
 	struct vm_limit bandwidth; /* bytes, each way */
 };
 
+/* What all processes of a VM may use together. */
+enum vm_quota {
+	VM_Q_CPU, /* percent of a processor */
+	VM_Q_CPU_WEIGHT, /* its share when processors are busy; usual: 100 */
+	VM_Q_MEMORY, /* bytes */
+	VM_Q_IO_READ, /* bytes a second, of each block device */
+	VM_Q_IO_WRITE,
+};
+#define VM_QUOTAS (VM_Q_IO_WRITE + 1)
+
+enum vm_quota_form { VM_Q_PERCENT, VM_Q_NUMBER, VM_Q_SIZE };
+struct vm_quota_row {
+	const char *words; /* in vm.conf */
+	enum vm_quota_form form;
+	uint64_t min, max;
+};
+extern const struct vm_quota_row vm_quota_rows[VM_QUOTAS];
+
 enum vm_flag {
 	VM_F_DISABLED = 1 << 0, /* not started with the daemon */
 	VM_F_ADHOC = 1 << 1, /* made by vmctl start; forgotten at its end */
@@ -78,6 +97,7 @@ enum vm_flag {
 	/* Of an ad-hoc VM, not its owner's choice but its template's: */
 	VM_F_CONF_BOOT = 1 << 4, /* kernel and initrd */
 	VM_F_CONF_CDROM = 1 << 5,
+	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
 };
 
 /* What is said of a VM itself, and what instances of a VM may say. */
@@ -90,14 +110,25 @@ enum vm_item {
 	VM_I_INTERFACE = 1 << 5,
 	VM_I_MEMORY = 1 << 6,
 	VM_I_OWNER = 1 << 7,
+	VM_I_LIMIT = 1 << 8,
+	VM_I_SEED = 1 << 9, /* cloud-init */
 };
-#define VM_I_ALL 0xffU
+#define VM_I_ALL 0x3ffU
 
 /* Instances of a VM: what they may differ in, and whose they are. */
 struct vm_allow {
 	uint32_t items; /* enum vm_item; VM_I_OWNER: uid and gid count */
 	uid_t uid;
 	gid_t gid; /* or VM_NOGID */
+};
+
+/* What cloud-init is told, with VM_F_SEED; "" = nothing. */
+struct vm_seedconf {
+	/* Paths. */
+	char user_data[VM_PATH_MAX + 1];
+	char network_config[VM_PATH_MAX + 1];
+	char ssh_key[VM_PATH_MAX + 1];
+	char hostname[VM_HOSTNAME_MAX + 1]; /* "" = the VM's name */
 };
 
 struct vmconf {
@@ -115,6 +146,8 @@ struct vmconf {
 	struct vm_diskconf disk[VM_DISKS_MAX];
 	uint32_t nnics;
 	struct vm_nicconf nic[VM_NICS_MAX];
+	uint64_t quota[VM_QUOTAS]; /* enum vm_quota; 0: no limit */
+	struct vm_seedconf seed;
 	char parent[VM_NAME_MAX + 1]; /* it is an instance of; "" = none */
 	uint32_t given; /* enum vm_item: not inherited from the parent */
 	struct vm_allow allow;
@@ -133,10 +166,20 @@ bool vmconf_ifname_ok(const char *);
 bool vmconf_group_ok(const char *);
 /* "fe:e1:ba:d0:00:01", unicast and not zero; 0 or -EINVAL. */
 int vmconf_lladdr(const char *, uint8_t lladdr[6]);
+/* Labels of letters, digits and '-', separated by dots: RFC 1123. */
+bool vmconf_hostname_ok(const char *);
+/* What cloud-init calls the guest; NULL: it has to be said, as the VM's name
+ * cannot be a host's. */
+const char *vmconf_hostname(const struct vmconf *);
+/* Block devices: its disks, and behind them that for cloud-init. */
+#define VM_BLKS_MAX (VM_DISKS_MAX + 1)
+uint32_t vmconf_nblks(const struct vmconf *);
 /* Printable ASCII, not empty, of the right length. */
 bool vmconf_serial_ok(const char *);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */
 int vmconf_size(const char *, uint64_t *bytes);
+/* Is there any quota? */
+bool vmconf_limited(const struct vmconf *);
 
 int vmconf_put(struct ibuf *, const struct vmconf *);
 /* Checks every field's own limits; 0 or -EBADMSG. */

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# `make setup': the Debian packages that building and testing need, and the
-# user _vmd.  Does and prints nothing when all are there.  QEMU comes from
+# usage: setup.sh [package ...]			(`make setup')
+#
+# The Debian packages that building and testing need, those named besides, and
+# the user _vmd.  Does and prints nothing when all are there.  QEMU comes from
 # backports if this machine can have it: the older one has a fault in its
 # software SVM that ends the lab when a guest writes CR8 while an interrupt is
 # pending.
@@ -13,10 +15,10 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 packages="
 	build-essential bison pkg-config libevent-dev libbsd-dev libseccomp-dev
 	liburing-dev libcap-ng-dev libcmocka-dev libjansson-dev zlib1g-dev
-	libzstd-dev libmnl-dev nftables iproute2 passt mandoc sparse cppcheck clang clang-format shellcheck
+	libzstd-dev libmnl-dev libmd-dev libarchive-dev xorriso nftables iproute2 passt mandoc sparse cppcheck clang clang-format shellcheck
 	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
 	fakeroot uidmap qemu-utils acpica-tools expect socat jq procps
-	debian-archive-keyring rsync"
+	debian-archive-keyring rsync zsh"
 list=/etc/apt/sources.list.d/vmm-backports.list
 updated=''
 
@@ -47,7 +49,7 @@ update() {
 
 install_missing() {
 	local p missing=()
-	for p in $packages; do
+	for p in $packages "$@"; do
 		installed "$p" || missing+=("$p")
 	done
 	[[ ${#missing[@]} -gt 0 ]] || return 0
@@ -154,7 +156,7 @@ make_user() {
 	return 1
 }
 
-install_missing
+install_missing "$@"
 install_qemu
 install_headers
 make_user

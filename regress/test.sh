@@ -68,7 +68,7 @@ check() {
 
 # shellcheck disable=SC2317 # called by step
 confined_build() {
-	"$make" --no-print-directory "B=$B/confine" all install \
+	"$make" --no-print-directory "-j$(nproc)" "B=$B/confine" all install \
 	    CONFINE=1 PREFIX=/opt/confine \
 	    "DESTDIR=$PWD/$B/confine/root" >/dev/null
 }
@@ -136,9 +136,9 @@ tally() {
 
 # The suite on KVM, in parts; on our driver what depends on the hypervisor, and a little
 # of that on the other kernel.
-parts=("10-daemon 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom"
-	"35-net 40-life 45-pause" "50-rights 60-badinput 70-debian")
-hypervisor="10-daemon/check 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 70-debian 80-clients"
+parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit"
+	"35-net 40-life 45-pause 47-limit" "50-rights 55-protocol 60-badinput 70-debian 85-deb")
+hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 lab_suite() {
@@ -148,7 +148,9 @@ lab_suite() {
 	newer=$(regress/lab/qemu)
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
 	    -x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio" \
-	    -x "$B/regress/bench/netio=bench/netio"
+	    -x "$B/regress/bench/netio=bench/netio" \
+	    -x "$B/regress/suite/rawctl=suite/rawctl" -x README.md=README.md
+	[[ ! -d $B/deb ]] || set -- "$@" -x "$B/deb=deb"
 	[[ -z ${TESTS:-} ]] || parts=("$TESTS")
 	for part in "${parts[@]}"; do
 		# shellcheck disable=SC2086 # patterns
@@ -184,11 +186,13 @@ run_on_a_terminal() {
 
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
-step build "$make" --no-print-directory "B=$B" all kapi \
-	"$B/regress/bench/guestio" "$B/regress/bench/netio"
+step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
+	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
+	"$B/regress/suite/rawctl"
 check
 step "fuzz of the parser of vm.conf" regress/fuzz/run -t 60 conf
 step "build of the confinement test" confined_build
+step "Debian packages" regress/deb "$B"
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
 lab_suite
 counted "KVM API, on KVM" kvm regress/kapi/lab --

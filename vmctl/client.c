@@ -24,12 +24,14 @@
 #include "args.h"
 #include "chan.h"
 #include "client.h"
+#include "cmd.h"
 #include "imsg.h"
 #include "log.h"
 #include "text.h"
 
 struct client {
 	struct chan *chan;
+	const struct cmd_env *env;
 	struct client_answer answer;
 	bool answered; /* answer is new */
 };
@@ -151,8 +153,9 @@ connect_unix(const char *path)
 }
 
 struct client *
-client_open(const char *path)
+client_open(const struct cmd_env *env)
 {
+	const char *path = env->socket;
 	struct client *c;
 	int fd;
 
@@ -161,6 +164,7 @@ client_open(const char *path)
 	if ((fd = connect_unix(path)) < 0) {
 		errno = -fd;
 		log_warn("connect: %s", path);
+		cmd_why(env, fd == -EACCES ? CMD_EXIT_DENIED : CMD_EXIT_VMD);
 		return NULL;
 	}
 	log_debug("connected to %s", path);
@@ -174,6 +178,7 @@ client_open(const char *path)
 		free(c);
 		return NULL;
 	}
+	c->env = env;
 	return c;
 }
 
@@ -206,6 +211,8 @@ client_send(struct client *c, enum ctl_type type, int fd, struct ibuf *body)
 		errno = -error;
 		log_warn("request to vmd");
 	}
+	if (error != 0)
+		cmd_why(c->env, CMD_EXIT_VMD);
 	return error;
 }
 
@@ -244,6 +251,39 @@ say_lost(const struct client *c, int error)
 	}
 }
 
+/* Of a FAIL's code, for scripts. */
+static enum cmd_exit
+meaning(uint32_t code)
+{
+	switch (code) {
+	case EPERM:
+	case EACCES:
+		return CMD_EXIT_DENIED;
+	case ENOENT:
+	case ESRCH:
+	case ENODEV:
+	case CTL_E_PARENT:
+		return CMD_EXIT_ABSENT;
+	case EALREADY:
+	case EBUSY:
+	case EEXIST:
+	case CTL_E_NOTRUNNING:
+		return CMD_EXIT_STATE;
+	case ENOMEM:
+	case ENOSPC:
+	case EDQUOT:
+	case EUSERS:
+		return CMD_EXIT_FULL;
+	case ENOEXEC:
+	case CTL_E_FIRMWARE:
+	case CTL_E_DISK:
+	case CTL_E_CDROM:
+	case CTL_E_NOTCDROM:
+		return CMD_EXIT_FILE;
+	}
+	return CMD_EXIT_FAILED;
+}
+
 int
 client_next(struct client *c, struct client_answer *out, int timeout_ms)
 {
@@ -255,8 +295,11 @@ client_next(struct client *c, struct client_answer *out, int timeout_ms)
 		error = -EPIPE;
 	if (error != 0) {
 		say_lost(c, error);
+		cmd_why(c->env, CMD_EXIT_VMD);
 		return error;
 	}
+	if (c->answer.kind == CLIENT_FAIL)
+		cmd_why(c->env, meaning(c->answer.code));
 	*out = c->answer;
 	return 0;
 }
@@ -315,9 +358,9 @@ client_reason(const struct client_answer *a)
 }
 
 int
-client_list(const char *path, struct ctl_vm **out, size_t *nout)
+client_list(const struct cmd_env *env, struct ctl_vm **out, size_t *nout)
 {
-	struct client *c = client_open(path);
+	struct client *c = client_open(env);
 	int error;
 
 	if (c == NULL)

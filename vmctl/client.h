@@ -12,6 +12,7 @@
 #include "ctl.h"
 
 struct client;
+struct cmd_env;
 struct ibuf;
 struct target;
 
@@ -39,7 +40,9 @@ struct client_answer {
 	struct ctl_event event; /* EVENT */
 };
 
-struct client *client_open(const char *path);
+/* To the socket that env names; what goes wrong from here on, a FAIL among
+ * the answers included, is told to it by cmd_why(). */
+struct client *client_open(const struct cmd_env *env);
 void client_close(struct client *);
 /* body (may be NULL) and fd (may be -1) are consumed. */
 int client_send(struct client *, enum ctl_type, int fd, struct ibuf *body);
@@ -48,7 +51,7 @@ int client_send_target(struct client *, enum ctl_type, const struct target *,
     const uint32_t *extra);
 int client_next(struct client *, struct client_answer *, int timeout_ms);
 /* All VMs, by a connection of its own; to be freed by the caller. */
-int client_list(const char *path, struct ctl_vm **, size_t *);
+int client_list(const struct cmd_env *, struct ctl_vm **, size_t *);
 /* Why a request failed: vmd's own words or those of its code. */
 const char *client_reason(const struct client_answer *);
 

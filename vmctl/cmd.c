@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The command line: vmctl [-v] [-s socket] command [arg ...].
+ * The command line: vmctl [-v] [--exit-codes] [-s socket] command [arg ...].
  *
- * Exit status: 0 success, 1 any failure; there are no others.
+ * Exit status: 0 success, 1 any failure; others only when they are asked for.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,15 +43,27 @@ usage_line(const char *lead, const struct cmd *cmd)
 	    *cmd->args == '\0' ? "" : " ", cmd->args);
 }
 
-static int
+static void
 usage(void)
 {
 	size_t i;
 
-	fprintf(stderr, "usage:\tvmctl [-v] [-s socket] command [arg ...]\n");
+	fprintf(stderr,
+	    "usage:\tvmctl [-v] [--exit-codes] [-s socket] command [arg ...]\n");
 	for (i = 0; i < NCMDS; i++)
 		usage_line("\t", &cmds[i]);
-	return 1;
+}
+
+/* ch: ':' or '?', of getopt(3). */
+static void
+say_option(int ch, const char *word)
+{
+	if (ch == ':')
+		log_warnx("missing argument of -%c", optopt);
+	else if (strncmp(word, "--", 2) == 0)
+		log_warnx("unknown option: %s", word);
+	else
+		log_warnx("unknown option: -%c", optopt);
 }
 
 int
@@ -63,12 +76,10 @@ cmd_getopt(int argc, char **argv, const char *options)
 	snprintf(all, sizeof(all), "+:%s", options);
 	opterr = 0;
 	ch = getopt(argc, argv, all);
-	if (ch == ':') {
-		log_warnx("missing argument of -%c", optopt);
+	if (ch == ':' || ch == '?') {
+		say_option(ch, "");
 		return '?';
 	}
-	if (ch == '?')
-		log_warnx("unknown option: -%c", optopt);
 	return ch;
 }
 
@@ -83,7 +94,14 @@ cmd_once(const char **value, const char *what)
 	return true;
 }
 
-static int
+void
+cmd_why(const struct cmd_env *env, enum cmd_exit why)
+{
+	if (env->why != NULL && *env->why == CMD_EXIT_FAILED)
+		*env->why = why;
+}
+
+static enum cmd_exit
 run(const struct cmd *cmd, int argc, char **argv, const struct cmd_env *env)
 {
 	log_debug("command %s, socket %s", cmd->name, env->socket);
@@ -92,49 +110,72 @@ run(const struct cmd *cmd, int argc, char **argv, const struct cmd_env *env)
 	case CMD_OK:
 		break;
 	case CMD_FAILED:
-		return 1;
+		return *env->why;
 	case CMD_USAGE:
 		usage_line("usage: ", cmd);
-		return 1;
+		return CMD_EXIT_USAGE;
 	}
 	if (fflush(stdout) == EOF || ferror(stdout)) {
 		log_warn("standard output");
-		return 1;
+		return CMD_EXIT_FAILED;
 	}
-	return 0;
+	return CMD_EXIT_OK;
+}
+
+/* Options before the command; false after saying what is wrong. */
+static bool
+parse_options(int argc, char **argv, struct cmd_env *env, bool *codes)
+{
+	static const struct option longs[] = {
+		{ "exit-codes", no_argument, NULL, 'x' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *path = NULL;
+	int ch;
+
+	optind = opterr = 0;
+	while ((ch = getopt_long(argc, argv, "+:s:v", longs, NULL)) != -1) {
+		switch (ch) {
+		case 's':
+			if (!cmd_once(&path, "socket"))
+				return false;
+			env->socket = path;
+			break;
+		case 'v':
+			log_setverbose(1);
+			break;
+		case 'x':
+			*codes = true;
+			break;
+		default:
+			say_option(ch, argv[optind - 1]);
+			return false;
+		}
+	}
+	return true;
 }
 
 int
 cmd_main(int argc, char **argv)
 {
-	struct cmd_env env = { CTL_SOCKET };
-	const char *path = NULL;
-	int ch, i;
+	enum cmd_exit why = CMD_EXIT_FAILED, status = CMD_EXIT_USAGE;
+	struct cmd_env env = { CTL_SOCKET, &why };
+	bool codes = false;
+	int i;
 
-	optind = 0;
-	while ((ch = cmd_getopt(argc, argv, "s:v")) != -1) {
-		switch (ch) {
-		case 's':
-			if (!cmd_once(&path, "socket"))
-				return usage();
-			env.socket = path;
-			break;
-		case 'v':
-			log_setverbose(1);
-			break;
-		default:
-			return usage();
+	if (!parse_options(argc, argv, &env, &codes) || argc == optind)
+		usage();
+	else {
+		argc -= optind;
+		argv += optind;
+		i = args_keyword(argv[0], names, NCMDS, false);
+		if (i >= 0)
+			status = run(&cmds[i], argc, argv, &env);
+		else {
+			log_warnx("%s argument: %s",
+			    i == -EEXIST ? "ambiguous" : "unknown", argv[0]);
+			usage();
 		}
 	}
-	argc -= optind;
-	argv += optind;
-	if (argc < 1)
-		return usage();
-	i = args_keyword(argv[0], names, NCMDS, false);
-	if (i < 0) {
-		log_warnx("%s argument: %s",
-		    i == -EEXIST ? "ambiguous" : "unknown", argv[0]);
-		return usage();
-	}
-	return run(&cmds[i], argc, argv, &env);
+	return codes || status == CMD_EXIT_OK ? (int)status : 1;
 }

@@ -24,12 +24,12 @@
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \
 	X("start", start_run,                                                \
-	    "[-cL] [-a cmdline] [-b path] [-d disk] [-I initrd] "            \
+	    "[-cLq] [-a cmdline] [-b path] [-d disk] [-I initrd] "           \
 	    "[-i count]\n"                                                   \
 	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "    \
 	    "id | name")                                                     \
 	X("status", status_run, "[-jrv] [id]")                               \
-	X("stop", stop_run, "[-fw] id | -a")                                 \
+	X("stop", stop_run, "[-fqw] id | -a")                                \
 	X("top", top_run, "[-1] [-d seconds]")                               \
 	X("unpause", unpause_run, "id")                                      \
 	X("wait", stop_wait, "id")
@@ -40,9 +40,25 @@ enum cmd_result {
 	CMD_USAGE, /* print the command's usage */
 };
 
+/* Exit statuses with --exit-codes; without it all but the first are 1. */
+enum cmd_exit {
+	CMD_EXIT_OK,
+	CMD_EXIT_FAILED, /* none of the others */
+	CMD_EXIT_USAGE,
+	CMD_EXIT_VMD, /* there is no vmd, or it does not answer */
+	CMD_EXIT_DENIED,
+	CMD_EXIT_ABSENT, /* no such VM, or no such file */
+	CMD_EXIT_STATE, /* it runs already, or does not run, or is busy */
+	CMD_EXIT_FULL, /* no memory, disk space or VM more */
+	CMD_EXIT_FILE, /* a disk, medium or kernel is of no use */
+};
+
 struct cmd_env {
 	const char *socket; /* path */
+	enum cmd_exit *why; /* what went wrong first; NULL: nobody asks */
 };
+
+void cmd_why(const struct cmd_env *, enum cmd_exit);
 
 /* argv[0] is the command's name; getopt(3) is ready to begin. */
 #define X(name, function, args) \

@@ -339,7 +339,7 @@ find_tty(
 	size_t i, n;
 	int error;
 
-	if ((error = client_list(env->socket, &vms, &n)) != 0)
+	if ((error = client_list(env, &vms, &n)) != 0)
 		return error;
 	for (i = 0; i < n; i++) {
 		if (status_match(&vms[i], target))
@@ -347,9 +347,11 @@ find_tty(
 	}
 	if (i == n) {
 		log_warnx("vm not found: %s", args_target_text(target, name));
+		cmd_why(env, CMD_EXIT_ABSENT);
 		error = -ENOENT;
 	} else if (vms[i].tty[0] == '\0') {
 		log_warnx("console not found");
+		cmd_why(env, CMD_EXIT_STATE);
 		error = -ENXIO;
 	} else
 		snprintf(tty, TTY_MAX, "%s", vms[i].tty);
@@ -435,9 +437,18 @@ free_session:
 }
 
 enum cmd_result
-console_run(int argc, char **argv, const struct cmd_env *env)
+console_of(const struct cmd_env *env, const struct target *target, bool input)
 {
 	char tty[TTY_MAX];
+
+	if (find_tty(env, target, tty) != 0)
+		return CMD_FAILED;
+	return console_attach(env, target, tty, input);
+}
+
+enum cmd_result
+console_run(int argc, char **argv, const struct cmd_env *env)
+{
 	struct target target;
 	bool input = true;
 	int ch;
@@ -449,8 +460,7 @@ console_run(int argc, char **argv, const struct cmd_env *env)
 	}
 	if (argc - optind != 1)
 		return CMD_USAGE;
-	if (args_target(argv[optind], &target) != 0 ||
-	    find_tty(env, &target, tty) != 0)
+	if (args_target(argv[optind], &target) != 0)
 		return CMD_FAILED;
-	return console_attach(env, &target, tty, input);
+	return console_of(env, &target, input);
 }

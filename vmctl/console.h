@@ -15,4 +15,8 @@ struct target;
 enum cmd_result console_attach(
     const struct cmd_env *, const struct target *, const char *tty, bool input);
 
+/* The same, of a VM whose tty is to be looked up. */
+enum cmd_result
+console_of(const struct cmd_env *, const struct target *, bool input);
+
 #endif

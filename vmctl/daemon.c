@@ -21,7 +21,7 @@ request(const struct cmd_env *env, enum ctl_type type, struct ibuf *body,
 	enum cmd_result result = CMD_FAILED;
 	int error;
 
-	if ((c = client_open(env->socket)) == NULL) {
+	if ((c = client_open(env)) == NULL) {
 		ibuf_free(body);
 		return CMD_FAILED;
 	}

@@ -115,7 +115,7 @@ events_run(int argc, char **argv, const struct cmd_env *env)
 		return CMD_USAGE;
 	if (argc == 1 && args_target(argv[0], &target) != 0)
 		return CMD_FAILED;
-	if ((c = client_open(env->socket)) == NULL)
+	if ((c = client_open(env)) == NULL)
 		return CMD_FAILED;
 	if (client_send(c, CTL_EVENTS, -1, NULL) == 0)
 		result = follow(c, argc == 1 ? &target : NULL, json);

@@ -270,7 +270,7 @@ bool
 image_work(struct image *im, enum image_job job, int out,
     enum vm_diskfmt outfmt, struct image_check *check)
 {
-	static const struct spawn s = { IMAGE_ROLE, "image", "vmctl", 0 };
+	static const struct spawn s = { IMAGE_ROLE, "image", "vmctl", 0, -1 };
 	sigset_t signals;
 	struct chan *c;
 	bool ended;

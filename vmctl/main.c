@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* vmctl(8): control the virtual machines of vmd(8). */
+/* vmctl(8): control the virtual machines of vmd(8); vmmctl(8). */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +10,13 @@
 #include "image.h"
 #include "log.h"
 #include "spawn.h"
+#include "vmmctl.h"
 
 int
 main(int argc, char **argv)
 {
 	struct spawned child;
+	const char *name;
 	int fd, error;
 
 	/* Started without 0, 1 or 2, a socket must not take their places. */
@@ -24,13 +26,19 @@ main(int argc, char **argv)
 	} while (fd <= STDERR_FILENO);
 	close(fd);
 
-	if (spawn_is_child(argc, argv, &child))
-		return image_worker();
-	log_init(LOG_TO_STDERR, "vmctl");
-	if ((error = spawn_init("vmctl")) != 0)
+	if (spawn_is_child(argc, argv, &child)) {
+		if (strcmp(child.role, IMAGE_ROLE) == 0)
+			return image_worker();
+		return vmmctl_child(child.role);
+	}
+	name = argc > 0 && vmmctl_name(argv[0]) ? "vmmctl" : "vmctl";
+	log_init(LOG_TO_STDERR, name);
+	if ((error = spawn_init(name)) != 0)
 		fatalx("cannot find myself: %s", strerror(-error));
 	/* Nothing that this program becomes needs a set-id bit. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("no_new_privs");
+	if (strcmp(name, "vmmctl") == 0)
+		return vmmctl_main(argc, argv);
 	return cmd_main(argc, argv);
 }

@@ -195,7 +195,7 @@ metrics_run(int argc, char **argv, const struct cmd_env *env)
 
 	if (cmd_getopt(argc, argv, "") != -1 || argc != optind)
 		return CMD_USAGE;
-	if (client_list(env->socket, &vms, &n) != 0)
+	if (client_list(env, &vms, &n) != 0)
 		return CMD_FAILED;
 	metrics_print(stdout, vms, n);
 	free(vms);

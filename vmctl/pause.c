@@ -23,7 +23,7 @@ ask(int argc, char **argv, const struct cmd_env *env, enum ctl_type type,
 	if (cmd_getopt(argc, argv, "") != -1 || argc - optind != 1)
 		return CMD_USAGE;
 	if (args_target(argv[optind], &target) != 0 ||
-	    (c = client_open(env->socket)) == NULL)
+	    (c = client_open(env)) == NULL)
 		return CMD_FAILED;
 	if (client_send_target(c, type, &target, NULL) == 0 &&
 	    client_next(c, &a, CLIENT_PROMPT) == 0) {

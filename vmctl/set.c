@@ -52,7 +52,7 @@ set_cdrom(const struct cmd_env *env, const struct target *target, bool force,
 	if (strcmp(path, "none") != 0 &&
 	    (fd = start_open_image("cdrom", path)) < 0)
 		return CMD_FAILED;
-	if ((c = client_open(env->socket)) == NULL) {
+	if ((c = client_open(env)) == NULL) {
 		if (fd != -1)
 			close(fd);
 		return CMD_FAILED;
@@ -84,7 +84,7 @@ set_link(const struct cmd_env *env, const struct target *target,
 	uint32_t nic;
 
 	if (args_nic_number(number, &nic) != 0 ||
-	    (c = client_open(env->socket)) == NULL)
+	    (c = client_open(env)) == NULL)
 		return CMD_FAILED;
 	if (send_numbers(c, target, CTL_LINK, -1, up, &nic) == 0 &&
 	    client_next(c, &a, CLIENT_PROMPT) == 0) {

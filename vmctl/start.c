@@ -28,8 +28,9 @@
 struct start_opts {
 	const char *kernel, *initrd, *cmdline, *memory, *cpus, *interfaces;
 	const char *cdrom, *template;
-	bool adhoc; /* any option but -c */
+	bool adhoc; /* any option but -c and -q */
 	bool console;
+	bool quiet; /* no error: it runs already */
 };
 
 static int
@@ -39,8 +40,8 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	int ch;
 
 	while (ok &&
-	    (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:r:t:")) != -1) {
-		o->adhoc |= ch != 'c';
+	    (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:qr:t:")) != -1) {
+		o->adhoc |= ch != 'c' && ch != 'q';
 		switch (ch) {
 		case 'a':
 			ok = cmd_once(&o->cmdline, "command line");
@@ -71,6 +72,9 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 			break;
 		case 'p':
 			ok = cmd_once(&o->cpus, "cpus");
+			break;
+		case 'q':
+			o->quiet = true;
 			break;
 		case 'r':
 			ok = cmd_once(&o->cdrom, "cdrom");
@@ -258,7 +262,7 @@ say_failed(const struct client_answer *a)
 
 /* The answer that ends the request; 0 when the VM was started. */
 static int
-receive(struct client *c, struct client_answer *a)
+receive(struct client *c, bool quiet, struct client_answer *a)
 {
 	int error;
 
@@ -271,6 +275,8 @@ receive(struct client *c, struct client_answer *a)
 		if (error != 0)
 			return error;
 	} while (a->kind == CLIENT_OK && a->id == 0);
+	if (quiet && a->kind == CLIENT_FAIL && a->code == EALREADY)
+		return 0;
 	if (a->kind != CLIENT_OK) {
 		say_failed(a);
 		return -EPROTO;
@@ -291,12 +297,12 @@ start_adhoc(const struct cmd_env *env, const struct vmconf *conf,
 	error = open_images(conf, &kernel, &initrd);
 	if (error == 0 && conf->nnics == 0 && conf->parent[0] == '\0')
 		log_warnx("starting without network interfaces");
-	if (error == 0 && (c = client_open(env->socket)) == NULL)
+	if (error == 0 && (c = client_open(env)) == NULL)
 		error = -ENOTCONN;
 	if (error == 0)
 		error = send_adhoc(c, conf, &kernel, &initrd);
 	if (error == 0)
-		error = receive(c, a);
+		error = receive(c, false, a);
 	client_close(c);
 	if (kernel >= 0)
 		close(kernel);
@@ -305,18 +311,19 @@ start_adhoc(const struct cmd_env *env, const struct vmconf *conf,
 	return error;
 }
 
+/* As above; quiet: or it runs already, then *a is no OK. */
 static int
 start_configured(const struct cmd_env *env, const struct target *target,
-    struct client_answer *a)
+    bool quiet, struct client_answer *a)
 {
 	struct client *c;
 	int error;
 
-	if ((c = client_open(env->socket)) == NULL)
+	if ((c = client_open(env)) == NULL)
 		return -ENOTCONN;
 	error = client_send_target(c, CTL_START, target, NULL);
 	if (error == 0)
-		error = receive(c, a);
+		error = receive(c, quiet, a);
 	client_close(c);
 	return error;
 }
@@ -326,7 +333,7 @@ start_target(const struct cmd_env *env, const struct target *target)
 {
 	struct client_answer a;
 
-	return start_configured(env, target, &a);
+	return start_configured(env, target, false, &a);
 }
 
 enum cmd_result
@@ -347,13 +354,15 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 	if (args_target(argv[optind], &target) != 0)
 		return CMD_FAILED;
 	if (!opts.adhoc)
-		error = start_configured(env, &target, &a);
+		error = start_configured(env, &target, opts.quiet, &a);
 	else if ((error = describe(&opts, &target, &conf)) == 0)
 		error = start_adhoc(env, &conf, &a);
 	if (error != 0)
 		return CMD_FAILED;
 	if (!opts.console)
 		return CMD_OK;
+	if (a.kind != CLIENT_OK)
+		return console_of(env, &target, true);
 	if (a.text[0] == '\0') {
 		log_warnx("console not found");
 		return CMD_FAILED;

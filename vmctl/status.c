@@ -316,7 +316,7 @@ show(const struct cmd_env *env, const struct target *target,
 	size_t n;
 	int error = 0;
 
-	if (client_list(env->socket, &vms, &n) != 0)
+	if (client_list(env, &vms, &n) != 0)
 		return CMD_FAILED;
 	n = select_vms(vms, n, target, how->running);
 	if (how->json)
@@ -326,9 +326,10 @@ show(const struct cmd_env *env, const struct target *target,
 	if (error == -ENOMEM) {
 		errno = ENOMEM;
 		log_warn("status");
-	} else if (target != NULL && n == 0)
+	} else if (target != NULL && n == 0) {
 		log_warnx("vm not found: %s", args_target_text(target, name));
-	else
+		cmd_why(env, CMD_EXIT_ABSENT);
+	} else
 		result = CMD_OK; /* errors of stdout are seen by cmd.c */
 	free(vms);
 	return result;

@@ -29,6 +29,14 @@ gone(const struct client_answer *a)
 		a->code == CTL_E_NOTRUNNING);
 }
 
+/* For who only wants it not to run. */
+static bool
+done_already(const struct client_answer *a)
+{
+	return a->kind == CLIENT_FAIL &&
+	    (a->code == CTL_E_NOTRUNNING || a->code == EALREADY);
+}
+
 /* Finish the line that was begun on stderr, for a refused request. */
 static void
 say_refused(const struct client_answer *a, const char *notrunning)
@@ -48,7 +56,7 @@ say_refused(const struct client_answer *a, const char *notrunning)
 static struct client *
 begin(const struct cmd_env *env, const char *doing, const char *name)
 {
-	struct client *c = client_open(env->socket);
+	struct client *c = client_open(env);
 
 	if (c != NULL && doing != NULL)
 		fprintf(stderr, "%s vm %s: ", doing, name);
@@ -148,8 +156,14 @@ stop_one(const struct cmd_env *env, const struct target *target,
 		fprintf(stderr, "terminated vm %" PRIu32 "\n", id);
 		return CMD_OK;
 	}
-	if (end != END_LOST)
-		say_refused(&a, "cannot stop vm that is not running");
+	if (end == END_LOST)
+		return CMD_FAILED;
+	if (flags->quiet && done_already(&a)) {
+		fprintf(stderr, "%s\n",
+		    a.code == EALREADY ? "stops already" : "not running");
+		return CMD_OK;
+	}
+	say_refused(&a, "cannot stop vm that is not running");
 	return CMD_FAILED;
 }
 
@@ -157,18 +171,22 @@ static enum cmd_result
 stop_all(const struct cmd_env *env, const struct stop_flags *flags)
 {
 	enum cmd_result result = CMD_OK;
+	enum cmd_exit before;
 	struct ctl_vm *vms;
 	struct target t;
 	size_t i, n;
 
-	if (client_list(env->socket, &vms, &n) != 0)
+	if (client_list(env, &vms, &n) != 0)
 		return CMD_FAILED;
 	for (i = 0; i < n; i++) {
 		if (!status_running(&vms[i]))
 			continue;
 		t = (struct target){ .id = vms[i].id };
+		before = *env->why;
 		if (stop_one(env, &t, flags, vms[i].name, true) != CMD_OK)
 			result = CMD_FAILED;
+		else
+			*env->why = before;
 	}
 	free(vms);
 	return result;
@@ -177,19 +195,22 @@ stop_all(const struct cmd_env *env, const struct stop_flags *flags)
 enum cmd_result
 stop_run(int argc, char **argv, const struct cmd_env *env)
 {
-	struct stop_flags flags = { false, false };
+	struct stop_flags flags = { false, false, false };
 	char name[VM_NAME_MAX + 1];
 	struct target target;
 	bool all = false;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "afw")) != -1) {
+	while ((ch = cmd_getopt(argc, argv, "afqw")) != -1) {
 		switch (ch) {
 		case 'a':
 			all = true;
 			break;
 		case 'f':
 			flags.force = true;
+			break;
+		case 'q':
+			flags.quiet = true;
 			break;
 		case 'w':
 			flags.wait = true;

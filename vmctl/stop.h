@@ -10,6 +10,7 @@ struct target;
 
 struct stop_flags {
 	bool force, wait;
+	bool quiet; /* no error: it does not run, or was asked to stop */
 };
 
 /*

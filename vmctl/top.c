@@ -155,7 +155,7 @@ static int
 take(const struct cmd_env *env, struct top_sample *s)
 {
 	struct timespec ts;
-	int error = client_list(env->socket, &s->vms, &s->n);
+	int error = client_list(env, &s->vms, &s->n);
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	s->us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;

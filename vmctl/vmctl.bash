@@ -74,7 +74,7 @@ _vmctl() {
 	done
 	if ((i == COMP_CWORD)); then
 		if [[ $cur = -* ]]; then
-			_vmctl_reply "-s -v" "$cur"
+			_vmctl_reply "--exit-codes -s -v" "$cur"
 		else
 			_vmctl_reply "$commands" "$cur"
 		fi
@@ -90,8 +90,8 @@ _vmctl() {
 	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p -r -t" names="all" ;;
-	stop) options="-a -f -w" names="-r" ;;
+	start) options="-a -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
+	stop) options="-a -f -q -w" names="-r" ;;
 	top) options="-1 -d" names="" ;;
 	pause | unpause | wait) options="" names="-r" ;;
 	*) return ;;
@@ -131,4 +131,18 @@ _vmctl() {
 	fi
 }
 
+# The older form, vmmctl(8).
+_vmmctl() {
+	local cur=${COMP_WORDS[COMP_CWORD]}
+	COMPREPLY=()
+	if [[ ${COMP_WORDS[COMP_CWORD - 1]} = -c ]]; then
+		_vmctl_files "$cur"
+	elif [[ $cur = -* && COMP_CWORD -eq 1 ]]; then
+		_vmctl_reply "-S -c -d -e" "$cur"
+	elif [[ ${COMP_WORDS[1]} = -S && COMP_CWORD -eq 2 ]]; then
+		_vmctl_reply "-c" "$cur"
+	fi
+}
+
 complete -F _vmctl vmctl
+complete -F _vmmctl vmmctl

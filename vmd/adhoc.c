@@ -126,6 +126,8 @@ given(const struct vmconf *conf, const struct adhoc_files *files)
 		items |= VM_I_DISK;
 	if (conf->nnics > 0)
 		items |= VM_I_INTERFACE;
+	if (vmconf_limited(conf))
+		items |= VM_I_LIMIT;
 	return items;
 }
 
@@ -172,6 +174,10 @@ instance(const struct conf *all, const struct cred *c,
 	set_owner(c, &parent->allow, conf);
 	if ((error = instance_merge(parent, conf, why)) != 0)
 		return error;
+	if ((conf->flags & VM_F_SEED) != 0 && vmconf_hostname(conf) == NULL)
+		return fail_set(why, EINVAL,
+		    "%s is not the name of a host, which cloud-init needs",
+		    conf->name);
 	conf->flags |= ours;
 	return 0;
 }
@@ -200,6 +206,7 @@ adhoc_check(const struct vmreg *reg, const struct conf *all,
 
 	conf->flags = VM_F_ADHOC;
 	memset(&conf->allow, 0, sizeof(conf->allow));
+	memset(&conf->seed, 0, sizeof(conf->seed));
 	if (conf->parent[0] != '\0')
 		error = instance(all, c, files, conf, why);
 	else

@@ -7,7 +7,7 @@
  * the control socket may have some: with files that he may use himself
  * (start_open()) and networks that need no privileges.  Those whom a VM of
  * vm.conf allows instances may have more: what it has, and what it says that
- * its instances may have.
+ * its instances may have.  What cloud-init is told vm.conf alone says.
  */
 #include "conf.h"
 #include "cred.h"

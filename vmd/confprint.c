@@ -277,6 +277,30 @@ nic(FILE *f, const struct vmconf *c, const struct vm_nicconf *n)
 }
 
 static void
+quotas(FILE *f, const struct vmconf *c)
+{
+	struct list l = { f, " ", ", ", 0 };
+	const struct vm_quota_row *row;
+	unsigned i;
+
+	if (!vmconf_limited(c) && (c->given & VM_I_LIMIT) == 0)
+		return;
+	begin(f, c, VM_I_LIMIT);
+	fputs("limit {", f);
+	for (i = 0; i < VM_QUOTAS; i++) {
+		if (c->quota[i] == 0)
+			continue;
+		row = &vm_quota_rows[i];
+		item(&l);
+		fprintf(f, "%s ", row->words);
+		(row->form == VM_Q_SIZE ? size : number)(f, c->quota[i]);
+		if (row->form == VM_Q_PERCENT)
+			putc('%', f);
+	}
+	fputs(" }\n", f);
+}
+
+static void
 allow(FILE *f, const struct vmconf *c)
 {
 	struct list l = { f, " ", ", ", 0 };
@@ -298,6 +322,32 @@ allow(FILE *f, const struct vmconf *c)
 		item(&l);
 		owner(f, c->allow.uid, c->allow.gid);
 	}
+	fputs(" }\n", f);
+}
+
+static void
+seed_item(struct list *l, const char *name, const char *s)
+{
+	if (s[0] == '\0')
+		return;
+	item(l);
+	fprintf(l->f, "%s ", name);
+	string(l->f, s);
+}
+
+static void
+seed(FILE *f, const struct vmconf *c)
+{
+	struct list l = { f, " ", ", ", 0 };
+
+	if ((c->flags & VM_F_SEED) == 0)
+		return;
+	begin(f, c, VM_I_SEED);
+	fputs("cloud-init {", f);
+	seed_item(&l, "user-data", c->seed.user_data);
+	seed_item(&l, "network-config", c->seed.network_config);
+	seed_item(&l, "ssh-key", c->seed.ssh_key);
+	seed_item(&l, "hostname", c->seed.hostname);
 	fputs(" }\n", f);
 }
 
@@ -336,9 +386,11 @@ vm(FILE *f, const struct vmconf *c)
 	fprintf(f, "cpus %u\n", c->cpus);
 	boot(f, c);
 	vm_devices(f, c);
+	seed(f, c);
 	if ((c->flags & VM_F_SEV) != 0)
 		fprintf(
 		    f, "\tsev%s\n", (c->flags & VM_F_SEVES) != 0 ? "es" : "");
+	quotas(f, c);
 	begin(f, c, VM_I_OWNER);
 	owner(f, c->uid, c->gid);
 	putc('\n', f);

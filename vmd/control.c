@@ -196,6 +196,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 			return -EBADMSG;
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
 	case CTL_LOAD:
+	case CTL_START_FILE:
 		if (ctl_get_str(from, path, sizeof(path)) != 0 ||
 		    path[0] != '/' || !vmconf_path_ok(path))
 			return -EBADMSG;

@@ -5,7 +5,7 @@
  * Invariants
  *  1. An instance does not get permissions that its parent does not have.
  *  2. What only one VM can have is not inherited: disks, addresses of
- *     interfaces, names of taps.
+ *     interfaces, names of taps and hosts.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,10 +18,12 @@ static const struct {
 } items[] = {
 	{ VM_I_BOOT, "boot" },
 	{ VM_I_CDROM, "cdrom" },
+	{ VM_I_SEED, "cloud-init" },
 	{ VM_I_CPUS, "cpus" },
 	{ VM_I_DISK, "disk" },
 	{ VM_I_INSTANCE, "instance" },
 	{ VM_I_INTERFACE, "interface" },
+	{ VM_I_LIMIT, "limit" },
 	{ VM_I_MEMORY, "memory" },
 };
 
@@ -160,6 +162,23 @@ merge_nics(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 	return 0;
 }
 
+/* Its host name is its own; its files are, or they are its parent's. */
+static void
+merge_seed(const struct vmconf *parent, struct vmconf *c)
+{
+	char own[sizeof(c->seed.hostname)];
+
+	if ((parent->flags & VM_F_SEED) == 0)
+		return;
+	c->flags |= VM_F_SEED;
+	if (c->seed.user_data[0] != '\0' || c->seed.network_config[0] != '\0' ||
+	    c->seed.ssh_key[0] != '\0')
+		return;
+	memcpy(own, c->seed.hostname, sizeof(own));
+	c->seed = parent->seed;
+	memcpy(c->seed.hostname, own, sizeof(own));
+}
+
 int
 instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 {
@@ -178,7 +197,10 @@ instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 		c->cpus = parent->cpus;
 	if ((c->given & VM_I_CDROM) == 0)
 		memcpy(c->cdrom, parent->cdrom, sizeof(c->cdrom));
+	if ((c->given & VM_I_LIMIT) == 0)
+		memcpy(c->quota, parent->quota, sizeof(c->quota));
 	merge_boot(parent, c);
+	merge_seed(parent, c);
 	c->flags |= parent->flags & (uint32_t)(VM_F_SEV | VM_F_SEVES);
 	return 0;
 }

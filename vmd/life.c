@@ -25,7 +25,9 @@
 #include <time.h>
 #include <event2/event.h>
 
+#include "cgroup.h"
 #include "chain.h"
+#include "fd.h"
 #include "imsg.h"
 #include "life.h"
 #include "log.h"
@@ -243,7 +245,7 @@ on_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
 static struct child *
 device(struct vm *vm, uint32_t index)
 {
-	if (index < vm->conf.ndisks)
+	if (index < vmconf_nblks(&vm->conf))
 		return &vm->run.disk[index];
 	if (index == VM_DEV_CDROM && vm->conf.cdrom[0] != '\0')
 		return &vm->run.cdrom;
@@ -337,6 +339,9 @@ on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
 	child_name(ch, name, sizeof(name));
 	if (vm->state != VM_STARTING)
 		life_problem(vm->life, vm, "%s: %.100s", name, text);
+	else if (ch->kind == CHILD_SEED ||
+	    (ch->kind == CHILD_DISK && ch->index == vm->conf.ndisks))
+		kill_because(vm, (int)code, "cloud-init: %s", text);
 	else if (ch->kind == CHILD_DISK)
 		kill_because(vm, (int)code, "disk %.300s: %s",
 		    vm->conf.disk[ch->index].path, text);
@@ -365,6 +370,20 @@ on_cd_done(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    !ch->vm->changing)
 		return -EBADMSG;
 	medium_changed(ch->vm, error);
+	return 0;
+}
+
+static int
+on_seed_done(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm *vm = ch->vm;
+	struct fail why;
+
+	if (vm->run.seeded)
+		return -EPROTO;
+	if (vm->state == VM_STARTING && start_seed(vm, &why) != 0)
+		kill_because(vm, why.code, "cloud-init: %.900s", why.text);
 	return 0;
 }
 
@@ -449,6 +468,16 @@ static const struct chan_ops cdrom_ops = {
 	on_closed,
 };
 
+static const struct chan_row seed_rows[] = {
+	{ SEED_DONE, "SEED_DONE", CHAN_NOFD, on_seed_done },
+	{ SEED_ERROR, "SEED_ERROR", CHAN_NOFD, on_dev_error },
+};
+static const struct chan_ops seed_ops = {
+	seed_rows,
+	sizeof(seed_rows) / sizeof(seed_rows[0]),
+	on_closed,
+};
+
 static const struct chan_row user_rows[] = {
 	{ PASST_ERROR, "PASST_ERROR", CHAN_NOFD, on_dev_error },
 };
@@ -498,7 +527,7 @@ static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
 	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, &user_ops,
-		&cdrom_ops, l->net };
+		&cdrom_ops, &seed_ops, l->net };
 	int error;
 
 	if (l->unfit[0] != '\0')
@@ -514,11 +543,16 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		if (error != 0)
 			return error;
 	}
+	if (l->groups != NULL &&
+	    (error = cgroup_begin(
+		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
+		return error;
 	vm->problem[0] = '\0';
 	vm->started = now_ms();
 	set_state(vm, VM_STARTING);
 	arm(vm, l->limits.start);
 	error = start_spawn(l->base, vm, fds, &ops, why);
+	fd_close(&vm->run.procs);
 	if (error != 0) {
 		/* What is there already ends like any other failed start. */
 		vm->run.fail = *why;
@@ -534,7 +568,7 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
-	r->paused = r->pausing = false;
+	r->paused = r->pausing = r->oom = r->seeded = false;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';
@@ -611,6 +645,8 @@ explain_end(struct vm *vm, char *text, size_t len)
 		describe_status(
 		    run->vm.status, text + strlen(text), len - strlen(text));
 	}
+	if (run->oom)
+		strlcat(text, ": out of memory", len);
 }
 
 static void
@@ -693,8 +729,10 @@ finish(struct vm *vm)
 	}
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_release(&vm->run.image[i]);
+	fd_close(&vm->run.seed_image);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
+	vm->run.oom = l->groups != NULL && cgroup_end(l->groups, &vm->conf);
 	if (!vm->run.ready && !vm->run.again) {
 		finish_failed(l, vm);
 		return;
@@ -750,6 +788,9 @@ device_gone(struct child *ch)
 	char text[96], name[32];
 
 	if (ch->pid != 0 || ch->chan != NULL)
+		return;
+	/* Its work is done. */
+	if (ch->kind == CHILD_SEED && vm->run.seeded && vm->state != VM_ENDING)
 		return;
 	child_name(ch, name, sizeof(name));
 	describe_status(ch->status, text, sizeof(text));

@@ -9,6 +9,7 @@
 #include "start.h"
 #include "vmreg.h"
 
+struct cgroups;
 struct event_base;
 struct netproc;
 struct netproc_ops;
@@ -51,6 +52,7 @@ struct life {
 	char unfit[256]; /* why the host cannot run VMs, or "" */
 	bool ending; /* the daemon ends: nothing is started any more */
 	struct netproc *net; /* NULL: no VM has interfaces */
+	struct cgroups *groups; /* NULL: none has a control group */
 };
 
 /* For netproc, with the struct life as its argument. */

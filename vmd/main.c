@@ -28,6 +28,7 @@ static const struct {
 	{ "netcfg", netcfg_main },
 	{ "passt", passt_main },
 	{ "probe", probe_main },
+	{ "seed", seed_main },
 };
 
 static int

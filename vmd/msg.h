@@ -13,6 +13,8 @@
  *   parent -> vm       VM_CONF, VM_FD ..., VM_GO
  *   parent -> vioblk   DEV_STATS, BLK_CONF, BLK_FD (image), one for each that it is based
  *                      on, BLK_FD (device channel)
+ *   parent -> seed     SEED_CONF, SEED_FILE ..., SEED_GO; when it is done,
+ *                      BLK_FD (image) to the last vioblk
  *   parent -> vioscsi  DEV_STATS, CD_MEDIUM or CD_EJECT, CD_CHANNEL
  *   parent -> netcfg   NETCFG_QUEUE ..., NETCFG_TAP; when it is done,
  *   parent -> vionet   NET_CONF, NET_FD (queues), NET_FD (device channel)
@@ -75,6 +77,25 @@ enum vm_end {
 	X(BLK_ERROR, "u32 errno, str one clear line")
 
 enum blk_fdkind { BLK_FD_IMAGE, BLK_FD_CHANNEL };
+
+/*
+ * parent -> seed, a process that makes the image of a seed disk and ends.  What
+ * it makes the parent then passes to the last vioblk.
+ */
+#define SEED_REQUESTS(X)                                                      \
+	X(SEED_CONF, 1,                                                       \
+	    "str name, str host name (fd: the image, empty, to be "           \
+	    "written)")                                                       \
+	X(SEED_FILE, 1, "u32 enum seed_file, u64 bytes (fd: it, to be read)") \
+	X(SEED_GO, 0, "")
+/* seed -> parent */
+#define SEED_REPORTS(X)                      \
+	X(SEED_DONE, "the image is written") \
+	X(SEED_ERROR, "u32 errno, str one clear line")
+
+enum seed_file { SEED_USER_DATA, SEED_NETWORK_CONFIG, SEED_SSH_KEY };
+#define SEED_FILES    3
+#define SEED_FILE_MAX (1U << 20) /* bytes */
 
 /*
  * parent -> vioscsi.  The medium can be changed at any time; id is a number
@@ -200,12 +221,12 @@ enum net_fdkind {
 enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
-	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X)
-	    CD_REQUESTS(X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X)
-		DEV_REPORTS(X) CONTROL_REQUESTS(X) CONTROL_REPORTS(X)
-		    PROBE_REQUESTS(X) PROBE_REPORTS(X) NET_REQUESTS(X)
-			NET_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
-			    PASST_REQUESTS(X) PASST_REPORTS(X)
+	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X) CD_REQUESTS(
+	    X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X) DEV_REPORTS(X)
+	    CONTROL_REQUESTS(X) CONTROL_REPORTS(X) PROBE_REQUESTS(X)
+		PROBE_REPORTS(X) NET_REQUESTS(X) SEED_REQUESTS(X)
+		    SEED_REPORTS(X) NET_REPORTS(X) NETCFG_REQUESTS(X)
+			NETCFG_REPORTS(X) PASST_REQUESTS(X) PASST_REPORTS(X)
 #undef X
 };
 

@@ -20,7 +20,6 @@
 #include "parent.h"
 
 #define END_TICK_MS 100
-#define END_TICKS   300 /* 30 s for guests to shut down */
 #define NET_TICKS   30 /* 3 s for netcfg to clean up */
 
 static void
@@ -30,7 +29,7 @@ end_begin(struct parent *p)
 
 	p->ending = true;
 	log_info("ending");
-	daemon_notify("STOPPING=1");
+	daemon_notify("STOPPING=1\nSTATUS=Waiting for guests to power off");
 	ctlproc_stop(p);
 	listen_stop(&p->listener);
 	if (p->boot != NULL)
@@ -45,11 +44,8 @@ on_end_tick(int fd, short what, void *arg)
 {
 	struct parent *p = arg;
 
-	if (!life_idle(&p->life)) {
-		if (++p->endticks == END_TICKS)
-			life_end(&p->life, true);
-		return;
-	}
+	if (!life_idle(&p->life))
+		return; /* it has time limits of its own */
 	if (!p->net.ending)
 		netproc_stop(&p->net);
 	if (p->net.pid == 0 || ++p->netticks == NET_TICKS)
@@ -122,6 +118,7 @@ init(struct parent *p, const struct options *o)
 	p->life.arg = p;
 	p->life.limits = life_limits_dflt;
 	p->life.net = &p->net;
+	p->life.groups = &p->groups;
 	p->net.reg = &p->reg;
 	p->net.ops = &life_net_ops;
 	p->net.arg = &p->life;
@@ -209,6 +206,7 @@ parent_run(const struct options *o)
 	log_setverbose(o->verbose);
 	daemon_restrict();
 	init_events(&p);
+	cgroup_init(&p.groups, CGROUP_MOUNT);
 	check_host(&p);
 	if (ctlproc_start(&p) != 0)
 		log_warnx("control process not started, trying again");
@@ -220,6 +218,7 @@ parent_run(const struct options *o)
 	daemon_notify("READY=1");
 	reload_boot(&p);
 	event_base_dispatch(p.base);
+	cgroup_exit(&p.groups);
 	cleanup(&p);
 	log_info("ended");
 	return 0;

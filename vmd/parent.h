@@ -8,6 +8,7 @@
  */
 #include <sys/queue.h>
 #include "answer.h"
+#include "cgroup.h"
 #include "clients.h"
 #include "conf.h"
 #include "life.h"
@@ -47,11 +48,12 @@ struct parent {
 	struct listener listener;
 	struct control control;
 	struct netproc net;
+	struct cgroups groups;
 	struct clients clients;
 	TAILQ_HEAD(waits, wait) waits;
 	struct event *boot; /* staggered start */
 	struct event *endtimer;
-	unsigned endticks, netticks;
+	unsigned netticks;
 	struct event *sig[4];
 	bool ending;
 };
@@ -71,6 +73,9 @@ int reload_again(struct parent *, const struct changes *, struct fail *why);
  */
 int reload_more(struct parent *, const char *path, const struct changes *,
     struct fail *why);
+/* The one VM that a file declares, of which nothing else is kept. */
+int reload_single(
+    struct parent *, const char *path, struct vmconf *, struct fail *why);
 /* No VM any more or no switch, until then; VMs that run are ended.  0 or
  * -errno. */
 int reload_reset(struct parent *, uint32_t what); /* CTL_RESET_* */

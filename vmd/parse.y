@@ -42,15 +42,15 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 	struct stmt_disk disk;
 }
 
-%token AGENTX ALLOW CONTEXT INSTANCE PATH_KW SEV SEVES
+%token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
-%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LLADDR LOCAL
+%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
 %token SWITCH UP VM BAD
 %token <number> NUMBER
 %token <string> STRING
-%type <string> string size owner ifname lladdr parent burst
+%type <string> string size owner ifname lladdr parent burst word
 %type <number> iopsburst
 %type <flag> local
 %type <disk> diskopts
@@ -175,7 +175,9 @@ vmstmt
 		stmt_disk_free(&$3);
 	}
 	| CDROM string			{ stmt_cdrom(p, @1, $2); free($2); }
+	| CLOUD_INIT			{ stmt_seed_begin(p, @1); } seed
 	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
+	| LIMIT				{ stmt_limit_begin(p, @1); } limit
 	| SEV				{ stmt_sev(p, false); }
 	| SEVES				{ stmt_sev(p, true); }
 	| ENABLE			{ stmt_enable(p, true); }
@@ -187,6 +189,26 @@ vmstmt
 		free($3);
 		$3 = NULL; /* it stays on the stack: the destructor */
 	} nicopts			{ stmt_nic_end(p, @2); }
+	;
+
+seed
+	: '{' seedlines '}'
+	| '{' seedlines seeditem '}'
+	;
+
+seedlines
+	: %empty
+	| seedlines nicsep
+	| seedlines seeditem nicsep
+	;
+
+/* Words that mean something here are words like others elsewhere. */
+seeditem
+	: STRING string {
+		stmt_seed(p, @1, $1, $2);
+		free($1);
+		free($2);
+	}
 	;
 
 allow
@@ -204,12 +226,45 @@ allowlines
 allowitem
 	: BOOT				{ stmt_allow(p, VM_I_BOOT); }
 	| CDROM				{ stmt_allow(p, VM_I_CDROM); }
+	| CLOUD_INIT			{ stmt_allow(p, VM_I_SEED); }
 	| CPUS				{ stmt_allow(p, VM_I_CPUS); }
 	| DISK				{ stmt_allow(p, VM_I_DISK); }
 	| INSTANCE			{ stmt_allow(p, VM_I_INSTANCE); }
 	| INTERFACE			{ stmt_allow(p, VM_I_INTERFACE); }
+	| LIMIT				{ stmt_allow(p, VM_I_LIMIT); }
 	| MEMORY			{ stmt_allow(p, VM_I_MEMORY); }
 	| OWNER owner			{ stmt_allow_owner(p, @1, $2); free($2); }
+	;
+
+limit
+	: limititem
+	| '{' limitlines '}'
+	| '{' limitlines limititem '}'
+	;
+
+limitlines
+	: %empty
+	| limitlines nicsep
+	| limitlines limititem nicsep
+	;
+
+/* Words that are none elsewhere: `read' may be the name of a VM. */
+limititem
+	: MEMORY word {
+		stmt_limit(p, @1, "memory", NULL, $2);
+		free($2);
+	}
+	| STRING word {
+		stmt_limit(p, @1, $1, NULL, $2);
+		free($1);
+		free($2);
+	}
+	| STRING STRING word {
+		stmt_limit(p, @1, $1, $2, $3);
+		free($1);
+		free($2);
+		free($3);
+	}
 	;
 
 local
@@ -324,6 +379,16 @@ size
 	}
 	;
 
+word
+	: STRING
+	| NUMBER {
+		if (asprintf(&$$, "%lld", (long long)$1) == -1) {
+			$$ = NULL;
+			YYNOMEM;
+		}
+	}
+	;
+
 owner
 	: string
 	| NUMBER {
@@ -356,6 +421,7 @@ static const struct keyword {
 	{ "boot", BOOT },
 	{ "burst", BURST },
 	{ "cdrom", CDROM },
+	{ "cloud-init", CLOUD_INIT },
 	{ "cmdline", CMDLINE },
 	{ "context", CONTEXT },
 	{ "cpus", CPUS },
@@ -375,6 +441,7 @@ static const struct keyword {
 	{ "interface", INTERFACE },
 	{ "interfaces", INTERFACES },
 	{ "iops", IOPS },
+	{ "limit", LIMIT },
 	{ "lladdr", LLADDR },
 	{ "local", LOCAL },
 	{ "locked", LOCKED },

@@ -208,6 +208,66 @@ reload_more(struct parent *p, const char *path, const struct changes *tell,
 	return take_over(p, conf_load(&co), path, true, tell, why);
 }
 
+/* What new has that old has not: one VM, and no switch. */
+static const struct vmconf *
+single(const struct conf *old, const struct conf *new, const char *path,
+    struct fail *why)
+{
+	const struct vmconf *found = NULL;
+	const struct conf_switch *sw;
+	const struct conf_vm *vm;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(sw, &new->switches, entry)
+	{
+		if (conf_switch(old, sw->name) != NULL)
+			continue;
+		fail_set(
+		    why, EINVAL, "%s: declares switch \"%s\"", path, sw->name);
+		return NULL;
+	}
+	TAILQ_FOREACH(vm, &new->vms, entry)
+	{
+		if (conf_find(old, vm->conf.name) == NULL) {
+			found = &vm->conf;
+			n++;
+		}
+	}
+	if (n == 1)
+		return found;
+	/* A warning may have said why there is none. */
+	if (n > 0 || why->code == 0)
+		fail_set(why, EINVAL, "%s: declares %u vms, not one", path, n);
+	return NULL;
+}
+
+int
+reload_single(
+    struct parent *p, const char *path, struct vmconf *out, struct fail *why)
+{
+	struct report r = { why, true, NULL, 0 };
+	const struct conf_opts co = {
+		.file = path,
+		.onto = p->conf,
+		.macros = &p->opts->macros,
+		.report = on_report,
+		.arg = &r,
+	};
+	const struct vmconf *found;
+	struct conf *conf;
+
+	why->code = 0;
+	if ((conf = conf_load(&co)) == NULL) {
+		if (why->code == 0)
+			fail_set(why, ENOMEM, "out of memory");
+		return -why->code;
+	}
+	if ((found = single(p->conf, conf, path, why)) != NULL)
+		*out = *found;
+	conf_free(conf);
+	return found != NULL ? 0 : -why->code;
+}
+
 static void
 end_vms(struct parent *p)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Requests about the daemon itself: its log, its configuration.  The
- * invariants of requests.c hold.
+ * Requests about the daemon itself: its log, its configuration; the start of
+ * what a file says.  The invariants of requests.c hold.
  */
 #include <errno.h>
 #include <string.h>
@@ -97,6 +97,48 @@ requests_load(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (reload_more(p, path, &tell, &f) != 0)
 		return answer_fail(p, id, &f);
 	return answer_ok(p, id, 0, "");
+}
+
+/*
+ * A VM that is not in the configuration, and is forgotten when it ended; in
+ * all else like one that is.
+ */
+static int
+start_file(struct parent *p, struct client *c, const char *path, struct fail *f)
+{
+	struct vmconf conf;
+	struct vm *vm;
+	int error;
+
+	if ((error = reload_single(p, path, &conf, f)) != 0)
+		return error;
+	if ((error = vmreg_add(&p->reg, &conf, &vm)) == -EEXIST)
+		return fail_set(
+		    f, EEXIST, "vm \"%s\" exists already", conf.name);
+	if (error != 0)
+		return fail_set(f, -error, "%s", strerror(-error));
+	vm->removed = true;
+	if ((error = requests_start(p, c, vm, NULL, f)) != 0)
+		vmreg_remove(&p->reg, vm);
+	return error;
+}
+
+int
+requests_start_file(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	char path[VM_PATH_MAX + 1];
+	struct fail f;
+
+	if (ctl_get_str(body, path, sizeof(path)) != 0 || path[0] != '/' ||
+	    !vmconf_path_ok(path))
+		return -EBADMSG;
+	if (!allowed(p, CTL_START_FILE, id))
+		return 0;
+	if (start_file(p, clients_find(&p->clients, id), path, &f) == 0)
+		return 0;
+	log_warnx("%s: not started: %s", path, f.text);
+	return answer_fail(p, id, &f);
 }
 
 /* For each VM that has to end; before the first one does. */

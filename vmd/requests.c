@@ -127,12 +127,9 @@ on_list(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return answer_ok(p, id, 0, "");
 }
 
-/*
- * Start and answer when it runs.  The wait comes first: life_start() may
- * report a failure before it returns.
- */
-static int
-start_vm(struct parent *p, struct client *c, struct vm *vm,
+/* The wait comes first: life_start() may report a failure before it returns. */
+int
+requests_start(struct parent *p, struct client *c, struct vm *vm,
     struct start_fds *given, struct fail *why)
 {
 	int error;
@@ -169,7 +166,7 @@ on_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return answer_perm(p, id);
 	if (vm == NULL)
 		return refuse_unknown(p, id, &t);
-	if (start_vm(p, c, vm, NULL, &f) == 0)
+	if (requests_start(p, c, vm, NULL, &f) == 0)
 		return 0;
 	if (f.code != EALREADY)
 		log_warnx("%s: not started: %s", vm->conf.name, f.text);
@@ -230,7 +227,7 @@ start_adhoc(
 			    f, EEXIST, "vm \"%s\" exists already", conf->name);
 		return fail_set(f, -error, "%s", strerror(-error));
 	}
-	if ((error = start_vm(p, c, vm, &given, f)) != 0) {
+	if ((error = requests_start(p, c, vm, &given, f)) != 0) {
 		log_warnx("%s: not started: %s", conf->name, f->text);
 		vmreg_remove(&p->reg, vm);
 	}
@@ -401,6 +398,7 @@ static const struct chan_row rows[] = {
 	{ CTL_START_KERNEL, "CTL_START_KERNEL", CHAN_FD, on_start_kernel },
 	{ CTL_START_INITRD, "CTL_START_INITRD", CHAN_FD, on_start_initrd },
 	{ CTL_START_ADHOC, "CTL_START_ADHOC", CHAN_NOFD, on_start_adhoc },
+	{ CTL_START_FILE, "CTL_START_FILE", CHAN_NOFD, requests_start_file },
 	{ CTL_CDROM, "CTL_CDROM", CHAN_FD, on_cdrom },
 	{ CTL_EJECT, "CTL_EJECT", CHAN_NOFD, on_eject },
 	{ CTL_LINK, "CTL_LINK", CHAN_NOFD, on_link },

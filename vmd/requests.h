@@ -2,7 +2,7 @@
 #ifndef VMD_REQUESTS_H
 #define VMD_REQUESTS_H
 
-/* Requests about the daemon itself, for the table of requests.c. */
+/* Requests about files and the daemon itself, for the table of requests.c. */
 #include <stdint.h>
 
 struct ibuf;
@@ -11,5 +11,18 @@ int requests_log(void *arg, uint32_t client, int fd, struct ibuf *);
 int requests_reload(void *arg, uint32_t client, int fd, struct ibuf *);
 int requests_load(void *arg, uint32_t client, int fd, struct ibuf *);
 int requests_reset(void *arg, uint32_t client, int fd, struct ibuf *);
+int requests_start_file(void *arg, uint32_t client, int fd, struct ibuf *);
+
+struct client;
+struct fail;
+struct parent;
+struct vm;
+struct start_fds;
+/*
+ * Start and answer when it runs.  given (may be NULL) is consumed.  0, or
+ * negative with *why, and the answer is the caller's.
+ */
+int requests_start(struct parent *, struct client *, struct vm *,
+    struct start_fds *given, struct fail *why);
 
 #endif

@@ -15,5 +15,6 @@ int vioscsi_main(void);
 int netcfg_main(void);
 int passt_main(void);
 int probe_main(void);
+int seed_main(void);
 
 #endif

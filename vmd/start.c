@@ -5,7 +5,8 @@
  * Invariants
  *  1. Everything a VM uses is opened here, with root's rights, after the
  *     client's right to the VM was checked; children open nothing.  What a
- *     user describes who is not root is opened with that user's rights.
+ *     user describes who is not root is opened with that user's rights; what
+ *     cloud-init is told only vm.conf describes.
  *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
  *     gone, the lock is.
  */
@@ -27,6 +28,7 @@
 #include "msg.h"
 #include "netproc.h"
 #include "page.h"
+#include "seed.h"
 #include "spawn.h"
 #include "start.h"
 
@@ -42,6 +44,8 @@ start_fds_init(struct start_fds *f)
 	f->hypervisor = f->kernel = f->initrd = -1;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
+	for (i = 0; i < SEED_FILES; i++)
+		f->seed[i] = -1;
 }
 
 void
@@ -54,6 +58,8 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->initrd);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_close(&f->disk[i]);
+	for (i = 0; i < SEED_FILES; i++)
+		fd_close(&f->seed[i]);
 }
 
 int
@@ -145,7 +151,8 @@ open_files(struct start_fds *f, const struct vmconf *c, struct fail *why)
 		return error;
 	error = open_boot(f, c, why);
 	asuser_end(&as);
-	if (error != 0 || (error = start_as_owner(&as, c, 0, why)) != 0)
+	if (error != 0 || (error = seed_open(f->seed, c, why)) != 0 ||
+	    (error = start_as_owner(&as, c, 0, why)) != 0)
 		return error;
 	for (i = 0; i < c->ndisks && error == 0; i++)
 		error = chain_open(&f->disk[i], &c->disk[i], why);
@@ -193,7 +200,8 @@ start_child(struct event_base *base, struct child *ch, const char *role,
     const char *title, const char *tag, const struct chan_ops *ops,
     struct fail *why)
 {
-	struct spawn s = { role, title, tag, namespaces(role) };
+	struct spawn s = { role, title, tag, namespaces(role),
+		ch->vm != NULL ? ch->vm->run.procs : -1 };
 	int fd = -1;
 	pid_t pid;
 
@@ -262,9 +270,9 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 static_assert(VM_DISKS_MAX <= 10, "one digit in a serial number");
 
 static int
-send_disk_conf(struct vm *vm, uint32_t i, const struct chain *c)
+send_disk_conf(struct vm *vm, uint32_t i, const struct vm_diskconf *d,
+    const struct chain *c)
 {
-	const struct vm_diskconf *d = &vm->conf.disk[i];
 	struct ibuf *body = chan_body();
 	char serial[VM_SERIAL_MAX + 1];
 	bool full;
@@ -294,21 +302,11 @@ send_disk_conf(struct vm *vm, uint32_t i, const struct chain *c)
 }
 
 static int
-send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
+send_disk_channel(struct vm *vm, uint32_t i)
 {
 	struct chan *chan = vm->run.disk[i].chan;
-	struct chain *c = &f->disk[i];
 	int pair[2], error;
-	unsigned k;
 
-	if ((error = send_disk_conf(vm, i, c)) != 0 ||
-	    (error = chain_dup(&vm->run.image[i], c)) != 0)
-		return error;
-	for (k = 0; k < c->n && error == 0; k++)
-		error = send_fd(
-		    chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&c->layer[k].fd));
-	if (error != 0)
-		return error;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
 		return -errno;
 	error = send_fd(chan, BLK_FD, BLK_FD_CHANNEL, NULL, fd_take(&pair[0]));
@@ -317,6 +315,38 @@ send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
 		    vm->run.vm.chan, VM_FD_DISK, i, fd_take(&pair[1]));
 	fd_close(&pair[1]);
 	return error;
+}
+
+static int
+send_disk(struct vm *vm, uint32_t i, struct start_fds *f)
+{
+	struct chan *chan = vm->run.disk[i].chan;
+	struct chain *c = &f->disk[i];
+	unsigned k;
+	int error;
+
+	if ((error = send_disk_conf(vm, i, &vm->conf.disk[i], c)) != 0 ||
+	    (error = chain_dup(&vm->run.image[i], c)) != 0)
+		return error;
+	for (k = 0; k < c->n && error == 0; k++)
+		error = send_fd(
+		    chan, BLK_FD, BLK_FD_IMAGE, NULL, fd_take(&c->layer[k].fd));
+	return error == 0 ? send_disk_channel(vm, i) : error;
+}
+
+/* All but its image, which is made meanwhile. */
+static int
+send_seed_disk(struct vm *vm)
+{
+	static const struct vm_diskconf conf = {
+		.readonly = true,
+		.serial = "cloud-init",
+	};
+	const struct chain one = { 1, { { .format = VM_DISK_RAW } } };
+	uint32_t i = vm->conf.ndisks;
+	int error = send_disk_conf(vm, i, &conf, &one);
+
+	return error == 0 ? send_disk_channel(vm, i) : error;
 }
 
 static int
@@ -383,8 +413,8 @@ spawn_all(struct event_base *base, struct vm *vm, const struct start_ops *ops,
 	error = start_child(
 	    base, &vm->run.vm, "vm", title, vm->conf.name, ops->vm, why);
 	if (error == 0)
-		error = spawn_devices(base, vm, vm->run.disk, vm->conf.ndisks,
-		    "vioblk", ops->disk, why);
+		error = spawn_devices(base, vm, vm->run.disk,
+		    vmconf_nblks(&vm->conf), "vioblk", ops->disk, why);
 	if (error == 0)
 		error = spawn_devices(base, vm, vm->run.nic, vm->conf.nnics,
 		    "vionet", ops->nic, why);
@@ -509,20 +539,30 @@ send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
 }
 
 static bool
-all_nics_ready(const struct vm *vm)
+has_seed(const struct vm *vm)
+{
+	return (vm->conf.flags & VM_F_SEED) != 0;
+}
+
+static bool
+all_ready(const struct vm *vm)
 {
 	uint32_t i;
 
+	if (has_seed(vm) && !vm->run.seeded)
+		return false;
 	for (i = 0; i < vm->conf.nnics; i++)
 		if (!vm->run.net[i].ready)
 			return false;
 	return true;
 }
 
-/* Nobody waits for anything any more. */
+/* When nobody waits for anything any more. */
 static int
-go(struct vm *vm)
+go_when_ready(struct vm *vm)
 {
+	if (!all_ready(vm))
+		return 0;
 	return chan_send(vm->run.vm.chan, VM_GO, 0, -1, NULL);
 }
 
@@ -544,8 +584,8 @@ start_nic(
 		fd_close(&n->queue[k]);
 	}
 	n->ready = true;
-	if (error == 0 && all_nics_ready(vm))
-		error = go(vm);
+	if (error == 0)
+		error = go_when_ready(vm);
 	return error == 0 ? 0 : cannot(error, why);
 }
 
@@ -573,10 +613,34 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 		error = send_disk(vm, i, f);
 	if (error == 0 && vm->conf.cdrom[0] != '\0')
 		error = send_cdrom(vm);
+	if (error == 0 && has_seed(vm))
+		error = send_seed_disk(vm);
 	if (error != 0)
 		return cannot(error, why);
+	if (has_seed(vm) &&
+	    (error = seed_begin(base, vm, f->seed, ops->seed, why)) != 0)
+		return error;
 	if (vm->conf.nnics > 0)
 		return request_nics(base, vm, ops, why);
-	error = go(vm);
+	error = go_when_ready(vm);
+	return error == 0 ? 0 : cannot(error, why);
+}
+
+int
+start_seed(struct vm *vm, struct fail *why)
+{
+	struct chan *chan = vm->run.disk[vm->conf.ndisks].chan;
+	int fd = -1, error = seed_take(vm, &fd, why);
+
+	if (error != 0)
+		return error;
+	if (chan == NULL) {
+		fd_close(&fd);
+		return cannot(-EPIPE, why);
+	}
+	error = send_fd(chan, BLK_FD, BLK_FD_IMAGE, NULL, fd);
+	vm->run.seeded = true;
+	if (error == 0)
+		error = go_when_ready(vm);
 	return error == 0 ? 0 : cannot(error, why);
 }

@@ -9,6 +9,7 @@
 #include "asuser.h"
 #include "chain.h"
 #include "chan.h"
+#include "msg.h"
 #include "vmreg.h"
 
 struct event_base;
@@ -17,6 +18,7 @@ struct netproc;
 struct start_fds {
 	int hypervisor, kernel, initrd; /* -1: none */
 	struct chain disk[VM_DISKS_MAX];
+	int seed[SEED_FILES]; /* enum seed_file */
 };
 
 void start_fds_init(struct start_fds *);
@@ -51,7 +53,7 @@ int start_child(struct event_base *, struct child *, const char *role,
  */
 struct start_ops {
 	/* of their channels */
-	const struct chan_ops *vm, *disk, *nic, *user, *cdrom;
+	const struct chan_ops *vm, *disk, *nic, *user, *cdrom, *seed;
 	struct netproc *net; /* makes the taps; may be NULL without any */
 };
 int start_spawn(struct event_base *, struct vm *, struct start_fds *,
@@ -60,6 +62,9 @@ int start_spawn(struct event_base *, struct vm *, struct start_fds *,
  * 0 or negative. */
 int start_nic(
     struct vm *, unsigned nic, const struct net_result *, struct fail *why);
+
+/* The image of the seed disk is there: its vioblk gets it. */
+int start_seed(struct vm *, struct fail *why);
 
 /* The same for a user interface, whose passt runs. */
 int start_user_nic(struct vm *, unsigned nic, struct fail *why);

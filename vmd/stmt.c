@@ -76,9 +76,8 @@ stmt_only_once(
 	return true;
 }
 
-/* Absolute and checked into out[VM_PATH_MAX + 1]; what is for messages. */
-static bool
-path(struct parse *p, struct lex_loc loc, const char *what, const char *s,
+bool
+stmt_path(struct parse *p, struct lex_loc loc, const char *what, const char *s,
     char *out)
 {
 	struct stat st;
@@ -256,7 +255,7 @@ stmt_hypervisor(struct parse *p, struct lex_loc loc, const char *s)
 		stmt_error(p, loc, "hypervisor specified more than once");
 		return;
 	}
-	p->hypervisor = path(p, loc, "hypervisor", s, p->conf->hypervisor);
+	p->hypervisor = stmt_path(p, loc, "hypervisor", s, p->conf->hypervisor);
 }
 
 void
@@ -370,7 +369,7 @@ stmt_boot(struct parse *p, struct lex_loc loc, const char *s)
 	p->nstmts++;
 	p->vm->conf.given |= VM_I_BOOT;
 	if (stmt_only_once(p, loc, STMT_BOOT, "kernel"))
-		path(p, loc, "kernel", s, p->vm->conf.kernel);
+		stmt_path(p, loc, "kernel", s, p->vm->conf.kernel);
 }
 
 void
@@ -379,7 +378,7 @@ stmt_initrd(struct parse *p, struct lex_loc loc, const char *s)
 	p->nstmts++;
 	p->vm->conf.given |= VM_I_BOOT;
 	if (stmt_only_once(p, loc, STMT_INITRD, "initrd"))
-		path(p, loc, "initrd", s, p->vm->conf.initrd);
+		stmt_path(p, loc, "initrd", s, p->vm->conf.initrd);
 }
 
 void
@@ -465,13 +464,13 @@ stmt_disk(struct parse *p, struct lex_loc loc, const char *s,
 	    !stmt_bandwidth(
 		p, loc, o->bandwidth, o->bandwidth_burst, &d.bandwidth))
 		return;
-	if (o->base != NULL && !path(p, loc, "base", o->base, d.base))
+	if (o->base != NULL && !stmt_path(p, loc, "base", o->base, d.base))
 		return;
 	if (c->ndisks == VM_DISKS_MAX) {
 		stmt_error(p, loc, "too many disks");
 		return;
 	}
-	if (path(p, loc, "disk", s, d.path))
+	if (stmt_path(p, loc, "disk", s, d.path))
 		c->disk[c->ndisks++] = d;
 	c->given |= VM_I_DISK;
 }
@@ -481,7 +480,7 @@ stmt_cdrom(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;
 	if (stmt_only_once(p, loc, STMT_CDROM, "cdrom")) {
-		path(p, loc, "cdrom", s, p->vm->conf.cdrom);
+		stmt_path(p, loc, "cdrom", s, p->vm->conf.cdrom);
 		p->vm->conf.given |= VM_I_CDROM;
 	}
 }

@@ -23,6 +23,9 @@ enum stmt_once {
 	STMT_INTERFACES = 1 << 6,
 	STMT_CDROM = 1 << 7,
 	STMT_ALLOW = 1 << 8,
+	STMT_LIMIT = 1 << 9,
+	STMT_SEED = 1 << 10,
+	STMT_SEED_ITEM = 1 << 11, /* and those that follow, one for each */
 };
 
 struct parse {
@@ -59,6 +62,9 @@ void stmt_warn(struct parse *, struct lex_loc, const char *, ...)
 bool stmt_only_once(
     struct parse *, struct lex_loc, enum stmt_once, const char *what);
 
+/* Absolute and checked into out[VM_PATH_MAX + 1]; what is for messages. */
+bool stmt_path(struct parse *, struct lex_loc, const char *what,
+    const char *path, char *out);
 /* Why a file cannot be read. */
 const char *stmt_file_error(int error);
 void stmt_include(struct parse *, struct lex_loc, const char *path);
@@ -100,12 +106,25 @@ void stmt_sev(struct parse *, bool es);
 bool
 stmt_ids(struct parse *, struct lex_loc, const char *, uid_t *uid, gid_t *gid);
 
+/* stmt_seed.c: cloud-init. */
+void stmt_seed_begin(struct parse *, struct lex_loc);
+void
+stmt_seed(struct parse *, struct lex_loc, const char *item, const char *value);
+/* At the end of the file. */
+void stmt_seed_check(struct parse *, const struct conf_vm *);
+
 /* stmt_inst.c: instances. */
 void stmt_allow_begin(struct parse *, struct lex_loc);
 void stmt_allow(struct parse *, enum vm_item);
 void stmt_allow_owner(struct parse *, struct lex_loc, const char *owner);
 /* At the end of the file: every instance inherits from its parent. */
 void stmt_instances(struct parse *);
+
+/* stmt_limit.c: what all processes of a VM may use. */
+void stmt_limit_begin(struct parse *, struct lex_loc);
+/* which NULL: one word says it. */
+void stmt_limit(struct parse *, struct lex_loc, const char *what,
+    const char *which, const char *value);
 
 /* stmt_net.c: networks. */
 void stmt_local_prefix(struct parse *, struct lex_loc, const char *);

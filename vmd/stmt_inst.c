@@ -104,6 +104,7 @@ stmt_instances(struct parse *p)
 			    "vm \"%s\" is an instance of itself or has more "
 			    "than %d generations",
 			    cv->conf.name, GENERATIONS_MAX);
+		stmt_seed_check(p, cv);
 		cv->file = NULL;
 	}
 }

@@ -87,6 +87,9 @@ static_assert(
 int vioblk_queue_init(struct vioblk_queue *, struct vioblk *);
 int vioblk_queue_thread(struct vioblk_queue *);
 void vioblk_queue_free(struct vioblk_queue *);
+/* Of the thread, or of a test in its place: what a running queue does without
+ * waiting.  Events of aio_run(). */
+int vioblk_queue_round(struct vioblk_queue *);
 struct vioblk_slot *vioblk_slot_get(struct vioblk_queue *);
 void vioblk_slot_put(struct vioblk_slot *);
 

@@ -45,16 +45,18 @@ vioblk_slot_put(struct vioblk_slot *s)
 	q->nfree++;
 }
 
-/* Start everything that the driver made available. */
+/* Start what the driver made available; not more than fits the ring at once,
+ * as requests that need no disk may come without end. */
 static void
 take_requests(struct vioblk_queue *q)
 {
 	struct virtq_chain c;
+	unsigned i;
 	int n = 0;
 
 	c.iov = q->scratch;
 	c.iov_max = VIOBLK_CHAIN_MAX;
-	while (q->nfree > 0) {
+	for (i = 0; i < q->v.vq.size && q->nfree > 0; i++) {
 		n = virtq_pop(&q->v.vq, &c);
 		if (n != 1)
 			break;
@@ -107,15 +109,20 @@ count(const struct vioblk_queue *q)
 	    });
 }
 
-/* One round of a running queue. */
-static void
-serve(struct vioblk_queue *q)
+int
+vioblk_queue_round(struct vioblk_queue *q)
 {
 	vioblk_req_release(q);
 	take_requests(q);
 	interrupt(q);
 	count(q);
-	if ((run_engine(q, false) & AIO_DONE) != 0)
+	return run_engine(q, false);
+}
+
+static void
+serve(struct vioblk_queue *q)
+{
+	if ((vioblk_queue_round(q) & AIO_DONE) != 0)
 		return;
 	/* About to sleep: from here on the driver has to wake us. */
 	if (q->nfree > 0 && aio_inflight(q->aio) < NO_KICK_DEPTH &&

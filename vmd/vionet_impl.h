@@ -144,9 +144,21 @@ static_assert(
 static_assert(sizeof(struct virtio_net_hdr_mrg_rxbuf) == VIONET_HDR,
     "\"Device Operation\"");
 
+/* What a queue's thread does after a round. */
+enum vionet_next {
+	NET_GO_ON,
+	NET_WAIT_BUFFER, /* for the driver */
+	NET_WAIT_LINK, /* for a frame, or for room for one */
+	NET_WAIT_TIME, /* for the bandwidth */
+};
+
 /* vionet_rx.c */
 int vionet_rx_init(struct vionet_rx *, struct vionet *, unsigned pair);
 void *vionet_rx_run(void *queue);
+/* Of the thread, or of a test in its place: vdev_loop.begin, and what can be
+ * done without waiting. */
+void vionet_rx_begin(struct vdev_queue *, bool fresh);
+enum vionet_next vionet_rx_round(struct vionet_rx *);
 /* A frame of our own to the guest; any thread.  Dropped when there are many. */
 void vionet_advertise(struct vionet *, const uint8_t *frame, size_t len);
 
@@ -159,6 +171,8 @@ void vionet_stream_reset(struct vionet_rx *);
 /* vionet_tx.c */
 int vionet_tx_init(struct vionet_tx *, struct vionet *, unsigned pair);
 void *vionet_tx_run(void *queue);
+void vionet_tx_begin(struct vdev_queue *, bool fresh);
+enum vionet_next vionet_tx_round(struct vionet_tx *);
 
 /* vionet_ctrl.c: a kick of the control queue, on the main thread. */
 void vionet_ctrl_kick(int fd, short what, void *dev);

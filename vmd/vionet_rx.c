@@ -24,8 +24,6 @@
 
 #include "vionet_impl.h"
 
-enum rx_next { RX_GO_ON, RX_WAIT_BUFFER, RX_WAIT_FRAME, RX_WAIT_TIME };
-
 static struct vionet_rx *
 rx_of(struct vdev_queue *v)
 {
@@ -244,7 +242,7 @@ deliver(struct vionet_rx *q)
 }
 
 /* Go on with the frame of which the rest is in spill. */
-static enum rx_next
+static enum vionet_next
 finish(struct vionet_rx *q)
 {
 	size_t n;
@@ -262,19 +260,19 @@ finish(struct vionet_rx *q)
 		}
 		if (q->h0 != q->h1 && !q->dev->mergeable) {
 			drop(q);
-			return RX_GO_ON;
+			return NET_GO_ON;
 		}
 		if (take_buffer(q))
 			continue;
 		/* All of the ring is here: there will not be more. */
 		if (q->h1 - q->h0 >= q->v.vq.size || !make_room(q)) {
 			drop(q);
-			return RX_GO_ON;
+			return NET_GO_ON;
 		}
-		return RX_WAIT_BUFFER;
+		return NET_WAIT_BUFFER;
 	}
 	deliver(q);
-	return RX_GO_ON;
+	return NET_GO_ON;
 }
 
 static void
@@ -351,7 +349,7 @@ wanted(struct vionet_rx *q, size_t len)
 }
 
 /* One frame from the link. */
-static enum rx_next
+static enum vionet_next
 receive(struct vionet_rx *q)
 {
 	size_t cap = room(q);
@@ -362,22 +360,22 @@ receive(struct vionet_rx *q)
 	n = readv(q->fd, q->iov + q->i0, (int)niov + 1);
 	q->stats.syscalls++;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return RX_WAIT_FRAME;
+		return NET_WAIT_LINK;
 	if (n <= 0) { /* detached, or taken away */
 		q->gone = true;
-		return RX_WAIT_FRAME;
+		return NET_WAIT_LINK;
 	}
 	q->owed += (uint64_t)n;
 	if (n < VIONET_HDR || !wanted(q, (size_t)n)) {
 		drop(q);
-		return RX_GO_ON;
+		return NET_GO_ON;
 	}
 	begin(q, (size_t)n, (size_t)n < cap ? (size_t)n : cap, q->spill);
-	return RX_GO_ON;
+	return NET_GO_ON;
 }
 
 /* One frame of a stream: it is there as a whole before it is anywhere. */
-static enum rx_next
+static enum vionet_next
 receive_stream(struct vionet_rx *q)
 {
 	struct vionet_filter *f = &q->dev->filter;
@@ -386,36 +384,36 @@ receive_stream(struct vionet_rx *q)
 
 	if (n == 0) {
 		q->gone = errno != EAGAIN;
-		return RX_WAIT_FRAME;
+		return NET_WAIT_LINK;
 	}
 	q->owed += n;
 	if (vionet_unplugged(q->dev) ||
 	    (__atomic_load_n(&f->active, __ATOMIC_ACQUIRE) &&
 		!vionet_filter_wants(f, frame + VIONET_HDR, n - VIONET_HDR))) {
 		drop(q);
-		return RX_GO_ON;
+		return NET_GO_ON;
 	}
 	begin(q, n, 0, frame);
-	return RX_GO_ON;
+	return NET_GO_ON;
 }
 
-static enum rx_next
+static enum vionet_next
 step(struct vionet_rx *q)
 {
 	if (q->v.vq.broken)
-		return RX_WAIT_BUFFER;
+		return NET_WAIT_BUFFER;
 	if (q->pending || take_ad(q))
 		return finish(q);
 	gather(q);
 	if (room(q) == 0)
-		return RX_WAIT_BUFFER;
+		return NET_WAIT_BUFFER;
 	if ((q->pause = vionet_pay(&q->dev->in, &q->owed)) != 0)
-		return RX_WAIT_TIME;
+		return NET_WAIT_TIME;
 	return q->in != NULL ? receive_stream(q) : receive(q);
 }
 
 static void
-wait_for(struct vionet_rx *q, enum rx_next what)
+wait_for(struct vionet_rx *q, enum vionet_next what)
 {
 	struct pollfd p[3] = {
 		{ q->v.wake, POLLIN, 0 },
@@ -423,12 +421,12 @@ wait_for(struct vionet_rx *q, enum rx_next what)
 		{ -1, POLLIN, 0 },
 	};
 
-	if (what == RX_WAIT_BUFFER)
+	if (what == NET_WAIT_BUFFER)
 		p[1].fd = q->v.kick;
-	else if (what == RX_WAIT_FRAME && !q->gone)
+	else if (what == NET_WAIT_LINK && !q->gone)
 		p[2].fd = q->fd;
 	q->stats.syscalls++;
-	(void)poll(p, 3, vionet_timeout(what == RX_WAIT_TIME ? q->pause : 0));
+	(void)poll(p, 3, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
 	if ((p[1].revents & POLLIN) != 0) {
@@ -441,21 +439,29 @@ wait_for(struct vionet_rx *q, enum rx_next what)
 		q->gone = true;
 }
 
+enum vionet_next
+vionet_rx_round(struct vionet_rx *q)
+{
+	enum vionet_next next = NET_GO_ON;
+	unsigned n;
+
+	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON; n++)
+		next = step(q);
+	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
+	return next;
+}
+
 static void
 serve(struct vdev_queue *v)
 {
 	struct vionet_rx *q = rx_of(v);
-	enum rx_next next = RX_GO_ON;
-	unsigned n;
+	enum vionet_next next = vionet_rx_round(q);
 
-	for (n = 0; n < VIONET_BATCH && next == RX_GO_ON; n++)
-		next = step(q);
-	vionet_interrupt(&q->v, &q->stats);
-	vionet_count(&q->v, &q->stats);
-	if (next == RX_GO_ON)
+	if (next == NET_GO_ON)
 		return;
 	/* A buffer that came meanwhile: go on instead of sleeping. */
-	if (next == RX_WAIT_BUFFER && !q->v.vq.broken &&
+	if (next == NET_WAIT_BUFFER && !q->v.vq.broken &&
 	    virtq_enable_kick(&q->v.vq)) {
 		virtq_disable_kick(&q->v.vq);
 		return;
@@ -464,8 +470,8 @@ serve(struct vdev_queue *v)
 	virtq_disable_kick(&q->v.vq);
 }
 
-static void
-begin_run(struct vdev_queue *v, bool fresh)
+void
+vionet_rx_begin(struct vdev_queue *v, bool fresh)
 {
 	struct vionet_rx *q = rx_of(v);
 
@@ -482,7 +488,7 @@ begin_run(struct vdev_queue *v, bool fresh)
 void *
 vionet_rx_run(void *queue)
 {
-	static const struct vdev_loop loop = { begin_run, serve, NULL };
+	static const struct vdev_loop loop = { vionet_rx_begin, serve, NULL };
 
 	vdev_loop(queue, &loop);
 	return NULL;

@@ -15,8 +15,6 @@
 
 #include "vionet_impl.h"
 
-enum tx_next { TX_GO_ON, TX_WAIT_BUFFER, TX_WAIT_LINK, TX_WAIT_TIME };
-
 static struct vionet_tx *
 tx_of(struct vdev_queue *v)
 {
@@ -105,7 +103,7 @@ keep_rest(struct vionet_tx *q, size_t n)
 	    q->iov + q->first, q->niov, n, q->left, VIONET_BUF_MAX);
 }
 
-static enum tx_next
+static enum vionet_next
 send_rest(struct vionet_tx *q)
 {
 	ssize_t n = write(q->fd, q->left + q->left0, q->left1 - q->left0);
@@ -115,11 +113,11 @@ send_rest(struct vionet_tx *q)
 		q->left0 = q->left1 = 0;
 	if (n > 0)
 		q->left0 += (size_t)n;
-	return q->left0 == q->left1 ? TX_GO_ON : TX_WAIT_LINK;
+	return q->left0 == q->left1 ? NET_GO_ON : NET_WAIT_LINK;
 }
 
 /* The frame to the link. */
-static enum tx_next
+static enum vionet_next
 transmit(struct vionet_tx *q)
 {
 	ssize_t n = writev(q->fd, q->iov + q->first, (int)q->niov);
@@ -127,7 +125,7 @@ transmit(struct vionet_tx *q)
 	q->stats.syscalls++;
 	q->blocked = n == -1 && errno == EAGAIN;
 	if (q->blocked)
-		return TX_WAIT_LINK;
+		return NET_WAIT_LINK;
 	if (n == -1) {
 		q->stats.tx_dropped++;
 	} else {
@@ -137,10 +135,10 @@ transmit(struct vionet_tx *q)
 			keep_rest(q, (size_t)n);
 	}
 	virtq_push(&q->v.vq, q->chain.head, 0);
-	return TX_GO_ON;
+	return NET_GO_ON;
 }
 
-static enum tx_next
+static enum vionet_next
 step(struct vionet_tx *q)
 {
 	const struct vionet_conf *conf = &q->dev->conf;
@@ -151,9 +149,9 @@ step(struct vionet_tx *q)
 	if (q->blocked)
 		return transmit(q);
 	if (q->v.vq.broken)
-		return TX_WAIT_BUFFER;
+		return NET_WAIT_BUFFER;
 	if ((q->pause = vionet_pay(&q->dev->out, &q->owed)) != 0)
-		return TX_WAIT_TIME;
+		return NET_WAIT_TIME;
 	q->chain.iov = q->iov + 1;
 	q->chain.iov_max = VIONET_QUEUE_SIZE;
 	q->first = 1;
@@ -162,10 +160,10 @@ step(struct vionet_tx *q)
 	if (n < 0)
 		vdev_break(&q->v, "invalid virtqueue");
 	if (n != 1)
-		return TX_WAIT_BUFFER;
+		return NET_WAIT_BUFFER;
 	if (q->chain.nwrite != 0 || q->chain.read_len < VIONET_HDR) {
 		vdev_break(&q->v, "frame without a header");
-		return TX_WAIT_BUFFER;
+		return NET_WAIT_BUFFER;
 	}
 	q->owed += q->chain.read_len;
 	if (q->chain.read_len < VIONET_HDR + ETH_HLEN ||
@@ -174,20 +172,20 @@ step(struct vionet_tx *q)
 	else if (!(conf->locked || conf->serve || conf->stream) || judge(q))
 		return transmit(q);
 	virtq_push(&q->v.vq, q->chain.head, 0);
-	return TX_GO_ON;
+	return NET_GO_ON;
 }
 
 static void
-wait_for(struct vionet_tx *q, enum tx_next what)
+wait_for(struct vionet_tx *q, enum vionet_next what)
 {
 	struct pollfd p[3] = {
 		{ q->v.wake, POLLIN, 0 },
-		{ what == TX_WAIT_BUFFER ? q->v.kick : -1, POLLIN, 0 },
-		{ what == TX_WAIT_LINK ? q->fd : -1, POLLOUT, 0 },
+		{ what == NET_WAIT_BUFFER ? q->v.kick : -1, POLLIN, 0 },
+		{ what == NET_WAIT_LINK ? q->fd : -1, POLLOUT, 0 },
 	};
 
 	q->stats.syscalls++;
-	(void)poll(p, 3, vionet_timeout(what == TX_WAIT_TIME ? q->pause : 0));
+	(void)poll(p, 3, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
 	if ((p[1].revents & POLLIN) != 0) {
@@ -196,20 +194,28 @@ wait_for(struct vionet_tx *q, enum tx_next what)
 	}
 }
 
+enum vionet_next
+vionet_tx_round(struct vionet_tx *q)
+{
+	enum vionet_next next = NET_GO_ON;
+	unsigned n;
+
+	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON; n++)
+		next = step(q);
+	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
+	return next;
+}
+
 static void
 serve(struct vdev_queue *v)
 {
 	struct vionet_tx *q = tx_of(v);
-	enum tx_next next = TX_GO_ON;
-	unsigned n;
+	enum vionet_next next = vionet_tx_round(q);
 
-	for (n = 0; n < VIONET_BATCH && next == TX_GO_ON; n++)
-		next = step(q);
-	vionet_interrupt(&q->v, &q->stats);
-	vionet_count(&q->v, &q->stats);
-	if (next == TX_GO_ON)
+	if (next == NET_GO_ON)
 		return;
-	if (next == TX_WAIT_BUFFER && !q->v.vq.broken &&
+	if (next == NET_WAIT_BUFFER && !q->v.vq.broken &&
 	    virtq_enable_kick(&q->v.vq)) {
 		virtq_disable_kick(&q->v.vq);
 		return;
@@ -218,8 +224,8 @@ serve(struct vdev_queue *v)
 	virtq_disable_kick(&q->v.vq);
 }
 
-static void
-begin_run(struct vdev_queue *v, bool fresh)
+void
+vionet_tx_begin(struct vdev_queue *v, bool fresh)
 {
 	struct vionet_tx *q = tx_of(v);
 
@@ -233,7 +239,7 @@ begin_run(struct vdev_queue *v, bool fresh)
 void *
 vionet_tx_run(void *queue)
 {
-	static const struct vdev_loop loop = { begin_run, serve, NULL };
+	static const struct vdev_loop loop = { vionet_tx_begin, serve, NULL };
 
 	vdev_loop(queue, &loop);
 	return NULL;

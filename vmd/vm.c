@@ -68,7 +68,7 @@ struct vm {
 	struct vmconf conf;
 	bool has_conf, go;
 	int hypervisor, kernel, initrd, console;
-	struct vm_dev disk[VM_DISKS_MAX], nic[VM_NICS_MAX], cdrom;
+	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
 
 	struct event_base *base;
 	struct event *end_event;
@@ -225,7 +225,7 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		slot = &vm->console;
 		break;
 	case VM_FD_DISK:
-		if (index < VM_DISKS_MAX)
+		if (index < VM_BLKS_MAX)
 			slot = &vm->disk[index].fd;
 		break;
 	case VM_FD_NIC:
@@ -367,7 +367,7 @@ check_conf(struct vm *vm)
 		return fail(vm, -EINVAL, "incomplete set-up");
 	if (vm->kernel == -1)
 		return fail(vm, -EINVAL, "no kernel to boot");
-	for (i = 0; i < vm->conf.ndisks; i++) {
+	for (i = 0; i < vmconf_nblks(&vm->conf); i++) {
 		if (vm->disk[i].fd == -1)
 			return fail(vm, -EINVAL, "disk %u: no device", i);
 	}
@@ -570,8 +570,8 @@ build(struct vm *vm)
 	if ((status = make_vmm(vm)) != 0 || (status = make_machine(vm)) != 0 ||
 	    (status = make_devices(
 		 vm, vm->nic, vm->conf.nnics, TYPE_NET, CLASS_NET)) != 0 ||
-	    (status = make_devices(
-		 vm, vm->disk, vm->conf.ndisks, TYPE_BLOCK, CLASS_SCSI)) != 0 ||
+	    (status = make_devices(vm, vm->disk, vmconf_nblks(&vm->conf),
+		 TYPE_BLOCK, CLASS_SCSI)) != 0 ||
 	    (status = make_devices(
 		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
@@ -598,7 +598,7 @@ init(struct vm *vm)
 	vm->hypervisor = vm->kernel = vm->initrd = vm->console = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
-	for (i = 0; i < VM_DISKS_MAX; i++)
+	for (i = 0; i < VM_BLKS_MAX; i++)
 		init_dev(vm, &vm->disk[i], "vioblk", i, i);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		init_dev(vm, &vm->nic[i], "vionet", i, VM_DEV_NIC + i);

@@ -93,12 +93,15 @@ init_children(struct vm *vm)
 {
 	unsigned i, k;
 
+	vm->run.procs = -1;
 	init_child(vm, &vm->run.vm, CHILD_VM, 0);
 	init_child(vm, &vm->run.cdrom, CHILD_CDROM, 0);
-	for (i = 0; i < VM_DISKS_MAX; i++) {
+	init_child(vm, &vm->run.seed, CHILD_SEED, 0);
+	vm->run.seed_image = -1;
+	for (i = 0; i < VM_DISKS_MAX; i++)
 		vm->run.image[i].n = 0;
+	for (i = 0; i < VM_BLKS_MAX; i++)
 		init_child(vm, &vm->run.disk[i], CHILD_DISK, i);
-	}
 	for (i = 0; i < VM_NICS_MAX; i++) {
 		init_child(vm, &vm->run.nic[i], CHILD_NIC, i);
 		init_child(vm, &vm->run.user[i], CHILD_USER, i);
@@ -112,13 +115,15 @@ run_child(struct vm_run *r, unsigned i)
 {
 	if (i == 0)
 		return &r->vm;
-	if (--i < VM_DISKS_MAX)
+	if (--i < VM_BLKS_MAX)
 		return &r->disk[i];
-	if ((i -= VM_DISKS_MAX) < VM_NICS_MAX)
+	if ((i -= VM_BLKS_MAX) < VM_NICS_MAX)
 		return &r->nic[i];
 	if ((i -= VM_NICS_MAX) < VM_NICS_MAX)
 		return &r->user[i];
-	return i == VM_NICS_MAX ? &r->cdrom : NULL;
+	if (i == VM_NICS_MAX)
+		return &r->cdrom;
+	return i == VM_NICS_MAX + 1 ? &r->seed : NULL;
 }
 
 void
@@ -139,6 +144,9 @@ child_name(const struct child *ch, char *buf, size_t len)
 		break;
 	case CHILD_CDROM:
 		snprintf(buf, len, "vioscsi%u", ch->index);
+		break;
+	case CHILD_SEED:
+		snprintf(buf, len, "seed%u", ch->index);
 		break;
 	}
 }
@@ -346,7 +354,7 @@ cpu_time(const struct vm *vm)
 	return sum;
 }
 
-static_assert(VM_DISKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
+static_assert(VM_BLKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
 
 static void
 describe_nic(const struct vm *vm, unsigned i, struct ctl_nic *out)

@@ -34,7 +34,14 @@ enum vm_state {
 };
 
 /* One process of a VM. */
-enum child_kind { CHILD_VM, CHILD_DISK, CHILD_NIC, CHILD_USER, CHILD_CDROM };
+enum child_kind {
+	CHILD_VM,
+	CHILD_DISK,
+	CHILD_NIC,
+	CHILD_USER,
+	CHILD_CDROM,
+	CHILD_SEED,
+};
 struct child {
 	struct vm *vm;
 	enum child_kind kind;
@@ -64,16 +71,21 @@ struct run_nic {
 /* One life of a VM, from its processes' start to their end. */
 struct vm_run {
 	struct child vm;
-	struct child disk[VM_DISKS_MAX];
+	struct child disk[VM_BLKS_MAX];
 	struct chain image[VM_DISKS_MAX]; /* see image_release() */
 	struct child nic[VM_NICS_MAX];
 	struct child user[VM_NICS_MAX]; /* passt, for user interfaces */
 	struct child cdrom;
+	struct child seed; /* ends when it has made the image */
+	int seed_image; /* until then; -1 */
+	bool seeded; /* then */
 	struct run_nic net[VM_NICS_MAX];
+	int procs; /* of its control group, while it is started; -1 */
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
 	bool stopped; /* on request: no restart */
 	bool forced; /* SIGTERM was sent */
+	bool oom; /* a process was killed as memory ran out */
 	bool acked; /* the guest saw the power button */
 	bool paused; /* says the vm process */
 	bool pausing; /* it was asked for that, or for the opposite */

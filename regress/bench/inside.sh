@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: inside.sh boot MACHINE ... | memory | disk | net [SECONDS] | count
+# usage: inside.sh boot MACHINE ... | memory | disk SECONDS ROUNDS |
+#		net SECONDS ROUNDS | count
 #							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
@@ -56,7 +57,7 @@ qemu() { # MACHINE KERNEL INITRD CMDLINE DISK OPTION...
 	shift 5
 	[[ $machine != microvm ]] || dev=virtio-blk-device
 	[[ -z $disk ]] || set -- "$@" \
-	    -drive "if=none,id=d,format=raw,file=$disk,aio=io_uring" \
+	    -drive "if=none,id=d,format=${format:-raw},file=$disk,aio=${aio:-io_uring}" \
 	    -device "$dev,drive=d"
 	exec qemu-system-x86_64 -M "$machine" -accel kvm -cpu host \
 	    -m "$mem" -smp 1 -nodefaults -no-reboot -display none \
@@ -179,42 +180,73 @@ memory() {
 	vmd_stop
 }
 
-# The jobs of the guest's guestio: name and arguments.
-jobs_of_disk="randread-qd1:-r,-q,1 randread-qd32:-r,-q,32
-	randwrite-qd1:-r,-w,-q,1 randwrite-qd32:-r,-w,-q,32
-	seqread:-b,262144,-q,4 seqwrite:-w,-b,262144,-q,4"
+# What the guest's guestio does, in one run.
+jobs_of_disk=randread:1,randread:32,randwrite:1,randwrite:32,read:4,write:4,fsync
 
-disk_job() { # SYSTEM CMDLINE: the guest prints "result NUMBER"
-	local fd p
-	if [[ $1 = vmm ]]; then
-		vmd_start $G/vmlinuz $T/bench.cpio "$2" $T/shm/disk
-		vmctl start one 2>$T/start.out
-		p=$(<$T/start.out)
-		timeout 100 cat "${p##*tty }" >$T/out 2>/dev/null || true
-		vmd_stop
-	else
-		(qemu "$1" $G/vmlinuz $T/bench.cpio "$2" $T/shm/disk) \
-		    </dev/null | timeout 100 cat >$T/out || true
-	fi
-	tr -d '\r' <$T/out | awk '/^result / { print $2; n++ }
-		END { if (!n) print "-" }'
+# Milliseconds that the CPUs worked, and not for a guest.
+host_ms() {
+	local _ user nice system irq softirq guest
+	read -r _ user nice system _ _ irq softirq _ guest _ </proc/stat
+	echo $(((user + nice + system + irq + softirq - guest) * 10))
 }
 
-disk() {
-	local m job seconds=${SECONDS_PER_JOB:-4}
+# Console lines of guestio to lines "figure system value".
+disk_figures() { # FORMAT SYSTEM
+	local word job rate n ms=0
+	while read -r word job rate n; do
+		case $word in
+		begin) ms=$(host_ms) ;;
+		result)
+			ms=$(($(host_ms) - ms))
+			echo "$1-$job $2 $rate"
+			[[ $job = read-* || $job = write-* || ! $n -gt 0 ]] ||
+				echo "host-$1-$job $2 $((ms * 1000000 / n))"
+			;;
+		guestio) return ;;
+		esac
+	done
+	echo "# $1 $2: the guest did not come to its end"
+}
+
+disk_guest() { # FORMAT SYSTEM CMDLINE
+	local disk=$T/shm/disk.$1 fd tty
+	if [[ $2 = vmm ]]; then
+		vmd_start $G/vmlinuz $T/bench.cpio "$3" "$disk"
+		vmctl start one 2>$T/start.out
+		tty=$(<$T/start.out)
+		timeout 300 cat "${tty##*tty }" 2>/dev/null || true
+		vmd_stop
+	else
+		(aio=io_uring format=$1
+		[[ $2 != pc-threads ]] || aio=threads
+		qemu "${2%-threads}" $G/vmlinuz $T/bench.cpio "$3" "$disk") \
+		    </dev/null | timeout 300 cat || true
+	fi
+}
+
+disk() { # SECONDS-PER-JOB ROUNDS
+	local i format system formats=raw systems="pc pc-threads microvm vmm"
 	[[ -s extra.cpio ]] || {
 		echo "# no guestio: disk figures left out"
 		return
 	}
+	# See run.sh.
+	[[ $(nproc) -gt 1 ]] || systems="pc pc-threads vmm"
 	cat $G/tiny.cpio extra.cpio >$T/bench.cpio
-	dd if=/dev/urandom of=$T/shm/disk bs=1M count=256 status=none
-	# One after the other in each job: what else the machine does is alike.
-	for job in $jobs_of_disk; do
-		for _ in 1 2 3; do
-			for m in pc microvm vmm; do
-				[[ $m != vmm ]] || have_vmm || continue
-				echo "${job%%:*} $m $(disk_job "$m" \
-				    "$base tiny=run,guestio,${job#*:},-t,$seconds,/dev/vda")"
+	dd if=/dev/urandom of=$T/shm/disk.raw bs=1M count=256 status=none
+	# Without a build of ours there is nothing that makes the other.
+	if have_vmm; then
+		rm -f $T/shm/disk.qcow2
+		vmctl create -i $T/shm/disk.raw $T/shm/disk.qcow2 >/dev/null
+		formats="raw qcow2"
+	fi
+	for ((i = 0; i < $2; i++)); do
+		for format in $formats; do
+			for system in $systems; do
+				[[ $system != vmm ]] || have_vmm || continue
+				disk_guest "$format" "$system" \
+				    "$base tiny=run,guestio,-t,$1,/dev/vda,$jobs_of_disk" |
+				    tr -d '\r' | disk_figures "$format" "$system"
 			done
 		done
 	done
@@ -239,8 +271,8 @@ net_guest() { # SYSTEM CMDLINE: its output
 	fi
 }
 
-net() { # [SECONDS-PER-JOB]
-	local system seconds=${1:-3}
+net() { # SECONDS-PER-JOB ROUNDS
+	local i system
 	[[ -s extra.cpio && -x netio ]] || {
 		echo "# no netio: network figures left out"
 		return
@@ -257,12 +289,16 @@ net() { # [SECONDS-PER-JOB]
 	ip link set tap9 up
 	./netio -s >/dev/null &
 	netio_pid=$!
-	for system in vhost-off vhost-on vmm; do
-		[[ $system != vmm ]] || have_vmm || continue
-		net_guest $system "$base tiny=run,netio,-a,10.90.0.2,-t,$seconds,10.90.0.1,$jobs_of_net" \
-		    >$T/net.out
-		tr -d '\r' <$T/net.out | sed -n "s/^result \([^ ]*\) /\1 $system /p"
-		grep -q "netio end" $T/net.out || sed 's/^/# /' $T/net.out
+	for ((i = 0; i < $2; i++)); do
+		for system in vhost-off vhost-on vmm; do
+			[[ $system != vmm ]] || have_vmm || continue
+			net_guest $system "$base tiny=run,netio,-a,10.90.0.2,-t,$1,10.90.0.1,$jobs_of_net" \
+			    >$T/net.out
+			tr -d '\r' <$T/net.out |
+			    sed -n "s/^result \([^ ]*\) /\1 $system /p"
+			grep -q "netio end" $T/net.out ||
+				sed 's/^/# /' $T/net.out
+		done
 	done
 }
 

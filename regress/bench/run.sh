@@ -10,12 +10,14 @@
 # Instruction counts come from a lab with a deterministic clock (one
 # instruction is one nanosecond, one CPU) and repeat to a part in a thousand;
 # wall times and IOPS depend on what else this machine does, only their ratios
-# mean something; those of the disk are medians of three rounds.  -M microvm
-# has no instruction count: with QEMU 7.2 and 10.0 alike, its second or third
-# guest in the deterministic lab does not come up.  device is our block device
-# alone, without a hypervisor, on this machine.  net is TCP, small datagrams
-# and round trips between a guest and its host over the same tap; in the
-# deterministic lab one microsecond is a thousand instructions of all parts
+# mean something; those of disk and net are medians of several rounds.  -M
+# microvm has no instruction count: with QEMU 7.2 and 10.0 alike, its second or
+# third guest in the deterministic lab does not come up.  disk is raw and qcow2
+# images in memory; pc and microvm use io_uring, pc-threads QEMU's threads; host
+# is the time of the host's CPUs without the guest's, per request.  device is
+# our block device alone, without a hypervisor, on this machine.  net is TCP,
+# small datagrams and round trips between a guest and its host over the same
+# tap.  In the deterministic lab a second is 1e9 instructions of all parts
 # together: guest, host and device.
 
 # shellcheck source=../lab/env.sh
@@ -128,96 +130,16 @@ exits() {
 	}' "$tmp/exits"
 }
 
-net() { # TITLE SECONDS-PER-JOB LAB-OPTION...
-	local title=$1 seconds=$2
-	shift 2
-	say "measuring: network, $title"
-	regress/lab/run "${opts[@]}" "$@" regress/bench/inside.sh net "$seconds" |
-	    tee -a /dev/stderr | grep -v '^#' >"$tmp/net"
-	awk -v title="$title" '
-	function ratio(a, b) {
-		return a > 0 && b > 0 ? sprintf("%.2f", a / b) : "-"
-	}
-	BEGIN {
-		unit["out-1"] = unit["out-4"] = "MB/s"
-		unit["in-1"] = unit["in-4"] = "MB/s"
-		unit["packets-out-1"] = unit["packets-in-1"] = "/s"
-		unit["rtt-1"] = "us"
-		printf "%-24s %10s %10s %10s %8s %8s\n", title, "vmm",
-		    "vhost=off", "vhost=on", "/off", "/on"
-	}
-	!($1 in seen) { seen[$1] = 1; order[++n] = $1 }
-	{ v[$1, $2] = $3 }
-	END {
-		for (i = 1; i <= n; i++) {
-			f = order[i]
-			printf "%-24s %10s %10s %10s %8s %8s\n",
-			    f " " unit[f], v[f, "vmm"], v[f, "vhost-off"],
-			    v[f, "vhost-on"],
-			    ratio(v[f, "vmm"], v[f, "vhost-off"]),
-			    ratio(v[f, "vmm"], v[f, "vhost-on"])
-		}
-	}' "$tmp/net"
-}
-
-render() {
-	[[ -s $table ]] || return 0
-	awk '
-	# Of the n numbers of a[], which it sorts.
-	function median(a, n,    i, j, x) {
-		for (i = 2; i <= n; i++) {
-			x = a[i]
-			for (j = i - 1; j > 0 && a[j] > x; j--)
-				a[j + 1] = a[j]
-			a[j + 1] = x
-		}
-		return n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2
-	}
-	function figure(f, s,    i, n, a) {
-		for (i = 1; i <= rounds[f, s]; i++)
-			if (v[f, s, i] > 0)
-				a[++n] = v[f, s, i]
-		return n ? median(a, n) : "-"
-	}
-	# Against what was measured right beside it.
-	function ratio(f, s,    i, n, a) {
-		for (i = 1; i <= rounds[f, s]; i++)
-			if (v[f, "vmm", i] > 0 && v[f, s, i] > 0)
-				a[++n] = v[f, "vmm", i] / v[f, s, i]
-		return n ? sprintf("%.2f", median(a, n)) : "-"
-	}
-	function shown(f, v) {
-		if (v == "" || v == "-")
-			return "-"
-		if (f ~ /^instructions/)
-			return sprintf("%.3f G", v / 1e6)
-		if (f ~ /^wall/)
-			return sprintf("%.2f s", v / 1e6)
-		if (f ~ /pss/)
-			return sprintf("%.1f MiB", v / 1024)
-		if (f ~ /seq/)
-			return sprintf("%.1f MB/s", v)
-		return sprintf("%d IOPS", v)
-	}
-	{
-		if (!($1 in seen)) {
-			seen[$1] = 1
-			order[++n] = $1
-		}
-		v[$1, $2, ++rounds[$1, $2]] = $3
-	}
-	END {
-		printf "%-28s %12s %12s %12s %8s %8s\n", "", "vmm", "-M pc",
-		    "-M microvm", "/pc", "/microvm"
-		for (i = 1; i <= n; i++) {
-			f = order[i]
-			printf "%-28s %12s %12s %12s %8s %8s\n", f,
-			    shown(f, figure(f, "vmm")),
-			    shown(f, figure(f, "pc")),
-			    shown(f, figure(f, "microvm")),
-			    ratio(f, "pc"), ratio(f, "microvm")
-		}
-	}' "$table"
+# figures TITLE "OTHER-SYSTEM ..." "FIGURE ARGUMENT ..." LAB-OPTION...
+figures() {
+	local title=$1 others=$2 what=$3
+	shift 3
+	say "measuring: $title"
+	# shellcheck disable=SC2086 # words
+	regress/lab/run "${opts[@]}" "$@" regress/bench/inside.sh $what |
+	    tee -a /dev/stderr | grep -v '^#' >"$tmp/figures"
+	awk -v title="$title" -v others="$others" -f regress/bench/table.awk \
+	    "$tmp/figures"
 }
 
 [[ $# -gt 0 ]] || set -- exits count boot wall memory disk device net
@@ -226,15 +148,23 @@ for what in "$@"; do
 	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- "boot pc" ;;
 	wall) inside wall- -c 2 -m 2048 -t 600 -- "boot pc microvm" ;;
 	memory) inside '' -c 2 -m 2048 -t 300 -- memory ;;
-	disk) inside '' -c 2 -m 2560 -t 3000 -- disk ;;
+	disk)
+		figures "disk" "pc pc-threads microvm" "disk 4 3" \
+		    -c 2 -m 2560 -t 3000
+		figures "disk, per 1e9 instructions" "pc pc-threads" \
+		    "disk 1 1" -i -c 1 -m 2560 -t 3000
+		;;
 	device) "$B/regress/bench/blkbench" ;;
 	net)
-		net "network" 3 -c 2 -m 2560 -t 900
-		net "network, per 1e9 instr." 0.2 -i -c 1 -m 2560 -t 900
+		figures "network" "vhost-off vhost-on" "net 3 5" \
+		    -c 2 -m 2560 -t 2400
+		figures "network, per 1e9 instructions" "vhost-off vhost-on" \
+		    "net 0.2 1" -i -c 1 -m 2560 -t 900
 		;;
 	exits) exits ;;
 	count) count ;;
 	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits | count] ..." ;;
 	esac
 done
-[[ ! -s $table ]] || render
+[[ ! -s $table ]] || awk -v others="pc microvm" -f regress/bench/table.awk \
+    "$table"

@@ -517,6 +517,7 @@ static const char *const promise_sets[] = {
 	"stdio",
 	"stdio vmm tty",
 	"stdio disk uring",
+	"stdio archive",
 	"stdio unix recvfd sendfd",
 	"stdio tap",
 	"stdio recvfd sendfd tap netcfg",

@@ -195,7 +195,7 @@ on_signal(int sig)
 static void
 test_spawn_clean(void **state)
 {
-	struct spawn s = { "answer", "vm/web", "web", 0 };
+	struct spawn s = { "answer", "vm/web", "web", 0, -1 };
 	struct answer a;
 	int leaks[20], i;
 	sigset_t set, old;
@@ -248,7 +248,7 @@ test_spawn_clean(void **state)
 static void
 test_spawn_no_standard_fds(void **state)
 {
-	struct spawn s = { "answer", "t", "t", 0 };
+	struct spawn s = { "answer", "t", "t", 0, -1 };
 	struct answer a;
 	int saved[2];
 
@@ -271,7 +271,7 @@ static void
 test_spawn_namespaces(void **state)
 {
 	struct spawn s = { "answer", "t", "t",
-		CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS };
+		CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS, -1 };
 	struct answer a;
 	struct stat st;
 
@@ -286,7 +286,7 @@ test_spawn_namespaces(void **state)
 static void
 test_spawn_refuses(void **state)
 {
-	struct spawn s = { "answer", "t", "t", CLONE_VM };
+	struct spawn s = { "answer", "t", "t", CLONE_VM, -1 };
 	int fd = -1;
 
 	assert_int_equal(spawn_child(&s, &fd), -EINVAL);
@@ -300,7 +300,7 @@ static void
 test_spawn_exec_fails(void **state)
 {
 	static char huge[3 << 20]; /* more than an argument may be long */
-	struct spawn s = { "answer", "t", huge, 0 };
+	struct spawn s = { "answer", "t", huge, 0, -1 };
 	int before = count_fds(), fd = -1;
 
 	memset(huge, 'x', sizeof(huge) - 1);
@@ -331,11 +331,36 @@ send_fd(int s, int fd)
 	assert_int_equal(sendmsg(s, &m, 0), 1);
 }
 
+/* The child enters its control group itself, or there is none. */
+static void
+test_spawn_cgroup(void **state)
+{
+	struct spawn s = { "answer", "t", "t", 0, -1 };
+	char path[] = "/tmp/test_spawn.XXXXXX", text[4] = "";
+	struct answer a;
+	int fd = -1;
+
+	s.cgroup = mkstemp(path);
+	assert_int_not_equal(s.cgroup, -1);
+	assert_int_equal(fcntl(s.cgroup, F_SETFD, FD_CLOEXEC), 0);
+	ask(&s, &a);
+	assert_int_equal(a.nfds, 4);
+	assert_int_equal(pread(s.cgroup, text, sizeof(text), 0), 1);
+	assert_string_equal(text, "0");
+	close(s.cgroup);
+	s.cgroup = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(spawn_child(&s, &fd), -EBADF);
+	assert_int_equal(fd, -1);
+	close(s.cgroup);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 /* The parent dies; the child sees end of file and lives on. */
 static void
 test_spawn_outlives(void **state)
 {
-	struct spawn s = { "survive", "t", "t", 0 };
+	struct spawn s = { "survive", "t", "t", 0, -1 };
 	struct pollfd pfd;
 	int p[2], fd;
 	pid_t pid;
@@ -362,7 +387,7 @@ test_spawn_outlives(void **state)
 static void
 test_spawn_replace(void **state)
 {
-	struct spawn s = { "replace", "t", "t", 0 };
+	struct spawn s = { "replace", "t", "t", 0, -1 };
 	int fd, status;
 	pid_t pid;
 
@@ -439,6 +464,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_spawn_namespaces),
 		cmocka_unit_test(test_spawn_refuses),
 		cmocka_unit_test(test_spawn_exec_fails),
+		cmocka_unit_test(test_spawn_cgroup),
 		cmocka_unit_test(test_spawn_outlives),
 		cmocka_unit_test(test_spawn_replace),
 		cmocka_unit_test(test_spawn_background),

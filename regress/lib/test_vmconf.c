@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chan.h"
 #include "imsg.h"
 #include "vmconf.h"
 
@@ -147,6 +148,39 @@ test_interface_wire(void **state)
 	free(out);
 }
 
+/* Each from its least to its most, and 0, which is none. */
+static void
+test_quotas(void **state)
+{
+	struct vmconf *c = malloc(sizeof(*c)), *out = malloc(sizeof(*out));
+	const struct vm_quota_row *row;
+	struct ibuf *b;
+	unsigned i, k;
+
+	assert_non_null(c);
+	assert_non_null(out);
+	for (i = 0; i < VM_QUOTAS; i++) {
+		row = &vm_quota_rows[i];
+		const uint64_t values[] = { 0, row->min, row->max, row->min - 1,
+			row->max + 1 };
+
+		for (k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
+			vmconf_init(c);
+			strcpy(c->name, "web");
+			assert_false(vmconf_limited(c));
+			c->quota[i] = values[k];
+			assert_int_equal(vmconf_limited(c), values[k] != 0);
+			b = ibuf_dynamic(0, 65536);
+			assert_int_equal(vmconf_put(b, c), 0);
+			assert_int_equal(vmconf_get(b, out),
+			    values[k] == 0 || k == 1 || k == 2 ? 0 : -EBADMSG);
+			ibuf_free(b);
+		}
+	}
+	free(c);
+	free(out);
+}
+
 static void
 test_sizes(void **state)
 {
@@ -210,9 +244,15 @@ fill(struct vmconf *c)
 	strcpy(c->initrd, "/boot/initrd");
 	strcpy(c->cmdline, "console=ttyS0");
 	strcpy(c->cdrom, "/srv/a.iso");
+	strcpy(c->seed.user_data, "/srv/user");
+	strcpy(c->seed.network_config, "/srv/net");
+	strcpy(c->seed.ssh_key, "/srv/key");
+	strcpy(c->seed.hostname, "web.example.org");
 	strcpy(c->parent, "template");
 	c->given = VM_I_MEMORY;
 	c->allow = (struct vm_allow){ VM_I_DISK | VM_I_OWNER, 1001, 101 };
+	for (i = 0; i < VM_QUOTAS; i++)
+		c->quota[i] = vm_quota_rows[i].min + i;
 	c->ndisks = VM_DISKS_MAX;
 	for (i = 0; i < c->ndisks; i++) {
 		snprintf(
@@ -220,6 +260,47 @@ fill(struct vmconf *c)
 		c->disk[i].readonly = i % 2;
 		strcpy(c->disk[i].base, "/srv/base");
 	}
+}
+
+static void
+test_hostname(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok;
+	} rows[] = {
+		{ "web", true },
+		{ "1", true },
+		{ "a-b.c-d.E9", true },
+		{ "", false },
+		{ ".", false },
+		{ "a.", false },
+		{ ".a", false },
+		{ "a..b", false },
+		{ "-a", false },
+		{ "a-", false },
+		{ "a.-b", false },
+		{ "a-.b", false },
+		{ "a_b", false },
+		{ "a b", false },
+		{ "\xc3\xbc", false },
+	};
+	char name[VM_HOSTNAME_MAX + 2];
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(vmconf_hostname_ok(rows[i].name), rows[i].ok);
+	for (i = 0; i < VM_HOSTNAME_MAX; i++)
+		name[i] = i % 64 == 63 ? '.' : 'a';
+	name[i] = '\0';
+	assert_true(vmconf_hostname_ok(name));
+	memcpy(name + i, "a", 2);
+	assert_false(vmconf_hostname_ok(name));
+	memset(name, 'a', 64);
+	name[63] = '\0';
+	assert_true(vmconf_hostname_ok(name));
+	memcpy(name + 63, "a", 2);
+	assert_false(vmconf_hostname_ok(name));
 }
 
 static void
@@ -243,11 +324,16 @@ test_round_trip(void **state)
 	assert_string_equal(a->initrd, b->initrd);
 	assert_string_equal(a->cmdline, b->cmdline);
 	assert_string_equal(a->cdrom, b->cdrom);
+	assert_string_equal(a->seed.user_data, b->seed.user_data);
+	assert_string_equal(a->seed.network_config, b->seed.network_config);
+	assert_string_equal(a->seed.ssh_key, b->seed.ssh_key);
+	assert_string_equal(a->seed.hostname, b->seed.hostname);
 	assert_string_equal(a->parent, b->parent);
 	assert_int_equal(a->given, b->given);
 	assert_int_equal(a->allow.items, b->allow.items);
 	assert_int_equal(a->allow.uid, b->allow.uid);
 	assert_int_equal(a->allow.gid, b->allow.gid);
+	assert_memory_equal(a->quota, b->quota, sizeof(a->quota));
 	assert_int_equal(a->ndisks, b->ndisks);
 	for (i = 0; i < a->ndisks; i++) {
 		assert_string_equal(a->disk[i].path, b->disk[i].path);
@@ -264,7 +350,7 @@ static void
 test_largest(void **state)
 {
 	struct ibuf *buf =
-	    ibuf_dynamic(0, MAX_IMSGSIZE - sizeof(struct imsg_hdr));
+	    ibuf_dynamic(0, CHAN_MSG_MAX - sizeof(struct imsg_hdr));
 	struct vmconf *c = malloc(sizeof(*c));
 	uint32_t i;
 
@@ -273,6 +359,10 @@ test_largest(void **state)
 	memset(c->kernel + 1, 'k', VM_PATH_MAX - 1);
 	memset(c->initrd + 1, 'i', VM_PATH_MAX - 1);
 	memset(c->cmdline, 'c', VM_CMDLINE_MAX);
+	memset(c->seed.user_data + 1, 'u', VM_PATH_MAX - 1);
+	memset(c->seed.network_config + 1, 'n', VM_PATH_MAX - 1);
+	memset(c->seed.ssh_key + 1, 's', VM_PATH_MAX - 1);
+	memset(c->disk[0].base + 1, 'b', VM_PATH_MAX - 1);
 	for (i = 0; i < c->ndisks; i++)
 		memset(c->disk[i].path + 1, 'd', VM_PATH_MAX - 1);
 	assert_int_equal(vmconf_put(buf, c), 0);
@@ -389,7 +479,9 @@ main(void)
 		cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_lladdr),
 		cmocka_unit_test(test_interface_wire),
+		cmocka_unit_test(test_quotas),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_hostname),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_truncated),

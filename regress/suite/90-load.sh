@@ -66,6 +66,6 @@ t_bandwidth() {
 	prints one "netio end" 200
 	# MB per second, with what was under way at the end.
 	[[ $(sed -n 's/^result [a-z]*-4 \([0-9.]*\).*/\1/p' "$T/one.console" |
-	    awk '$1 >= 0.2 && $1 <= 3' | wc -l) = 2 ]] ||
+	    awk '$1 >= 1 && $1 <= 3' | wc -l) = 2 ]] ||
 		fail "$(grep -a ^result "$T/one.console")"
 }

@@ -30,8 +30,8 @@ users() {
 	local u
 	groupadd vmusers
 	groupadd ops
-	for u in alice bob eve mallory; do useradd -M -s /bin/bash "$u"; done
-	for u in alice bob eve; do usermod -aG vmusers "$u"; done
+	for u in alice bob ines eve mallory; do useradd -M -s /bin/bash "$u"; done
+	for u in alice bob ines eve; do usermod -aG vmusers "$u"; done
 	usermod -aG ops bob
 }
 

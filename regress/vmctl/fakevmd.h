@@ -176,8 +176,9 @@ fake_request(struct fake *f, struct imsg *imsg)
 		fake_note(f, "%s %u\n", names[type - CTL_NONE], extra);
 		break;
 	case CTL_LOAD:
+	case CTL_START_FILE:
 		assert_int_equal(ctl_get_str(&body, path, sizeof(path)), 0);
-		fake_note(f, "LOAD %s\n", path);
+		fake_note(f, "%s %s\n", names[type - CTL_NONE], path);
 		break;
 	case CTL_START:
 	case CTL_PAUSE:

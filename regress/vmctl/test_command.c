@@ -79,6 +79,17 @@ test_stop(void **state)
 		{ { "stop", "web" }, "fail:1004:", "STOP 0 web 0\n",
 		    "stopping vm web: cannot stop vm that is not running\n", 1,
 		    NULL },
+		{ { "stop", "-q", "web" }, "fail:1004:", "STOP 0 web 0\n",
+		    "stopping vm web: not running\n", 0, NULL },
+		{ { "stop", "-qfw", "web" }, "fail:1004:", "STOP 0 web 1\n",
+		    "stopping vm web: not running\n", 0, NULL },
+		{ { "stop", "-q", "web" }, "fail:114:", "STOP 0 web 0\n",
+		    "stopping vm web: stops already\n", 0, NULL },
+		{ { "stop", "-q", "nix" }, "fail:2:", "STOP 0 nix 0\n",
+		    "stopping vm nix: vm not found\n", 1, NULL },
+		{ { "stop", "-q", "web" }, "fail:1:", "STOP 0 web 0\n",
+		    "stopping vm web: failed: Operation not permitted\n", 1,
+		    NULL },
 		{ { "stop", "nix" }, "fail:2:web:_no_such_vm", "STOP 0 nix 0\n",
 		    "stopping vm nix: vm not found\n", 1, NULL },
 		{ { "stop", "web" }, "fail:1:", "STOP 0 web 0\n",
@@ -463,8 +474,10 @@ test_usage(void **state)
 		const char *args[8];
 		const char *err; /* its beginning */
 	} rows[] = {
-		{ { NULL }, "usage:\tvmctl [-v] [-s socket] command" },
+		{ { NULL },
+		    "usage:\tvmctl [-v] [--exit-codes] [-s socket] command" },
 		{ { "-x" }, "vmctl: unknown option: -x\nusage:\t" },
+		{ { "--codes" }, "vmctl: unknown option: --codes\nusage:\t" },
 		{ { "-s" }, "vmctl: missing argument of -s\nusage:\t" },
 		{ { "sta" }, "vmctl: ambiguous argument: sta\nusage:\t" },
 		{ { "s" }, "vmctl: ambiguous argument: s\nusage:\t" },
@@ -518,6 +531,59 @@ test_usage(void **state)
 		assert_string_equal(f->requests, "");
 		assert_string_equal(f->out, "");
 		assert_int_equal(f->status, 1);
+	}
+}
+
+/* Distinct statuses for who asks for them, for others the 1 of all tests. */
+static void
+test_exit_codes(void **state)
+{
+	static const struct {
+		const char *args[8], *script;
+		int status;
+	} rows[] = {
+		{ { "stop", "web" }, "ok:3:", 0 },
+		{ { "stop", "-q", "web" }, "fail:1004:", 0 },
+		{ { "stop", "-w", "web" }, "ok:3: | fail:1004:", 0 },
+		{ { "stop", "web" }, "fail:5:", 1 },
+		{ { "stop", "a/b" }, "", 1 },
+		{ { "stop" }, "", 2 },
+		{ { "frob" }, "", 2 },
+		{ { NULL }, "", 2 },
+		{ { "--frob" }, "", 2 },
+		{ { "stop", "web" }, "", 3 },
+		{ { "-s", "/nonexistent", "stop", "web" }, "", 2 },
+		{ { "stop", "web" }, "fail:1:", 4 },
+		{ { "reload" }, "fail:1:", 4 },
+		{ { "stop", "web" }, "fail:2:", 5 },
+		{ { "status", "web" }, "ok:0:", 5 },
+		{ { "console", "web" }, "ok:0:", 5 },
+		{ { "start", "-t", "web", "db" }, "fail:1007:", 5 },
+		{ { "stop", "web" }, "fail:1004:", 6 },
+		{ { "start", "web" }, "fail:114:", 6 },
+		{ { "console", "web" }, "vm:3:web:0:: ok:0:", 6 },
+		{ { "start", "web" }, "fail:12:", 7 },
+		{ { "start", "web" }, "fail:122:", 7 },
+		{ { "start", "web" }, "fail:1002:", 8 },
+		{ { "start", "web" }, "fail:8:", 8 },
+		/* What went wrong first; what ended by itself did not. */
+		{ { "stop", "-a" },
+		    "vm:1:a:9:: vm:2:b:9:: vm:3:c:9:: ok:0: |"
+		    " fail:1004: | fail:1: | fail:5:",
+		    4 },
+	};
+	const char *args[9] = { "--exit-codes" };
+	struct fake *f = *state;
+	size_t i;
+
+	for (i = 0; i < NROWS(rows); i++) {
+		memcpy(args + 1, rows[i].args, sizeof(rows[i].args));
+		fake_run(f, args, rows[i].script);
+		if (f->status != rows[i].status)
+			fail_msg("row %zu: %d, not %d: %s", i, f->status,
+			    rows[i].status, f->err);
+		fake_run(f, rows[i].args, rows[i].script);
+		assert_int_equal(f->status, rows[i].status != 0);
 	}
 }
 
@@ -641,6 +707,8 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_verbose, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_exit_codes, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_output_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_check, setup, teardown),

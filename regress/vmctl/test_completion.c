@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * vmctl/vmctl.bash: what is offered for which line.  Run from the top of the
- * tree, with bash and a vmctl that only knows its status.
+ * vmctl/vmctl.bash and vmctl.zsh: what is offered for which line.  Run from the
+ * top of the tree, with both shells and a vmctl that only knows its status.
  */
 #include <fcntl.h>
 #include <stdarg.h>
@@ -28,8 +28,69 @@ static const char stub[] =
 static const char script[] =
     "compopt() { :; }\n"
     ". vmctl/vmctl.bash\n"
-    "COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _vmctl\n"
+    "COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \"_$1\"\n"
     "echo \"${COMPREPLY[*]}\"\n";
+
+/* The last word is the one under the cursor. */
+static const struct {
+	const char *line, *want;
+} rows[] = {
+	{ "vmctl \"\"",
+	    "check console create events image load log metrics "
+	    "pause reload reset restart set show start status stop top unpause wait" },
+	{ "vmctl sta", "start status" },
+	{ "vmctl -", "--exit-codes -s -v" },
+	{ "vmctl --exit-codes u", "unpause" },
+	{ "vmctl -v w", "wait" },
+	{ "vmctl pause \"\"", "web" },
+	{ "vmctl u", "unpause" },
+	{ "vmctl status \"\"", "web db" },
+	{ "vmctl start \"\"", "web db" },
+	{ "vmctl start -c d", "db" },
+	{ "vmctl restart \"\"", "web" },
+	{ "vmctl restart -", "-f" },
+	{ "vmctl stop \"\"", "web" },
+	{ "vmctl stop -f w", "web" },
+	{ "vmctl stop -", "-a -f -q -w" },
+	{ "vmctl stat -", "-j -r -v" },
+	{ "vmctl set web \"\"", "cdrom link" },
+	{ "vmctl set web link \"\"", "0 1 2 3" },
+	{ "vmctl set web link 0 \"\"", "up down" },
+	{ "vmctl sta -", "" }, /* ambiguous */
+	{ "vmctl log v", "verbose" },
+	{ "vmctl log \"\"", "brief verbose" },
+	{ "vmctl create -", "-b -i -s" },
+	{ "vmctl create -s \"\"", "" },
+	{ "vmctl create -i vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl create vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl image \"\"", "check info" },
+	{ "vmctl image info vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl image check -r vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl image check -", "-j -r" },
+	{ "vmctl reload \"\"", "" },
+	{ "vmctl res", "reset restart" },
+	{ "vmctl reset \"\"", "all switches vms" },
+	{ "vmctl load vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl m", "metrics" },
+	{ "vmctl events -", "-j" },
+	{ "vmctl events d", "db" },
+	{ "vmctl top -", "-1 -d" },
+	{ "vmctl top -d \"\"", "" },
+	{ "vmctl metrics \"\"", "" },
+	{ "vmctl start -m \"\"", "" },
+	{ "vmctl start -t d", "db" },
+	{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
+	{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmctl -s /tmp/other wait \"\"", "web-other" },
+	{ "vmctl -v -s /tmp/other start \"\"", "web-other db-other" },
+	{ "vmctl -s vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmmctl -S \"\"", "-c" },
+	{ "vmmctl -S -", "-c" },
+	{ "vmmctl -S -c vmctl/vmctl.8", "vmctl/vmctl.8" },
+	{ "vmmctl -e \"\"", "" },
+	{ "vmmctl -", "-S -c -d -e" },
+};
 
 static char dir[] = "/tmp/vmctl.XXXXXX";
 
@@ -51,62 +112,8 @@ complete(const char *line, char *out, size_t len)
 }
 
 static void
-test_words(void **state)
+test_bash(void **state)
 {
-	/* The last word is the one under the cursor. */
-	static const struct {
-		const char *line, *want;
-	} rows[] = {
-		{ "vmctl \"\"",
-		    "check console create events image load log metrics "
-		    "pause reload reset restart set show start status stop top unpause wait" },
-		{ "vmctl sta", "start status" },
-		{ "vmctl -", "-s -v" },
-		{ "vmctl -v w", "wait" },
-		{ "vmctl pause \"\"", "web" },
-		{ "vmctl u", "unpause" },
-		{ "vmctl status \"\"", "web db" },
-		{ "vmctl start \"\"", "web db" },
-		{ "vmctl start -c d", "db" },
-		{ "vmctl restart \"\"", "web" },
-		{ "vmctl restart -", "-f" },
-		{ "vmctl stop \"\"", "web" },
-		{ "vmctl stop -f w", "web" },
-		{ "vmctl stop -", "-a -f -w" },
-		{ "vmctl stat -", "-j -r -v" },
-		{ "vmctl set web \"\"", "cdrom link" },
-		{ "vmctl set web link \"\"", "0 1 2 3" },
-		{ "vmctl set web link 0 \"\"", "up down" },
-		{ "vmctl sta -", "" }, /* ambiguous */
-		{ "vmctl log v", "verbose" },
-		{ "vmctl log \"\"", "brief verbose" },
-		{ "vmctl create -", "-b -i -s" },
-		{ "vmctl create -s \"\"", "" },
-		{ "vmctl create -i vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl create vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl image \"\"", "check info" },
-		{ "vmctl image info vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl image check -r vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl image check -", "-j -r" },
-		{ "vmctl reload \"\"", "" },
-		{ "vmctl res", "reset restart" },
-		{ "vmctl reset \"\"", "all switches vms" },
-		{ "vmctl load vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl m", "metrics" },
-		{ "vmctl events -", "-j" },
-		{ "vmctl events d", "db" },
-		{ "vmctl top -", "-1 -d" },
-		{ "vmctl top -d \"\"", "" },
-		{ "vmctl metrics \"\"", "" },
-		{ "vmctl start -m \"\"", "" },
-		{ "vmctl start -t d", "db" },
-		{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
-		{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
-		{ "vmctl -s /tmp/other wait \"\"", "web-other" },
-		{ "vmctl -v -s /tmp/other start \"\"", "web-other db-other" },
-		{ "vmctl -s vmctl/vmctl.8", "vmctl/vmctl.8" },
-	};
 	char out[1024];
 	size_t i;
 
@@ -114,6 +121,70 @@ test_words(void **state)
 		complete(rows[i].line, out, sizeof(out));
 		assert_string_equal(out, rows[i].want);
 	}
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* As complete.zsh writes it: sorted, of paths the last part. */
+static void
+sorted(const char *want, char *out, size_t len)
+{
+	char copy[1024], *rest = copy, *slash, *word[64];
+	size_t i, n = 0;
+
+	snprintf(copy, sizeof(copy), "%s", want);
+	while (n < NROWS(word) && (word[n] = strsep(&rest, " ")) != NULL) {
+		if ((slash = strrchr(word[n], '/')) != NULL)
+			word[n] = slash + 1;
+		n += *word[n] != '\0';
+	}
+	qsort(word, n, sizeof(*word), by_name);
+	out[0] = '\0';
+	for (i = 0; i < n; i++) {
+		strlcat(out, word[i], len);
+		strlcat(out, " ", len);
+	}
+}
+
+/* One shell for all lines: it takes a while to be ready. */
+static void
+test_zsh(void **state)
+{
+	static char command[16384];
+	char got[1024], want[1024];
+	size_t i, n;
+	FILE *fp;
+
+	if (system("command -v zsh >/dev/null") != 0)
+		skip();
+	snprintf(command, sizeof(command),
+	    "PATH=%s:$PATH zsh -f regress/vmctl/complete.zsh vmctl/vmctl.zsh",
+	    dir);
+	for (i = 0; i < NROWS(rows); i++) {
+		n = strlen(rows[i].line);
+		/* An empty last word is a blank. */
+		if (n > 2 && strcmp(rows[i].line + n - 2, "\"\"") == 0)
+			n -= 2;
+		snprintf(command + strlen(command),
+		    sizeof(command) - strlen(command), " '%.*s'", (int)n,
+		    rows[i].line);
+	}
+	assert_true(strlen(command) < sizeof(command) - 1);
+	fp = popen(command, "r");
+	assert_non_null(fp);
+	for (i = 0; i < NROWS(rows); i++) {
+		assert_non_null(fgets(got, sizeof(got), fp));
+		got[strcspn(got, "\n")] = '\0';
+		sorted(rows[i].want, want, sizeof(want));
+		if (strcmp(got, want) != 0)
+			fail_msg(
+			    "%s: \"%s\", not \"%s\"", rows[i].line, got, want);
+	}
+	assert_int_equal(pclose(fp), 0);
 }
 
 static int
@@ -145,7 +216,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_bash),
+		cmocka_unit_test(test_zsh),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -71,6 +71,15 @@ test_configured(void **state)
 		    "vmctl: start vm command failed: "
 		    "Operation already in progress\n",
 		    1 },
+		{ { "start", "-q", "web" }, "fail:114:", "START 0 web\n", "",
+		    0 },
+		{ { "start", "-q", "web" }, "fail:12:", "START 0 web\n",
+		    "vmctl: start vm command failed: Cannot allocate memory\n",
+		    1 },
+		{ { "start", "-qc", "web" },
+		    "fail:114: | vm:3:web:9:/dev/zero: ok:0:",
+		    "START 0 web\nLIST\n",
+		    "vmctl: /dev/zero: Inappropriate ioctl for device\n", 1 },
 		{ { "start", "web" }, "fail:1:", "START 0 web\n",
 		    "vmctl: start vm command failed: "
 		    "Operation not permitted\n",
@@ -368,7 +377,7 @@ test_usage(void **state)
 	static const struct {
 		const char *args[6], *err;
 	} rows[] = {
-		{ { "start" }, "usage: vmctl [-v] [-s socket] start [-cL]" },
+		{ { "start" }, "usage: vmctl [-v] [-s socket] start [-cLq]" },
 		{ { "start", "a", "b" }, "usage: vmctl " },
 		{ { "start", "-x", "web" },
 		    "vmctl: unknown option: -x\nusage: " },

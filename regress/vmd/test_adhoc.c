@@ -168,6 +168,51 @@ test_marks(void **state)
 	assert_int_equal(ask_instance(&other), -EPERM);
 }
 
+/* Nobody gets out of the template's limits by what his client says. */
+static void
+test_instance_quota(void **state)
+{
+	template->quota[VM_Q_CPU] = 50;
+	c.given = VM_I_LIMIT;
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.quota[VM_Q_CPU], 50);
+	c.quota[VM_Q_CPU] = 200;
+	c.given = 0;
+	assert_int_equal(ask_instance(&user), -EPERM);
+	assert_int_equal(ask_instance(&root), -EPERM);
+	template->allow.items |= VM_I_LIMIT;
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.quota[VM_Q_CPU], 200);
+}
+
+/* What cloud-init is told comes from the template alone. */
+static void
+test_seed(void **state)
+{
+	strcpy(c.name, "web");
+	c.flags = VM_F_SEED;
+	strcpy(c.seed.user_data, "/etc/shadow");
+	assert_int_equal(ask(&user), 0);
+	assert_int_equal(c.flags & VM_F_SEED, 0);
+	assert_string_equal(c.seed.user_data, "");
+	c.flags = VM_F_SEED;
+	strcpy(c.seed.user_data, "/etc/shadow");
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.flags & VM_F_SEED, 0);
+	assert_string_equal(got.seed.user_data, "");
+	template->flags |= VM_F_SEED;
+	template->allow.items |= VM_I_SEED;
+	strcpy(template->seed.user_data, "/srv/user");
+	strcpy(c.seed.hostname, "mine");
+	assert_int_equal(ask_instance(&user), 0);
+	assert_int_equal(got.flags & VM_F_SEED, VM_F_SEED);
+	assert_string_equal(got.seed.user_data, "/srv/user");
+	assert_string_equal(got.seed.hostname, "");
+	strcpy(c.name, "a_b");
+	assert_int_equal(ask_instance(&user), -EINVAL);
+	assert_non_null(strstr(why.text, "name of a host"));
+}
+
 /* What belongs together comes together. */
 static void
 test_instance_files(void **state)
@@ -232,6 +277,8 @@ main(void)
 		T(test_network),
 		T(test_becomes_his),
 		T(test_marks),
+		T(test_instance_quota),
+		T(test_seed),
 		T(test_instance_files),
 		T(test_instance_limits),
 		T(test_instance_network),

@@ -26,6 +26,10 @@ set_up(void **state)
 	strcpy(parent.initrd, "/boot/initrd");
 	strcpy(parent.cmdline, "quiet");
 	strcpy(parent.cdrom, "/srv/a.iso");
+	parent.flags = VM_F_SEED;
+	strcpy(parent.seed.user_data, "/srv/user");
+	strcpy(parent.seed.ssh_key, "/srv/key");
+	strcpy(parent.seed.hostname, "parent");
 	parent.ndisks = 1;
 	strcpy(parent.disk[0].path, "/srv/disk");
 	parent.nnics = 2;
@@ -36,6 +40,8 @@ set_up(void **state)
 	parent.allow.items = VM_I_ALL;
 	parent.allow.uid = 1000;
 	parent.allow.gid = 100;
+	parent.quota[VM_Q_CPU] = 150;
+	parent.quota[VM_Q_MEMORY] = 512 << 20;
 	strcpy(c.name, "web");
 	strcpy(c.parent, "template");
 	return 0;
@@ -55,7 +61,13 @@ test_inherits(void **state)
 	assert_string_equal(c.cdrom, "/srv/a.iso");
 	assert_int_equal(c.uid, 1000);
 	assert_int_equal(c.gid, 100);
+	assert_memory_equal(c.quota, parent.quota, sizeof(c.quota));
+	assert_int_equal(c.flags, VM_F_SEED);
+	assert_string_equal(c.seed.user_data, "/srv/user");
+	assert_string_equal(c.seed.ssh_key, "/srv/key");
 	/* What only one VM can have. */
+	assert_string_equal(c.seed.hostname, "");
+	assert_string_equal(vmconf_hostname(&c), "web");
 	assert_int_equal(c.ndisks, 0);
 	assert_int_equal(c.nnics, 2);
 	assert_string_equal(c.nic[0].sw, "lan");
@@ -67,8 +79,10 @@ test_inherits(void **state)
 static void
 test_says(void **state)
 {
-	c.given =
-	    VM_I_MEMORY | VM_I_CPUS | VM_I_CDROM | VM_I_BOOT | VM_I_INTERFACE;
+	c.given = VM_I_MEMORY | VM_I_CPUS | VM_I_CDROM | VM_I_BOOT |
+	    VM_I_INTERFACE | VM_I_LIMIT | VM_I_SEED;
+	c.quota[VM_Q_CPU] = 50;
+	strcpy(c.seed.hostname, "mine");
 	c.memory = 64 << 20;
 	c.cpus = 1;
 	strcpy(c.cdrom, "/srv/b.iso");
@@ -84,6 +98,27 @@ test_says(void **state)
 	assert_string_equal(c.cmdline, "");
 	assert_int_equal(c.nnics, 2);
 	assert_string_equal(c.nic[0].sw, "dmz");
+	/* A limit is said as a whole. */
+	assert_int_equal(c.quota[VM_Q_CPU], 50);
+	assert_int_equal(c.quota[VM_Q_MEMORY], 0);
+	assert_string_equal(c.seed.hostname, "mine");
+	assert_string_equal(c.seed.user_data, "/srv/user");
+}
+
+/* Files of its own: none of the parent's come with them. */
+static void
+test_own_seed(void **state)
+{
+	c.given = VM_I_SEED;
+	c.flags = VM_F_SEED;
+	strcpy(c.seed.ssh_key, "/srv/mine");
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_string_equal(c.seed.ssh_key, "/srv/mine");
+	assert_string_equal(c.seed.user_data, "");
+	parent.flags = 0;
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_int_equal(c.flags, VM_F_SEED);
+	assert_string_equal(c.seed.ssh_key, "/srv/mine");
 }
 
 static void
@@ -96,8 +131,10 @@ test_refused(void **state)
 		{ VM_I_BOOT, "boot" },
 		{ VM_I_CDROM, "cdrom" },
 		{ VM_I_CPUS, "cpus" },
+		{ VM_I_SEED, "cloud-init" },
 		{ VM_I_DISK, "disk" },
 		{ VM_I_INTERFACE, "interface" },
+		{ VM_I_LIMIT, "limit" },
 		{ VM_I_MEMORY, "memory" },
 	};
 	size_t i;
@@ -156,6 +193,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_inherits, set_up),
 		cmocka_unit_test_setup(test_says, set_up),
+		cmocka_unit_test_setup(test_own_seed, set_up),
 		cmocka_unit_test_setup(test_refused, set_up),
 		cmocka_unit_test_setup(test_permissions, set_up),
 		cmocka_unit_test_setup(test_taken, set_up),

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <event2/event.h>
 
@@ -635,6 +636,128 @@ test_refused(void **state)
 	}
 }
 
+/* Seed disks are made by the real process, which needs its user. */
+
+static char text_file[64];
+
+static struct vm *
+make_seeded(const char *how, unsigned ndisks, const char *keys, off_t size)
+{
+	struct vm *vm;
+	int fd;
+
+	if (getpwnam("_vmd") == NULL)
+		skip();
+	vm = make_vm(how, ndisks, VM_F_SEED);
+	make_file(text_file, sizeof(text_file), "text", 0);
+	fd = open(text_file, O_WRONLY | O_CLOEXEC);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(write(fd, keys, strlen(keys)), strlen(keys));
+	if (size != 0)
+		assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+	strcpy(vm->conf.seed.user_data, text_file);
+	strcpy(vm->conf.seed.ssh_key, text_file);
+	return vm;
+}
+
+static void
+forget_seeded(struct vm *vm, unsigned before)
+{
+	check_stopped(vm);
+	assert_int_equal(vm->run.seed_image, -1);
+	assert_int_equal(open_fds(), before);
+	vmreg_remove(&reg, vm);
+	unlink(text_file);
+}
+
+/* With as many disks as there may be beside, and again after a reset. */
+static void
+test_seed(void **state)
+{
+	struct vm *vm = make_seeded("reset", 1, "ssh-rsa AAAA", 0);
+	unsigned before = open_fds();
+	uint32_t i;
+
+	vm->conf.ndisks = VM_DISKS_MAX;
+	for (i = 0; i < VM_DISKS_MAX; i++) {
+		strcpy(vm->conf.disk[i].path, disk);
+		vm->conf.disk[i].readonly = true;
+	}
+	life.limits.quick = 0;
+	start(vm);
+	run_until(1);
+	assert_int_equal(seen.started, 1);
+	while (vm->restarts < 2)
+		event_base_loop(life.base, EVLOOP_ONCE);
+	life.limits = patient;
+	strcpy(vm->conf.seed.ssh_key, "/nowhere");
+	run_until(2);
+	assert_int_equal(seen.ended, 1);
+	assert_string_equal(
+	    seen.problem, "ssh-key /nowhere: No such file or directory");
+	forget_seeded(vm, before);
+}
+
+static void
+test_seed_refused(void **state)
+{
+	static const struct {
+		const char *keys;
+		off_t size;
+		const char *text;
+	} rows[] = {
+		{ "-----BEGIN RSA PRIVATE KEY-----\n", 0,
+		    "cloud-init: ssh-key: line 1 is not a public key" },
+		{ "# none\n", 0, "cloud-init: ssh-key: no key in the file" },
+		{ "ssh-rsa A\n", 1 << 20, "cloud-init: ssh-key: line 2" },
+	};
+	unsigned before;
+	struct fail why;
+	struct vm *vm;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		vm = make_seeded("", 0, rows[i].keys, rows[i].size);
+		before = open_fds();
+		start(vm);
+		run_until(1);
+		assert_int_equal(seen.failed, 1);
+		assert_memory_equal(
+		    seen.why.text, rows[i].text, strlen(rows[i].text));
+		forget_seeded(vm, before);
+	}
+	vm = make_seeded("", 0, "ssh-rsa A", (1 << 20) + 1);
+	before = open_fds();
+	assert_int_equal(life_start(&life, vm, NULL, &why), -EFBIG);
+	assert_non_null(strstr(why.text, "larger than 1024 KiB"));
+	forget_seeded(vm, before);
+	/* One with more in it than its size says. */
+	vm = make_seeded("", 0, "ssh-rsa A", 0);
+	strcpy(vm->conf.seed.user_data, "/proc/cpuinfo");
+	before = open_fds();
+	start(vm);
+	run_until(1);
+	assert_string_equal(
+	    seen.why.text, "cloud-init: user-data changed while it was read");
+	forget_seeded(vm, before);
+}
+
+static void
+test_seed_process_killed(void **state)
+{
+	struct vm *vm = make_seeded("", 1, "ssh-rsa AAAA", 0);
+	unsigned before = open_fds();
+
+	start(vm);
+	kill(vm->run.seed.pid, SIGKILL);
+	run_until(1);
+	assert_int_equal(seen.failed, 1);
+	assert_string_equal(
+	    seen.why.text, "seed0: killed by signal 9 (Killed)");
+	forget_seeded(vm, before);
+}
+
 static void
 test_end_of_daemon(void **state)
 {
@@ -668,6 +791,9 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_disk_process_killed_early),
 		cmocka_unit_test(test_disk_is_locked),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_seed),
+		cmocka_unit_test(test_seed_refused),
+		cmocka_unit_test(test_seed_process_killed),
 		cmocka_unit_test(test_end_of_daemon),
 	};
 

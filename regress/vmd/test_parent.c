@@ -106,6 +106,7 @@ root_only(void)
 	WANT(CTL_LOG, n, EPERM);
 	WANT(CTL_RELOAD, NULL, EPERM);
 	WANT(CTL_LOAD, load_of("/etc/vm.conf"), EPERM);
+	WANT(CTL_START_FILE, load_of("/etc/vm.conf"), EPERM);
 	WANT(CTL_RESET, reset_of(CTL_RESET_ALL), EPERM);
 	WANT(CTL_START_ADHOC, adhoc("new", ""), CTL_E_FIRMWARE);
 	WANT(CTL_START, target("twice", -1), EPERM);
@@ -212,6 +213,7 @@ test_garbage(void **state)
 		{ "not a configuration", { CTL_START_ADHOC, 116, 0, 0 }, 100 },
 		{ "reset of nothing", { CTL_RESET, 20, 0, 0 }, 4 },
 		{ "load of nothing", { CTL_LOAD, 18, 0, 0 }, 2 },
+		{ "start of no file", { CTL_START_FILE, 18, 0, 0 }, 2 },
 		{ "kernel without a file", { CTL_START_KERNEL, 16, 0, 0 }, 0 },
 		{ "a file announced", { CTL_LIST, 16 | 1u << 31, 0, 0 }, 0 },
 	};

@@ -39,19 +39,31 @@ files_teardown(void **state)
 
 /* The code of the answer; want is in what is told, a failure's text included */
 static int
-load_says(const char *path, const char *want)
+request_says(uint32_t type, const char *path, const char *want)
 {
 	struct session s;
 	int code;
 
 	hello(&s);
-	code = ask(&s, CTL_LOAD, load_of(path));
+	code = ask(&s, type, load_of(path));
 	if (code != 0)
 		strlcat(s.lines, s.text, sizeof(s.lines));
 	if (strstr(s.lines, want) == NULL)
 		fail_msg("said: %s, not: %s", s.lines, want);
 	bye(&s);
 	return code;
+}
+
+static int
+load_says(const char *path, const char *want)
+{
+	return request_says(CTL_LOAD, path, want);
+}
+
+static int
+start_says(const char *path, const char *want)
+{
+	return request_says(CTL_START_FILE, path, want);
 }
 
 static void
@@ -143,6 +155,74 @@ test_load_starts(void **state)
 	becomes("also", CTL_ST_STOPPED);
 	assert_int_equal(once(CTL_RELOAD, NULL), 0);
 	assert_int_equal(state_of("also"), -1);
+}
+
+/* What a file declares runs, is in no configuration, and is then forgotten. */
+static void
+test_start_file(void **state)
+{
+	char text[512];
+
+	NEED_VMD();
+	snprintf(text, sizeof(text),
+	    "m = 64M\nvm once {\n\tdisable\n\tboot \"%s\"\n\tmemory $m\n"
+	    "\towner %d\n}\n",
+	    kernel, ALICE);
+	write_file(more, text, 0644);
+	assert_int_equal(start_says(more, ""), 0);
+	assert_int_equal(state_of("once"), CTL_ST_RUNNING);
+	assert_int_equal(row_of("once").uid, ALICE);
+	assert_int_equal(
+	    start_says(more, "vm \"once\" exists already"), EEXIST);
+	assert_int_equal(once(CTL_RELOAD, NULL), 0);
+	assert_int_equal(state_of("once"), CTL_ST_RUNNING);
+	assert_int_equal(once(CTL_STOP, target("once", 1)), 0);
+	becomes("once", -1);
+	/* Once more; and now vm.conf gets one of that name. */
+	assert_int_equal(start_says(more, ""), 0);
+	write_conf(CONF("once", ""));
+	assert_int_equal(once(CTL_RELOAD, NULL), 0);
+	assert_int_equal(state_of("once"), CTL_ST_RUNNING);
+	assert_int_equal(once(CTL_STOP, target("once", 1)), 0);
+	becomes("once", CTL_ST_STOPPED);
+	assert_int_equal(
+	    start_says(more, "vm \"once\" defined before"), EINVAL);
+	write_conf("");
+	assert_int_equal(once(CTL_RELOAD, NULL), 0);
+	assert_int_equal(state_of("once"), -1);
+}
+
+static void
+test_start_file_refused(void **state)
+{
+	static const struct {
+		const char *text, *want;
+		int code;
+	} bad[] = {
+		{ "", "declares 0 vms, not one", EINVAL },
+		{ CONF("a", "") CONF("b", ""), "declares 2 vms, not one",
+		    EINVAL },
+		{ CONF("hers", ""), "vm \"hers\" defined before", EINVAL },
+		{ CONF("a", "") SWITCH("s"), "declares switch \"s\"", EINVAL },
+		{ CONF("a", "\tcpus 65\n"), "cpus", EINVAL },
+		{ CONF("a", "") "bogus\n", ":6: syntax error", EINVAL },
+		{ "vm a {\n\tboot \"/nix\"\n}\n", "/nix: No such file",
+		    ENOENT },
+		{ "vm a {\n\tmemory 64M\n}\n", "", CTL_E_FIRMWARE },
+	};
+	size_t i;
+
+	NEED_VMD();
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		write_file(more, bad[i].text, 0644);
+		assert_int_equal(start_says(more, bad[i].want), bad[i].code);
+		assert_int_equal(state_of("a"), -1);
+	}
+	write_file(more, CONF("a", ""), 0664);
+	assert_int_equal(
+	    start_says(more, "not a regular file of root's"), EINVAL);
+	unlink(more);
+	assert_int_equal(start_says(more, "No such file"), EINVAL);
 }
 
 /* Root reads it and does what it says: it has to be root's own. */
@@ -248,6 +328,8 @@ main(int argc, char **argv)
 		T(test_load_warns),
 		T(test_load_starts),
 		T(test_load_refused),
+		T(test_start_file),
+		T(test_start_file_refused),
 		T(test_reset),
 		T(test_reset_midway),
 	};

@@ -47,6 +47,7 @@ static const struct {
 	{ CTL_START_INITRD, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	/* what they may describe: adhoc.h */
 	{ CTL_START_ADHOC, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
+	{ CTL_START_FILE, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_STOP, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_CDROM, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_EJECT, "yyyyynn", "yyyynnn", "ynnnnnn" },

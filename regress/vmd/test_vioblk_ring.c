@@ -414,6 +414,36 @@ test_absent_queues(void **state)
 }
 
 /*
+ * Requests that need no disk and make more of themselves available: a round
+ * ends when the ring was served once, so that the main thread is heard.
+ */
+static void
+test_rounds_end(void **state)
+{
+	struct rig *r = open_rig(state,
+	    (struct rig_opt){
+		.qsize = 64, .without = F(VIRTIO_RING_F_EVENT_IDX) });
+	struct vdrv *d = &r->q[0];
+	uint64_t h = rig_hdr(r, 0, VIRTIO_BLK_T_GET_ID, 0);
+	struct vbuf b[3] = { { h, 16, false }, { RIG_DATA, 20, true },
+		{ h + 16, 1, true } };
+	int head = vdrv_add(d, b, 3, 0), last;
+	unsigned i;
+
+	/* The last one writes the first byte of the serial number, an s, into
+	 * the available index. */
+	b[1] = (struct vbuf){ d->avail_gpa.v + 2, 1, true };
+	last = vdrv_add(d, b, 3, 0);
+	for (i = 0; i < 64; i++)
+		d->avail->ring[i] = (uint16_t)(i < 63 ? head : last);
+	d->avail_idx = 64;
+	rig_kick(r, 0);
+	await_used(r, 0, 's');
+	assert_true(interrupts(r) >= 2);
+	rig_free(r);
+}
+
+/*
  * Reset with requests in flight: once it is done, memory is left alone, and
  * the device can be started again.
  */
@@ -562,6 +592,7 @@ main(void)
 		ALL(test_hostile),
 		ALL(test_bad_start),
 		ALL(test_absent_queues),
+		ALL(test_rounds_end),
 		ALL(test_reset_midway),
 		ALL(test_reset_storm),
 		ALL(test_toctou),

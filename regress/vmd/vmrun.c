@@ -229,7 +229,7 @@ static struct chan *
 spawn_role(struct run *run, const char *role, const char *title,
     const struct chan_ops *ops)
 {
-	struct spawn s = { role, title, title, NAMESPACES };
+	struct spawn s = { role, title, title, NAMESPACES, -1 };
 	struct chan *c;
 	pid_t pid;
 	int fd;

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: ISC
+#
+# usage: awk -v title=TITLE -v others="SYSTEM ..." -f table.awk
+#
+# Lines "figure system value" to a table: medians of all rounds, ours first,
+# then those of the others, then ours to each of them: the median of the ratios
+# in the rounds, as only those measured side by side had the same machine.
+
+# Of the n numbers of a[], which it sorts.
+function median(a, n,    i, j, x) {
+	for (i = 2; i <= n; i++) {
+		x = a[i]
+		for (j = i - 1; j > 0 && a[j] > x; j--)
+			a[j + 1] = a[j]
+		a[j + 1] = x
+	}
+	return n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2
+}
+
+function figure(f, s,    i, n, a) {
+	for (i = 1; i <= rounds[f, s]; i++)
+		if (v[f, s, i] > 0)
+			a[++n] = v[f, s, i]
+	return n ? median(a, n) : "-"
+}
+
+function ratio(f, s,    i, n, a) {
+	for (i = 1; i <= rounds[f, s]; i++)
+		if (v[f, "vmm", i] > 0 && v[f, s, i] > 0)
+			a[++n] = v[f, "vmm", i] / v[f, s, i]
+	return n ? sprintf("%.2f", median(a, n)) : "-"
+}
+
+function shown(f, x) {
+	if (x == "-")
+		return x
+	if (f ~ /^instructions/)
+		return sprintf("%.3f G", x / 1e6)
+	if (f ~ /^wall/)
+		return sprintf("%.2f s", x / 1e6)
+	if (f ~ /^pss/)
+		return sprintf("%.1f MiB", x / 1024)
+	if (f ~ /^(raw|qcow2)-(read|write)-/ || f ~ /^(in|out)-/)
+		return sprintf("%.1f MB/s", x)
+	if (f ~ /^rtt-/)
+		return sprintf("%.1f us", x)
+	if (f ~ /^host-/)
+		return sprintf("%d ns", x)
+	return sprintf("%d /s", x)
+}
+
+# Nothing else is one; "-" is no figure.
+NF == 3 && $3 ~ /^[0-9.]+$/ {
+	if (!($1 in seen)) {
+		seen[$1] = 1
+		order[++n] = $1
+	}
+	v[$1, $2, ++rounds[$1, $2]] = $3
+}
+
+END {
+	m = split(others, other, " ")
+	printf "%-28s %12s", title, "vmm"
+	for (j = 1; j <= m; j++)
+		printf " %12s", other[j]
+	for (j = 1; j <= m; j++)
+		printf " %10s", "/" other[j]
+	printf "\n"
+	for (i = 1; i <= n; i++) {
+		f = order[i]
+		printf "%-28s %12s", f, shown(f, figure(f, "vmm"))
+		for (j = 1; j <= m; j++)
+			printf " %12s", shown(f, figure(f, other[j]))
+		for (j = 1; j <= m; j++)
+			printf " %10s", ratio(f, other[j])
+		printf "\n"
+	}
+}

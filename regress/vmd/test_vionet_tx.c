@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Network device: when a driver that sends hears of it.
+ */
+#include <pthread.h>
+
+#include "vionet_rig.h"
+
+#define FRAME 1500
+#define QUEUE 1 /* the first transmit queue */
+
+/* Stage n frames that are all the same. */
+static void
+stage(struct rig *r, unsigned n)
+{
+	struct vbuf b[2] = { { RIG_TX, HDR, false },
+		{ RIG_TX + HDR, FRAME, false } };
+
+	for (; n > 0; n--)
+		assert_true(vdrv_add(&r->q[QUEUE], b, 2, 0) >= 0);
+}
+
+static void *
+sink(void *arg)
+{
+	int fd = *(int *)arg;
+	static uint8_t buf[HDR + FRAME];
+	struct pollfd p = { fd, POLLIN, 0 };
+
+	while (poll(&p, 1, -1) == 1 && read(fd, buf, sizeof(buf)) > 1)
+		;
+	return NULL;
+}
+
+/* Take what is used; how many. */
+static unsigned
+reap(struct vdrv *d)
+{
+	uint32_t id, len;
+	unsigned n = 0;
+
+	while (vdrv_take(d, &id, &len))
+		n++;
+	return n;
+}
+
+/* Ask for an interrupt when three quarters of what is on its way are used.
+ * True: they are. */
+static bool
+delayed(struct vdrv *d)
+{
+	uint16_t n =
+	    (uint16_t)((uint16_t)(d->avail_idx - d->last_used) * 3 / 4);
+
+	__atomic_store_n(
+	    vdrv_used_event(d), (uint16_t)(d->last_used + n), __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return (uint16_t)(__atomic_load_n(&d->used->idx, __ATOMIC_ACQUIRE) -
+		   d->last_used) > n;
+}
+
+/*
+ * A driver that sends as Linux does: it reaps when it sends, wants a delayed
+ * interrupt then and the next one when it has to wait, which it does with a
+ * few frames on their way.  None of its waits is for ever.
+ */
+static void
+test_no_lost_wakeup(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	struct vdrv *d = &r->q[QUEUE];
+	struct pollfd p = { r->call[QUEUE], POLLIN, 0 };
+	const unsigned frames = 100000;
+	unsigned sent, out = 0, window;
+	pthread_t t;
+	uint64_t n;
+
+	rig_frame(rig_ptr(r, RIG_TX, HDR + FRAME), FRAME, rig_peer, rig_mac, 1);
+	assert_int_equal(pthread_create(&t, NULL, sink, &r->link[0]), 0);
+	for (sent = 0; sent < frames; sent++) {
+		window = 1 + sent / 1000 % 12;
+		while (out >= window) {
+			if (poll(&p, 1, 5000) != 1)
+				fail_msg("stalled after %u, window %u, out %u, "
+					 "used event %u, used %u, taken %u",
+				    sent, window, out, *vdrv_used_event(d),
+				    d->used->idx, d->last_used);
+			assert_int_equal(read(r->call[QUEUE], &n, 8), 8);
+			do
+				out -= reap(d);
+			while (vdrv_want_used(d));
+		}
+		do {
+			*(volatile uint16_t *)vdrv_used_event(d) = 0;
+			out -= reap(d);
+		} while (delayed(d));
+		stage(r, 1);
+		out++;
+		rig_kick(r, QUEUE);
+	}
+	assert_int_equal(write(r->dfd[0], "", 1), 1);
+	pthread_join(t, NULL);
+	rig_free(r);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_lost_wakeup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,153 @@
+#compdef vmctl vmmctl
+# SPDX-License-Identifier: ISC
+#
+# zsh completion of vmctl(8) and vmmctl(8): commands, options, and names of VMs as
+# `vmctl status' tells them.
+
+# Names of the VMs; "-r" for those that run only.  The name is the last column;
+# the first line is the header.
+_vmctl_names() {
+	local -a names
+	names=(${${(f)"$(timeout 2 vmctl ${_vmctl_socket:+-s} $_vmctl_socket \
+	    status $1 2>/dev/null </dev/null)"}[2,-1]##* })
+	_wanted vms expl 'virtual machine' compadd -a names
+}
+_vmctl_all() { _vmctl_names }
+_vmctl_running() { _vmctl_names -r }
+
+# What comes behind "set id".
+_vmctl_set() {
+	case $words[CURRENT-1] in
+	link) _wanted interfaces expl interface compadd 0 1 2 3 ;;
+	[0-3]) _wanted states expl 'link state' compadd up down ;;
+	cdrom) _alternative 'media:medium:(none)' 'files:image:_files' ;;
+	esac
+}
+
+_vmctl_newer() {
+	local -a commands found line
+	local context curcontext=$curcontext expl state _vmctl_socket
+	local -A opt_args
+	commands=(
+		'check:find out whether this host can run VMs'
+		'console:attach the terminal to a console'
+		'create:make a disk image'
+		'events:print what happens to VMs'
+		'image:check a disk image, or tell what it is'
+		'load:read one more configuration file'
+		'log:set how much vmd logs'
+		'metrics:print counters as OpenMetrics'
+		'pause:let a VM stand still'
+		'reload:read the configuration again'
+		'reset:end and forget VMs, forget switches'
+		'restart:stop a VM and start it'
+		'set:change a medium or a link'
+		'show:list VMs'
+		'start:start a VM'
+		'status:list VMs'
+		'stop:shut a VM down'
+		'top:show what VMs use'
+		'unpause:let a paused VM go on'
+		'wait:wait until a VM has ended'
+	)
+	_arguments -C -A '-*' \
+	    '--exit-codes[let the status tell what went wrong]' \
+	    '-s[socket of vmd]:socket:_files' \
+	    '-v[print debug lines]' \
+	    '1:command:->command' '*::argument:->argument' && return
+	_vmctl_socket=${opt_args[-s]-}
+	if [[ $state = command ]]; then
+		_describe -t commands command commands
+		return
+	fi
+	# A prefix is a command when vmctl itself takes it for one.
+	found=(${(M)${commands%%:*}:#$words[1]*})
+	(( ! ${found[(Ie)$words[1]]} )) || found=($words[1])
+	(( $#found == 1 )) || return 1
+
+	case $found[1] in
+	check)
+		_arguments '-k[examine this hypervisor]:device:_files'
+		;;
+	console)
+		_arguments '-n[do not read standard input]' \
+		    '1:vm:_vmctl_running'
+		;;
+	create)
+		_arguments '(-i)-b[based on this image]:base:_files' \
+		    '(-b)-i[a copy of this image]:input:_files' \
+		    '-s[size of the disk]:size: ' '1:disk:_files'
+		;;
+	events)
+		_arguments '-j[print JSON]' '1:vm:_vmctl_all'
+		;;
+	image)
+		_arguments '-j[print JSON]' '-r[put reference counts right]' \
+		    '1:what to do:(check info)' '2:disk:_files'
+		;;
+	load)
+		_arguments '1:file:_files'
+		;;
+	log)
+		_arguments '1:how much:(brief verbose)'
+		;;
+	metrics | reload)
+		_message 'no arguments'
+		;;
+	reset)
+		_arguments '1:what to forget:(all switches vms)'
+		;;
+	restart)
+		_arguments '-f[do not ask the VM]' '1:vm:_vmctl_running'
+		;;
+	set)
+		_arguments '-f[even if the guest has locked the drive]' \
+		    '1:vm:_vmctl_running' '2:what to change:(cdrom link)' \
+		    '3::value:_vmctl_set' '4::value:_vmctl_set'
+		;;
+	show | status)
+		_arguments '-j[print JSON]' '-r[those that run only]' \
+		    '-v[what the devices counted]' '1:vm:_vmctl_all'
+		;;
+	start)
+		_arguments '-a[command line of the kernel]:text: ' \
+		    '-b[kernel]:file:_files' '-c[attach to the console]' \
+		    '*-d[disk image]:disk:_files' '-I[initial RAM disk]:file:_files' \
+		    '-i[number of interfaces]:count: ' '*-L[a local interface]' \
+		    '-m[size of the memory]:size: ' \
+		    '*-n[an interface on a switch]:switch: ' \
+		    '-p[number of virtual CPUs]:count: ' \
+		    '-q[no error if it runs already]' \
+		    '-r[image in the CD-ROM drive]:image:_files' \
+		    '-t[an instance of this VM]:template:_vmctl_all' \
+		    '1:vm:_vmctl_all'
+		;;
+	stop)
+		_arguments '(1)-a[all VMs]' '-f[do not ask the VM]' \
+		    '-q[no error if it does not run]' \
+		    '-w[wait until it has ended]' '(-a)1:vm:_vmctl_running'
+		;;
+	top)
+		_arguments '-1[one table]' '-d[time between tables]:seconds: '
+		;;
+	pause | unpause | wait)
+		_arguments '1:vm:_vmctl_running'
+		;;
+	esac
+}
+
+# The older form.
+_vmctl_older() {
+	_arguments '(-S -c -e)-d[leave VMM mode]' \
+	    '(-S -c -d)-e[enter VMM mode]' \
+	    '(-d -e)-S[start a VM]' '(-d -e)-c[what declares it]:file:_files'
+}
+
+_vmctl() {
+	case $service in
+	vmmctl) _vmctl_older ;;
+	*) _vmctl_newer ;;
+	esac
+}
+
+_vmctl "$@"

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Control groups, as "Control Group v2" of the Linux documentation has them:
+ *
+ *	the service's own, if the service manager delegated it, else
+ *	/sys/fs/cgroup/vmd, or vmd-1 and so on for further daemons
+ *		daemon		all processes but those of VMs, in the former
+ *		vm-NAME		all processes of a VM
+ *
+ * Invariants
+ *  1. The group above is used by us alone: delegated to this service, or
+ *     made by us and locked for as long as we live.
+ *  2. It has no processes, as it gives controllers to those below.
+ *  3. A VM without limits starts, whatever is wrong here.
+ */
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <linux/magic.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "fd.h"
+#include "log.h"
+
+#define DAEMONS_MAX 16
+#define PERIOD_US   100000U /* of cpu.max, the kernel's default */
+#define PREFIX_VM   "vm-"
+#define DIRECTORY   (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+
+enum controller { CPU, MEMORY, IO };
+static const char *const controllers[CGROUP_CONTROLLERS] = {
+	[CPU] = "cpu",
+	[MEMORY] = "memory",
+	[IO] = "io",
+};
+
+static int
+put(int dir, const char *file, const char *text)
+{
+	size_t len = strlen(text);
+	int fd, error;
+
+	fd = openat(dir, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd == -1)
+		return -errno;
+	error = write(fd, text, len) == (ssize_t)len ? 0 : -errno;
+	close(fd);
+	return error;
+}
+
+/* Limits of the groups below; what cannot be had is kept for who wants it. */
+static void
+enable(struct cgroups *c)
+{
+	char text[16];
+	unsigned i;
+
+	for (i = 0; i < CGROUP_CONTROLLERS; i++) {
+		snprintf(text, sizeof(text), "+%s", controllers[i]);
+		/* It may be there already: what comes next says whether. */
+		if (c->name[0] != '\0')
+			put(c->mount, "cgroup.subtree_control", text);
+		c->error[i] = put(c->dir, "cgroup.subtree_control", text);
+	}
+}
+
+/* Groups of VMs that nobody is in any more. */
+static void
+sweep(const struct cgroups *c)
+{
+	struct dirent *e;
+	DIR *d;
+	int fd;
+
+	if ((fd = openat(c->dir, ".", DIRECTORY)) == -1)
+		return;
+	if ((d = fdopendir(fd)) == NULL) {
+		close(fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, PREFIX_VM, strlen(PREFIX_VM)) == 0)
+			unlinkat(c->dir, e->d_name, AT_REMOVEDIR);
+	}
+	closedir(d);
+}
+
+/* Our own group below the mount point; "0::/system.slice/vmd.service". */
+static bool
+own_path(char *path, size_t len)
+{
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	char line[PATH_MAX];
+	bool found = false;
+
+	if (f == NULL)
+		return false;
+	while (!found && fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		found = strncmp(line, "0::/", 4) == 0 &&
+		    strlcpy(path, line + 4, len) < len;
+	}
+	fclose(f);
+	return found && path[0] != '\0';
+}
+
+/* systemd marks what it delegates; nobody but root can. */
+static bool
+delegated(int dir)
+{
+	char c;
+
+	return fgetxattr(dir, "trusted.delegate", &c, 1) == 1 && c == '1';
+}
+
+/* False: the group that we are in is not ours. */
+static bool
+use_own(struct cgroups *c)
+{
+	char path[PATH_MAX];
+	int dir, error;
+
+	if (!own_path(path, sizeof(path)) ||
+	    (dir = openat(c->mount, path, DIRECTORY)) == -1)
+		return false;
+	if (!delegated(dir)) {
+		close(dir);
+		return false;
+	}
+	error =
+	    mkdirat(dir, "daemon", 0755) == -1 && errno != EEXIST ? -errno : 0;
+	if (error == 0)
+		error = put(dir, "daemon/cgroup.procs", "0");
+	if (error == 0)
+		c->dir = dir;
+	else {
+		snprintf(c->why, sizeof(c->why), "%.128s/daemon: %s", path,
+		    strerror(-error));
+		close(dir);
+	}
+	return true;
+}
+
+/* The first that no other daemon has. */
+static void
+make_own(struct cgroups *c)
+{
+	unsigned i;
+	int dir = -1;
+
+	for (i = 0; i < DAEMONS_MAX; i++) {
+		if (i == 0)
+			snprintf(c->name, sizeof(c->name), "vmd");
+		else
+			snprintf(c->name, sizeof(c->name), "vmd-%u", i);
+		if (mkdirat(c->mount, c->name, 0755) == -1 && errno != EEXIST)
+			break;
+		if ((dir = openat(c->mount, c->name, DIRECTORY)) == -1)
+			break;
+		if (flock(dir, LOCK_EX | LOCK_NB) == 0) {
+			c->dir = dir;
+			return;
+		}
+		fd_close(&dir);
+	}
+	snprintf(c->why, sizeof(c->why), "%s: %s", c->name, strerror(errno));
+	c->name[0] = '\0';
+}
+
+void
+cgroup_init(struct cgroups *c, const char *mount)
+{
+	struct statfs fs;
+
+	memset(c, 0, sizeof(*c));
+	c->dir = -1;
+	c->mount = open(mount, DIRECTORY);
+	if (c->mount == -1 || fstatfs(c->mount, &fs) == -1 ||
+	    fs.f_type != CGROUP2_SUPER_MAGIC) {
+		fd_close(&c->mount);
+		snprintf(c->why, sizeof(c->why),
+		    "no hierarchy of version 2 at %.128s", mount);
+	} else if (!use_own(c))
+		make_own(c);
+	if (c->dir == -1) {
+		log_info("no control groups: %s", c->why);
+		return;
+	}
+	enable(c);
+	sweep(c);
+}
+
+void
+cgroup_exit(struct cgroups *c)
+{
+	if (c->dir != -1)
+		sweep(c);
+	if (c->name[0] != '\0' &&
+	    unlinkat(c->mount, c->name, AT_REMOVEDIR) == -1)
+		log_warn("control group %s", c->name);
+	fd_close(&c->dir);
+	fd_close(&c->mount);
+}
+
+static void
+group_name(
+    const struct vmconf *conf, char name[sizeof(PREFIX_VM) + VM_NAME_MAX])
+{
+	snprintf(
+	    name, sizeof(PREFIX_VM) + VM_NAME_MAX, PREFIX_VM "%s", conf->name);
+}
+
+/* One that has processes is one of a VM that is gone: they follow. */
+static int
+make_group(const struct cgroups *c, const char *name)
+{
+	char kill[sizeof(PREFIX_VM) + VM_NAME_MAX + sizeof("/cgroup.kill")];
+
+	if (mkdirat(c->dir, name, 0755) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (unlinkat(c->dir, name, AT_REMOVEDIR) == 0)
+		return mkdirat(c->dir, name, 0755) == 0 ? 0 : -errno;
+	snprintf(kill, sizeof(kill), "%s/cgroup.kill", name);
+	put(c->dir, kill, "1");
+	return -EBUSY;
+}
+
+static int
+set(const struct cgroups *c, int dir, enum controller which, const char *file,
+    const char *text, struct fail *why)
+{
+	int error = c->error[which];
+
+	if (error != 0)
+		return fail_set(why, -error,
+		    "limit: no controller \"%s\" for control groups: %s",
+		    controllers[which], strerror(-error));
+	if ((error = put(dir, file, text)) == 0)
+		return 0;
+	return fail_set(
+	    why, -error, "limit: %s: %s: %s", file, text, strerror(-error));
+}
+
+static int
+set_number(const struct cgroups *c, int dir, enum controller which,
+    const char *file, uint64_t value, struct fail *why)
+{
+	char text[32];
+
+	if (value == 0)
+		return 0;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	return set(c, dir, which, file, text, why);
+}
+
+static int
+set_cpu(const struct cgroups *c, int dir, uint64_t percent, struct fail *why)
+{
+	char text[48];
+
+	if (percent == 0)
+		return 0;
+	snprintf(text, sizeof(text), "%llu %u",
+	    (unsigned long long)percent * (PERIOD_US / 100), PERIOD_US);
+	return set(c, dir, CPU, "cpu.max", text, why);
+}
+
+/* A VM without some of its processes is of no use: all of them or none. */
+static int
+set_memory(const struct cgroups *c, int dir, uint64_t bytes, struct fail *why)
+{
+	int error = set_number(c, dir, MEMORY, "memory.max", bytes, why);
+
+	if (error == 0 && bytes != 0)
+		error = set(c, dir, MEMORY, "memory.oom.group", "1", why);
+	return error;
+}
+
+/* The whole disk that a partition is on, or the device itself; "M:m". */
+static int
+whole_device(dev_t dev, char *name, size_t len)
+{
+	char path[64];
+	FILE *f;
+	int error = 0;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition",
+	    major(dev), minor(dev));
+	snprintf(name, len, "%u:%u", major(dev), minor(dev));
+	if (access(path, F_OK) == -1)
+		return errno == ENOENT ? 0 : -errno;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev", major(dev),
+	    minor(dev));
+	if ((f = fopen(path, "re")) == NULL)
+		return -errno;
+	if (fgets(name, (int)len, f) == NULL)
+		error = -EIO;
+	name[strcspn(name, "\n")] = '\0';
+	fclose(f);
+	return error;
+}
+
+static void
+print_rate(char *text, size_t len, uint64_t rate)
+{
+	if (rate == 0)
+		snprintf(text, len, "max");
+	else
+		snprintf(text, len, "%llu", (unsigned long long)rate);
+}
+
+static int
+set_device(const struct cgroups *c, int dir, const struct vmconf *conf,
+    int image, struct fail *why)
+{
+	char text[128], name[32], rate[2][24];
+	struct stat st;
+	dev_t dev;
+	int error;
+
+	if (fstat(image, &st) == -1)
+		return fail_set(why, errno, "limit: %s", strerror(errno));
+	dev = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+	/* File systems on several devices or on none have major number 0. */
+	if (major(dev) == 0)
+		return fail_set(why, ENOTBLK,
+		    "limit io: an image is not on a block device");
+	if ((error = whole_device(dev, name, sizeof(name))) != 0)
+		return fail_set(why, -error, "limit io: device %s: %s", name,
+		    strerror(-error));
+	print_rate(rate[0], sizeof(rate[0]), conf->quota[VM_Q_IO_READ]);
+	print_rate(rate[1], sizeof(rate[1]), conf->quota[VM_Q_IO_WRITE]);
+	snprintf(
+	    text, sizeof(text), "%s rbps=%s wbps=%s", name, rate[0], rate[1]);
+	return set(c, dir, IO, "io.max", text, why);
+}
+
+static int
+set_io(const struct cgroups *c, int dir, const struct vmconf *conf,
+    const struct chain disk[VM_DISKS_MAX], struct fail *why)
+{
+	unsigned i, k;
+	int error = 0;
+
+	if (conf->quota[VM_Q_IO_READ] == 0 && conf->quota[VM_Q_IO_WRITE] == 0)
+		return 0;
+	for (i = 0; i < conf->ndisks; i++) {
+		for (k = 0; k < disk[i].n && error == 0; k++)
+			error =
+			    set_device(c, dir, conf, disk[i].layer[k].fd, why);
+	}
+	return error;
+}
+
+static int
+begin(struct cgroups *c, const struct vmconf *conf,
+    const struct chain disk[VM_DISKS_MAX], int *procs, struct fail *why)
+{
+	char name[sizeof(PREFIX_VM) + VM_NAME_MAX];
+	int dir, error;
+
+	if (c->dir == -1)
+		return fail_set(
+		    why, ENOTSUP, "limit: no control groups: %s", c->why);
+	sweep(c);
+	group_name(conf, name);
+	if ((error = make_group(c, name)) != 0)
+		return fail_set(why, -error, "control group %s: %s", name,
+		    strerror(-error));
+	if ((dir = openat(c->dir, name, DIRECTORY)) == -1)
+		error = fail_set(
+		    why, errno, "control group %s: %s", name, strerror(errno));
+	if (error == 0)
+		error = set_cpu(c, dir, conf->quota[VM_Q_CPU], why);
+	if (error == 0)
+		error = set_number(c, dir, CPU, "cpu.weight",
+		    conf->quota[VM_Q_CPU_WEIGHT], why);
+	if (error == 0)
+		error = set_memory(c, dir, conf->quota[VM_Q_MEMORY], why);
+	if (error == 0)
+		error = set_io(c, dir, conf, disk, why);
+	if (error == 0) {
+		*procs = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+		if (*procs == -1)
+			error = fail_set(why, errno, "control group %s: %s",
+			    name, strerror(errno));
+	}
+	fd_close(&dir);
+	if (error != 0)
+		unlinkat(c->dir, name, AT_REMOVEDIR);
+	return error;
+}
+
+int
+cgroup_begin(struct cgroups *c, const struct vmconf *conf,
+    const struct chain disk[VM_DISKS_MAX], int *procs, struct fail *why)
+{
+	int error = begin(c, conf, disk, procs, why);
+
+	if (error == 0)
+		return 0;
+	*procs = -1;
+	if (vmconf_limited(conf))
+		return error;
+	if (c->dir != -1)
+		log_warnx("%s: %s", conf->name, why->text);
+	return 0;
+}
+
+/* "oom_kill N" of memory.events. */
+static bool
+out_of_memory(int dir)
+{
+	int fd = openat(dir, "memory.events", O_RDONLY | O_CLOEXEC);
+	char text[512], *p;
+	ssize_t n;
+
+	if (fd == -1)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	p = strstr(text, "\noom_kill ");
+	return p != NULL && p[sizeof("\noom_kill ") - 1] != '0';
+}
+
+bool
+cgroup_end(struct cgroups *c, const struct vmconf *conf)
+{
+	char name[sizeof(PREFIX_VM) + VM_NAME_MAX];
+	bool oom;
+	int dir;
+
+	group_name(conf, name);
+	if (c->dir == -1 || (dir = openat(c->dir, name, DIRECTORY)) == -1)
+		return false;
+	oom = out_of_memory(dir);
+	/* What is still there is none of the VM's processes but of theirs. */
+	if (unlinkat(c->dir, name, AT_REMOVEDIR) == -1) {
+		log_warn("control group %s", name);
+		put(dir, "cgroup.kill", "1");
+	}
+	close(dir);
+	return oom;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_CGROUP_H
+#define VMD_CGROUP_H
+
+/*
+ * Control groups: each VM has one, with all of its processes and with the
+ * limits that vm.conf sets.  A host without them runs VMs that have no
+ * limits.
+ */
+#include <stdbool.h>
+#include "chain.h"
+#include "fail.h"
+#include "vmconf.h"
+
+#define CGROUP_MOUNT	   "/sys/fs/cgroup"
+#define CGROUP_CONTROLLERS 3
+
+struct cgroups {
+	int mount; /* -1: there is no hierarchy */
+	int dir; /* the group above those of VMs; -1: none */
+	char name[16]; /* its name below mount, when we made it, or "" */
+	int error[CGROUP_CONTROLLERS]; /* why one cannot be used; 0: it can */
+	char why[256]; /* why dir is -1 */
+};
+
+/*
+ * Finds or makes the group above, and removes what a daemon that crashed
+ * left in it.  Before there are children: we may move.
+ */
+void cgroup_init(struct cgroups *, const char *mount);
+/* Removes what cgroup_init() made; all VMs have ended. */
+void cgroup_exit(struct cgroups *);
+/*
+ * Makes the group of a VM with these images.  *procs is for struct spawn, -1
+ * when there is no group and none is needed; the caller closes it.  0, or
+ * negative with *why filled and nothing left.
+ */
+int cgroup_begin(struct cgroups *, const struct vmconf *,
+    const struct chain disk[VM_DISKS_MAX], int *procs, struct fail *why);
+/*
+ * All processes of a VM are gone; so is the group.  True: one of them was
+ * killed because memory ran out.
+ */
+bool cgroup_end(struct cgroups *, const struct vmconf *);
+
+#endif
