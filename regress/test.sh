@@ -198,6 +198,7 @@ lab_suite
 counted "KVM API, on KVM" kvm regress/kapi/lab --
 counted "KVM API, on our driver" regress/kapi/lab -v --
 counted "robustness, on our driver" regress/kapi/lab -v -- -c 20
+step "install-dkms, on a copy of this machine" regress/lab/dkms
 if [[ -z ${TESTS:-} ]]; then
 	step "make run, its output to a file" run_piped
 	step "make run, on a terminal" run_on_a_terminal
