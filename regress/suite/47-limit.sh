@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2317
 #
 # A VM's control group: all of its processes, the limits of vm.conf, and
-# nothing left of it afterwards.
+# nothing left of it afterwards.  The bounds of the service as a whole.
 limit=240
 
 root=/sys/fs/cgroup
@@ -118,6 +118,9 @@ t_cpu() {
 t_io() {
 	local t
 	truncate -s 64M "$G/limit-disk"
+	# A file is written for the group that dirtied it first: not for ours.
+	sync "$G/limit-disk"
+	echo 2 >/proc/sys/vm/drop_caches
 	tiny one write,32 'memory 256M' "disk \"$G/limit-disk\"" \
 	    'limit io write 2M' | vmd_up
 	start one
@@ -273,4 +276,46 @@ t_io_without_a_device() {
 	refused vmctl start one
 	says "limit io: an image is not on a block device"
 	gone "$groups/vm-one"
+}
+
+# What the service's unit leaves it is enough for every kind of device.
+t_within_the_bounds_of_its_service() {
+	local unit=/usr/lib/systemd/system/vmd.service caps
+	caps=$(sed -n 's/^CapabilityBoundingSet=//p' $unit |
+	    tr 'A-Z ' 'a-z\n' | sed 's/^cap_/+/' | paste -sd,)
+	[[ $caps = *+sys_admin* ]]
+	umask "$(sed -n 's/^UMask=//p' $unit)"
+	grep -q '^NoNewPrivileges=yes' $unit
+	vmd() {
+		[[ $1 != -n ]] || {
+			command vmd "$@"
+			return
+		}
+		exec setpriv --no-new-privs --bounding-set "-all,$caps" \
+		    vmd "$@"
+	}
+	tun
+	modprobe nf_tables 2>/dev/null || true
+	modprobe veth 2>/dev/null || true
+	ip link add w0 type veth peer name w1
+	ip addr add 192.0.2.1/24 dev w0
+	ip link set w1 up
+	ip link set w0 up
+	ip route add default via 192.0.2.2
+	truncate -s 1M "$T/disk" "$T/iso"
+	{
+		echo 'socket owner root:vmusers'
+		tiny one idle 'memory 128M' "disk \"$T/disk\"" \
+		    "cdrom \"$T/iso\"" 'interface user' 'local interface' \
+		    'cloud-init { hostname "one" }' 'limit cpu 100%' \
+		    'owner alice'
+	} | vmd_up
+	grep -q '^NoNewPrivs:.1$' "/proc/$vmd_pid/status"
+	as alice vmctl start one
+	becomes one running 60
+	record one "$(field one tty)"
+	as alice vmctl stop -w one
+	stopped one 10
+	vmd_down
+	ip link del w0
 }

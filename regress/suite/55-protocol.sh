@@ -5,7 +5,7 @@
 # everybody, and what no client may say.  alice and the group ops, which bob is
 # in, own VM one; ines may have instances of it; eve may use the socket, mallory
 # not even that.
-limit=500
+limit=900
 
 rawctl() { ./rawctl "$@"; }
 raw_as() { # USER WORD...

@@ -36,7 +36,12 @@ t_installed_used_upgraded_purged() {
 	dpkg -L vmd >"$T/files"
 	# A host may be without /usr/share/doc.
 	dpkg-deb -x "$vmd_deb" "$T/vmd"
-	vmd -n -f "$T/vmd/usr/share/doc/vmd/examples/vm.conf" ||
+	# It names files of an installed host, which the lab has not.
+	{ vmd -n -f "$T/vmd/usr/share/doc/vmd/examples/vm.conf" 2>&1 ||
+		true; } |
+	    sed '/path not found: .*: No such file or directory$/d' |
+	    tee "$T/example"
+	[[ ! -s $T/example || $(<"$T/example") = "configuration OK" ]] ||
 		fail "the example in the package is not valid"
 
 	tiny one idle | vmd_up
