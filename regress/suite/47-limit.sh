@@ -42,6 +42,27 @@ percent() {
 	echo $((u * 100 / t))
 }
 
+# counted NAME GROUP: what status says the VM used is what the group counts, of
+# all its processes.
+counted() {
+	local cpu cpu_now memory now
+	cpu() { sed -n 's/^usage_usec //p' "$1/cpu.stat"; }
+	cpu=$(cpu "$2")
+	memory=$(awk '/^(anon|shmem) / { s += $2 } END { print s }' \
+	    "$2/memory.stat")
+	now=$(field "$1" cpu_seconds)
+	cpu_now=$(cpu "$2")
+	echo "# $now s of CPU time, of $cpu to $cpu_now us"
+	awk -v a="$cpu" -v b="$cpu_now" -v s="$now" \
+	    'BEGIN { exit !(s * 1e6 >= a - 1 && s * 1e6 <= b + 1) }' ||
+		fail "not the group's"
+	now=$(field "$1" memory_resident)
+	echo "# $now bytes, of $memory"
+	# The guest goes on.
+	[[ $now -ge $((memory - (8 << 20))) && $now -le $((memory + (8 << 20))) ]]
+	[[ $memory -gt $((16 << 20)) ]]
+}
+
 gone() { [[ ! -e $1 ]]; }
 
 t_all_processes_and_limits() {
@@ -71,6 +92,7 @@ t_all_processes_and_limits() {
 	dev=$(stat -c %Hd:%Ld "$G/limit-disk")
 	[[ $(<"$g/io.max") = "$dev rbps=52428800 wbps=20971520 riops=max wiops=max" ]]
 	not [ "$(group_of "$vmd_pid")" = "$g" ]
+	counted one "$g"
 	vmctl stop -w one
 	gone "$g"
 	[[ -d $groups ]]
