@@ -103,7 +103,7 @@ t_all_processes_and_limits() {
 }
 
 t_no_limits() {
-	tiny one idle 'memory 128M' | vmd_up
+	atom one | vmd_up
 	start one
 	prints one "tiny: idle" 90
 	together 1 one "$groups/vm-one"
@@ -125,13 +125,13 @@ t_cpu() {
 	prints free "/ # " 120
 	key free 'for i in 1 2; do while :; do :; done & done'
 	sleep 3
-	p=$(percent "$groups/vm-free" 10)
+	p=$(percent "$groups/vm-free" 6)
 	echo "# $p% of a processor without a limit"
 	[[ $p -gt 120 ]]
 	vmctl stop -fw free
 	start quarter
 	becomes quarter running 60
-	p=$(percent "$groups/vm-quarter" 15)
+	p=$(percent "$groups/vm-quarter" 8)
 	echo "# $p% of a processor with one of 25%"
 	[[ $p -gt 15 && $p -lt 30 ]]
 	vmctl stop -fw quarter
@@ -179,7 +179,7 @@ t_memory() {
 t_gone_whatever_ends_it() {
 	truncate -s 1M "$T/disk"
 	{
-		tiny one idle 'memory 128M' "disk \"$T/disk\"" 'limit cpu 100%'
+		atom one "disk \"$T/disk\"" 'limit cpu 100%'
 		tiny again reboot 'memory 128M' "disk \"$T/disk\"" \
 		    'limit cpu 100%'
 		tiny not idle 'memory 1T' 'limit cpu 100%'
@@ -205,7 +205,7 @@ t_gone_whatever_ends_it() {
 
 # What a daemon that was killed left is removed by the next one.
 t_leftovers() {
-	tiny one idle 'memory 128M' 'limit memory 400M' | vmd_up
+	atom one 'limit memory 400M' | vmd_up
 	start one
 	prints one "tiny: idle" 90
 	kill -9 "$vmd_pid"
@@ -222,7 +222,7 @@ t_leftovers() {
 # Two daemons keep out of each other's way.
 t_two_daemons() {
 	local other
-	tiny one idle 'memory 128M' | vmd_up
+	atom one | vmd_up
 	vmd -d -f "$T/vm.conf" -s "$T/other.sock" 2>"$T/other.log" &
 	other=$!
 	within 20 vmctl -s "$T/other.sock" status
@@ -254,7 +254,7 @@ t_delegated() {
 		echo "$BASHPID" >"$g/cgroup.procs"
 		exec vmd "$@"
 	}
-	tiny one idle 'memory 128M' 'limit { cpu 70%, memory 400M }' | vmd_up
+	atom one 'limit { cpu 70%, memory 400M }' | vmd_up
 	start one
 	prints one "tiny: idle" 90
 	together 1 one "$g/vm-one"
@@ -280,8 +280,8 @@ t_no_groups() {
 		exec unshare -m sh -c "umount $root && exec vmd \"\$@\"" vmd "$@"
 	}
 	{
-		tiny one idle 'memory 128M'
-		tiny two idle 'memory 128M' 'limit memory 400M'
+		atom one
+		atom two 'limit memory 400M'
 	} | vmd_up
 	start one
 	prints one "tiny: idle" 90

@@ -95,6 +95,7 @@ tiny() {
 atom() {
 	local name=$1
 	shift
+	[[ -r ./atom ]] || fail "no atom (make build/regress/guest/atom)"
 	vm "$name" "boot \"$PWD/atom\"" 'memory 16M' "$@"
 }
 
