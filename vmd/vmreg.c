@@ -61,24 +61,51 @@ vmreg_clear(struct vmreg *r)
 	forget_ids(r);
 }
 
+static int
+new_id(struct vmreg *r, uint32_t n, const char *name, uid_t uid)
+{
+	struct vmreg_id *id = calloc(1, sizeof(*id));
+
+	if (id == NULL)
+		return -ENOMEM;
+	id->id = n;
+	id->uid = uid;
+	snprintf(id->name, sizeof(id->name), "%s", name);
+	SLIST_INSERT_HEAD(&r->ids, id, entry);
+	if (n >= r->next_id)
+		r->next_id = n + 1;
+	return 0;
+}
+
 /* 0 when there is no memory. */
 static uint32_t
 id_for(struct vmreg *r, const char *name, uid_t uid)
 {
-	struct vmreg_id *id;
+	const struct vmreg_id *id;
+	uint32_t n = r->next_id;
 
 	SLIST_FOREACH(id, &r->ids, entry)
 	{
 		if (id->uid == uid && strcmp(id->name, name) == 0)
 			return id->id;
 	}
-	if (r->next_id == 0 || (id = calloc(1, sizeof(*id))) == NULL)
-		return 0;
-	id->id = r->next_id++;
-	id->uid = uid;
-	snprintf(id->name, sizeof(id->name), "%s", name);
-	SLIST_INSERT_HEAD(&r->ids, id, entry);
-	return id->id;
+	return n == 0 || new_id(r, n, name, uid) != 0 ? 0 : n;
+}
+
+int
+vmreg_set_id(struct vmreg *r, uint32_t n, uid_t uid, const char *name)
+{
+	const struct vmreg_id *id;
+
+	if (n == 0 || n == UINT32_MAX)
+		return -EINVAL;
+	SLIST_FOREACH(id, &r->ids, entry)
+	{
+		if (id->id == n ||
+		    (id->uid == uid && strcmp(id->name, name) == 0))
+			return -EEXIST;
+	}
+	return new_id(r, n, name, uid);
 }
 
 static void
@@ -87,6 +114,7 @@ init_child(struct vm *vm, struct child *ch, enum child_kind kind, unsigned i)
 	ch->vm = vm;
 	ch->kind = kind;
 	ch->index = i;
+	ch->stats_fd = ch->pidfd = -1;
 }
 
 static void

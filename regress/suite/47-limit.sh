@@ -203,16 +203,28 @@ t_gone_whatever_ends_it() {
 	gone "$groups/vm-not"
 }
 
-# What a daemon that was killed left is removed by the next one.
+# What a daemon that was killed left is the next one's, guests included.
 t_leftovers() {
+	local keeper
 	atom one 'limit memory 400M' | vmd_up
 	start one
 	prints one "tiny: idle" 90
 	kill -9 "$vmd_pid"
 	wait "$vmd_pid" || true
+	cp "$T/vm.conf" "$T/again.conf"
+	vmd_up <"$T/again.conf"
+	together 1 one "$groups/vm-one"
+	[[ $(<"$groups/vm-one/memory.max") = $((400 << 20)) ]]
+	vmctl stop -fw one
+	gone "$groups/vm-one"
+	start one
+	together 1 one "$groups/vm-one"
+	# Nobody can adopt them: they end, and their groups are removed.
+	keeper=$(cat "$groups/keeper/cgroup.procs")
+	kill -9 "$vmd_pid" "$keeper"
+	wait "$vmd_pid" || true
 	within 20 eval '[[ -z $(vmd_processes) ]]'
 	[[ -d $groups/vm-one ]]
-	cp "$T/vm.conf" "$T/again.conf"
 	vmd_up <"$T/again.conf"
 	gone "$groups/vm-one"
 	start one
@@ -236,38 +248,6 @@ t_two_daemons() {
 	wait "$other"
 	gone "$groups-1"
 	[[ -d $groups/vm-one ]]
-}
-
-# The service manager's mark, and no service manager.
-t_delegated() {
-	local g=$root/service p
-	mkdir "$g"
-	# setxattr(2)
-	perl -e 'my ($path, $name, $value) = @ARGV;
-	    exit(syscall(188, $path, $name, $value, 1, 0) == 0 ? 0 : 1)' \
-	    "$g" trusted.delegate 1
-	vmd() {
-		[[ $1 != -n ]] || {
-			command vmd "$@"
-			return
-		}
-		echo "$BASHPID" >"$g/cgroup.procs"
-		exec vmd "$@"
-	}
-	atom one 'limit { cpu 70%, memory 400M }' | vmd_up
-	start one
-	prints one "tiny: idle" 90
-	together 1 one "$g/vm-one"
-	[[ $(<"$g/vm-one/cpu.max") = "70000 100000" ]]
-	[[ $(<"$g/vm-one/memory.max") = $((400 << 20)) ]]
-	[[ -z $(<"$g/cgroup.procs") ]]
-	for p in $(vmd_processes); do
-		[[ $(title "$p") = *vm/one* || $(group_of "$p") = "$g/daemon" ]]
-	done
-	gone "$groups"
-	vmctl stop -fw one
-	vmd_down
-	rmdir "$g/daemon" "$g"
 }
 
 # No hierarchy at all: who has no limits runs, who has some is told why not.

@@ -136,7 +136,9 @@ vmd_pid=''
 vmd_up() {
 	cat >"$T/vm.conf"
 	vmd -n -f "$T/vm.conf"
-	vmd -d -v -f "$T/vm.conf" "$@" 2>"$T/vmd.log" >&2 &
+	: >"$T/vmd.log"
+	# Appended: its children, which may outlive it, write there as well.
+	vmd -d -v -f "$T/vm.conf" "$@" 2>>"$T/vmd.log" >&2 &
 	vmd_pid=$!
 	within 20 vmd_answers || fail "vmd does not answer"
 }
