@@ -6,7 +6,8 @@
 # Everything but 90-load.sh, which wants a quiet machine: setup, the fast tests
 # on this host, the suite and the tests of the KVM API in the lab, on KVM and on
 # our driver, `make run' as a script and as a user at a terminal start it.  TESTS
-# (patterns of FILE/TEST) selects tests of the suite.  The last line is "N
+# (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets how
+# often 42-many starts and stops a VM.  The last line is "N
 # passed, M failed, K skipped"; exit 1 when anything failed.
 
 set -uo pipefail
@@ -137,7 +138,7 @@ tally() {
 
 # The suite on KVM, in parts; on our driver what depends on the hypervisor, and a little
 # of that on the other kernel.
-parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit"
+parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many"
 	"35-net 40-life 45-pause 46-adopt 47-limit 48-service" "50-rights 55-protocol 60-badinput 70-debian 85-deb")
 hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
@@ -150,7 +151,8 @@ lab_suite() {
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
 	    -x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio" \
 	    -x "$B/regress/bench/netio=bench/netio" \
-	    -x "$B/regress/suite/rawctl=suite/rawctl" -x README.md=README.md
+	    -x "$B/regress/suite/rawctl=suite/rawctl" \
+	    -x "$B/regress/guest/atom=suite/atom" -x README.md=README.md
 	[[ ! -d $B/deb ]] || set -- "$@" -x "$B/deb=deb"
 	[[ -z ${TESTS:-} ]] || parts=("$TESTS")
 	for part in "${parts[@]}"; do
@@ -189,7 +191,7 @@ step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
 step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
-	"$B/regress/suite/rawctl"
+	"$B/regress/suite/rawctl" "$B/regress/guest/atom"
 check
 step "fuzz of the parser of vm.conf" regress/fuzz/run -t 60 conf
 step "build of the confinement test" confined_build

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -268,4 +269,72 @@ cgroup_end(struct cgroups *c, const struct vmconf *conf)
 	}
 	close(dir);
 	return oom;
+}
+
+/* The group that a process is in may be that of another VM of this name. */
+static bool
+is_in(pid_t pid, const char *name)
+{
+	char path[64], line[PATH_MAX];
+	bool found = false;
+	const char *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return false;
+	while (!found && fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		found = strncmp(line, "0::/", 4) == 0 &&
+		    (p = strrchr(line, '/')) != NULL &&
+		    strcmp(p + 1, name) == 0;
+	}
+	fclose(f);
+	return found;
+}
+
+/* The sum of those values of a file with lines "key value" that have a name. */
+static uint64_t
+sum_of(int dir, const char *file, const char *const keys[])
+{
+	int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	FILE *f = fd == -1 ? NULL : fdopen(fd, "re");
+	uint64_t value, sum = 0;
+	char key[64];
+	unsigned i, found = 0;
+
+	if (f == NULL) {
+		fd_close(&fd);
+		return CGROUP_UNKNOWN;
+	}
+	while (fscanf(f, "%63s %" SCNu64, key, &value) == 2) {
+		for (i = 0; keys[i] != NULL; i++) {
+			if (strcmp(key, keys[i]) == 0) {
+				sum += value;
+				found++;
+			}
+		}
+	}
+	fclose(f);
+	return found > 0 ? sum : CGROUP_UNKNOWN;
+}
+
+void
+cgroup_usage(const struct cgroups *c, const struct vmconf *conf, pid_t pid,
+    struct cgroup_usage *u)
+{
+	static const char *const cpu[] = { "usage_usec", NULL };
+	/* Guest RAM is a memfd: shmem. */
+	static const char *const memory[] = { "anon", "shmem", NULL };
+	char name[sizeof(PREFIX_VM) + VM_NAME_MAX];
+	int dir;
+
+	u->cpu_us = u->memory = CGROUP_UNKNOWN;
+	group_name(conf, name);
+	if (c->dir == -1 || !is_in(pid, name) ||
+	    (dir = openat(c->dir, name, DIRECTORY)) == -1)
+		return;
+	u->cpu_us = sum_of(dir, "cpu.stat", cpu);
+	u->memory = sum_of(dir, "memory.stat", memory);
+	close(dir);
 }

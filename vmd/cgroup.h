@@ -14,6 +14,7 @@
  */
 #include <sys/types.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include "chain.h"
 #include "fail.h"
 #include "vmconf.h"
@@ -52,5 +53,15 @@ int cgroup_begin(struct cgroups *, const struct vmconf *,
  * killed because memory ran out.
  */
 bool cgroup_end(struct cgroups *, const struct vmconf *);
+
+#define CGROUP_UNKNOWN UINT64_MAX
+
+struct cgroup_usage {
+	uint64_t cpu_us; /* microseconds; CGROUP_UNKNOWN */
+	uint64_t memory; /* bytes, but for the page cache; CGROUP_UNKNOWN */
+};
+/* What all processes of a VM used, if this one of them is in its group. */
+void cgroup_usage(const struct cgroups *, const struct vmconf *, pid_t,
+    struct cgroup_usage *);
 
 #endif

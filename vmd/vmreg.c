@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "devstat.h"
 #include "vmreg.h"
 
@@ -334,8 +335,6 @@ resident(pid_t pid)
 	uint64_t pages = 0;
 	FILE *f;
 
-	if (pid == 0)
-		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	if ((f = fopen(path, "re")) == NULL)
 		return 0;
@@ -382,6 +381,21 @@ cpu_time(const struct vm *vm)
 	return sum;
 }
 
+/* Of its control group; what that does not tell, of its processes. */
+static void
+describe_usage(
+    const struct vm *vm, const struct cgroups *groups, struct ctl_vm *out)
+{
+	struct cgroup_usage u;
+
+	if (vm->run.vm.pid == 0)
+		return;
+	cgroup_usage(groups, &vm->conf, vm->run.vm.pid, &u);
+	out->curmem =
+	    u.memory != CGROUP_UNKNOWN ? u.memory : resident(vm->run.vm.pid);
+	out->cpu_us = u.cpu_us != CGROUP_UNKNOWN ? u.cpu_us : cpu_time(vm);
+}
+
 static_assert(VM_BLKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
 
 static void
@@ -421,7 +435,8 @@ describe_devices(const struct vm *vm, struct ctl_vm *out)
 }
 
 void
-vm_describe(const struct vm *vm, struct ctl_vm *out)
+vm_describe(
+    const struct vm *vm, const struct cgroups *groups, struct ctl_vm *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->id = vm->id;
@@ -430,12 +445,11 @@ vm_describe(const struct vm *vm, struct ctl_vm *out)
 	out->pid = (uint32_t)vm->run.vm.pid;
 	out->cpus = vm->conf.cpus;
 	out->maxmem = vm->conf.memory;
-	out->curmem = resident(vm->run.vm.pid);
 	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty.name);
 	out->uid = vm->conf.uid;
 	out->gid = vm->conf.gid;
-	out->cpu_us = cpu_time(vm);
 	out->restarts = vm->restarts;
 	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
+	describe_usage(vm, groups, out);
 	describe_devices(vm, out);
 }

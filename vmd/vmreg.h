@@ -19,6 +19,7 @@
 
 #define VMREG_MAX 1024
 
+struct cgroups;
 struct chan;
 struct event;
 struct life;
@@ -167,6 +168,6 @@ void child_name(const struct child *, char *buf, size_t len);
 bool vm_active(const struct vm *); /* has or is about to have processes */
 enum ctl_state vm_ctl_state(const struct vm *);
 /* The row of a LIST. */
-void vm_describe(const struct vm *, struct ctl_vm *);
+void vm_describe(const struct vm *, const struct cgroups *, struct ctl_vm *);
 
 #endif

@@ -138,6 +138,33 @@ test_begin_end(void **state)
 	assert_false(cgroup_end(&groups, &conf));
 }
 
+/* What the processes of the group used, and of no other. */
+static void
+test_usage(void **state)
+{
+	struct cgroup_usage u;
+	int procs = -1;
+	pid_t pid;
+
+	need_groups();
+	cgroup_usage(&groups, &conf, getpid(), &u);
+	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
+	pid = process_in(procs);
+	fd_close(&procs);
+	cgroup_usage(&groups, &conf, pid, &u);
+	assert_in_range(u.cpu_us, 1, 60000000);
+	/* Not every host has the controller. */
+	if (u.memory != CGROUP_UNKNOWN)
+		assert_in_range(u.memory, 0, 1 << 30);
+	cgroup_usage(&groups, &conf, getpid(), &u);
+	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
+	end(pid);
+	cgroup_end(&groups, &conf);
+	cgroup_usage(&groups, &conf, pid, &u);
+	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
+}
+
 /* Strays are killed; the next start finds their group gone. */
 static void
 test_strays(void **state)
@@ -293,6 +320,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 		    test_begin_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_usage, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_strays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_leftovers, set_up, tear_down),
