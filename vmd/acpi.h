@@ -3,8 +3,8 @@
 #define VMD_ACPI_H
 
 /*
- * ACPI: the PM1 block, PM timer and reset register (acpi_pm.c), and the
- * tables (acpi_tables.c): RSDP, XSDT, FADT, FACS, MADT, DSDT (own AML: S5,
+ * ACPI: the PM1 block, PM timer and reset register (acpi_pm.c), the tables
+ * (acpi_tables.c) and what firmware makes them from (acpi_fwcfg.c): RSDP, XSDT, FADT, FACS, MADT, DSDT (own AML: S5,
  * power button, PCI root with _PRT and _CRS, COM1, RTC).
  */
 #include "devenv.h"
@@ -43,6 +43,7 @@ uint64_t acpi_pm_deadline(const struct acpi_pm *);
 
 struct acpi_conf {
 	unsigned cpus;
+	uint16_t pm_base; /* of the PM1 block, ACPI_PM_BASE unless moved */
 	uint32_t pci_mmio_base, pci_mmio_len; /* 32-bit window of the root */
 	uint16_t pci_io_base, pci_io_len;
 };
@@ -50,5 +51,8 @@ struct acpi_conf {
  * 0, -EFAULT or -ENOSPC. */
 int
 acpi_tables(const struct gmem *, const struct acpi_conf *, struct gpa *rsdp);
+/* The same as files of fw_cfg, for firmware that finds a place for them. */
+struct fwcfg;
+int acpi_fwcfg(struct fwcfg *, const struct acpi_conf *);
 
 #endif

@@ -620,6 +620,7 @@ make_all(struct machine *m, struct gpa *rsdp)
 {
 	struct acpi_conf acpi = {
 		.cpus = m->conf.cpus,
+		.pm_base = ACPI_PM_BASE,
 		.pci_mmio_base = PCI_MMIO_BASE,
 		.pci_mmio_len = PCI_MMIO_LEN,
 		.pci_io_base = PCI_IO_BASE,
