@@ -241,6 +241,11 @@ put_fadt(struct acpi_image *im, const struct acpi_conf *conf, uint32_t facs,
 	f.facs = facs;
 	f.dsdt = dsdt;
 	f.sci = ACPI_SCI;
+	if (conf->smi) {
+		f.smi_cmd = ACPI_SMI_PORT;
+		f.acpi_enable = ACPI_SMI_ENABLE;
+		f.acpi_disable = ACPI_SMI_DISABLE;
+	}
 	f.pm1a_evt = pm;
 	f.pm1a_cnt = pm + 4;
 	f.pm_tmr = pm + 8;

@@ -232,7 +232,7 @@ test_spray(void **state)
 	}
 }
 
-static const struct acpi_conf conf = { 4, ACPI_PM_BASE, 0xd0000000, 0x10000000,
+static const struct acpi_conf conf = { 4, ACPI_PM_BASE, false, 0xd0000000, 0x10000000,
 	0xc000, 0x2000 };
 
 static uint64_t
