@@ -238,8 +238,11 @@ test_sizing(void **state)
 	assert_int_equal(bus_read(&f->mmio, mem, 4), 0xffffffff);
 	assert_int_equal(bus_read(&f->mmio, 0xfffff000, 4), 0xffffffff);
 	cfg_wr(f, 2, 0x14, 4, 0xffffffff);
-	assert_int_equal(cfg_rd(f, 2, 0x14, 4), 0xffc1);
+	assert_int_equal(cfg_rd(f, 2, 0x14, 4), 0xffffffc1);
+	assert_int_equal(bus_read(&f->pio, 0xffc0, 4), 0xffffffff);
 	/* An I/O BAR right at the end of the port space is legal. */
+	cfg_wr(f, 2, 0x14, 4, 0xffc0);
+	assert_int_equal(cfg_rd(f, 2, 0x14, 4), 0xffc1);
 	assert_int_equal(bus_read(&f->pio, 0xffc0, 4), 0x22222222);
 	cfg_wr(f, 2, 0x10, 4, mem);
 	cfg_wr(f, 2, 0x14, 4, io);
