@@ -18,6 +18,7 @@
 #define ELF_MAGIC    "\177ELF"
 #define BZ_MAGIC_OFF 0x202
 #define BZ_MAGIC     "HdrS"
+#define RESET_VECTOR 16 /* from the end of a ROM; there is code */
 
 int
 load_fail(const struct load *l, int error, const char *fmt, ...)
@@ -180,7 +181,9 @@ load_is_firmware(int fd)
 	if (load_peek(&l, magic, sizeof(magic), 0) < 0 ||
 	    memcmp(magic, ELF_MAGIC, sizeof(magic)) == 0 ||
 	    load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) < 0 ||
-	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0)
+	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0 ||
+	    load_peek(&l, magic, 1, l.kernel_size - RESET_VECTOR) < 0 ||
+	    magic[0] == 0 || magic[0] == '\xff')
 		return 0;
 	return (uint32_t)st.st_size;
 }

@@ -103,8 +103,8 @@ setup(void **state)
 	bus_init(&b->pio, 0x10000);
 	bus_init(&b->mmio, 1ULL << 52);
 	pci_init(&b->pci, &b->pio, &b->mmio, set_gsi, b);
-	acpi_pm_init(&b->pm, fake_line(&b->f), fake_env(&b->f), nothing,
-	    nothing, b);
+	acpi_pm_init(
+	    &b->pm, fake_line(&b->f), fake_env(&b->f), nothing, nothing, b);
 	assert_int_equal(chipset_init(&b->c, &conf), 0);
 	*state = b;
 	return 0;
@@ -158,8 +158,7 @@ static const struct {
 	{ "SMBHSTCFG", PM, 0xd2, 1, 0x00, 0x0f },
 	{ "no BAR", PM, 0x10, 4, 0, 0 },
 	{ "no function 1", ISA + 1, 0x00, 4, 0xffffffff, 0xffffffff },
-	{ "function 3 of no other", HOST + 3, 0x00, 4, 0xffffffff,
-	    0xffffffff },
+	{ "function 3 of no other", HOST + 3, 0x00, 4, 0xffffffff, 0xffffffff },
 };
 
 static void
@@ -172,7 +171,8 @@ test_registers(void **state)
 			registers[i].size) != registers[i].reset)
 			print_message("%s\n", registers[i].name);
 		assert_int_equal(cfg_rd(b, registers[i].fn, registers[i].off,
-				     registers[i].size), registers[i].reset);
+				     registers[i].size),
+		    registers[i].reset);
 	}
 	for (unsigned i = 0; i < LEN(registers); i++) {
 		uint32_t mask = registers[i].size == 1 ? 0xff : 0xffffffff;
@@ -183,7 +183,8 @@ test_registers(void **state)
 			registers[i].size) != registers[i].ones)
 			print_message("%s\n", registers[i].name);
 		assert_int_equal(cfg_rd(b, registers[i].fn, registers[i].off,
-				     registers[i].size), registers[i].ones);
+				     registers[i].size),
+		    registers[i].ones);
 	}
 }
 
@@ -194,13 +195,11 @@ static const struct {
 } smram[] = {
 	{ 0x00, 0x02, false },
 	{ 0x40, 0x42, false }, /* D_OPEN without G_SMRAME */
-	{ 0x48, 0x4a, true },
-	{ 0x68, 0x6a, true },
+	{ 0x48, 0x4a, true }, { 0x68, 0x6a, true },
 	{ 0x0f, 0x0a, false }, /* C_BASE_SEG is hardwired */
 	{ 0x58, 0x1a, false }, /* D_LCK closes ... */
 	{ 0x48, 0x1a, false }, /* ... for good ... */
-	{ 0x00, 0x1a, false },
-	{ 0x20, 0x3a, false }, /* ... all but D_CLS */
+	{ 0x00, 0x1a, false }, { 0x20, 0x3a, false }, /* ... all but D_CLS */
 };
 
 static void
@@ -269,12 +268,12 @@ test_places(void **state)
 		cfg_wr(b, PM, 0x80, 1, places[i].misc);
 		for (unsigned k = 0; k < LEN(places); k++) {
 			uint32_t want = places[i].there != 0 &&
-				places[k].base == places[i].there ?
-			    3579545 :
-			    0xffffffff;
+				places[k].base == places[i].there
+			    ? 3579545
+			    : 0xffffffff;
 
-			assert_int_equal(bus_read(&b->pio,
-					     places[k].base + 8U, 4), want);
+			assert_int_equal(
+			    bus_read(&b->pio, places[k].base + 8U, 4), want);
 		}
 	}
 }
@@ -363,8 +362,8 @@ test_files(void **state)
 
 	assert_int_equal(chipset_boot_order(&b->c), 0);
 	assert_int_equal(file(b, "bootorder", buf, 1), -1);
-	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1042, 0x010000, 1, 0, 0,
-	    NULL, NULL);
+	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1042, 0x010000, 1, 0, 0, NULL,
+	    NULL);
 	pci_add(&b->pci, &b->cdrom, "c", 0x1af4, 0x1048, 0x010000, 1, 0, 0,
 	    NULL, NULL);
 	assert_int_equal(chipset_boot_order(&b->c), 0);

@@ -169,12 +169,10 @@ test_attributes(void **state)
 				bool on = n == i;
 
 				check_place(b, segments[n].first,
-				    segments[n].rom,
-				    on && attributes[k].read,
+				    segments[n].rom, on && attributes[k].read,
 				    on && attributes[k].write);
 				check_place(b, segments[n].last,
-				    segments[n].rom,
-				    on && attributes[k].read,
+				    segments[n].rom, on && attributes[k].read,
 				    on && attributes[k].write);
 			}
 		}
@@ -258,8 +256,9 @@ test_bad(void **state)
 
 	bed_init(b);
 	for (unsigned i = 0; i < LEN(lens); i++)
-		assert_int_equal(shadow_init(&b->s, &b->mem, b->rom, lens[i],
-				     &ops, b), -EINVAL);
+		assert_int_equal(
+		    shadow_init(&b->s, &b->mem, b->rom, lens[i], &ops, b),
+		    -EINVAL);
 	assert_int_equal(gmem_create(&small, 0x90000), 0);
 	assert_int_equal(
 	    shadow_init(&b->s, &small, b->rom, ROM_LEN, &ops, b), -EINVAL);
