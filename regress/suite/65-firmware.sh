@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# SeaBIOS boots disks: GRUB, and by it Linux, to power-off and to login.
+limit=240
+bios=/usr/share/seabios/bios-256k.bin
+
+# A disk with GRUB, and a file system with what it boots.
+boot_disks() { # INITRD CMDLINE
+	[[ -f grub.img ]] || skip "no disk with GRUB"
+	[[ -f $bios ]] || skip "no firmware"
+	cp grub.img "$T/grub.img"
+	mkdir "$T/boot"
+	cp "$G/vmlinuz" "$T/boot/vmlinuz"
+	cp "$1" "$T/boot/initrd"
+	printf 'echo "GRUB is here"\nlinux /vmlinuz %s\ninitrd /initrd\nboot\n' \
+	    "$2" >"$T/boot/grub.cfg"
+	mke2fs -q -t ext2 -L guest -d "$T/boot" "$T/boot.img" 64M
+	disks=("disk \"$T/grub.img\"" "disk \"$T/boot.img\"")
+}
+
+# Without a word about what to boot.
+t_disk_by_default() {
+	boot_disks "$G/tiny.cpio" "$base tiny=info"
+	vm one 'memory 256M' 'cpus 2' "${disks[@]}" | vmd_up
+	mark
+	run_tiny one 150
+	printed one SeaBIOS
+	printed one "Booting from Hard Disk"
+	printed one "GRUB is here"
+	[[ $(value one cpus) = 2 ]]
+	[[ $(value one clock) = kvm-clock ]]
+	grep -q "one: firmware: .*QEMU fw_cfg" "$T/vmd.log"
+	readers_off
+	clean 5
+}
+
+# Memory on both sides of the PCI hole, the file named, reboot from inside.
+t_reboots_from_inside() {
+	boot_disks "$G/tiny.cpio" "$base tiny=reboot"
+	vm one "boot \"$bios\"" 'memory 3584M' "${disks[@]}" | vmd_up
+	start one
+	prints one "tiny: end" 200
+	stopped one 10
+	[[ $(grep -ac "Booting from Hard Disk" "$T/one.console") = 2 ]]
+}
+
+t_power_button() {
+	boot_disks "$G/tiny.cpio" "$base tiny=idle"
+	vm one 'memory 256M' "${disks[@]}" | vmd_up
+	start one
+	prints one "tiny: idle" 150
+	vmctl stop one
+	prints one "power button" 30
+	stopped one 20
+}
+
+t_refusals() {
+	truncate -s 1M "$T/disk"
+	vm one "boot \"$bios\"" "cmdline \"$base\"" "disk \"$T/disk\"" |
+	    vmd_up
+	refused vmctl start one
+	says "firmware takes no initrd or cmdline"
+	vmd_down
+	vm one 'memory 64M' | vmd_up
+	refused vmctl start one
+	says "no kernel given, and no disk to boot from"
+}
+
+# Nothing that boots: the firmware says so and waits.
+t_empty_disk() {
+	truncate -s 1M "$T/disk"
+	vm one 'memory 64M' "disk \"$T/disk\"" | vmd_up
+	start one
+	prints one "No bootable device" 60
+	vmctl stop -fw one
+}
+
+t_debian_login() {
+	boot_disks "$G/initrd" "$base root=LABEL=debian rw"
+	vm deb 'memory 512M' 'cpus 2' "${disks[@]}" \
+	    "disk \"$G/debian.raw\"" | vmd_up
+	vmctl start deb
+	expect -f debian.exp deb 'uname -a' Linux
+	vmctl stop deb
+	stopped deb 180
+}
