@@ -62,7 +62,8 @@ pci_cfg_set(struct pci_dev *d, unsigned off, unsigned size, uint32_t val)
 unsigned
 pci_gsi(unsigned slot, unsigned pin)
 {
-	return 16 + (slot + pin) % 4;
+	/* As the firmware of this chipset has it: slot 1 begins at PIRQA. */
+	return 16 + (slot + pin + 3) % 4;
 }
 
 /* ---- interrupts ---- */

@@ -97,8 +97,8 @@ int pci_add_cap(struct pci_dev *, uint8_t id, uint8_t len);
 uint32_t pci_cfg_get(const struct pci_dev *, unsigned off, unsigned size);
 void pci_cfg_set(struct pci_dev *, unsigned off, unsigned size, uint32_t val);
 void pci_intx(struct pci_dev *, bool level);
-/* The GSI that a pin (0 = INTA) of slot is wired to: 16 + (slot + pin) % 4
- * with IOAPIC. */
+/* The GSI that a pin (0 = INTA) of slot is wired to, 16 to 19 for PIRQA to
+ * PIRQD. */
 unsigned pci_gsi(unsigned slot, unsigned pin);
 
 #endif

@@ -372,10 +372,10 @@ test_intx(void **state)
 	struct fix *f = *state;
 	unsigned gsi = pci_gsi(2, 0);
 
-	assert_int_equal(gsi, 18);
-	assert_int_equal(pci_gsi(3, 0), 19);
-	assert_int_equal(pci_gsi(4, 0), 16);
-	assert_int_equal(pci_gsi(2, 3), 17);
+	assert_int_equal(gsi, 17);
+	assert_int_equal(pci_gsi(3, 0), 18);
+	assert_int_equal(pci_gsi(4, 0), 19);
+	assert_int_equal(pci_gsi(2, 3), 16);
 	pci_intx(&f->a, true);
 	assert_true(f->gsi[gsi]);
 	assert_int_equal(cfg_rd(f, 2, PCIR_STATUS, 1) & 8, 8);
@@ -398,13 +398,13 @@ test_intx_shared(void **state)
 
 	for (unsigned i = 0; i < LEN(more); i++)
 		pci_add(&f->pci, &more[i], "m", 1, 2, 0, 0, 0, 0, NULL, NULL);
-	assert_int_equal(more[2].slot, 6); /* shares GSI 18 with slot 2 */
+	assert_int_equal(more[2].slot, 6); /* shares GSI 17 with slot 2 */
 	pci_intx(&f->a, true);
 	pci_intx(&more[2], true);
 	pci_intx(&f->a, false);
-	assert_true(f->gsi[18]);
+	assert_true(f->gsi[17]);
 	pci_remove(&more[2]);
-	assert_false(f->gsi[18]);
+	assert_false(f->gsi[17]);
 	assert_int_equal(cfg_rd(f, 6, 0, 4), 0xffffffff);
 }
 
@@ -413,16 +413,16 @@ test_pirq(void **state)
 {
 	struct fix *f = *state;
 
-	pci_intx(&f->a, true); /* slot 2: PIRQC */
+	pci_intx(&f->a, true); /* slot 2: PIRQB */
 	for (unsigned i = 0; i < 16; i++)
 		assert_false(f->gsi[i]);
-	cfg_wr(f, 1, 0x62, 1, 11);
+	cfg_wr(f, 1, 0x61, 1, 11);
 	assert_true(f->gsi[11]);
-	assert_true(f->gsi[18]);
-	cfg_wr(f, 1, 0x62, 1, 10); /* moved */
+	assert_true(f->gsi[17]);
+	cfg_wr(f, 1, 0x61, 1, 10); /* moved */
 	assert_false(f->gsi[11]);
 	assert_true(f->gsi[10]);
-	cfg_wr(f, 1, 0x63, 1, 10); /* PIRQD shares it */
+	cfg_wr(f, 1, 0x62, 1, 10); /* PIRQC shares it */
 	pci_intx(&f->b, true);
 	pci_intx(&f->a, false);
 	assert_true(f->gsi[10]);
@@ -433,11 +433,11 @@ test_pirq(void **state)
 	for (unsigned irq = 0; irq < 16; irq++) {
 		bool legal = irq > 2 && irq != 8 && irq != 13;
 
-		cfg_wr(f, 1, 0x62, 1, irq);
+		cfg_wr(f, 1, 0x61, 1, irq);
 		assert_int_equal(f->gsi[irq], legal);
 	}
-	cfg_wr(f, 1, 0x62, 1, 0xff);
-	assert_int_equal(cfg_rd(f, 1, 0x62, 1), 0x8f);
+	cfg_wr(f, 1, 0x61, 1, 0xff);
+	assert_int_equal(cfg_rd(f, 1, 0x61, 1), 0x8f);
 	assert_false(f->gsi[15]);
 }
 
