@@ -520,7 +520,7 @@ test_prt(void **state)
 			p = aml_read(p, &v);
 			assert_int_equal(v, 0);
 			p = aml_read(p, &v);
-			assert_int_equal(v, 16 + (slot + pin) % 4);
+			assert_int_equal(v, 16 + (slot + pin + 3) % 4);
 		}
 }
 

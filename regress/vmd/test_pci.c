@@ -148,7 +148,7 @@ test_ids(void **state)
 		{ 2, 14, 1, 0 }, /* type 0, one function */
 		{ 2, 0x2c, 4, 0x00421af4 },
 		{ 2, 0x3d, 1, 1 }, /* INTA */
-		{ 2, 0x3c, 1, 18 },
+		{ 2, 0x3c, 1, 17 },
 		{ 2, 0x18, 4, 0 }, /* no such BAR */
 		{ 2, 0x30, 4, 0 }, /* no ROM */
 		{ 4, 0, 4, 0xffffffff }, /* empty slot */
