@@ -138,7 +138,7 @@ tally() {
 # of that on the other kernel.
 parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit"
 	"35-net 40-life 45-pause 47-limit" "50-rights 55-protocol 60-badinput 65-firmware 70-debian 85-deb")
-hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 65-firmware/disk 65-firmware/reboots 70-debian 80-clients"
+hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 65-firmware/disk 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 lab_suite() {

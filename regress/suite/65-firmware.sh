@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# SeaBIOS boots disks: GRUB, and by it Linux, to power-off and to login.
+# SeaBIOS boots disks: GRUB, and by it Linux, to power-off.
 limit=240
 bios=/usr/share/seabios/bios-256k.bin
 
@@ -35,26 +35,6 @@ t_disk_by_default() {
 	clean 5
 }
 
-# Memory on both sides of the PCI hole, the file named, reboot from inside.
-t_reboots_from_inside() {
-	boot_disks "$G/tiny.cpio" "$base tiny=reboot"
-	vm one "boot \"$bios\"" 'memory 3584M' "${disks[@]}" | vmd_up
-	start one
-	prints one "tiny: end" 200
-	stopped one 10
-	[[ $(grep -ac "Booting from Hard Disk" "$T/one.console") = 2 ]]
-}
-
-t_power_button() {
-	boot_disks "$G/tiny.cpio" "$base tiny=idle"
-	vm one 'memory 256M' "${disks[@]}" | vmd_up
-	start one
-	prints one "tiny: idle" 150
-	vmctl stop one
-	prints one "power button" 30
-	stopped one 20
-}
-
 t_refusals() {
 	truncate -s 1M "$T/disk"
 	vm one "boot \"$bios\"" "cmdline \"$base\"" "disk \"$T/disk\"" |
@@ -65,23 +45,4 @@ t_refusals() {
 	vm one 'memory 64M' | vmd_up
 	refused vmctl start one
 	says "no kernel given, and no disk to boot from"
-}
-
-# Nothing that boots: the firmware says so and waits.
-t_empty_disk() {
-	truncate -s 1M "$T/disk"
-	vm one 'memory 64M' "disk \"$T/disk\"" | vmd_up
-	start one
-	prints one "No bootable device" 60
-	vmctl stop -fw one
-}
-
-t_debian_login() {
-	boot_disks "$G/initrd" "$base root=LABEL=debian rw"
-	vm deb 'memory 512M' 'cpus 2' "${disks[@]}" \
-	    "disk \"$G/debian.raw\"" | vmd_up
-	vmctl start deb
-	expect -f debian.exp deb 'uname -a' Linux
-	vmctl stop deb
-	stopped deb 180
 }
