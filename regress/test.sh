@@ -139,20 +139,22 @@ tally() {
 # The suite on KVM, in parts; on our driver what depends on the hypervisor, and a little
 # of that on the other kernel.
 parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many"
-	"35-net 40-life 45-pause 46-adopt 47-limit 48-service" "50-rights 55-protocol 60-badinput 70-debian 85-deb")
-hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 70-debian 80-clients"
+	"35-net 40-life 45-pause 46-adopt 47-limit 48-service" "50-rights 55-protocol 60-badinput 65-firmware 70-debian 85-deb")
+hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 65-firmware/disk 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 lab_suite() {
 	local guest_disk='' newer part suite=regress/suite/all.sh
 	eval "$(regress/guest/build)" || return
 	regress/bench/extra "$B" "$B/extra.cpio" || return
+	regress/guest/grub "$B/grub.img" || return
 	newer=$(regress/lab/qemu)
 	set -- -c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk" \
 	    -x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio" \
 	    -x "$B/regress/bench/netio=bench/netio" \
 	    -x "$B/regress/suite/rawctl=suite/rawctl" \
-	    -x "$B/regress/guest/atom=suite/atom" -x README.md=README.md
+	    -x "$B/regress/guest/atom=suite/atom" -x README.md=README.md \
+	    -x "$B/grub.img=suite/grub.img"
 	[[ ! -d $B/deb ]] || set -- "$@" -x "$B/deb=deb"
 	[[ -z ${TESTS:-} ]] || parts=("$TESTS")
 	for part in "${parts[@]}"; do

@@ -6,8 +6,10 @@
  * "PM1 Control Grouping" and "Power Management Timer (PM_TMR)".
  *
  * Invariants
- *  1. The machine is always in ACPI mode: SCI_EN reads 1, there is no SMI.
- *  2. SCI is asserted exactly while (status & enable) has a bit.
+ *  1. SCI_EN says whether the machine is in ACPI mode, which a guest does
+ *     not change here.  There is no SMI.
+ *  2. SCI is asserted exactly while the machine is in ACPI mode and (status &
+ *     enable) has a bit.
  *  3. The timer is floor(now() * 3579545 / 1 s): no drift, no overflow within
  *     the life of a 64-bit count of nanoseconds.
  */
@@ -45,7 +47,8 @@ timer_now(const struct acpi_pm *pm)
 static void
 sci_update(struct acpi_pm *pm)
 {
-	bool level = (pm->pm1_status & pm->pm1_enable) != 0;
+	bool level = (pm->pm1_status & pm->pm1_enable) != 0 &&
+	    (pm->pm1_control & SCI_EN) != 0;
 
 	if (level == pm->level)
 		return;
@@ -122,7 +125,7 @@ acpi_pm_read(struct acpi_pm *pm, uint64_t off, unsigned size)
 static void
 control_write(struct acpi_pm *pm, uint16_t val)
 {
-	pm->pm1_control = SCI_EN | (val & CNT_WRITE);
+	pm->pm1_control = (pm->pm1_control & SCI_EN) | (val & CNT_WRITE);
 	if ((val & SLP_EN) && SLP_TYP_OF(val) == S5)
 		pm->poweroff(pm->arg);
 }
@@ -171,6 +174,15 @@ acpi_pm_write(struct acpi_pm *pm, uint64_t off, unsigned size, uint64_t val)
 	timer_carry(pm);
 	for (i = 0; i < size && i < 8 && off + i < ACPI_PM_LEN; i++)
 		byte_write(pm, (unsigned)off + i, (uint8_t)(val >> i * 8));
+}
+
+void
+acpi_pm_enable(struct acpi_pm *pm, bool on)
+{
+	pm->pm1_control &= (uint16_t)~SCI_EN;
+	if (on)
+		pm->pm1_control |= SCI_EN;
+	sci_update(pm);
 }
 
 void

@@ -11,8 +11,9 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
-#include "acpi.h"
+#include "acpi_impl.h"
 #include "aml.h"
 #include "ioapic.h"
 #include "pci.h"
@@ -148,12 +149,9 @@ static_assert(sizeof(struct madt_ioapic) == 12, "I/O APIC");
 static_assert(sizeof(struct madt_override) == 10, "Source Override");
 static_assert(sizeof(struct madt_nmi) == 6, "Local APIC NMI");
 
-/* The tables in the making: byte 0 is at ACPI_TABLES_GPA. */
-struct image {
-	uint8_t b[12 * 1024];
-	size_t len;
-};
-static_assert(sizeof(((struct image *)0)->b) <= ACPI_TABLES_LEN, "area");
+static_assert(sizeof(struct rsdp) == ACPI_RSDP_LEN, "RSDP in the image");
+static_assert(
+    offsetof(struct header, checksum) == ACPI_CHECKSUM_AT, "Checksum");
 
 static uint8_t
 checksum(const void *p, size_t len)
@@ -185,7 +183,7 @@ header_finish(
 
 /* Appends len bytes at a multiple of align; the address, or 0 when full. */
 static uint32_t
-append(struct image *im, const void *p, size_t len, size_t align)
+append(struct acpi_image *im, const void *p, size_t len, size_t align)
 {
 	size_t at = (im->len + align - 1) & ~(align - 1);
 
@@ -193,7 +191,34 @@ append(struct image *im, const void *p, size_t len, size_t align)
 		return 0;
 	memcpy(im->b + at, p, len);
 	im->len = at + len;
-	return (uint32_t)(ACPI_TABLES_GPA + at);
+	return (uint32_t)(im->base + at);
+}
+
+/* The same for a table with a header, whose checksum covers it. */
+static uint32_t
+append_table(struct acpi_image *im, const void *p, size_t len)
+{
+	uint32_t address = append(im, p, len, 16);
+
+	if (address != 0) {
+		assert(im->ntables < ACPI_FIXES);
+		im->table[im->ntables++] = (struct acpi_fix){
+			.at = (uint16_t)(address - im->base),
+			.len = (uint16_t)len,
+		};
+	}
+	return address;
+}
+
+/* A field of the table at address, off bytes into it, that is an address. */
+static void
+pointer(struct acpi_image *im, uint32_t address, size_t off, uint16_t len)
+{
+	assert(im->npointers < ACPI_FIXES);
+	im->pointer[im->npointers++] = (struct acpi_fix){
+		.at = (uint16_t)(address - im->base + off),
+		.len = len,
+	};
 }
 
 static struct gas
@@ -205,17 +230,25 @@ io_gas(uint16_t port, uint8_t width, uint8_t access)
 }
 
 static uint32_t
-put_fadt(struct image *im, uint32_t facs, uint32_t dsdt)
+put_fadt(struct acpi_image *im, const struct acpi_conf *conf, uint32_t facs,
+    uint32_t dsdt)
 {
+	uint16_t pm = conf->pm_base;
+	uint32_t at;
 	struct fadt f;
 
 	memset(&f, 0, sizeof(f));
 	f.facs = facs;
 	f.dsdt = dsdt;
 	f.sci = ACPI_SCI;
-	f.pm1a_evt = ACPI_PM_BASE;
-	f.pm1a_cnt = ACPI_PM_BASE + 4;
-	f.pm_tmr = ACPI_PM_BASE + 8;
+	if (conf->smi) {
+		f.smi_cmd = ACPI_SMI_PORT;
+		f.acpi_enable = ACPI_SMI_ENABLE;
+		f.acpi_disable = ACPI_SMI_DISABLE;
+	}
+	f.pm1a_evt = pm;
+	f.pm1a_cnt = pm + 4;
+	f.pm_tmr = pm + 8;
 	f.pm1_evt_len = 4;
 	f.pm1_cnt_len = 2;
 	f.pm_tmr_len = 4;
@@ -227,11 +260,16 @@ put_fadt(struct image *im, uint32_t facs, uint32_t dsdt)
 	f.reset = io_gas(ACPI_RESET_PORT, 8, 1);
 	f.reset_value = RESET_VALUE;
 	f.x_dsdt = dsdt;
-	f.x_pm1a_evt = io_gas(ACPI_PM_BASE, 32, 2);
-	f.x_pm1a_cnt = io_gas(ACPI_PM_BASE + 4, 16, 2);
-	f.x_pm_tmr = io_gas(ACPI_PM_BASE + 8, 32, 3);
+	f.x_pm1a_evt = io_gas(pm, 32, 2);
+	f.x_pm1a_cnt = io_gas(pm + 4, 16, 2);
+	f.x_pm_tmr = io_gas(pm + 8, 32, 3);
 	header_finish(&f.h, "FACP", 4, sizeof(f));
-	return append(im, &f, sizeof(f), 16);
+	if ((at = append_table(im, &f, sizeof(f))) != 0) {
+		pointer(im, at, offsetof(struct fadt, facs), 4);
+		pointer(im, at, offsetof(struct fadt, dsdt), 4);
+		pointer(im, at, offsetof(struct fadt, x_dsdt), 8);
+	}
+	return at;
 }
 
 static size_t
@@ -242,7 +280,7 @@ put(uint8_t *buf, size_t at, const void *p, size_t len)
 }
 
 static uint32_t
-put_madt(struct image *im, unsigned cpus)
+put_madt(struct acpi_image *im, unsigned cpus)
 {
 	uint8_t buf[sizeof(struct madt) + MAX_CPUS * sizeof(struct madt_lapic) +
 	    sizeof(struct madt_ioapic) + 2 * sizeof(struct madt_override) +
@@ -273,7 +311,7 @@ put_madt(struct image *im, unsigned cpus)
 	m.flags = MADT_PCAT;
 	put(buf, 0, &m, sizeof(m));
 	header_finish((struct header *)buf, "APIC", 3, len);
-	return append(im, buf, len, 16);
+	return append_table(im, buf, len);
 }
 
 static void
@@ -346,7 +384,7 @@ dsdt_isa(struct aml *a)
 }
 
 static uint32_t
-put_dsdt(struct image *im, const struct acpi_conf *conf)
+put_dsdt(struct acpi_image *im, const struct acpi_conf *conf)
 {
 	uint8_t buf[4096];
 	struct header h;
@@ -369,11 +407,11 @@ put_dsdt(struct image *im, const struct acpi_conf *conf)
 		return 0;
 	memcpy(buf, &h, sizeof(h));
 	header_finish((struct header *)buf, "DSDT", 2, sizeof(h) + a.len);
-	return append(im, buf, sizeof(h) + a.len, 16);
+	return append_table(im, buf, sizeof(h) + a.len);
 }
 
 static uint32_t
-put_facs(struct image *im)
+put_facs(struct acpi_image *im)
 {
 	struct facs f;
 
@@ -385,23 +423,22 @@ put_facs(struct image *im)
 }
 
 int
-acpi_tables(
-    const struct gmem *g, const struct acpi_conf *conf, struct gpa *rsdp)
+acpi_build(struct acpi_image *im, const struct acpi_conf *conf, uint32_t base)
 {
-	struct gpa at = { ACPI_TABLES_GPA };
-	struct image im = { .len = sizeof(struct rsdp) };
 	struct rsdp r;
 	struct xsdt x;
 	uint32_t facs, dsdt;
-	int error;
 
+	memset(im, 0, sizeof(*im));
+	im->base = base;
+	im->len = sizeof(r);
 	if (conf->cpus == 0 || conf->cpus > MAX_CPUS)
 		return -ENOSPC;
 	memset(&x, 0, sizeof(x));
-	facs = put_facs(&im);
-	dsdt = put_dsdt(&im, conf);
-	x.fadt = put_fadt(&im, facs, dsdt);
-	x.madt = put_madt(&im, conf->cpus);
+	facs = put_facs(im);
+	dsdt = put_dsdt(im, conf);
+	x.fadt = put_fadt(im, conf, facs, dsdt);
+	x.madt = put_madt(im, conf->cpus);
 	if (facs == 0 || dsdt == 0 || x.fadt == 0 || x.madt == 0)
 		return -ENOSPC;
 	header_finish(&x.h, "XSDT", 1, sizeof(x));
@@ -411,15 +448,29 @@ acpi_tables(
 	memcpy(r.oem_id, "VMM   ", 6);
 	r.revision = 2;
 	r.length = sizeof(r);
-	r.xsdt = append(&im, &x, sizeof(x), 16);
+	r.xsdt = append_table(im, &x, sizeof(x));
 	if (r.xsdt == 0)
 		return -ENOSPC;
+	pointer(im, (uint32_t)r.xsdt, offsetof(struct xsdt, fadt), 8);
+	pointer(im, (uint32_t)r.xsdt, offsetof(struct xsdt, madt), 8);
+	pointer(im, base, offsetof(struct rsdp, xsdt), 8);
 	/* The first 20 bytes have a checksum of their own. */
 	r.checksum = checksum(&r, 20);
 	r.checksum_all = checksum(&r, sizeof(r));
-	memcpy(im.b, &r, sizeof(r));
+	memcpy(im->b, &r, sizeof(r));
+	return 0;
+}
 
-	error = gmem_write(g, at, im.b, im.len);
+int
+acpi_tables(
+    const struct gmem *g, const struct acpi_conf *conf, struct gpa *rsdp)
+{
+	struct gpa at = { ACPI_TABLES_GPA };
+	struct acpi_image im;
+	int error;
+
+	if ((error = acpi_build(&im, conf, ACPI_TABLES_GPA)) == 0)
+		error = gmem_write(g, at, im.b, im.len);
 	if (error == 0)
 		*rsdp = at;
 	return error;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "adhoc.h"
+#include "start.h"
 #include "ctl.h"
 #include "instance.h"
 
@@ -191,9 +192,9 @@ alone(const struct cred *c, const struct adhoc_files *files,
 		return 0;
 	conf->uid = c->uid;
 	conf->gid = VM_NOGID;
-	if (!files->kernel)
+	if (!files->kernel && !start_boots(conf))
 		return fail_set(why, CTL_E_FIRMWARE,
-		    "no kernel given, and there is no firmware to boot");
+		    "no kernel given, and no disk to boot from");
 	return check_nics(conf, why);
 }
 

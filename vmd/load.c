@@ -11,12 +11,14 @@
 #include <unistd.h>
 #include "acpi.h"
 #include "load.h"
+#include "shadow.h"
 
 #define MIB	     (1ULL << 20)
 #define PIECE	     (16 * MIB) /* one preadv at most */
 #define ELF_MAGIC    "\177ELF"
 #define BZ_MAGIC_OFF 0x202
 #define BZ_MAGIC     "HdrS"
+#define RESET_VECTOR 16 /* from the end of a ROM; there is code */
 
 int
 load_fail(const struct load *l, int error, const char *fmt, ...)
@@ -162,6 +164,42 @@ load_memmap(const struct load *l, struct load_range *range)
 				m->region[i].len, 1 };
 	}
 	return n;
+}
+
+uint32_t
+load_is_firmware(int fd)
+{
+	struct load_in in = { .kernel = fd };
+	struct load l = { .in = &in };
+	char magic[4];
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+	    st.st_size > SHADOW_ROM_MAX || st.st_size % SHADOW_ROM_UNIT != 0)
+		return 0;
+	l.kernel_size = (uint64_t)st.st_size;
+	if (load_peek(&l, magic, sizeof(magic), 0) < 0 ||
+	    memcmp(magic, ELF_MAGIC, sizeof(magic)) == 0 ||
+	    load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) < 0 ||
+	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0 ||
+	    load_peek(&l, magic, 1, l.kernel_size - RESET_VECTOR) < 0 ||
+	    magic[0] == 0 || magic[0] == '\xff')
+		return 0;
+	return (uint32_t)st.st_size;
+}
+
+int
+load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
+{
+	struct load_in in = { .kernel = fd };
+	struct load l = { .in = &in, .why = why, .kernel_size = len };
+	int r;
+
+	why[0] = '\0';
+	if ((r = load_peek(&l, rom, len, 0)) < 0)
+		return load_fail(&l, r, "firmware: %s",
+		    r == -ENODATA ? "truncated" : strerrordesc_np(-r));
+	return 0;
 }
 
 int

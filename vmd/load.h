@@ -32,6 +32,14 @@
 
 #define LOAD_WHY_MAX 160
 
+/*
+ * Is the file firmware, a ROM, by its length and first bytes?  The length, or
+ * 0 for a kernel or what no loader takes.
+ */
+uint32_t load_is_firmware(int fd);
+/* All of it to rom; 0 or -errno with one line in why. */
+int load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX]);
+
 struct load_in {
 	const struct gmem *mem;
 	int kernel; /* regular files, not closed here */

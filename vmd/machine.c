@@ -24,6 +24,7 @@
 #include <unistd.h>
 #include "acpi.h"
 #include "bus.h"
+#include "chipset.h"
 #include "console.h"
 #include "i8042.h"
 #include "i8254.h"
@@ -76,6 +77,7 @@ struct machine {
 	struct i8042 kbd;
 	struct acpi_pm pm;
 	struct pci pci;
+	struct chipset chipset; /* with firmware only */
 	struct console *console;
 	struct virtio_host virtio;
 	struct slot slot[WINDOWS];
@@ -577,9 +579,6 @@ make_windows(struct machine *m)
 		if (r < 0)
 			return r;
 	}
-	r = bus_add(&m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &pm_ops, m, "acpi pm");
-	if (r < 0)
-		return r;
 	return bus_add(&m->mmio, IOAPIC_BASE, IOAPIC_LEN, &io_ops, m, "ioapic");
 }
 
@@ -615,16 +614,53 @@ make_console(struct machine *m, struct devenv env)
 	return console_new(&m->console, &c);
 }
 
+/* As firmware would have left it. */
 static int
-make_all(struct machine *m, struct gpa *rsdp)
+make_direct(struct machine *m, struct gpa *rsdp)
 {
 	struct acpi_conf acpi = {
 		.cpus = m->conf.cpus,
+		.pm_base = ACPI_PM_BASE,
 		.pci_mmio_base = PCI_MMIO_BASE,
 		.pci_mmio_len = PCI_MMIO_LEN,
 		.pci_io_base = PCI_IO_BASE,
 		.pci_io_len = PCI_IO_LEN,
 	};
+	int r;
+
+	r = bus_add(&m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &pm_ops, m, "acpi pm");
+	return r < 0 ? r : acpi_tables(m->conf.mem, &acpi, rsdp);
+}
+
+static int
+make_chipset(struct machine *m)
+{
+	struct chipset_conf c = {
+		.pci = &m->pci,
+		.pio = &m->pio,
+		.mmio = &m->mmio,
+		.mem = m->conf.mem,
+		.vmm = m->conf.vmm,
+		.pm = &m->pm,
+		.pm_block = &pm_ops,
+		.pm_arg = m,
+		.rom = m->conf.rom,
+		.rom_len = m->conf.rom_len,
+		.cpus = m->conf.cpus,
+	};
+
+	return chipset_init(&m->chipset, &c);
+}
+
+int
+machine_boot_order(struct machine *m)
+{
+	return chipset_boot_order(&m->chipset);
+}
+
+static int
+make_all(struct machine *m, struct gpa *rsdp)
+{
 	struct devenv env = { machine_now, machine_rearm, m };
 	int r;
 
@@ -636,7 +672,7 @@ make_all(struct machine *m, struct gpa *rsdp)
 	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);
 	virtio_host_init(&m->virtio, m->conf.vmm, m->conf.base, machine_lock,
 	    machine_unlock, m);
-	return acpi_tables(m->conf.mem, &acpi, rsdp);
+	return m->conf.rom != NULL ? make_chipset(m) : make_direct(m, rsdp);
 }
 
 int
@@ -670,6 +706,7 @@ machine_free(struct machine *m)
 	if (m == NULL)
 		return;
 	console_free(m->console);
+	chipset_free(&m->chipset);
 	if (m->conf.console != -1)
 		close(m->conf.console);
 	if (m->timer != NULL)

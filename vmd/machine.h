@@ -30,16 +30,24 @@ struct machine_conf {
 	const struct gmem *mem;
 	struct event_base *base;
 	unsigned cpus;
+	uint8_t *rom; /* firmware, or NULL; stays mapped, filled later */
+	uint32_t rom_len;
 	int console; /* taken, whatever the result */
 	const struct machine_ops *ops;
 	void *arg;
 };
 
-/* The chips and the ACPI tables.  0 or -errno. */
+/*
+ * The chips; without firmware, the ACPI tables; with it, all of the guest's
+ * memory.  0 or -errno.
+ */
 int
 machine_new(struct machine **, const struct machine_conf *, struct gpa *rsdp);
 /* Main thread, when no vCPU runs any more. */
 void machine_free(struct machine *);
+
+/* With firmware, when the devices are there: what it may boot.  0 or -errno. */
+int machine_boot_order(struct machine *);
 
 /* For the device models, while the machine is being made. */
 struct pci *machine_pci(struct machine *);

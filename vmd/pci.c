@@ -27,6 +27,8 @@
 #define CFG_ENABLE   0x80000000U
 #define CFG_WRITABLE 0x80fffffcU /* reserved bits read as zero */
 
+#define ISA_SLOT   1
+#define PM_FUNC	   3
 #define FIRST_SLOT 2 /* of the devices behind the two bridges */
 
 /* Memory BARs may lie from the end of low RAM up to the IOAPIC. */
@@ -60,7 +62,8 @@ pci_cfg_set(struct pci_dev *d, unsigned off, unsigned size, uint32_t val)
 unsigned
 pci_gsi(unsigned slot, unsigned pin)
 {
-	return 16 + (slot + pin) % 4;
+	/* As the firmware of this chipset has it: slot 1 begins at PIRQA. */
+	return 16 + (slot + pin + 3) % 4;
 }
 
 /* ---- interrupts ---- */
@@ -229,9 +232,9 @@ pci_add_bar(struct pci_dev *d, unsigned n, enum pci_bar_kind kind, uint32_t len,
 	*next = base + len;
 	d->bar[n] = (struct pci_bar){ .kind = kind, .len = len, .ops = ops };
 
-	/* "Base Addresses": the upper half of an I/O BAR may be hardwired
-	 * to zero in a PC. */
-	mask = ~(len - 1) & (io ? 0xffffU : 0xffffffffU);
+	/* "Base Addresses": the upper half of an I/O BAR may be hardwired to
+	 * zero in a PC, but SeaBIOS takes that for a part of the size. */
+	mask = ~(len - 1);
 	for (unsigned i = 0; i < 4; i++)
 		d->wmask[PCIR_BAR0 + 4 * n + i] = (uint8_t)(mask >> (8 * i));
 	pci_cfg_set(d, PCIR_BAR0 + 4 * n, 4, base | (io ? PCIR_BAR_IO : 0));
@@ -293,9 +296,11 @@ selected(const struct pci *p)
 	unsigned slot = (p->address >> 11) & 0x1f;
 	unsigned func = (p->address >> 8) & 7;
 
-	if ((p->address & CFG_ENABLE) == 0 || bus != 0 || func != 0)
+	if ((p->address & CFG_ENABLE) == 0 || bus != 0)
 		return NULL;
-	return p->dev[slot];
+	if (func == PM_FUNC && slot == ISA_SLOT)
+		return p->pm;
+	return func == 0 ? p->dev[slot] : NULL;
 }
 
 static uint64_t
@@ -363,7 +368,6 @@ dev_init(struct pci *p, struct pci_dev *d, unsigned slot, const char *name,
 	    PCIR_COMMAND_IO | PCIR_COMMAND_MEM | PCIR_COMMAND_MASTER;
 	d->wmask[PCIR_COMMAND + 1] = PCIR_COMMAND_NOINTX >> 8;
 	d->w1c[PCIR_STATUS + 1] = PCIR_STATUS_ERRORS >> 8;
-	p->dev[slot] = d;
 }
 
 void
@@ -379,10 +383,13 @@ pci_init(struct pci *p, struct bus *pio, struct bus *mmio,
 		p->gsi[i] =
 		    (struct line){ .set = set_gsi, .arg = arg, .n = 16 + i };
 	dev_init(p, &p->host, 0, "440FX", 0x8086, 0x1237, 0x060000, 2);
-	/* RAM is readable and writable throughout the first MiB; the PAM
-	 * registers only keep what firmware wrote. */
+	/* Without firmware RAM is readable and writable throughout the first
+	 * MiB, and the PAM registers only keep what was written; chipset.c
+	 * makes them work. */
 	memset(&p->host.wmask[PAM_FIRST], 0xff, PAM_LAST - PAM_FIRST + 1);
-	dev_init(p, &p->isa, 1, "PIIX3", 0x8086, 0x7000, 0x060100, 0);
+	p->dev[0] = &p->host;
+	dev_init(p, &p->isa, ISA_SLOT, "PIIX3", 0x8086, 0x7000, 0x060100, 0);
+	p->dev[ISA_SLOT] = &p->isa;
 	memset(&p->isa.cfg[PIRQ_RC], PIRQ_OFF, 4);
 	memset(&p->isa.wmask[PIRQ_RC], PIRQ_OFF | PIRQ_MASK, 4);
 
@@ -402,6 +409,7 @@ pci_add(struct pci *p, struct pci_dev *d, const char *name, uint16_t vendor,
 	if (slot == PCI_SLOTS)
 		return -ENOSPC;
 	dev_init(p, d, slot, name, vendor, device, class, rev);
+	p->dev[slot] = d;
 	pci_cfg_set(d, PCIR_SUBVENDOR, 2, subvendor);
 	pci_cfg_set(d, PCIR_SUBDEVICE, 2, subdevice);
 	d->cfg[PCIR_INT_PIN] = 1; /* INTA */
@@ -410,6 +418,18 @@ pci_add(struct pci *p, struct pci_dev *d, const char *name, uint16_t vendor,
 	d->ops = ops;
 	d->arg = arg;
 	return 0;
+}
+
+void
+pci_add_pm(struct pci *p, struct pci_dev *d, const char *name, uint16_t vendor,
+    uint16_t device, uint32_t class, uint8_t rev)
+{
+	dev_init(p, d, ISA_SLOT, name, vendor, device, class, rev);
+	d->cfg[PCIR_INT_PIN] = 1; /* INTA, which is the SCI's IRQ 9 */
+	d->cfg[PCIR_INT_LINE] = 9;
+	d->wmask[PCIR_INT_LINE] = 0xff;
+	p->isa.cfg[PCIR_HEADER_TYPE] |= PCIR_HEADER_MULTI;
+	p->pm = d;
 }
 
 void

@@ -73,6 +73,7 @@ struct pci {
 	bool root[4]; /* their levels */
 	uint16_t isa_level; /* ISA IRQs asserted by way of PIRQRC */
 	struct pci_dev host, isa;
+	struct pci_dev *pm; /* function 3 of the ISA bridge's slot, or NULL */
 };
 
 void pci_init(struct pci *, struct bus *pio, struct bus *mmio,
@@ -81,6 +82,9 @@ void pci_init(struct pci *, struct bus *pio, struct bus *mmio,
 int pci_add(struct pci *, struct pci_dev *, const char *name, uint16_t vendor,
     uint16_t device, uint32_t class, uint8_t rev, uint16_t subvendor,
     uint16_t subdevice, const struct pci_dev_ops *, void *arg);
+/* The power management function; it has no BARs, its interrupt is not INTx. */
+void pci_add_pm(struct pci *, struct pci_dev *, const char *name,
+    uint16_t vendor, uint16_t device, uint32_t class, uint8_t rev);
 /* Takes the function off the bus; its struct may be freed then. */
 void pci_remove(struct pci_dev *);
 /* Before the guest runs: a BAR, placed and decoded as firmware would.
@@ -93,8 +97,8 @@ int pci_add_cap(struct pci_dev *, uint8_t id, uint8_t len);
 uint32_t pci_cfg_get(const struct pci_dev *, unsigned off, unsigned size);
 void pci_cfg_set(struct pci_dev *, unsigned off, unsigned size, uint32_t val);
 void pci_intx(struct pci_dev *, bool level);
-/* The GSI that a pin (0 = INTA) of slot is wired to: 16 + (slot + pin) % 4
- * with IOAPIC. */
+/* The GSI that a pin (0 = INTA) of slot is wired to, 16 to 19 for PIRQA to
+ * PIRQD. */
 unsigned pci_gsi(unsigned slot, unsigned pin);
 
 #endif

@@ -19,6 +19,8 @@
 #define PCIR_STATUS_CAPS    0x0010
 #define PCIR_STATUS_ERRORS  0xf900 /* parity, aborts, system error */
 #define PCIR_REVISION	    0x08 /* and the class in the three bytes above */
+#define PCIR_HEADER_TYPE    0x0e
+#define PCIR_HEADER_MULTI   0x80
 #define PCIR_BAR0	    0x10
 #define PCIR_BAR_IO	    0x00000001U
 #define PCIR_BAR_IO_ADDR    0xfffffffcU

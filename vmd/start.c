@@ -104,6 +104,27 @@ check_memory(const struct vmconf *c, struct fail *why)
 	    (unsigned long long)total >> 20);
 }
 
+bool
+start_boots(const struct vmconf *c)
+{
+	return c->ndisks > 0 || c->cdrom[0] != '\0';
+}
+
+/* Where no kernel is given, the firmware boots a disk or the CD-ROM. */
+static int
+open_firmware(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	if (!start_boots(c))
+		return fail_set(why, CTL_E_FIRMWARE,
+		    "no kernel given, and no disk to boot from");
+	f->kernel = open(START_FIRMWARE, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (f->kernel == -1)
+		return fail_set(why, CTL_E_FIRMWARE,
+		    "no kernel given, and firmware %s: %s", START_FIRMWARE,
+		    strerror(errno));
+	return image_check_fd(f->kernel, "firmware", why);
+}
+
 static int
 open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 {
@@ -114,8 +135,7 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	else if (c->kernel[0] != '\0')
 		error = image_open_file(c->kernel, "kernel", &f->kernel, why);
 	else
-		return fail_set(why, CTL_E_FIRMWARE,
-		    "no kernel given, and there is no firmware to boot");
+		error = open_firmware(f, c, why);
 	if (error != 0)
 		return error;
 	if (f->initrd != -1)

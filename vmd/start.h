@@ -15,11 +15,17 @@
 struct event_base;
 struct netproc;
 
+/* What is booted without a kernel: Debian's package seabios. */
+#define START_FIRMWARE "/usr/share/seabios/bios-256k.bin"
+
 struct start_fds {
 	int hypervisor, kernel, initrd; /* -1: none */
 	struct chain disk[VM_DISKS_MAX];
 	int seed[SEED_FILES]; /* enum seed_file */
 };
+
+/* Has the VM something that firmware could boot? */
+bool start_boots(const struct vmconf *);
 
 void start_fds_init(struct start_fds *);
 void start_fds_close(struct start_fds *);

@@ -7,7 +7,8 @@
  *  1. Descriptors come from the parent and from nowhere else; those it sent
  *     and nobody took are closed at the end of set-up.
  *  2. The kernel image, the initrd and everything of the guest's are read
- *     after the seal only.
+ *     after the seal only, but for the few bytes of the image that tell a
+ *     kernel from firmware, and are compared and forgotten.
  *  3. The first end counts: `end' is written once, under end_lock, and read
  *     by the main thread after the end event.
  */
@@ -79,6 +80,8 @@ struct vm {
 	struct vcpus *vcpus;
 	bool paused;
 	struct gpa rsdp;
+	uint8_t *rom; /* of firmware, or NULL */
+	uint32_t rom_len;
 
 	pthread_mutex_t end_lock; /* (e) */
 	bool ended; /* (e) */
@@ -439,9 +442,27 @@ make_memory(struct vm *vm)
 			return fail(vm, e, "memory: %s", strerrordesc_np(-e));
 		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
 	}
-	if ((e = vmm_set_memory(vm->vmm, &vm->mem)) < 0)
+	if (vm->rom == NULL && (e = vmm_set_memory(vm->vmm, &vm->mem)) < 0)
 		return fail(vm, e, "memory: refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
+	return 0;
+}
+
+/* Firmware: there is a ROM, which is filled after the seal. */
+static int
+make_rom(struct vm *vm)
+{
+	void *p;
+
+	if ((vm->rom_len = load_is_firmware(vm->kernel)) == 0)
+		return 0;
+	if (vm->initrd != -1 || vm->conf.cmdline[0] != '\0')
+		return fail(vm, -EINVAL, "firmware takes no initrd or cmdline");
+	p = mmap(NULL, vm->rom_len, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return fail(vm, -errno, "firmware: %s", strerrordesc_np(errno));
+	vm->rom = p;
 	return 0;
 }
 
@@ -468,6 +489,8 @@ make_machine(struct vm *vm)
 		.mem = &vm->mem,
 		.base = vm->base,
 		.cpus = vm->conf.cpus,
+		.rom = vm->rom,
+		.rom_len = vm->rom_len,
 		.console = fd_take(&vm->console),
 		.ops = &machine_callbacks,
 		.arg = vm,
@@ -547,6 +570,21 @@ seal(struct vm *vm)
 	return 0;
 }
 
+/* The boot processor is as its reset left it: at the ROM's last 16 bytes. */
+static int
+boot_firmware(struct vm *vm)
+{
+	char why[LOAD_WHY_MAX];
+	int e;
+
+	if ((e = load_firmware(vm->kernel, vm->rom, vm->rom_len, why)) < 0)
+		return fail(vm, e, "%s", why);
+	close(fd_take(&vm->kernel));
+	if ((e = machine_boot_order(vm->machine)) < 0)
+		return fail(vm, e, "boot order: %s", strerrordesc_np(-e));
+	return 0;
+}
+
 static int
 boot(struct vm *vm)
 {
@@ -580,7 +618,8 @@ build(struct vm *vm)
 	if ((vm->base = event_base_new()) == NULL)
 		return fail(
 		    vm, -ENOMEM, "event loop: %s", strerrordesc_np(ENOMEM));
-	if ((status = make_vmm(vm)) != 0 || (status = make_machine(vm)) != 0 ||
+	if ((status = make_rom(vm)) != 0 || (status = make_vmm(vm)) != 0 ||
+	    (status = make_machine(vm)) != 0 ||
 	    (status = make_devices(
 		 vm, vm->nic, vm->conf.nnics, TYPE_NET, CLASS_NET)) != 0 ||
 	    (status = make_devices(vm, vm->disk, vmconf_nblks(&vm->conf),
@@ -589,7 +628,7 @@ build(struct vm *vm)
 		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
-	return boot(vm);
+	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);
 }
 
 static void

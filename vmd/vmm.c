@@ -43,6 +43,7 @@ struct vmm {
 	struct kvm_cpuid2 *cpuid;
 	bool tsc_deadline;
 	bool dirty;
+	bool slots; /* memory changes while the guest runs */
 	bool stopped; /* vmm_clock_stop() filled these two */
 	struct kvm_clock_data clock;
 	struct {
@@ -301,6 +302,22 @@ vmm_set_memory(struct vmm *v, const struct gmem *mem)
 			return r;
 	}
 	return 0;
+}
+
+int
+vmm_set_slot(struct vmm *v, unsigned slot, struct gpa at, uint64_t len,
+    void *host, bool readonly)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.flags = readonly ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = at.v,
+		.memory_size = len,
+		.userspace_addr = (uintptr_t)host,
+	};
+
+	v->slots = true;
+	return call(v->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
 void
@@ -588,21 +605,20 @@ vmm_seal_list(const struct vmm *v, struct sandbox_ioctl *list, size_t max)
 		{ KVM_INTERRUPT, true }, /* ExtINT of the 8259 */
 		{ KVM_GET_REGS, true }, /* rip for the end's detail */
 		{ KVM_SET_REGS, true }, /* the kernel is loaded sealed */
-		{ KVM_GET_SREGS, true },
-		{ KVM_SET_SREGS, true },
+		{ KVM_GET_SREGS, true }, { KVM_SET_SREGS, true },
 		{ KVM_GET_MSRS, true }, /* clocks of a guest that is paused */
-		{ KVM_SET_MSRS, true },
-		{ KVM_KVMCLOCK_CTRL, true },
-		{ KVM_GET_CLOCK, false },
-		{ KVM_SET_CLOCK, false },
+		{ KVM_SET_MSRS, true }, { KVM_KVMCLOCK_CTRL, true },
+		{ KVM_GET_CLOCK, false }, { KVM_SET_CLOCK, false },
 		{ KVM_IOEVENTFD, false }, /* BARs move, queues come and go */
 		{ KVM_IRQFD, false }, /* vectors are masked and unmasked */
-		{ KVM_SET_GSI_ROUTING, false },
-		{ KVM_SIGNAL_MSI, false },
+		{ KVM_SET_GSI_ROUTING, false }, { KVM_SIGNAL_MSI, false },
+		{ KVM_SET_USER_MEMORY_REGION, false }, /* shadow RAM */
 	};
-	size_t i;
+	size_t i, n = sizeof(need) / sizeof(need[0]);
 
-	for (i = 0; i < sizeof(need) / sizeof(need[0]) && i < max; i++) {
+	if (!v->slots)
+		n--;
+	for (i = 0; i < n && i < max; i++) {
 		list[i].request = need[i].request;
 		list[i].fd = need[i].vcpu ? v->vcpu_base : v->fd;
 		list[i].nfds = need[i].vcpu ? v->vcpu_span : 1;

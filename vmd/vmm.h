@@ -22,6 +22,12 @@ struct vcpu;
 /* Takes devfd (closed once the VM exists).  *why: static text on failure. */
 int vmm_create(struct vmm **, int devfd, unsigned ncpus, const char **why);
 int vmm_set_memory(struct vmm *, const struct gmem *);
+/*
+ * Instead, for memory that changes while the guest runs: len bytes of host,
+ * which stays mapped, at an address; len 0 takes the slot away.
+ */
+int vmm_set_slot(struct vmm *, unsigned slot, struct gpa, uint64_t len,
+    void *host, bool readonly);
 void vmm_destroy(struct vmm *);
 
 /*

@@ -232,8 +232,8 @@ test_spray(void **state)
 	}
 }
 
-static const struct acpi_conf conf = { 4, 0xd0000000, 0x10000000, 0xc000,
-	0x2000 };
+static const struct acpi_conf conf = { 4, ACPI_PM_BASE, false, 0xd0000000,
+	0x10000000, 0xc000, 0x2000 };
 
 static uint64_t
 le(const uint8_t *p, size_t n)
@@ -520,7 +520,7 @@ test_prt(void **state)
 			p = aml_read(p, &v);
 			assert_int_equal(v, 0);
 			p = aml_read(p, &v);
-			assert_int_equal(v, 16 + (slot + pin) % 4);
+			assert_int_equal(v, 16 + (slot + pin + 3) % 4);
 		}
 }
 

@@ -591,7 +591,7 @@ test_refused(void **state)
 		int error;
 	} rows[] = {
 		{ "kernel", "kernel /nowhere: No such file", -ENOENT },
-		{ "nokernel", "no kernel given", -CTL_E_FIRMWARE },
+		{ "nokernel", "no kernel given, and no disk", -CTL_E_FIRMWARE },
 		{ "initrd", "initrd /nowhere: No such file", -ENOENT },
 		{ "disk", "disk /nowhere: No such file", -CTL_E_DISK },
 		{ "memory", "memory of ", -ENOMEM },
@@ -612,7 +612,7 @@ test_refused(void **state)
 		if (strcmp(w, "kernel") == 0)
 			strcpy(vm->conf.kernel, "/nowhere");
 		else if (strcmp(w, "nokernel") == 0)
-			strcpy(vm->conf.kernel, "");
+			vm->conf.kernel[0] = '\0', vm->conf.ndisks = 0;
 		else if (strcmp(w, "initrd") == 0)
 			strcpy(vm->conf.initrd, "/nowhere");
 		else if (strcmp(w, "disk") == 0)

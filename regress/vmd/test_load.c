@@ -133,6 +133,71 @@ make_pvh32(void)
 	memcpy(image + sizeof(e), p, sizeof(p));
 }
 
+/*
+ * Is it firmware?  By the length, which is a ROM's, and not a kernel's magic.
+ */
+static const struct {
+	const char *name;
+	uint64_t len;
+	unsigned off;
+	const char *magic;
+	uint32_t want;
+} roms[] = {
+	{ "64 KiB", 0x10000, 0, "", 0x10000 },
+	{ "256 KiB, as SeaBIOS", 0x40000, 0, "", 0x40000 },
+	{ "4 MiB", 4 * MIB, 0, "", 4 * MIB },
+	{ "16 MiB", 16 * MIB, 0, "", 16 * MIB },
+	{ "more than 16 MiB", 16 * MIB + 0x10000, 0, "", 0 },
+	{ "4 GiB and 64 KiB", 4096 * MIB + 0x10000, 0, "", 0 },
+	{ "empty", 0, 0, "", 0 },
+	{ "half of a unit", 0x8000, 0, "", 0 },
+	{ "a byte less", 0x3ffff, 0, "", 0 },
+	{ "a byte more", 0x40001, 0, "", 0 },
+	{ "ELF of that length", 0x40000, 0, "\177ELF", 0 },
+	{ "bzImage of that length", 0x40000, 0x202, "HdrS", 0 },
+	{ "its magic elsewhere", 0x40000, 0x203, "HdrS", 0x40000 },
+	{ "nothing at the reset vector", 0x40000, 0x3fff0, "\0\0\0\0", 0 },
+	{ "erased there", 0x40000, 0x3fff0, "\377\377\377\377", 0 },
+};
+
+static void
+firmware(void **state)
+{
+	static uint8_t rom[0x40000];
+	char why[LOAD_WHY_MAX];
+	int fd, pipes[2];
+
+	for (unsigned i = 0; i < sizeof(roms) / sizeof(roms[0]); i++) {
+		fd = memfd_create("rom", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd, (off_t)roms[i].len), 0);
+		if (roms[i].len >= 16)
+			assert_int_equal(
+			    pwrite(fd, "\352", 1, (off_t)roms[i].len - 16), 1);
+		if (roms[i].off != 0 || roms[i].magic[0] != '\0')
+			assert_int_equal(
+			    pwrite(fd, roms[i].magic, 4, roms[i].off), 4);
+		if (load_is_firmware(fd) != roms[i].want)
+			print_message("%s\n", roms[i].name);
+		assert_int_equal(load_is_firmware(fd), roms[i].want);
+		close(fd);
+	}
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(load_is_firmware(pipes[0]), 0);
+	close(pipes[0]);
+	close(pipes[1]);
+
+	fd = memfd_create("rom", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(fd, sizeof(rom)), 0);
+	assert_int_equal(pwrite(fd, "\352", 1, sizeof(rom) - 16), 1);
+	assert_int_equal(load_firmware(fd, rom, sizeof(rom), why), 0);
+	assert_int_equal(rom[sizeof(rom) - 16], 0xea);
+	/* It became shorter meanwhile. */
+	assert_int_equal(ftruncate(fd, sizeof(rom) - 1), 0);
+	assert_int_equal(load_firmware(fd, rom, sizeof(rom), why), -ENODATA);
+	assert_string_equal(why, "firmware: truncated");
+	close(fd);
+}
+
 static int
 memfile(const void *data, size_t len)
 {
@@ -633,6 +698,7 @@ main(void)
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(every_byte),
 		cmocka_unit_test(not_files),
+		cmocka_unit_test(firmware),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,7 +148,7 @@ test_ids(void **state)
 		{ 2, 14, 1, 0 }, /* type 0, one function */
 		{ 2, 0x2c, 4, 0x00421af4 },
 		{ 2, 0x3d, 1, 1 }, /* INTA */
-		{ 2, 0x3c, 1, 18 },
+		{ 2, 0x3c, 1, 17 },
 		{ 2, 0x18, 4, 0 }, /* no such BAR */
 		{ 2, 0x30, 4, 0 }, /* no ROM */
 		{ 4, 0, 4, 0xffffffff }, /* empty slot */
@@ -238,8 +238,11 @@ test_sizing(void **state)
 	assert_int_equal(bus_read(&f->mmio, mem, 4), 0xffffffff);
 	assert_int_equal(bus_read(&f->mmio, 0xfffff000, 4), 0xffffffff);
 	cfg_wr(f, 2, 0x14, 4, 0xffffffff);
-	assert_int_equal(cfg_rd(f, 2, 0x14, 4), 0xffc1);
+	assert_int_equal(cfg_rd(f, 2, 0x14, 4), 0xffffffc1);
+	assert_int_equal(bus_read(&f->pio, 0xffc0, 4), 0xffffffff);
 	/* An I/O BAR right at the end of the port space is legal. */
+	cfg_wr(f, 2, 0x14, 4, 0xffc0);
+	assert_int_equal(cfg_rd(f, 2, 0x14, 4), 0xffc1);
 	assert_int_equal(bus_read(&f->pio, 0xffc0, 4), 0x22222222);
 	cfg_wr(f, 2, 0x10, 4, mem);
 	cfg_wr(f, 2, 0x14, 4, io);
@@ -369,10 +372,10 @@ test_intx(void **state)
 	struct fix *f = *state;
 	unsigned gsi = pci_gsi(2, 0);
 
-	assert_int_equal(gsi, 18);
-	assert_int_equal(pci_gsi(3, 0), 19);
-	assert_int_equal(pci_gsi(4, 0), 16);
-	assert_int_equal(pci_gsi(2, 3), 17);
+	assert_int_equal(gsi, 17);
+	assert_int_equal(pci_gsi(3, 0), 18);
+	assert_int_equal(pci_gsi(4, 0), 19);
+	assert_int_equal(pci_gsi(2, 3), 16);
 	pci_intx(&f->a, true);
 	assert_true(f->gsi[gsi]);
 	assert_int_equal(cfg_rd(f, 2, PCIR_STATUS, 1) & 8, 8);
@@ -395,13 +398,13 @@ test_intx_shared(void **state)
 
 	for (unsigned i = 0; i < LEN(more); i++)
 		pci_add(&f->pci, &more[i], "m", 1, 2, 0, 0, 0, 0, NULL, NULL);
-	assert_int_equal(more[2].slot, 6); /* shares GSI 18 with slot 2 */
+	assert_int_equal(more[2].slot, 6); /* shares GSI 17 with slot 2 */
 	pci_intx(&f->a, true);
 	pci_intx(&more[2], true);
 	pci_intx(&f->a, false);
-	assert_true(f->gsi[18]);
+	assert_true(f->gsi[17]);
 	pci_remove(&more[2]);
-	assert_false(f->gsi[18]);
+	assert_false(f->gsi[17]);
 	assert_int_equal(cfg_rd(f, 6, 0, 4), 0xffffffff);
 }
 
@@ -410,16 +413,16 @@ test_pirq(void **state)
 {
 	struct fix *f = *state;
 
-	pci_intx(&f->a, true); /* slot 2: PIRQC */
+	pci_intx(&f->a, true); /* slot 2: PIRQB */
 	for (unsigned i = 0; i < 16; i++)
 		assert_false(f->gsi[i]);
-	cfg_wr(f, 1, 0x62, 1, 11);
+	cfg_wr(f, 1, 0x61, 1, 11);
 	assert_true(f->gsi[11]);
-	assert_true(f->gsi[18]);
-	cfg_wr(f, 1, 0x62, 1, 10); /* moved */
+	assert_true(f->gsi[17]);
+	cfg_wr(f, 1, 0x61, 1, 10); /* moved */
 	assert_false(f->gsi[11]);
 	assert_true(f->gsi[10]);
-	cfg_wr(f, 1, 0x63, 1, 10); /* PIRQD shares it */
+	cfg_wr(f, 1, 0x62, 1, 10); /* PIRQC shares it */
 	pci_intx(&f->b, true);
 	pci_intx(&f->a, false);
 	assert_true(f->gsi[10]);
@@ -430,11 +433,11 @@ test_pirq(void **state)
 	for (unsigned irq = 0; irq < 16; irq++) {
 		bool legal = irq > 2 && irq != 8 && irq != 13;
 
-		cfg_wr(f, 1, 0x62, 1, irq);
+		cfg_wr(f, 1, 0x61, 1, irq);
 		assert_int_equal(f->gsi[irq], legal);
 	}
-	cfg_wr(f, 1, 0x62, 1, 0xff);
-	assert_int_equal(cfg_rd(f, 1, 0x62, 1), 0x8f);
+	cfg_wr(f, 1, 0x61, 1, 0xff);
+	assert_int_equal(cfg_rd(f, 1, 0x61, 1), 0x8f);
 	assert_false(f->gsi[15]);
 }
 

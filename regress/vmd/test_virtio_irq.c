@@ -204,11 +204,11 @@ test_gaps(void **state)
 	call(x, 0);
 	drv_msix(&x->d, 0);
 	fake_run(x->f);
-	assert_true(x->f->gsi[18]);
+	assert_true(x->f->gsi[17]);
 	drv_mask(&x->d, 1, false);
 	drv_msix(&x->d, ENABLE);
 	fake_run(x->f);
-	assert_false(x->f->gsi[18]);
+	assert_false(x->f->gsi[17]);
 	assert_true(fake_msis(x->f, 0x41) >= 4);
 }
 
@@ -222,7 +222,7 @@ test_intx(void **state)
 	assert_int_equal(fake_nirq(x->f), 0);
 	call(x, 0);
 	call(x, 1);
-	assert_true(x->f->gsi[18]);
+	assert_true(x->f->gsi[17]);
 	assert_int_equal(cfg_rd(d, PCIR_STATUS, 2) & 8, 8);
 	/* Signals while the bit is set are not looked at: no wakeups. */
 	for (unsigned q = 0; q < QUEUES; q++)
@@ -232,24 +232,24 @@ test_intx(void **state)
 	    0);
 	/* The read clears and deasserts ... */
 	assert_int_equal(bus_read(&x->f->mmio, d->isr, 1), 1);
-	assert_false(x->f->gsi[18]);
+	assert_false(x->f->gsi[17]);
 	assert_int_equal(cfg_rd(d, PCIR_STATUS, 2) & 8, 0);
 	assert_int_equal(bus_read(&x->f->mmio, d->isr, 1), 0);
 	/* ... and what came meanwhile asserts again. */
 	fake_run(x->f);
-	assert_true(x->f->gsi[18]);
+	assert_true(x->f->gsi[17]);
 	assert_int_equal(bus_read(&x->f->mmio, d->isr, 1), 1);
 	fake_run(x->f);
-	assert_false(x->f->gsi[18]);
+	assert_false(x->f->gsi[17]);
 	/* Interrupt disable. */
 	cfg_wr(d, PCIR_COMMAND, 2, 7 | PCIR_COMMAND_NOINTX);
 	call(x, 2);
-	assert_false(x->f->gsi[18]);
+	assert_false(x->f->gsi[17]);
 	cfg_wr(d, PCIR_COMMAND, 2, 7);
-	assert_true(x->f->gsi[18]);
+	assert_true(x->f->gsi[17]);
 	/* Reset takes it back. */
 	drv_set_status(d, 0);
-	assert_false(x->f->gsi[18]);
+	assert_false(x->f->gsi[17]);
 	assert_int_equal(bus_read(&x->f->mmio, d->isr, 1), 0);
 }
 

@@ -482,9 +482,9 @@ test_needs_reset(void **state)
 	drv_enable(d, 0);
 	drv_set_status(d, 15);
 	assert_int_equal(drv_status(d), 0x4f);
-	assert_true(x->f->gsi[18]);
+	assert_true(x->f->gsi[17]);
 	assert_int_equal(bus_read(&x->f->mmio, d->isr, 1), 2);
-	assert_false(x->f->gsi[18]);
+	assert_false(x->f->gsi[17]);
 }
 
 /* One device's failure is its own. */

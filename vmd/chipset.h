@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_CHIPSET_H
+#define VMD_CHIPSET_H
+
+/*
+ * What a machine has for firmware beyond what a kernel that is booted
+ * directly needs: the ROM and shadow RAM, the host bridge's registers that
+ * work them, PIIX4 power management, fw_cfg, the debug console.  Caller holds
+ * the machine lock, or no vCPU runs yet.
+ */
+#include "acpi.h"
+#include "fwcfg.h"
+#include "pci.h"
+#include "piix4.h"
+#include "shadow.h"
+
+#define CHIPSET_LINE 120 /* of the debug console */
+
+struct vmm;
+
+struct chipset_conf {
+	struct pci *pci;
+	struct bus *pio, *mmio;
+	const struct gmem *mem;
+	struct vmm *vmm; /* it has no memory yet */
+	struct acpi_pm *pm;
+	const struct bus_ops *pm_block;
+	void *pm_arg;
+	uint8_t *rom;
+	uint32_t rom_len;
+	unsigned cpus;
+};
+
+struct chipset {
+	struct chipset_conf conf;
+	struct acpi_conf acpi;
+	struct fwcfg fwcfg;
+	struct shadow shadow;
+	struct piix4 piix4;
+	char line[CHIPSET_LINE];
+	unsigned nline;
+};
+
+/* 0 or -errno. */
+int chipset_init(struct chipset *, const struct chipset_conf *);
+void chipset_free(struct chipset *);
+/* When all devices are there: disks in their order, then the CD-ROM. */
+int chipset_boot_order(struct chipset *);
+
+#endif
