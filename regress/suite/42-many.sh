@@ -43,7 +43,7 @@ lives() {
 held_as_before() { cmp -s "$T/held" <(held); }
 
 t_start_and_stop_leak_nothing() {
-	local n=${CYCLES:-25} before after t
+	local n=${CYCLES:-15} before after t
 	need_atom
 	tun
 	modprobe nf_tables 2>/dev/null || true
