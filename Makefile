@@ -118,6 +118,12 @@ $(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
+# A guest of its own, without an operating system.
+$(B)/regress/guest/atom: regress/guest/atom.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -nostdlib -static -no-pie -Wl,-Ttext-segment=0x200000,-e,start \
+	    -Wl,--build-id=none -o $@ $<
+
 # A client of vmd in the lab, not vmctl.
 $(B)/regress/suite/rawctl: regress/suite/rawctl.c $(B)/lib/libvmm.a
 	@mkdir -p $(@D)

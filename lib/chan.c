@@ -14,7 +14,9 @@
  * receiving half belongs to the loop's thread.  Nothing is called out with
  * it held but libevent, whose lock nests inside.
  */
+#include <sys/socket.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -364,6 +366,22 @@ chan_free(struct chan *c)
 		destroy(c);
 	else
 		detach(c);
+}
+
+void
+chan_end(struct chan *c)
+{
+	if (c != NULL)
+		shutdown(c->fd, SHUT_RDWR);
+	chan_free(c);
+}
+
+int
+chan_dup(const struct chan *c)
+{
+	int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+
+	return fd == -1 ? -errno : fd;
 }
 
 void

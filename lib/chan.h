@@ -3,7 +3,7 @@
 #define LIB_CHAN_H
 
 /*
- * A channel to one peer process: imsg framing on a stream socket, driven by
+ * A channel to one peer process: imsg framing on a socket, driven by
  * libevent, dispatched by one table.  The table says which messages this end
  * accepts; anything else ends the channel with a reason:
  *   - unknown type                     - a descriptor where none belongs
@@ -61,6 +61,11 @@ chan_new(struct event_base *base, int fd, const struct chan_ops *, void *arg);
 int chan_attach(struct chan *, struct event_base *);
 /* May be called from inside a handler or closed(). */
 void chan_free(struct chan *);
+/* Likewise, and the peer sees the end whoever else holds a duplicate. */
+void chan_end(struct chan *);
+/* A duplicate of the descriptor, for another life of this process; or
+ * -errno. */
+int chan_dup(const struct chan *);
 void chan_set_arg(struct chan *, void *arg);
 /* Unsent bytes beyond which the peer is dropped: it does not read. */
 void chan_set_limit(struct chan *, size_t bytes);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Framed messages over a stream socket: a fixed header, a payload of at most
+ * Framed messages over a socket: a fixed header, a payload of at most
  * maxsize - IMSG_HEADER_SIZE bytes, and at most one descriptor.
  *
  * Invariants
@@ -13,6 +13,8 @@
  *  3. rbuf has room for maxsize bytes; a header that announces more is
  *     refused before its payload is read.
  *  4. Unsent bytes and descriptors are bounded: imsg_close() refuses more.
+ *  5. On a socket of packets a message is a packet.  It is sent and received
+ *     as a whole: whoever takes over an end finds no half of one.
  */
 #include <sys/socket.h>
 #include <assert.h>
@@ -37,6 +39,16 @@ fail(int error)
 	return -1;
 }
 
+static bool
+has_packets(int fd)
+{
+	socklen_t len = sizeof(int);
+	int type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_SEQPACKET;
+}
+
 int
 imsgbuf_init(struct imsgbuf *b, int fd)
 {
@@ -48,6 +60,7 @@ imsgbuf_init(struct imsgbuf *b, int fd)
 	b->pid = getpid();
 	b->maxsize = MAX_IMSGSIZE;
 	b->maxqueue = IMSG_QUEUE_DFLT;
+	b->packets = has_packets(fd);
 	TAILQ_INIT(&b->queue);
 	return 0;
 }
@@ -189,6 +202,19 @@ receive(struct imsgbuf *b, void *p, size_t len)
 	return n;
 }
 
+static ssize_t
+read_once(struct imsgbuf *b)
+{
+	uint8_t *p = b->rbuf + b->rlen;
+	size_t room = b->maxsize - b->rlen;
+	ssize_t n;
+
+	do
+		n = b->fdpass ? receive(b, p, room) : read(b->fd, p, room);
+	while (n == -1 && errno == EINTR);
+	return n;
+}
+
 int
 imsgbuf_read(struct imsgbuf *b)
 {
@@ -200,26 +226,27 @@ imsgbuf_read(struct imsgbuf *b)
 		b->rpos = 0;
 	}
 	/* Invariant 2 says that imsgbuf_get() has something to do first. */
-	if (b->rlen == b->maxsize || b->nrfds > 1)
+	if (b->rlen == b->maxsize || b->nrfds > 1 ||
+	    (b->packets && b->rlen > 0))
 		return 1;
-	do {
-		if (b->fdpass)
-			n = receive(b, b->rbuf + b->rlen, b->maxsize - b->rlen);
-		else
-			n = read(
-			    b->fd, b->rbuf + b->rlen, b->maxsize - b->rlen);
-	} while (n == -1 && errno == EINTR);
+	n = read_once(b);
+	/* A peer that went without reading all: packets come after the error,
+	 * which is told once. */
+	if (n == -1 && errno == ECONNRESET && b->packets)
+		n = read_once(b);
 	if (n == -1)
 		return errno == EAGAIN ? 1 : -1;
 	b->rlen += (size_t)n;
 	return n == 0 ? 0 : 1;
 }
 
-/* No complete message: invariant 2. */
+/* No complete message: invariants 2 and 5. */
 static int
 incomplete(const struct imsgbuf *b, unsigned fds)
 {
-	return b->nrfds > fds ? fail(EBADMSG) : 0;
+	if (b->nrfds > fds || (b->packets && b->rlen != b->rpos))
+		return fail(EBADMSG);
+	return 0;
 }
 
 /* The oldest received descriptor. */
@@ -252,7 +279,7 @@ imsgbuf_get(struct imsgbuf *b, struct imsg *imsg)
 		return fail(EBADMSG);
 	if (have < hdr.len)
 		return incomplete(b, mark ? 1 : 0);
-	if (mark && b->nrfds == 0)
+	if ((mark && b->nrfds == 0) || (b->packets && have != hdr.len))
 		return fail(EBADMSG);
 
 	msg = ibuf_open(hdr.len);
@@ -340,14 +367,14 @@ int
 imsgbuf_write(struct imsgbuf *b)
 {
 	struct iovec iov[IOV_GATHER];
+	size_t niov, gather = b->packets ? 1 : IOV_GATHER;
 	struct ibuf *msg;
 	ssize_t n;
-	size_t niov;
 	int fd;
 
 	while ((msg = TAILQ_FIRST(&b->queue)) != NULL) {
 		fd = msg->fd;
-		for (niov = 0; msg != NULL && niov < IOV_GATHER; niov++) {
+		for (niov = 0; msg != NULL && niov < gather; niov++) {
 			if (niov > 0 && ibuf_fd_avail(msg))
 				break; /* invariant 1 */
 			iov[niov].iov_base = ibuf_data(msg);

@@ -4,7 +4,7 @@
 
 /*
  * Message buffers (ibuf) and framed messages with descriptors (imsg) over a
- * stream socket.  Names and meaning follow OpenBSD's public manuals
+ * stream socket, or one of packets (SOCK_SEQPACKET).  Names and meaning follow OpenBSD's public manuals
  * ibuf_add(3) and imsg_init(3); the code is ours.
  *
  * Functions returning int give 0, or -1 with errno set, as in those manuals
@@ -133,6 +133,7 @@ struct imsgbuf {
 	pid_t pid;
 	uint32_t maxsize;
 	bool fdpass, recvonly;
+	bool packets; /* SOCK_SEQPACKET */
 	/* sending */
 	struct ibufqueue queue;
 	uint32_t nqueued; /* messages */

@@ -212,7 +212,7 @@ spawn_child(const struct spawn *s, int *fd)
 
 	if (binary == -1 || (s->ns & ~NAMESPACES) != 0)
 		return -EINVAL;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
 		return -errno;
 	if (pipe2(report, O_CLOEXEC) == -1) {
 		pid = -errno;

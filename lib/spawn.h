@@ -43,7 +43,7 @@ struct spawn {
 int spawn_init(const char *progname);
 /*
  * Returns the child's pid (in our pid namespace) and stores our end of the
- * channel in *fd (close-on-exec, stream socket pair); or -errno.  It waits
+ * channel in *fd (close-on-exec, a socket pair of packets); or -errno.  It waits
  * until the exec has worked, so a failure of the child's first steps is an
  * error here and leaves no child.  The caller reaps the child.
  */

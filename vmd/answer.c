@@ -231,6 +231,8 @@ on_vm_changed(void *arg, struct vm *vm, uint32_t error)
 	struct wait *w, *next;
 	struct fail f;
 
+	if (error == 0)
+		keep_medium(&p->keep, vm);
 	if (error == EBUSY)
 		fail_set(&f, EBUSY,
 		    "the guest keeps what is in the cdrom drive of vm \"%s\"",
@@ -253,13 +255,20 @@ on_vm_changed(void *arg, struct vm *vm, uint32_t error)
 static void
 on_vm_state(void *arg, struct vm *vm)
 {
-	events_state(arg, vm);
+	struct parent *p = arg;
+
+	/* First what survives us, then what is told of it. */
+	keep_state(&p->keep, vm);
+	events_state(p, vm);
 }
 
 static void
 on_vm_problem(void *arg, struct vm *vm)
 {
-	events_problem(arg, vm);
+	struct parent *p = arg;
+
+	keep_note(&p->keep, vm);
+	events_problem(p, vm);
 }
 
 const struct life_ops answer_life_ops = {

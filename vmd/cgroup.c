@@ -1,215 +1,29 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Control groups, as "Control Group v2" of the Linux documentation has them:
- *
- *	the service's own, if the service manager delegated it, else
- *	/sys/fs/cgroup/vmd, or vmd-1 and so on for further daemons
- *		daemon		all processes but those of VMs, in the former
- *		vm-NAME		all processes of a VM
- *
- * Invariants
- *  1. The group above is used by us alone: delegated to this service, or
- *     made by us and locked for as long as we live.
- *  2. It has no processes, as it gives controllers to those below.
- *  3. A VM without limits starts, whatever is wrong here.
+ * The groups of VMs: see cgroup.h.  A VM without limits starts, whatever is
+ * wrong here.
  */
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
-#include <sys/xattr.h>
-#include <linux/magic.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cgroup.h"
+#include "cgroup_impl.h"
 #include "fd.h"
 #include "log.h"
 
-#define DAEMONS_MAX 16
-#define PERIOD_US   100000U /* of cpu.max, the kernel's default */
-#define PREFIX_VM   "vm-"
-#define DIRECTORY   (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+#define PERIOD_US 100000U /* of cpu.max, the kernel's default */
 
-enum controller { CPU, MEMORY, IO };
-static const char *const controllers[CGROUP_CONTROLLERS] = {
+const char *const cgroup_controllers[CGROUP_CONTROLLERS] = {
 	[CPU] = "cpu",
 	[MEMORY] = "memory",
 	[IO] = "io",
 };
-
-static int
-put(int dir, const char *file, const char *text)
-{
-	size_t len = strlen(text);
-	int fd, error;
-
-	fd = openat(dir, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd == -1)
-		return -errno;
-	error = write(fd, text, len) == (ssize_t)len ? 0 : -errno;
-	close(fd);
-	return error;
-}
-
-/* Limits of the groups below; what cannot be had is kept for who wants it. */
-static void
-enable(struct cgroups *c)
-{
-	char text[16];
-	unsigned i;
-
-	for (i = 0; i < CGROUP_CONTROLLERS; i++) {
-		snprintf(text, sizeof(text), "+%s", controllers[i]);
-		/* It may be there already: what comes next says whether. */
-		if (c->name[0] != '\0')
-			put(c->mount, "cgroup.subtree_control", text);
-		c->error[i] = put(c->dir, "cgroup.subtree_control", text);
-	}
-}
-
-/* Groups of VMs that nobody is in any more. */
-static void
-sweep(const struct cgroups *c)
-{
-	struct dirent *e;
-	DIR *d;
-	int fd;
-
-	if ((fd = openat(c->dir, ".", DIRECTORY)) == -1)
-		return;
-	if ((d = fdopendir(fd)) == NULL) {
-		close(fd);
-		return;
-	}
-	while ((e = readdir(d)) != NULL) {
-		if (strncmp(e->d_name, PREFIX_VM, strlen(PREFIX_VM)) == 0)
-			unlinkat(c->dir, e->d_name, AT_REMOVEDIR);
-	}
-	closedir(d);
-}
-
-/* Our own group below the mount point; "0::/system.slice/vmd.service". */
-static bool
-own_path(char *path, size_t len)
-{
-	FILE *f = fopen("/proc/self/cgroup", "re");
-	char line[PATH_MAX];
-	bool found = false;
-
-	if (f == NULL)
-		return false;
-	while (!found && fgets(line, sizeof(line), f) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		found = strncmp(line, "0::/", 4) == 0 &&
-		    strlcpy(path, line + 4, len) < len;
-	}
-	fclose(f);
-	return found && path[0] != '\0';
-}
-
-/* systemd marks what it delegates; nobody but root can. */
-static bool
-delegated(int dir)
-{
-	char c;
-
-	return fgetxattr(dir, "trusted.delegate", &c, 1) == 1 && c == '1';
-}
-
-/* False: the group that we are in is not ours. */
-static bool
-use_own(struct cgroups *c)
-{
-	char path[PATH_MAX];
-	int dir, error;
-
-	if (!own_path(path, sizeof(path)) ||
-	    (dir = openat(c->mount, path, DIRECTORY)) == -1)
-		return false;
-	if (!delegated(dir)) {
-		close(dir);
-		return false;
-	}
-	error =
-	    mkdirat(dir, "daemon", 0755) == -1 && errno != EEXIST ? -errno : 0;
-	if (error == 0)
-		error = put(dir, "daemon/cgroup.procs", "0");
-	if (error == 0)
-		c->dir = dir;
-	else {
-		snprintf(c->why, sizeof(c->why), "%.128s/daemon: %s", path,
-		    strerror(-error));
-		close(dir);
-	}
-	return true;
-}
-
-/* The first that no other daemon has. */
-static void
-make_own(struct cgroups *c)
-{
-	unsigned i;
-	int dir = -1;
-
-	for (i = 0; i < DAEMONS_MAX; i++) {
-		if (i == 0)
-			snprintf(c->name, sizeof(c->name), "vmd");
-		else
-			snprintf(c->name, sizeof(c->name), "vmd-%u", i);
-		if (mkdirat(c->mount, c->name, 0755) == -1 && errno != EEXIST)
-			break;
-		if ((dir = openat(c->mount, c->name, DIRECTORY)) == -1)
-			break;
-		if (flock(dir, LOCK_EX | LOCK_NB) == 0) {
-			c->dir = dir;
-			return;
-		}
-		fd_close(&dir);
-	}
-	snprintf(c->why, sizeof(c->why), "%s: %s", c->name, strerror(errno));
-	c->name[0] = '\0';
-}
-
-void
-cgroup_init(struct cgroups *c, const char *mount)
-{
-	struct statfs fs;
-
-	memset(c, 0, sizeof(*c));
-	c->dir = -1;
-	c->mount = open(mount, DIRECTORY);
-	if (c->mount == -1 || fstatfs(c->mount, &fs) == -1 ||
-	    fs.f_type != CGROUP2_SUPER_MAGIC) {
-		fd_close(&c->mount);
-		snprintf(c->why, sizeof(c->why),
-		    "no hierarchy of version 2 at %.128s", mount);
-	} else if (!use_own(c))
-		make_own(c);
-	if (c->dir == -1) {
-		log_info("no control groups: %s", c->why);
-		return;
-	}
-	enable(c);
-	sweep(c);
-}
-
-void
-cgroup_exit(struct cgroups *c)
-{
-	if (c->dir != -1)
-		sweep(c);
-	if (c->name[0] != '\0' &&
-	    unlinkat(c->mount, c->name, AT_REMOVEDIR) == -1)
-		log_warn("control group %s", c->name);
-	fd_close(&c->dir);
-	fd_close(&c->mount);
-}
 
 static void
 group_name(
@@ -232,28 +46,28 @@ make_group(const struct cgroups *c, const char *name)
 	if (unlinkat(c->dir, name, AT_REMOVEDIR) == 0)
 		return mkdirat(c->dir, name, 0755) == 0 ? 0 : -errno;
 	snprintf(kill, sizeof(kill), "%s/cgroup.kill", name);
-	put(c->dir, kill, "1");
+	cgroup_put(c->dir, kill, "1");
 	return -EBUSY;
 }
 
 static int
-set(const struct cgroups *c, int dir, enum controller which, const char *file,
-    const char *text, struct fail *why)
+set(const struct cgroups *c, int dir, enum cgroup_controller which,
+    const char *file, const char *text, struct fail *why)
 {
 	int error = c->error[which];
 
 	if (error != 0)
 		return fail_set(why, -error,
 		    "limit: no controller \"%s\" for control groups: %s",
-		    controllers[which], strerror(-error));
-	if ((error = put(dir, file, text)) == 0)
+		    cgroup_controllers[which], strerror(-error));
+	if ((error = cgroup_put(dir, file, text)) == 0)
 		return 0;
 	return fail_set(
 	    why, -error, "limit: %s: %s: %s", file, text, strerror(-error));
 }
 
 static int
-set_number(const struct cgroups *c, int dir, enum controller which,
+set_number(const struct cgroups *c, int dir, enum cgroup_controller which,
     const char *file, uint64_t value, struct fail *why)
 {
 	char text[32];
@@ -373,7 +187,7 @@ begin(struct cgroups *c, const struct vmconf *conf,
 	if (c->dir == -1)
 		return fail_set(
 		    why, ENOTSUP, "limit: no control groups: %s", c->why);
-	sweep(c);
+	cgroup_sweep(c);
 	group_name(conf, name);
 	if ((error = make_group(c, name)) != 0)
 		return fail_set(why, -error, "control group %s: %s", name,
@@ -451,8 +265,76 @@ cgroup_end(struct cgroups *c, const struct vmconf *conf)
 	/* What is still there is none of the VM's processes but of theirs. */
 	if (unlinkat(c->dir, name, AT_REMOVEDIR) == -1) {
 		log_warn("control group %s", name);
-		put(dir, "cgroup.kill", "1");
+		cgroup_put(dir, "cgroup.kill", "1");
 	}
 	close(dir);
 	return oom;
+}
+
+/* The group that a process is in may be that of another VM of this name. */
+static bool
+is_in(pid_t pid, const char *name)
+{
+	char path[64], line[PATH_MAX];
+	bool found = false;
+	const char *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return false;
+	while (!found && fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		found = strncmp(line, "0::/", 4) == 0 &&
+		    (p = strrchr(line, '/')) != NULL &&
+		    strcmp(p + 1, name) == 0;
+	}
+	fclose(f);
+	return found;
+}
+
+/* The sum of those values of a file with lines "key value" that have a name. */
+static uint64_t
+sum_of(int dir, const char *file, const char *const keys[])
+{
+	int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	FILE *f = fd == -1 ? NULL : fdopen(fd, "re");
+	uint64_t value, sum = 0;
+	char key[64];
+	unsigned i, found = 0;
+
+	if (f == NULL) {
+		fd_close(&fd);
+		return CGROUP_UNKNOWN;
+	}
+	while (fscanf(f, "%63s %" SCNu64, key, &value) == 2) {
+		for (i = 0; keys[i] != NULL; i++) {
+			if (strcmp(key, keys[i]) == 0) {
+				sum += value;
+				found++;
+			}
+		}
+	}
+	fclose(f);
+	return found > 0 ? sum : CGROUP_UNKNOWN;
+}
+
+void
+cgroup_usage(const struct cgroups *c, const struct vmconf *conf, pid_t pid,
+    struct cgroup_usage *u)
+{
+	static const char *const cpu[] = { "usage_usec", NULL };
+	/* Guest RAM is a memfd: shmem. */
+	static const char *const memory[] = { "anon", "shmem", NULL };
+	char name[sizeof(PREFIX_VM) + VM_NAME_MAX];
+	int dir;
+
+	u->cpu_us = u->memory = CGROUP_UNKNOWN;
+	group_name(conf, name);
+	if (c->dir == -1 || !is_in(pid, name) ||
+	    (dir = openat(c->dir, name, DIRECTORY)) == -1)
+		return;
+	u->cpu_us = sum_of(dir, "cpu.stat", cpu);
+	u->memory = sum_of(dir, "memory.stat", memory);
+	close(dir);
 }

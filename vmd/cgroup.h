@@ -3,11 +3,18 @@
 #define VMD_CGROUP_H
 
 /*
- * Control groups: each VM has one, with all of its processes and with the
- * limits that vm.conf sets.  A host without them runs VMs that have no
- * limits.
+ * Control groups, as "Control Group v2" of the Linux documentation has them:
+ * each VM has one, with all of its processes and with the limits that vm.conf
+ * sets.  A host without them runs VMs that have no limits.
+ *
+ *	a scope of the service manager's, which has delegated it, else
+ *	/sys/fs/cgroup/vmd, or vmd-1 and so on for further daemons
+ *		keeper		the keeper
+ *		vm-NAME		all processes of a VM
  */
+#include <sys/types.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include "chain.h"
 #include "fail.h"
 #include "vmconf.h"
@@ -23,13 +30,17 @@ struct cgroups {
 	char why[256]; /* why dir is -1 */
 };
 
-/*
- * Finds or makes the group above, and removes what a daemon that crashed
- * left in it.  Before there are children: we may move.
- */
 void cgroup_init(struct cgroups *, const char *mount);
-/* Removes what cgroup_init() made; all VMs have ended. */
+/*
+ * There is a keeper, a new one or that of an earlier parent: finds or makes
+ * the group above, and has it in there.  What a daemon that crashed left
+ * there is removed.
+ */
+void cgroup_keeper(struct cgroups *, pid_t);
+/* Removes what was made; all VMs have ended, and so does the keeper. */
 void cgroup_exit(struct cgroups *);
+/* VMs go on in their groups. */
+void cgroup_leave(struct cgroups *);
 /*
  * Makes the group of a VM with these images.  *procs is for struct spawn, -1
  * when there is no group and none is needed; the caller closes it.  0, or
@@ -42,5 +53,15 @@ int cgroup_begin(struct cgroups *, const struct vmconf *,
  * killed because memory ran out.
  */
 bool cgroup_end(struct cgroups *, const struct vmconf *);
+
+#define CGROUP_UNKNOWN UINT64_MAX
+
+struct cgroup_usage {
+	uint64_t cpu_us; /* microseconds; CGROUP_UNKNOWN */
+	uint64_t memory; /* bytes, but for the page cache; CGROUP_UNKNOWN */
+};
+/* What all processes of a VM used, if this one of them is in its group. */
+void cgroup_usage(const struct cgroups *, const struct vmconf *, pid_t,
+    struct cgroup_usage *);
 
 #endif

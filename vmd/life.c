@@ -26,18 +26,14 @@
 #include <event2/event.h>
 
 #include "cgroup.h"
-#include "chain.h"
 #include "fd.h"
 #include "imsg.h"
 #include "life.h"
+#include "life_impl.h"
 #include "log.h"
 #include "msg.h"
-#include "pause.h"
 #include "netproc.h"
-#include "page.h"
-#ifdef VMD_CONFINE_TEST
-#include "confine.h"
-#endif
+#include "run.h"
 
 #define QUICK_MAX 3 /* restarts in a row, as in OpenBSD */
 
@@ -52,11 +48,9 @@ const struct life_limits life_limits_dflt = {
 };
 
 static void on_timer(int, short, void *);
-static void check_gone(struct vm *);
-static void device_gone(struct child *);
 
-static int64_t
-now_ms(void)
+int64_t
+life_now(void)
 {
 	struct timespec ts;
 
@@ -64,8 +58,8 @@ now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void
-arm(struct vm *vm, int ms)
+void
+life_arm(struct vm *vm, int ms)
 {
 	struct timeval tv = { ms / 1000, (ms % 1000) * 1000 };
 
@@ -74,17 +68,17 @@ arm(struct vm *vm, int ms)
 }
 
 /* Asked to end: look after it again soon, within its patience. */
-static void
-arm_stopping(struct vm *vm)
+void
+life_arm_stopping(struct vm *vm)
 {
-	int64_t left = vm->patience - now_ms();
+	int64_t left = vm->patience - life_now();
 	int press = vm->life->limits.press;
 
-	arm(vm, left < 1 ? 1 : left < press ? (int)left : press);
+	life_arm(vm, left < 1 ? 1 : left < press ? (int)left : press);
 }
 
-static void
-set_state(struct vm *vm, enum vm_state state)
+void
+life_set_state(struct vm *vm, enum vm_state state)
 {
 	bool other = vm->state != state;
 
@@ -93,31 +87,6 @@ set_state(struct vm *vm, enum vm_state state)
 	vm->state = state;
 	if (other)
 		vm->life->ops->state(vm->life->arg, vm);
-}
-
-static void
-describe_status(int status, char *buf, size_t len)
-{
-	if (WIFSIGNALED(status))
-		snprintf(buf, len, "killed by signal %d (%s)", WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
-	else
-		snprintf(
-		    buf, len, "exited with status %d", WEXITSTATUS(status));
-}
-
-static void
-child_close(struct child *ch)
-{
-	chan_free(ch->chan);
-	ch->chan = NULL;
-}
-
-static void
-child_kill(const struct child *ch, int sig)
-{
-	if (ch->pid != 0 && kill(ch->pid, sig) == -1 && errno != ESRCH)
-		log_warn("kill %d", (int)ch->pid);
 }
 
 /*
@@ -131,18 +100,18 @@ kill_run(struct vm *vm)
 	struct child *ch;
 	unsigned i;
 
-	set_state(vm, VM_ENDING);
-	arm(vm, vm->life->limits.kill);
+	life_set_state(vm, VM_ENDING);
+	life_arm(vm, vm->life->limits.kill);
 	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
 		if (again || ch == &vm->run.vm)
 			child_kill(ch, SIGKILL);
 		child_close(ch);
 	}
-	check_gone(vm);
+	life_check_gone(vm);
 }
 
-static void __attribute__((format(printf, 3, 4)))
-kill_because(struct vm *vm, int code, const char *fmt, ...)
+void
+life_kill_because(struct vm *vm, int code, const char *fmt, ...)
 {
 	struct fail *f = &vm->run.fail;
 	va_list ap;
@@ -155,337 +124,22 @@ kill_because(struct vm *vm, int code, const char *fmt, ...)
 	kill_run(vm);
 }
 
-/* Messages of the vm process. */
-
-static int
-on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm *vm = ch->vm;
-
-	if (vm->state != VM_STARTING)
-		return -EPROTO;
-	set_state(vm, VM_RUNNING);
-	vm->run.ready = true;
-	log_info(
-	    "%s: started (vm %u), tty %s", vm->conf.name, vm->id, vm->tty.name);
-	if (!vm->run.again)
-		vm->life->ops->started(vm->life->arg, vm);
-#ifdef VMD_CONFINE_TEST
-	confine_ask(ch->chan, "vm");
-#endif
-	return 0;
-}
-
 /* The process exits now; give it as long as its devices get. */
-static void
-expect_exit(struct vm *vm)
+void
+life_expect_exit(struct vm *vm)
 {
 	if (vm->state == VM_ENDING)
 		return;
-	set_state(vm, VM_ENDING);
-	arm(vm, vm->life->limits.kill);
+	life_set_state(vm, VM_ENDING);
+	life_arm(vm, vm->life->limits.kill);
 }
 
-static int
-on_error(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm_run *run = &ch->vm->run;
-	char text[sizeof(run->fail.text)];
-	uint32_t code;
-
-	if (ibuf_get_n32(body, &code) == -1 ||
-	    ctl_get_str(body, text, sizeof(text)) != 0)
-		return -EBADMSG;
-	run->end = RUN_ERROR;
-	run->fail.code = code > 0 && code < 4096 ? (int)code : EIO;
-	memcpy(run->fail.text, text, sizeof(text));
-	expect_exit(ch->vm);
-	return 0;
-}
-
-static int
-on_ended(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm_run *run = &ch->vm->run;
-	char text[sizeof(run->fail.text)];
-	uint32_t how;
-
-	if (ibuf_get_n32(body, &how) == -1 ||
-	    ctl_get_str(body, text, sizeof(text)) != 0)
-		return -EBADMSG;
-	switch (how) {
-	case VM_END_POWEROFF:
-		run->end = RUN_OFF;
-		break;
-	case VM_END_RESET:
-	case VM_END_TRIPLE:
-		run->end = RUN_RESET;
-		break;
-	case VM_END_ERROR:
-		run->end = RUN_ERROR;
-		break;
-	default:
-		return -EBADMSG;
-	}
-	run->fail.code = EIO;
-	memcpy(run->fail.text, text, sizeof(text));
-	log_info("%s: %s%s%s", ch->vm->conf.name,
-	    how == VM_END_POWEROFF     ? "powered off"
-		: how == VM_END_RESET  ? "reset by the guest"
-		: how == VM_END_TRIPLE ? "triple fault"
-				       : "stopped by an error",
-	    text[0] != '\0' ? ": " : "", text);
-	expect_exit(ch->vm);
-	return 0;
-}
-
-static struct child *
-device(struct vm *vm, uint32_t index)
-{
-	if (index < vmconf_nblks(&vm->conf))
-		return &vm->run.disk[index];
-	if (index == VM_DEV_CDROM && vm->conf.cdrom[0] != '\0')
-		return &vm->run.cdrom;
-	if (index >= VM_DEV_NIC && index - VM_DEV_NIC < vm->conf.nnics)
-		return &vm->run.nic[index - VM_DEV_NIC];
-	return NULL;
-}
-
-static int
-on_devstate(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg, *dev;
-	char text[128], name[32];
-	uint32_t index;
-
-	if (ibuf_get_n32(body, &index) == -1 ||
-	    ctl_get_str(body, text, sizeof(text)) != 0 ||
-	    (dev = device(ch->vm, index)) == NULL)
-		return -EBADMSG;
-	/* That its process is gone says more. */
-	if (text[0] != '\0' && dev->pid == 0)
-		return 0;
-	child_name(dev, name, sizeof(name));
-	if (text[0] == '\0')
-		life_problem(ch->vm->life, ch->vm, "%s", "");
-	else
-		life_problem(ch->vm->life, ch->vm, "%s: %.100s", name, text);
-	return 0;
-}
-
-static int
-on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm *vm = ch->vm;
-	bool asked;
-	uint32_t on;
-	int error;
-
-	if (ibuf_get_n32(body, &on) == -1 || on > 1)
-		return -EBADMSG;
-	if ((error = pause_told(vm, on == 1, &asked)) != 0)
-		return error;
-	if (asked)
-		vm->life->ops->paused(vm->life->arg, vm);
-	return 0;
-}
-
-static int
-on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm *vm = ch->vm;
-
-	if (vm->state == VM_STOPPING && !vm->run.acked && !vm->run.forced) {
-		vm->run.acked = true;
-		vm->patience = now_ms() + vm->life->limits.shutdown;
-		arm_stopping(vm);
-	}
-	return 0;
-}
-
-/* Messages of device processes. */
-
-static int
-on_dev_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-#ifdef VMD_CONFINE_TEST
-	struct child *ch = arg;
-
-	confine_ask(ch->chan,
-	    ch->kind == CHILD_DISK	? "vioblk"
-		: ch->kind == CHILD_NIC ? "vionet"
-					: "vioscsi");
-#endif
-	return 0;
-}
-
-static int
-on_dev_error(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm *vm = ch->vm;
-	char text[512], name[32];
-	uint32_t code;
-
-	if (ibuf_get_n32(body, &code) == -1 ||
-	    ctl_get_str(body, text, sizeof(text)) != 0)
-		return -EBADMSG;
-	code = code > 0 && code < 4096 ? code : EIO;
-	child_name(ch, name, sizeof(name));
-	if (vm->state != VM_STARTING)
-		life_problem(vm->life, vm, "%s: %.100s", name, text);
-	else if (ch->kind == CHILD_SEED ||
-	    (ch->kind == CHILD_DISK && ch->index == vm->conf.ndisks))
-		kill_because(vm, (int)code, "cloud-init: %s", text);
-	else if (ch->kind == CHILD_DISK)
-		kill_because(vm, (int)code, "disk %.300s: %s",
-		    vm->conf.disk[ch->index].path, text);
-	else if (ch->kind == CHILD_CDROM)
-		kill_because(vm, (int)code, "cdrom: %s", text);
-	else
-		kill_because(
-		    vm, (int)code, "interface %u: %s", ch->index, text);
-	return 0;
-}
-
-static void
-medium_changed(struct vm *vm, uint32_t error)
+void
+life_medium_changed(struct vm *vm, uint32_t error)
 {
 	if (medium_done(vm, error))
 		vm->life->ops->changed(vm->life->arg, vm, error);
 }
-
-static int
-on_cd_done(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	uint32_t error;
-
-	if (ibuf_get_n32(body, &error) == -1 || error > 4095 ||
-	    !ch->vm->changing)
-		return -EBADMSG;
-	medium_changed(ch->vm, error);
-	return 0;
-}
-
-static int
-on_seed_done(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct child *ch = arg;
-	struct vm *vm = ch->vm;
-	struct fail why;
-
-	if (vm->run.seeded)
-		return -EPROTO;
-	if (vm->state == VM_STARTING && start_seed(vm, &why) != 0)
-		kill_because(vm, why.code, "cloud-init: %.900s", why.text);
-	return 0;
-}
-
-/* Its end of the channel went with the exec. */
-static void
-passt_runs(struct child *ch)
-{
-	struct vm *vm = ch->vm;
-	struct fail why;
-
-	if (vm->state == VM_STARTING && !vm->run.net[ch->index].ready &&
-	    start_user_nic(vm, ch->index, &why) != 0)
-		kill_because(vm, why.code, "%s", why.text);
-}
-
-static void
-on_closed(void *arg, const char *why)
-{
-	struct child *ch = arg;
-	struct vm *vm = ch->vm;
-	char name[32];
-
-	child_close(ch);
-	if (why[0] != '\0') {
-		child_name(ch, name, sizeof(name));
-		log_warnx("%s: %s: %s", vm->conf.name, name, why);
-		/* It broke the rules of its channel: it is not ours any more */
-		child_kill(ch, SIGKILL);
-	}
-	if (ch->kind == CHILD_USER && why[0] == '\0' && ch->pid != 0)
-		passt_runs(ch);
-	else if (ch->kind != CHILD_VM)
-		device_gone(ch);
-	if (ch->kind != CHILD_VM)
-		return;
-	expect_exit(vm);
-	check_gone(vm);
-}
-
-static const struct chan_row vm_rows[] = {
-	{ VM_READY, "VM_READY", CHAN_NOFD, on_ready },
-	{ VM_ERROR, "VM_ERROR", CHAN_NOFD, on_error },
-	{ VM_ENDED, "VM_ENDED", CHAN_NOFD, on_ended },
-	{ VM_DEVSTATE, "VM_DEVSTATE", CHAN_NOFD, on_devstate },
-	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
-	{ VM_SHUTDOWN_ACK, "VM_SHUTDOWN_ACK", CHAN_NOFD, on_shutdown_ack },
-};
-static const struct chan_ops vm_ops = {
-	vm_rows,
-	sizeof(vm_rows) / sizeof(vm_rows[0]),
-	on_closed,
-};
-
-static const struct chan_row disk_rows[] = {
-	{ BLK_READY, "BLK_READY", CHAN_NOFD, on_dev_ready },
-	{ BLK_ERROR, "BLK_ERROR", CHAN_NOFD, on_dev_error },
-};
-static const struct chan_ops disk_ops = {
-	disk_rows,
-	sizeof(disk_rows) / sizeof(disk_rows[0]),
-	on_closed,
-};
-
-static const struct chan_row nic_rows[] = {
-	{ NET_READY, "NET_READY", CHAN_NOFD, on_dev_ready },
-	{ NET_ERROR, "NET_ERROR", CHAN_NOFD, on_dev_error },
-};
-static const struct chan_ops nic_ops = {
-	nic_rows,
-	sizeof(nic_rows) / sizeof(nic_rows[0]),
-	on_closed,
-};
-
-static const struct chan_row cdrom_rows[] = {
-	{ CD_READY, "CD_READY", CHAN_NOFD, on_dev_ready },
-	{ CD_ERROR, "CD_ERROR", CHAN_NOFD, on_dev_error },
-	{ CD_DONE, "CD_DONE", CHAN_NOFD, on_cd_done },
-};
-static const struct chan_ops cdrom_ops = {
-	cdrom_rows,
-	sizeof(cdrom_rows) / sizeof(cdrom_rows[0]),
-	on_closed,
-};
-
-static const struct chan_row seed_rows[] = {
-	{ SEED_DONE, "SEED_DONE", CHAN_NOFD, on_seed_done },
-	{ SEED_ERROR, "SEED_ERROR", CHAN_NOFD, on_dev_error },
-};
-static const struct chan_ops seed_ops = {
-	seed_rows,
-	sizeof(seed_rows) / sizeof(seed_rows[0]),
-	on_closed,
-};
-
-static const struct chan_row user_rows[] = {
-	{ PASST_ERROR, "PASST_ERROR", CHAN_NOFD, on_dev_error },
-};
-static const struct chan_ops user_ops = {
-	user_rows,
-	sizeof(user_rows) / sizeof(user_rows[0]),
-	on_closed,
-};
 
 /* Answers of netcfg. */
 
@@ -493,7 +147,7 @@ static void
 on_nic_failed(void *arg, struct vm *vm, unsigned nic, const struct fail *why)
 {
 	if (vm->state == VM_STARTING)
-		kill_because(
+		life_kill_because(
 		    vm, why->code, "interface %u: %.900s", nic, why->text);
 }
 
@@ -503,7 +157,7 @@ on_nic_up(void *arg, struct vm *vm, unsigned nic, const struct net_result *res)
 	struct fail why;
 
 	if (vm->state == VM_STARTING && start_nic(vm, nic, res, &why) != 0)
-		kill_because(vm, why.code, "%s", why.text);
+		life_kill_because(vm, why.code, "%s", why.text);
 }
 
 const struct netproc_ops life_net_ops = { on_nic_up, on_nic_failed };
@@ -526,8 +180,15 @@ open_medium(struct vm *vm, struct fail *why)
 static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
-	const struct start_ops ops = { &vm_ops, &disk_ops, &nic_ops, &user_ops,
-		&cdrom_ops, &seed_ops, l->net };
+	const struct start_ops ops = {
+		.vm = life_chan_ops(CHILD_VM),
+		.disk = life_chan_ops(CHILD_DISK),
+		.nic = life_chan_ops(CHILD_NIC),
+		.user = life_chan_ops(CHILD_USER),
+		.cdrom = life_chan_ops(CHILD_CDROM),
+		.seed = life_chan_ops(CHILD_SEED),
+		.net = l->net,
+	};
 	int error;
 
 	if (l->unfit[0] != '\0')
@@ -548,9 +209,9 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
 		return error;
 	vm->problem[0] = '\0';
-	vm->started = now_ms();
-	set_state(vm, VM_STARTING);
-	arm(vm, l->limits.start);
+	vm->started = life_now();
+	life_set_state(vm, VM_STARTING);
+	life_arm(vm, l->limits.start);
 	error = start_spawn(l->base, vm, fds, &ops, why);
 	fd_close(&vm->run.procs);
 	if (error != 0) {
@@ -568,7 +229,8 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
-	r->paused = r->pausing = r->oom = r->seeded = false;
+	r->paused = r->pausing = r->oom = r->seeded = r->adopted = false;
+	r->asked = 0;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';
@@ -578,7 +240,7 @@ reset_run(struct vm *vm)
 static void
 stopped(struct vm *vm)
 {
-	set_state(vm, VM_STOPPED);
+	life_set_state(vm, VM_STOPPED);
 	if (vm->timer != NULL)
 		event_free(vm->timer);
 	vm->timer = NULL;
@@ -600,6 +262,14 @@ settle(struct life *l, struct vm *vm)
 }
 
 int
+life_own(struct life *l, struct vm *vm)
+{
+	vm->life = l;
+	vm->timer = evtimer_new(l->base, on_timer, vm);
+	return vm->timer == NULL ? -ENOMEM : 0;
+}
+
+int
 life_start(
     struct life *l, struct vm *vm, struct start_fds *given, struct fail *why)
 {
@@ -616,10 +286,9 @@ life_start(
 	else if (vm_active(vm))
 		error = fail_set(why, EALREADY, "vm \"%s\" is already running",
 		    vm->conf.name);
-	else if ((vm->timer = evtimer_new(l->base, on_timer, vm)) == NULL)
+	else if (life_own(l, vm) != 0)
 		error = fail_set(why, ENOMEM, "out of memory");
 	else {
-		vm->life = l;
 		vm->restarts = 0;
 		reset_run(vm);
 		error = begin(l, vm, &fds, why);
@@ -642,8 +311,7 @@ explain_end(struct vm *vm, char *text, size_t len)
 		snprintf(text, len, "%s", run->fail.text);
 	else {
 		snprintf(text, len, "vm process ");
-		describe_status(
-		    run->vm.status, text + strlen(text), len - strlen(text));
+		child_status(&run->vm, text + strlen(text), len - strlen(text));
 	}
 	if (run->oom)
 		strlcat(text, ": out of memory", len);
@@ -690,7 +358,7 @@ restart(struct life *l, struct vm *vm)
 	struct fail why;
 	int error;
 
-	if (now_ms() - vm->started < l->limits.quick)
+	if (life_now() - vm->started < l->limits.quick)
 		vm->quick++;
 	else
 		vm->quick = 0;
@@ -718,17 +386,11 @@ static void
 finish(struct vm *vm)
 {
 	struct life *l = vm->life;
-	struct child *ch;
 	uint32_t i;
 
 	evtimer_del(vm->timer);
-	medium_changed(vm, ECANCELED);
-	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
-		page_detach(ch->stats);
-		ch->stats = NULL;
-	}
-	for (i = 0; i < VM_DISKS_MAX; i++)
-		chain_release(&vm->run.image[i]);
+	life_medium_changed(vm, ECANCELED);
+	run_clear(&vm->run);
 	fd_close(&vm->run.seed_image);
 	for (i = 0; i < VM_NICS_MAX; i++)
 		netproc_forget(l->net, vm, i);
@@ -744,8 +406,8 @@ finish(struct vm *vm)
 }
 
 /* Invariant 1. May free the VM. */
-static void
-check_gone(struct vm *vm)
+void
+life_check_gone(struct vm *vm)
 {
 	struct child *ch;
 	bool alive = false;
@@ -754,8 +416,8 @@ check_gone(struct vm *vm)
 	if (vm->run.vm.pid != 0 || vm->run.vm.chan != NULL)
 		return;
 	if (vm->state != VM_ENDING) {
-		set_state(vm, VM_ENDING);
-		arm(vm, vm->life->limits.kill);
+		life_set_state(vm, VM_ENDING);
+		life_arm(vm, vm->life->limits.kill);
 	}
 	for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
 		/* Its device channel is closed; this is the other sign. */
@@ -776,13 +438,13 @@ device_gone_early(struct child *ch, const char *name, const char *text)
 	struct vm *vm = ch->vm;
 
 	if (WIFEXITED(ch->status) && WEXITSTATUS(ch->status) == 0)
-		expect_exit(vm);
+		life_expect_exit(vm);
 	else
-		kill_because(vm, EIO, "%s: %s", name, text);
+		life_kill_because(vm, EIO, "%s: %s", name, text);
 }
 
-static void
-device_gone(struct child *ch)
+void
+life_device_gone(struct child *ch)
 {
 	struct vm *vm = ch->vm;
 	char text[96], name[32];
@@ -793,7 +455,7 @@ device_gone(struct child *ch)
 	if (ch->kind == CHILD_SEED && vm->run.seeded && vm->state != VM_ENDING)
 		return;
 	child_name(ch, name, sizeof(name));
-	describe_status(ch->status, text, sizeof(text));
+	child_status(ch, text, sizeof(text));
 	switch (vm->state) {
 	case VM_STARTING:
 		device_gone_early(ch, name, text);
@@ -806,17 +468,28 @@ device_gone(struct child *ch)
 		log_warnx("%s: %s: %s", vm->conf.name, name, text);
 		life_problem(vm->life, vm, "%s: %s", name, text);
 		if (ch->kind == CHILD_CDROM)
-			medium_changed(vm, EIO);
+			life_medium_changed(vm, EIO);
 		if (ch->kind == CHILD_NIC)
 			netproc_forget(vm->life->net, vm, ch->index);
 		return;
 	case VM_ENDING:
-		check_gone(vm);
+		life_check_gone(vm);
 		return;
 	case VM_STOPPED:
 	case VM_WAITING:
 		break;
 	}
+}
+
+void
+life_child_gone(struct child *ch, int status)
+{
+	ch->pid = 0;
+	ch->status = status;
+	if (ch->kind == CHILD_VM)
+		life_check_gone(ch->vm);
+	else
+		life_device_gone(ch);
 }
 
 bool
@@ -829,14 +502,9 @@ life_reaped(struct life *l, pid_t pid, int status)
 	TAILQ_FOREACH(vm, &l->reg->vms, entry)
 	{
 		for (i = 0; (ch = run_child(&vm->run, i)) != NULL; i++) {
-			if (ch->pid != pid)
+			if (ch->pid != pid || ch->pidfd != -1)
 				continue;
-			ch->pid = 0;
-			ch->status = status;
-			if (ch->kind == CHILD_VM)
-				check_gone(vm);
-			else
-				device_gone(ch);
+			life_child_gone(ch, status);
 			return true;
 		}
 	}
@@ -851,10 +519,10 @@ life_reaped(struct life *l, pid_t pid, int status)
 static void
 on_stopping_timer(struct vm *vm)
 {
-	if (!vm->run.forced && now_ms() < vm->patience &&
+	if (!vm->run.forced && life_now() < vm->patience &&
 	    vm->run.vm.chan != NULL &&
 	    chan_send(vm->run.vm.chan, VM_SHUTDOWN, 0, -1, NULL) == 0) {
-		arm_stopping(vm);
+		life_arm_stopping(vm);
 		return;
 	}
 	if (vm->run.forced)
@@ -876,7 +544,7 @@ on_timer(int fd, short what, void *arg)
 
 	switch (vm->state) {
 	case VM_STARTING:
-		kill_because(vm, ETIMEDOUT, "not ready within %d s",
+		life_kill_because(vm, ETIMEDOUT, "not ready within %d s",
 		    vm->life->limits.start / 1000);
 		return;
 	case VM_STOPPING:
@@ -898,8 +566,8 @@ force(struct vm *vm)
 	if (vm->run.forced)
 		return 0;
 	vm->run.forced = true;
-	set_state(vm, VM_STOPPING);
-	arm(vm, vm->life->limits.term);
+	life_set_state(vm, VM_STOPPING);
+	life_arm(vm, vm->life->limits.term);
 	child_kill(&vm->run.vm, SIGTERM);
 	return 0;
 }
@@ -910,9 +578,9 @@ press_button(struct vm *vm)
 	if (vm->run.vm.chan == NULL ||
 	    chan_send(vm->run.vm.chan, VM_SHUTDOWN, 0, -1, NULL) != 0)
 		return force(vm);
-	set_state(vm, VM_STOPPING);
-	vm->patience = now_ms() + vm->life->limits.ack;
-	arm_stopping(vm);
+	life_set_state(vm, VM_STOPPING);
+	vm->patience = life_now() + vm->life->limits.ack;
+	life_arm_stopping(vm);
 	return 0;
 }
 
@@ -929,7 +597,7 @@ life_stop(struct life *l, struct vm *vm, bool forced, struct fail *why)
 		return 0;
 	case VM_STARTING:
 		vm->run.stopped = true;
-		kill_because(vm, ECANCELED, "stopped on request");
+		life_kill_because(vm, ECANCELED, "stopped on request");
 		return 0;
 	case VM_RUNNING:
 		vm->run.stopped = true;

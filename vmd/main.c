@@ -27,6 +27,8 @@ static const struct {
 	{ "vioscsi", vioscsi_main },
 	{ "netcfg", netcfg_main },
 	{ "passt", passt_main },
+	{ "keeper", keeper_main },
+	{ "scope", scope_main },
 	{ "probe", probe_main },
 	{ "seed", seed_main },
 };

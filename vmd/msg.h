@@ -24,6 +24,12 @@
  *   vm -> parent       VM_READY     (sealed; vCPUs run)
  */
 
+/*
+ * Of all messages here and of what the keeper keeps (record.h): to be raised
+ * with every change of what a process that is there already says or hears.
+ */
+#define MSG_VERSION 1
+
 /* parent -> vm */
 #define VM_REQUESTS(X)                                    \
 	X(VM_CONF, 0, "u32 vm id, conf")                  \
@@ -31,6 +37,7 @@
 	X(VM_GO, 0, "")                                   \
 	X(VM_SHUTDOWN, 0, "press the power button")       \
 	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")          \
+	X(VM_ASK, 0, "id = a number; VM_STATE answers")   \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                               \
@@ -41,6 +48,7 @@
 	    "u32 disk index, VM_DEV_NIC + index, or VM_DEV_CDROM; " \
 	    "str problem: device needs reset")                      \
 	X(VM_PAUSED, "u32 1: paused, 0: runs")                      \
+	X(VM_STATE, "id of VM_ASK; u32 1: paused, 0: runs")         \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
 enum vm_fdkind {
@@ -212,6 +220,37 @@ enum net_fdkind {
 	X(CONTROL_CONNECT, 1, "id = new client (fd: its connected socket)") \
 	X(CONTROL_GONE, 0, "id = a client that left")
 
+/*
+ * parent -> keeper.  What is kept has a key: the VM's id (message id; 0: the
+ * daemon's), what it is, an index.  A new item takes the place of the old one.
+ */
+#define KEEP_REQUESTS(X)                                                 \
+	X(KEEP_LISTEN, 1, "(fd: where later parents connect) first")     \
+	X(KEEP_FD, 1, "u32 enum keep_what, u32 index (fd)")              \
+	X(KEEP_NOTE, 0, "u32 enum keep_what, u32 index, bytes")          \
+	X(KEEP_CLEAR, 0, "u32 enum keep_what, u32 index: not any more")  \
+	X(KEEP_DROP, 0, "all of this VM, but KEEP_ID")                   \
+	X(KEEP_FORGET, 0, "all KEEP_ID")                                 \
+	X(KEEP_NEXT, 0, "an item as KEEP_FD or KEEP_NOTE, or KEEP_DONE") \
+	X(KEEP_END, 0, "no parent will follow")
+/* keeper -> parent, for each KEEP_NEXT one; KEEP_FD and KEEP_NOTE as well */
+#define KEEP_REPORTS(X) X(KEEP_DONE, 0, "there is no more")
+
+enum keep_what {
+	/* notes: record.h */
+	KEEP_DAEMON,
+	KEEP_ID, /* of a VM that was there, even if it does not run */
+	KEEP_VM, /* once it ran; without it the rest is nothing */
+	/* descriptors */
+	KEEP_TTY, /* 0: master, 1: slave */
+	KEEP_MEDIUM,
+	KEEP_IMAGE, /* disk * DISK_LAYERS_MAX + layer */
+	KEEP_CHAN, /* index of run_child(); for VM 0: netcfg */
+	KEEP_PID, /* pidfd, likewise */
+	KEEP_STATS,
+	KEEP_WHATS,
+};
+
 /* parent -> probe, then probe -> parent, once */
 #define PROBE_REQUESTS(X) \
 	X(PROBE_FD, 1, "str path of the device (fd: it, open read-write)")
@@ -224,9 +263,10 @@ enum vmd_msg {
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X) CD_REQUESTS(
 	    X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X) DEV_REPORTS(X)
 	    CONTROL_REQUESTS(X) CONTROL_REPORTS(X) PROBE_REQUESTS(X)
-		PROBE_REPORTS(X) NET_REQUESTS(X) SEED_REQUESTS(X)
-		    SEED_REPORTS(X) NET_REPORTS(X) NETCFG_REQUESTS(X)
-			NETCFG_REPORTS(X) PASST_REQUESTS(X) PASST_REPORTS(X)
+		PROBE_REPORTS(X) NET_REQUESTS(X) NET_REPORTS(X) SEED_REQUESTS(X)
+		    SEED_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
+			PASST_REQUESTS(X) PASST_REPORTS(X) KEEP_REQUESTS(X)
+			    KEEP_REPORTS(X)
 #undef X
 };
 

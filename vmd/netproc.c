@@ -16,6 +16,7 @@
 #include "ctl.h"
 #include "fd.h"
 #include "imsg.h"
+#include "keep.h"
 #include "localnet.h"
 #include "log.h"
 #include "msg.h"
@@ -357,6 +358,8 @@ netproc_start(struct netproc *p)
 	}
 	p->chan = ch.chan;
 	chan_set_arg(ch.chan, p);
+	if (p->keep != NULL)
+		keep_netcfg(p->keep);
 	if (p->conf != NULL) {
 		send_conf(p);
 		send_adopted(p);
@@ -372,7 +375,7 @@ netproc_stop(struct netproc *p)
 		event_free(p->respawn);
 	p->respawn = NULL;
 	/* It sees the end of the channel and takes down what it made. */
-	chan_free(p->chan);
+	chan_end(p->chan);
 	p->chan = NULL;
 }
 

@@ -14,6 +14,7 @@
 
 struct event;
 struct event_base;
+struct keep;
 
 struct netproc_ops {
 	/* The interface that was asked for is there, or will not be. */
@@ -29,6 +30,7 @@ struct netproc {
 	const struct conf *conf; /* NULL: none yet */
 	const struct netproc_ops *ops;
 	void *arg;
+	struct keep *keep; /* or NULL */
 	pid_t pid;
 	struct chan *chan;
 	struct event *respawn;
@@ -36,7 +38,7 @@ struct netproc {
 	bool ending;
 	bool forwarding_checked;
 	bool have_prefix6;
-	uint8_t prefix6[16]; /* random, for this daemon's life */
+	uint8_t prefix6[16]; /* random, as long as there are guests */
 };
 
 int netproc_start(struct netproc *);

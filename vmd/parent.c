@@ -2,9 +2,9 @@
 /*
  * The parent: set up, then one loop of events.
  *
- * Order of set-up: configuration and control socket first, so that their
- * errors reach the user's terminal; then the background, the host check,
- * the children.
+ * Order of set-up: control socket and configuration first, so that their
+ * errors reach the user's terminal; then the background, guests that are
+ * there, the host check, the children.
  */
 #include <sys/wait.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <event2/event.h>
 
+#include "adopt.h"
 #include "daemon.h"
 #include "fd.h"
 #include "log.h"
@@ -39,6 +40,24 @@ end_begin(struct parent *p)
 		fatalx("end: no timer");
 }
 
+/* Guests that run do not notice: the next parent adopts them. */
+static void
+leave(struct parent *p)
+{
+	if (p->ending)
+		return;
+	if (!keep_ready(&p->keep)) {
+		log_warnx("no keeper: guests cannot be left alone");
+		end_begin(p);
+		return;
+	}
+	p->ending = p->leaving = true;
+	log_info("ending, guests go on");
+	daemon_notify("STOPPING=1");
+	ctlproc_stop(p);
+	event_base_loopbreak(p->base);
+}
+
 static void
 on_end_tick(int fd, short what, void *arg)
 {
@@ -61,6 +80,7 @@ reap(struct parent *p)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (!ctlproc_reaped(p, pid, status) &&
 		    !netproc_reaped(&p->net, pid, status) &&
+		    !keep_reaped(&p->keep, pid, status) &&
 		    !life_reaped(&p->life, pid, status))
 			log_debug("process %d is not ours", (int)pid);
 	}
@@ -80,6 +100,9 @@ on_signal(int sig, short what, void *arg)
 		if (!p->ending)
 			reload_again(p, NULL, &why);
 		break;
+	case SIGUSR1:
+		leave(p);
+		break;
 	default:
 		if (p->ending)
 			life_end(&p->life, true);
@@ -91,7 +114,7 @@ on_signal(int sig, short what, void *arg)
 static void
 init_events(struct parent *p)
 {
-	static const int sigs[] = { SIGCHLD, SIGHUP, SIGINT, SIGTERM };
+	static const int sigs[] = { SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1 };
 	size_t i;
 
 	if ((p->base = event_base_new()) == NULL)
@@ -104,7 +127,7 @@ init_events(struct parent *p)
 	p->endtimer = event_new(p->base, -1, EV_PERSIST, on_end_tick, p);
 	if (p->endtimer == NULL)
 		fatalx("event_new failed");
-	p->life.base = p->net.base = p->base;
+	p->life.base = p->net.base = p->keep.base = p->base;
 }
 
 static void
@@ -122,6 +145,10 @@ init(struct parent *p, const struct options *o)
 	p->net.reg = &p->reg;
 	p->net.ops = &life_net_ops;
 	p->net.arg = &p->life;
+	p->net.keep = &p->keep;
+	p->keep.reg = &p->reg;
+	p->keep.net = &p->net;
+	p->keep.groups = &p->groups;
 	listen_init(&p->listener);
 	clients_init(&p->clients);
 	TAILQ_INIT(&p->waits);
@@ -132,6 +159,13 @@ cleanup(struct parent *p)
 {
 	size_t i;
 
+	if (p->leaving) {
+		keep_leave(&p->keep);
+		cgroup_leave(&p->groups);
+	} else {
+		keep_end(&p->keep);
+		cgroup_exit(&p->groups);
+	}
 	listen_close(&p->listener);
 	for (i = 0; i < sizeof(p->sig) / sizeof(p->sig[0]); i++)
 		event_free(p->sig[i]);
@@ -173,24 +207,41 @@ check_host(struct parent *p)
 	}
 }
 
+static int
+have_hypervisor(const struct parent *p, struct fail *why)
+{
+	const char *name;
+	int fd = -1, error;
+
+	error = start_hypervisor(p->life.hypervisor, &fd, &name, why);
+	fd_close(&fd);
+	return error;
+}
+
 /* What has to be there; errors go to the user's terminal. */
 static int
 open_first(struct parent *p)
 {
-	const char *name;
 	struct fail why;
-	int fd = -1;
 
-	if (reload_first(p) != 0)
-		return -EINVAL;
-	if (start_hypervisor(p->life.hypervisor, &fd, &name, &why) != 0 ||
-	    listen_open(&p->listener, p->opts->socket, &why) != 0) {
+	if (listen_open(&p->listener, p->opts->socket, &why) != 0) {
 		fprintf(stderr, "vmd: %s\n", why.text);
-		fd_close(&fd);
 		return -why.code;
 	}
-	fd_close(&fd);
-	return 0;
+	if ((p->adopt = adopt_find(p, &why)) == NULL)
+		goto close_listener;
+	if (reload_first(p) != 0) {
+		listen_close(&p->listener);
+		return -EINVAL;
+	}
+	adopt_stopped(p->adopt, p);
+	if (have_hypervisor(p, &why) == 0)
+		return 0;
+
+close_listener:
+	fprintf(stderr, "vmd: %s\n", why.text);
+	listen_close(&p->listener);
+	return -why.code;
 }
 
 int
@@ -207,6 +258,8 @@ parent_run(const struct options *o)
 	daemon_restrict();
 	init_events(&p);
 	cgroup_init(&p.groups, CGROUP_MOUNT);
+	adopt_running(p.adopt, &p);
+	keep_start(&p.keep);
 	check_host(&p);
 	if (ctlproc_start(&p) != 0)
 		log_warnx("control process not started, trying again");
@@ -218,9 +271,8 @@ parent_run(const struct options *o)
 	daemon_notify("READY=1");
 	reload_boot(&p);
 	event_base_dispatch(p.base);
-	cgroup_exit(&p.groups);
 	cleanup(&p);
-	log_info("ended");
+	log_info(p.leaving ? "ended, guests run" : "ended");
 	return 0;
 }
 

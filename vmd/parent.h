@@ -11,11 +11,13 @@
 #include "cgroup.h"
 #include "clients.h"
 #include "conf.h"
+#include "keep.h"
 #include "life.h"
 #include "listen.h"
 #include "netproc.h"
 #include "vmreg.h"
 
+struct adopt;
 struct changes;
 struct event;
 struct event_base;
@@ -48,14 +50,17 @@ struct parent {
 	struct listener listener;
 	struct control control;
 	struct netproc net;
+	struct keep keep;
+	struct adopt *adopt; /* until they are */
 	struct cgroups groups;
 	struct clients clients;
 	TAILQ_HEAD(waits, wait) waits;
 	struct event *boot; /* staggered start */
 	struct event *endtimer;
 	unsigned netticks;
-	struct event *sig[4];
+	struct event *sig[5];
 	bool ending;
+	bool leaving; /* guests stay, for the next parent */
 };
 
 /* parent.c; the exit status. */

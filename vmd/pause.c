@@ -29,7 +29,7 @@ pause_ask(struct vm *vm, bool on, struct fail *why)
 	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
 		return fail_set(why, CTL_E_NOTRUNNING,
 		    "vm \"%s\" is not running", vm->conf.name);
-	if (vm->run.pausing)
+	if (vm->run.pausing || vm->run.asked != 0)
 		return fail_set(why, EBUSY,
 		    "vm \"%s\" is being paused or unpaused", vm->conf.name);
 	if (vm->run.paused == on)
@@ -45,6 +45,11 @@ pause_ask(struct vm *vm, bool on, struct fail *why)
 int
 pause_told(struct vm *vm, bool on, bool *asked)
 {
+	/* An answer to an earlier parent: VM_STATE says the last word. */
+	if (vm->run.asked != 0) {
+		*asked = false;
+		return 0;
+	}
 	if (vm->run.paused == on || (on && !vm->run.pausing))
 		return -EPROTO;
 	log_info("%s: %s", vm->conf.name, on ? "paused" : "goes on");

@@ -134,6 +134,7 @@ apply(struct parent *p, struct conf *conf, bool more)
 	if (!more)
 		drop_vms(p);
 	add_vms(p, !more);
+	keep_ids(&p->keep);
 	if (p->listener.fd == -1)
 		return;
 	error = listen_owner(&p->listener, conf->sock_uid, conf->sock_gid);

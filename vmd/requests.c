@@ -118,7 +118,7 @@ on_list(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	TAILQ_FOREACH(vm, &p->reg.vms, entry)
 	{
-		vm_describe(vm, &row);
+		vm_describe(vm, &p->groups, &row);
 		out = chan_body();
 		if (ctl_vm_put(out, &row) != 0)
 			fatalx("list: out of memory");
@@ -387,6 +387,7 @@ on_link(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	if (link_set(vm, nic, up == 1, &f) != 0)
 		return answer_fail(p, id, &f);
+	keep_note(&p->keep, vm);
 	return answer_ok(p, id, vm->id, "");
 }
 

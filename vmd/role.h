@@ -14,6 +14,8 @@ int vionet_main(void);
 int vioscsi_main(void);
 int netcfg_main(void);
 int passt_main(void);
+int keeper_main(void);
+int scope_main(void);
 int probe_main(void);
 int seed_main(void);
 

@@ -7,8 +7,8 @@
  *     client's right to the VM was checked; children open nothing.  What a
  *     user describes who is not root is opened with that user's rights; what
  *     cloud-init is told only vm.conf describes.
- *  2. The parent keeps no copy of a disk's descriptor: when its vioblk is
- *     gone, the lock is.
+ *  2. A disk's descriptor is used by its vioblk alone.  The parent's
+ *     duplicates are there to unlock the image, whoever lets go of it last.
  */
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
@@ -394,13 +394,17 @@ send_cdrom(struct vm *vm)
 	return error;
 }
 
-/* A page for its counters. */
+/* A page for its counters, which a later parent shall find again. */
 static int
 give_stats(struct child *ch)
 {
-	int fd, error = page_create(&fd, false, &ch->stats);
+	int fd, error = page_create(&ch->stats_fd, false, &ch->stats);
 
-	return error != 0 ? error : chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
+	if (error != 0)
+		return error;
+	if ((fd = fcntl(ch->stats_fd, F_DUPFD_CLOEXEC, 0)) == -1)
+		return -errno;
+	return chan_send(ch->chan, DEV_STATS, 0, fd, NULL);
 }
 
 static int

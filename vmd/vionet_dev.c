@@ -22,9 +22,6 @@
 /* What a guest sends before it saw its link come up is lost. */
 #define ANNOUNCE_USEC 500000
 
-/* Enough for a frame of the usual size at once. */
-#define NEED_SMALL 2048
-
 /* Checksums and segmentation, as far as the link can. */
 static uint64_t
 offloads(unsigned flags)
@@ -313,7 +310,7 @@ vionet_start(struct vionet *v, uint64_t features, const struct virtio_ring *r,
 		return error;
 	features = v->vdev.features;
 	v->mergeable = (features & F(VIRTIO_NET_F_MRG_RXBUF)) != 0;
-	v->need = (features & gso) != 0 ? VIONET_BUF_MAX : NEED_SMALL;
+	v->need = (features & gso) != 0 ? VIONET_BUF_MAX : VIONET_NEED_SMALL;
 	vionet_filter_reset(&v->filter, v->conf.mac,
 	    (features & F(VIRTIO_NET_F_CTRL_VLAN)) != 0);
 	error = vionet_set_offload(v, features);

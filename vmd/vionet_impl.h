@@ -28,10 +28,12 @@
 #define VIONET_STREAM_MAX (2 * (VIONET_HDR + VIONET_FRAME_MAX))
 /* Frames in one round, before the thread looks at anything else. */
 #define VIONET_BATCH 64
-#define VIONET_IOV   1024 /* IOV_MAX */
-#define VIONET_HELD  VIONET_QUEUE_SIZE
-#define VIONET_MACS  64 /* in each table of the filter */
-#define VIONET_ADS   8 /* frames to the guest that wait, power of two */
+/* Enough for a frame of the usual size at once. */
+#define VIONET_NEED_SMALL 2048
+#define VIONET_IOV	  1024 /* IOV_MAX */
+#define VIONET_HELD	  VIONET_QUEUE_SIZE
+#define VIONET_MACS	  64 /* in each table of the filter */
+#define VIONET_ADS	  8 /* frames to the guest that wait, power of two */
 
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20 /* linux/if_tun.h since Linux 6.2 */
@@ -73,6 +75,7 @@ struct vionet_rx {
 	struct iovec iov[VIONET_IOV]; /* theirs: iov[i0 .. i1), one spare */
 	unsigned i0, i1;
 	uint64_t cap; /* bytes in held */
+	unsigned small; /* frames in a row that were, see gather() */
 	/* A frame for which the buffers do not suffice yet: done bytes are in
 	 * them, the rest is at rest, in spill or in. */
 	bool pending;
@@ -91,6 +94,7 @@ struct vionet_tx {
 	struct vionet *dev;
 	int fd;
 	bool blocked; /* the link takes no more; chain waits */
+	bool bulk; /* this round sent much */
 	uint64_t owed, pause; /* as of the receive queue */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
@@ -150,6 +154,7 @@ enum vionet_next {
 	NET_WAIT_BUFFER, /* for the driver */
 	NET_WAIT_LINK, /* for a frame, or for room for one */
 	NET_WAIT_TIME, /* for the bandwidth */
+	NET_LINGER, /* for a moment: the driver has more to send */
 };
 
 /* vionet_rx.c */

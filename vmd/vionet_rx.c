@@ -24,6 +24,9 @@
 
 #include "vionet_impl.h"
 
+/* So many small frames in a row: the next one is not large. */
+#define SMALL_FRAMES 64
+
 static struct vionet_rx *
 rx_of(struct vdev_queue *v)
 {
@@ -184,12 +187,19 @@ room(const struct vionet_rx *q)
 	return q->dev->mergeable ? q->cap : q->held[q->h0].len;
 }
 
+/*
+ * Room for the largest frame is a vector of 40 buffers and more, which the
+ * kernel copies and checks for each frame.  After many small ones there is
+ * room for one of those; a larger one is copied from spill.
+ */
 static void
 gather(struct vionet_rx *q)
 {
 	/* The first chain decides alone when frames cannot be spread. */
 	size_t need = q->dev->mergeable ? q->dev->need : 1;
 
+	if (need > VIONET_NEED_SMALL && q->small >= SMALL_FRAMES)
+		need = VIONET_NEED_SMALL;
 	while (room(q) < need && take_buffer(q))
 		;
 }
@@ -370,6 +380,10 @@ receive(struct vionet_rx *q)
 		drop(q);
 		return NET_GO_ON;
 	}
+	if ((size_t)n > VIONET_NEED_SMALL)
+		q->small = 0;
+	else if (q->small < SMALL_FRAMES)
+		q->small++;
 	begin(q, (size_t)n, (size_t)n < cap ? (size_t)n : cap, q->spill);
 	return NET_GO_ON;
 }
@@ -478,6 +492,7 @@ vionet_rx_begin(struct vdev_queue *v, bool fresh)
 	if (fresh) {
 		q->h0 = q->h1 = q->i0 = q->i1 = 0;
 		q->cap = 0;
+		q->small = 0;
 		q->pending = false;
 		q->owed = 0;
 	}

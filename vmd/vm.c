@@ -103,8 +103,9 @@ report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 	chan_send(vm->parent, type, vm->id, -1, body);
 }
 
+/* VM_PAUSED or VM_STATE. */
 static void
-report_paused(struct vm *vm)
+report_paused(struct vm *vm, uint32_t type, uint32_t id)
 {
 	struct ibuf *body = chan_body();
 
@@ -112,7 +113,7 @@ report_paused(struct vm *vm)
 		ibuf_free(body);
 		return;
 	}
-	chan_send(vm->parent, VM_PAUSED, vm->id, -1, body);
+	chan_send(vm->parent, type, id, -1, body);
 }
 
 /* Start failed: one line to the parent.  The exit status. */
@@ -291,7 +292,18 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	if (vm->paused != (on == 1))
 		set_paused(vm, on == 1);
-	report_paused(vm);
+	report_paused(vm, VM_PAUSED, vm->id);
+	return 0;
+}
+
+static int
+on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+
+	if (vm->vcpus == NULL)
+		return -EBADMSG;
+	report_paused(vm, VM_STATE, id);
 	return 0;
 }
 
@@ -305,7 +317,7 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	/* Only a guest that runs can see it. */
 	if (vm->paused) {
 		set_paused(vm, false);
-		report_paused(vm);
+		report_paused(vm, VM_PAUSED, vm->id);
 	}
 	machine_power_button(vm->machine);
 	return 0;
@@ -329,13 +341,14 @@ static const struct chan_row rows[] = {
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
+	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
 	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,
 #endif
 };
 
-/* A guest does not outlive its parent. */
+/* A guest does not outlive the last who has the other end: parent, keeper. */
 static void
 on_closed(void *arg, const char *why)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "devstat.h"
 #include "vmreg.h"
 
@@ -60,24 +61,51 @@ vmreg_clear(struct vmreg *r)
 	forget_ids(r);
 }
 
+static int
+new_id(struct vmreg *r, uint32_t n, const char *name, uid_t uid)
+{
+	struct vmreg_id *id = calloc(1, sizeof(*id));
+
+	if (id == NULL)
+		return -ENOMEM;
+	id->id = n;
+	id->uid = uid;
+	snprintf(id->name, sizeof(id->name), "%s", name);
+	SLIST_INSERT_HEAD(&r->ids, id, entry);
+	if (n >= r->next_id)
+		r->next_id = n + 1;
+	return 0;
+}
+
 /* 0 when there is no memory. */
 static uint32_t
 id_for(struct vmreg *r, const char *name, uid_t uid)
 {
-	struct vmreg_id *id;
+	const struct vmreg_id *id;
+	uint32_t n = r->next_id;
 
 	SLIST_FOREACH(id, &r->ids, entry)
 	{
 		if (id->uid == uid && strcmp(id->name, name) == 0)
 			return id->id;
 	}
-	if (r->next_id == 0 || (id = calloc(1, sizeof(*id))) == NULL)
-		return 0;
-	id->id = r->next_id++;
-	id->uid = uid;
-	snprintf(id->name, sizeof(id->name), "%s", name);
-	SLIST_INSERT_HEAD(&r->ids, id, entry);
-	return id->id;
+	return n == 0 || new_id(r, n, name, uid) != 0 ? 0 : n;
+}
+
+int
+vmreg_set_id(struct vmreg *r, uint32_t n, uid_t uid, const char *name)
+{
+	const struct vmreg_id *id;
+
+	if (n == 0 || n == UINT32_MAX)
+		return -EINVAL;
+	SLIST_FOREACH(id, &r->ids, entry)
+	{
+		if (id->id == n ||
+		    (id->uid == uid && strcmp(id->name, name) == 0))
+			return -EEXIST;
+	}
+	return new_id(r, n, name, uid);
 }
 
 static void
@@ -86,6 +114,7 @@ init_child(struct vm *vm, struct child *ch, enum child_kind kind, unsigned i)
 	ch->vm = vm;
 	ch->kind = kind;
 	ch->index = i;
+	ch->stats_fd = ch->pidfd = -1;
 }
 
 static void
@@ -306,8 +335,6 @@ resident(pid_t pid)
 	uint64_t pages = 0;
 	FILE *f;
 
-	if (pid == 0)
-		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	if ((f = fopen(path, "re")) == NULL)
 		return 0;
@@ -354,6 +381,21 @@ cpu_time(const struct vm *vm)
 	return sum;
 }
 
+/* Of its control group; what that does not tell, of its processes. */
+static void
+describe_usage(
+    const struct vm *vm, const struct cgroups *groups, struct ctl_vm *out)
+{
+	struct cgroup_usage u;
+
+	if (vm->run.vm.pid == 0)
+		return;
+	cgroup_usage(groups, &vm->conf, vm->run.vm.pid, &u);
+	out->curmem =
+	    u.memory != CGROUP_UNKNOWN ? u.memory : resident(vm->run.vm.pid);
+	out->cpu_us = u.cpu_us != CGROUP_UNKNOWN ? u.cpu_us : cpu_time(vm);
+}
+
 static_assert(VM_BLKS_MAX + VM_NICS_MAX + 1 <= CTL_DEVS_MAX, "room");
 
 static void
@@ -393,7 +435,8 @@ describe_devices(const struct vm *vm, struct ctl_vm *out)
 }
 
 void
-vm_describe(const struct vm *vm, struct ctl_vm *out)
+vm_describe(
+    const struct vm *vm, const struct cgroups *groups, struct ctl_vm *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->id = vm->id;
@@ -402,12 +445,11 @@ vm_describe(const struct vm *vm, struct ctl_vm *out)
 	out->pid = (uint32_t)vm->run.vm.pid;
 	out->cpus = vm->conf.cpus;
 	out->maxmem = vm->conf.memory;
-	out->curmem = resident(vm->run.vm.pid);
 	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty.name);
 	out->uid = vm->conf.uid;
 	out->gid = vm->conf.gid;
-	out->cpu_us = cpu_time(vm);
 	out->restarts = vm->restarts;
 	snprintf(out->problem, sizeof(out->problem), "%s", vm->problem);
+	describe_usage(vm, groups, out);
 	describe_devices(vm, out);
 }

@@ -19,6 +19,7 @@
 
 #define VMREG_MAX 1024
 
+struct cgroups;
 struct chan;
 struct event;
 struct life;
@@ -47,10 +48,16 @@ struct child {
 	enum child_kind kind;
 	unsigned index; /* of the disk or interface */
 	pid_t pid; /* 0: none, or reaped */
-	int status; /* of waitpid(2), once reaped */
+	int status; /* of waitpid(2), once reaped, or CHILD_UNKNOWN */
 	struct chan *chan; /* NULL: closed */
 	void *stats; /* struct devstat_page, of a device's process */
+	int stats_fd; /* the same; -1: none */
+	/* One of an earlier parent's: */
+	int pidfd; /* -1: our own child */
+	struct event *watch; /* its end */
 };
+
+#define RUN_CHILDREN (1 + VM_DISKS_MAX + 2 * VM_NICS_MAX + 1)
 
 enum run_end {
 	RUN_CRASHED, /* nothing was said: the process was killed */
@@ -89,6 +96,8 @@ struct vm_run {
 	bool acked; /* the guest saw the power button */
 	bool paused; /* says the vm process */
 	bool pausing; /* it was asked for that, or for the opposite */
+	bool adopted; /* from an earlier parent */
+	uint32_t asked; /* ... and what it is: number of VM_ASK, 0: known */
 	enum run_end end;
 	struct fail fail;
 };
@@ -129,6 +138,9 @@ struct vmreg {
 
 void vmreg_init(struct vmreg *);
 void vmreg_clear(struct vmreg *);
+/* The VM of this name and owner has this id, as it had with an earlier
+ * parent.  Before it is added.  0, -EEXIST or -ENOMEM. */
+int vmreg_set_id(struct vmreg *, uint32_t id, uid_t, const char *name);
 /* 0, -EEXIST (the name), -ENOSPC, -ENOMEM. */
 int vmreg_add(struct vmreg *, const struct vmconf *, struct vm **);
 /* Ids begin at 1 again, once there is no VM, unless one is added before. */
@@ -156,6 +168,6 @@ void child_name(const struct child *, char *buf, size_t len);
 bool vm_active(const struct vm *); /* has or is about to have processes */
 enum ctl_state vm_ctl_state(const struct vm *);
 /* The row of a LIST. */
-void vm_describe(const struct vm *, struct ctl_vm *);
+void vm_describe(const struct vm *, const struct cgroups *, struct ctl_vm *);
 
 #endif

@@ -70,6 +70,7 @@ struct hv_caps {
 	bool tsc_scaling;
 	u64 tsc_ratio_end; /* ratios, of 32 fraction bits, are below */
 	bool spec_ctrl; /* SPEC_CTRL can be the guest's own */
+	bool virt_ssbd; /* VIRT_SPEC_CTRL can */
 };
 
 struct hv_vcpu {
@@ -79,6 +80,7 @@ struct hv_vcpu {
 	struct event cut; /* delivery was intercepted, by the last exit */
 	u64 tsc_offset, tsc_ratio; /* of 32 fraction bits */
 	u64 spec_ctrl; /* MSR of the guest */
+	u64 virt_spec_ctrl; /* MSR of the guest; effective at the next entry */
 	u32 tsc_aux; /* MSR of the guest */
 	bool irq_window; /* the next entry asks for HV_WINDOW_INTR */
 	bool intr_shadow; /* STI or MOV SS blocks interrupts */

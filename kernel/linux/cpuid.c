@@ -77,6 +77,8 @@ source(void)
 		s.caps |= CPUID_PKU;
 	if (hv->caps->spec_ctrl)
 		s.caps |= CPUID_SPEC_CTRL;
+	if (hv->caps->virt_ssbd)
+		s.caps |= CPUID_VIRT_SSBD;
 	if (!check_tsc_unstable())
 		s.caps |= CPUID_STABLE;
 	return s;

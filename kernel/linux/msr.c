@@ -148,6 +148,8 @@ msr_write(struct vcpu *v, u32 msr, u64 val, bool host)
 		hv->tsc_aux(v->hv, (u32)val);
 	else if (msr == X86_MSR_SPEC_CTRL)
 		hv->spec_ctrl(v->hv, val);
+	else if (msr == X86_MSR_VIRT_SPEC_CTRL)
+		v->hv->virt_spec_ctrl = val;
 	return 0;
 }
 

@@ -26,8 +26,8 @@
 #include "vcpu.h"
 
 static DEFINE_MUTEX(lock);
-static unsigned users; /* VMs; lock */
-static enum cpuhp_state state;
+static unsigned users; /* VMs; lock, and resume, which is alone */
+static enum cpuhp_state state; /* lock */
 
 int
 dev_enable(void)

@@ -104,7 +104,8 @@ routing_set(struct vm *vm, void __user *arg)
 
 	if (copy_from_user(&head, arg, sizeof(head)))
 		return -EFAULT;
-	if (!READ_ONCE(vm->split) || head.nr > ROUTING_MAX || head.flags)
+	if (!smp_load_acquire(&vm->split) || head.nr > ROUTING_MAX ||
+	    head.flags)
 		return -EINVAL;
 	if (head.nr != 0) {
 		e = vmemdup_user(

@@ -9,6 +9,7 @@
 #include <linux/srcu.h>
 #include "vm.h"
 
+/* Constant, as the table is, but for the bits of dirty, which are atomic. */
 struct slot {
 	u64 gpa, len;
 	unsigned long hva;

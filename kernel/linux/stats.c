@@ -19,6 +19,7 @@
 #define NAME 48
 #define MOST (HV_EXITS + 4)
 
+/* Constant after creation. */
 struct stats_file {
 	struct vm *vm; /* a reference */
 	struct vcpu *vcpu; /* NULL: the VM's own */

@@ -4,7 +4,8 @@
 
 /*
  * A vCPU.  Locks: (v) vcpu->lock, the mutex that KVM_RUN and every other call
- * on the vCPU hold; (a) atomic; (c) constant after creation.
+ * on the vCPU hold; (a) atomic; (c) constant after creation; (r) changed under
+ * (v), read under RCU.
  */
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
@@ -87,7 +88,7 @@ struct vcpu {
 	int in_guest; /* (a) entered, or about to */
 	int cpu; /* (a) where it is loaded */
 	u8 sipi_vector; /* (a) */
-	struct rcuwait wait;
+	struct rcuwait wait; /* (v) sleeps, anybody wakes */
 
 	struct lapic lapic; /* (v), see lapic.h */
 	struct hrtimer timer; /* (v) armed by lapic */
@@ -133,7 +134,7 @@ struct vcpu {
 	u64 exits[HV_EXITS]; /* (v), readers: any; see stats.c */
 	u64 signals; /* (v), readers: any: runs that a signal ended */
 	unsigned spun_for; /* (v) index of the vCPU last yielded to */
-	struct pid __rcu *pid; /* of the thread that runs it */
+	struct pid __rcu *pid; /* (r) of the thread that runs it */
 };
 
 static inline struct gcpu *

@@ -88,7 +88,7 @@ split_irqchip(struct vm *vm, u64 pins)
 		r = -EEXIST;
 	} else {
 		vm->pins = (u32)pins;
-		WRITE_ONCE(vm->split, true);
+		smp_store_release(&vm->split, true); /* after pins */
 	}
 	mutex_unlock(&vm->lock);
 	return r;

@@ -7,10 +7,12 @@
  *
  * Locks, in this order (LOCKING.md)
  *  (c)  constant after creation
- *  (m)  vm->lock, a mutex: creation of vCPUs, capabilities
+ *  (m)  vm->lock, a mutex: creation of vCPUs, split interrupt controllers
  *  (i)  vm->irq_lock, a mutex: interrupts by number
  *  (s)  vm->slots_lock, a mutex, for changes; readers hold vm->srcu
+ *  (k)  vm->clock.lock, a spinlock
  *  (n)  vm->mmu_lock, a spinlock
+ *  (a)  atomic, or a single word that stands for itself
  */
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
@@ -34,36 +36,36 @@ struct slot;
 struct slots;
 struct vcpu;
 
-/* See clock.c; `lock' guards all of it but khz. */
+/* See clock.c. */
 struct vm_clock {
 	spinlock_t lock;
-	u32 khz; /* (m) of the TSC of new vCPUs */
-	struct pvclock_line line;
-	u64 boot_offset; /* to the host's clock, where the line ends */
-	unsigned resumes; /* of the host, when the line was drawn */
-	struct pvclock_sync sync; /* of the TSCs that user space sets */
-	u32 sync_khz;
+	u32 khz; /* (m), readers: any: of the TSC of new vCPUs */
+	struct pvclock_line line; /* (k) */
+	u64 boot_offset; /* (k) to the host's clock, where the line ends */
+	unsigned resumes; /* (k) of the host, when the line was drawn */
+	struct pvclock_sync sync; /* (k) of the TSCs that user space sets */
+	u32 sync_khz; /* (k) */
 };
 
 struct vm {
-	refcount_t refs; /* its file, each vCPU's, and those of stats.c */
+	refcount_t refs; /* (a) its file, each vCPU's, and those of stats.c */
 	struct mm_struct *mm; /* (c) whose addresses the slots hold */
 	struct mutex lock;
-	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: READ_ONCE */
+	struct vcpu *vcpu[VM_VCPUS]; /* (m), readers: those below nvcpus */
 	unsigned nvcpus; /* (m), grows only, after vcpu[] */
-	bool payloads; /* (m) user space knows of events' payloads */
-	bool triple_faults; /* (m) and of triple faults as events */
-	bool id32; /* (m) KVM_SET_LAPIC has 32-bit IDs (x2APIC) */
+	bool payloads; /* (a) user space knows of events' payloads */
+	bool triple_faults; /* (a) and of triple faults as events */
+	bool id32; /* (a) KVM_SET_LAPIC has 32-bit IDs (x2APIC) */
 	struct vm_clock clock;
-	bool split; /* (m) local APICs here, the rest in user space */
-	u32 pins; /* (m) of user space's IOAPIC, before split */
+	bool split; /* (m), set once: local APICs here, the rest elsewhere */
+	u32 pins; /* (m) of user space's IOAPIC; stored before split */
 
 	struct mutex irq_lock;
 	struct route *routes; /* (i), see routing.c */
 	u32 nroutes; /* (i) */
 	unsigned long eoi_vectors[BITS_TO_LONGS(256)]; /* (i), readers: any */
 	struct list_head irqfds; /* (i) */
-	struct work_struct reap; /* irqfds whose eventfd is closed */
+	struct work_struct reap; /* (a) irqfds whose eventfd is closed */
 
 	struct mutex slots_lock;
 	struct srcu_struct srcu;
@@ -73,8 +75,9 @@ struct vm {
 
 	spinlock_t mmu_lock;
 	struct npt npt; /* (n) */
-	struct mmu_notifier notifier;
-	unsigned long mmu_seq; /* (n) invalidations completed */
+	struct mmu_notifier notifier; /* (c), its list is Linux's */
+	/* (n) invalidations completed; looked at without it, too */
+	unsigned long mmu_seq;
 	unsigned mmu_busy; /* (n) invalidations under way */
 };
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: inside.sh boot MACHINE ... | memory | disk SECONDS ROUNDS |
-#		net SECONDS ROUNDS | count
+#		net SECONDS ROUNDS | count | status NUMBER ...
 #							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
@@ -333,7 +333,32 @@ count() {
 	vmd_stop
 }
 
+ask_status() { # microseconds
+	local t0
+	t0=$(now)
+	vmctl status >$T/list
+	echo $(($(now) - t0))
+}
+
+# NUMBER ...: of VMs that vm.conf defines.
+status() {
+	local n i
+	have_vmm || return 0
+	for n in "$@"; do
+		for ((i = 0; i < n; i++)); do
+			printf 'vm "v%s" {\n\tdisable\n\tboot "%s"\n}\n' \
+			    "$i" $G/vmlinuz
+		done >$T/vm.conf
+		vmd -d -f $T/vm.conf 2>$T/vmd.log >&2 &
+		vmd_pid=$!
+		until vmctl status >/dev/null 2>&1; do sleep 0.2; done
+		least "$n" vmm ask_status
+		[[ $(wc -l <$T/list) = $((n + 1)) ]]
+		vmd_stop
+	done
+}
+
 case ${1:-} in
-boot | memory | disk | net | count) "$@" ;;
+boot | memory | disk | net | count | status) "$@" ;;
 *) exit 2 ;;
 esac

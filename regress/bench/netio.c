@@ -4,13 +4,14 @@
  * and on its host.  Static, no library but libc.
  *
  *	netio -s [-a address]
- *	netio [-a address] [-t seconds] server job[:streams] ...
+ *	netio [-w] [-a address] [-t seconds] server job[:streams] ...
  *
  * -s serves for ever; -a gives eth0 that address (/24) first.  A client
  * prints "result JOB NUMBER" for each job: out and in, MB per second of TCP;
  * packets-out and packets-in, small datagrams per second that arrived; rtt,
  * microseconds of one datagram and its answer; check, the number of errors in
- * streams both ways, whose every byte is known.  Then it prints "netio end".
+ * streams both ways, whose every byte is known.  Then it prints "netio end"
+ * and, with -w, stays, as what it was the only program of ends with it.
  *
  * TCP is Reno here.  Cubic, the usual one, takes the times between two
  * acknowledgements for the link's state and ends its slow start by them, also
@@ -493,18 +494,18 @@ static void
 usage(void)
 {
 	errx(1,
-	    "usage: netio [-s] [-a address] [-t seconds] "
+	    "usage: netio [-sw] [-a address] [-t seconds] "
 	    "[server job[:streams] ...]");
 }
 
 int
 main(int argc, char **argv)
 {
-	bool serving = false;
+	bool serving = false, staying = false;
 	char *number;
 	int ch, i;
 
-	while ((ch = getopt(argc, argv, "a:st:")) != -1) {
+	while ((ch = getopt(argc, argv, "a:st:w")) != -1) {
 		switch (ch) {
 		case 'a':
 			configure(optarg);
@@ -514,6 +515,9 @@ main(int argc, char **argv)
 			break;
 		case 't':
 			seconds = atof(optarg);
+			break;
+		case 'w':
+			staying = true;
 			break;
 		default:
 			usage();
@@ -539,5 +543,8 @@ main(int argc, char **argv)
 		fflush(stdout);
 	}
 	printf("netio end\n");
+	fflush(stdout);
+	if (staying)
+		pause();
 	return 0;
 }

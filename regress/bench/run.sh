@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: run.sh [boot | wall | memory | disk | device | net | exits | count] ...
+# usage: run.sh [boot | wall | memory | disk | device | net | exits | count |
+#		status] ...
 #							(`make bench')
 #
 # Our VMs against QEMU's on the same host: the lab; for exits and count our
@@ -17,7 +18,9 @@
 # is the time of the host's CPUs without the guest's, per request.  device is
 # our block device alone, without a hypervisor, on this machine.  net is TCP,
 # small datagrams and round trips between a guest and its host over the same
-# tap.  In the deterministic lab a second is 1e9 instructions of all parts
+# tap.  status is `vmctl status' of an empty vmd and of one with 200 VMs, from
+# its start to its end, counted in instructions; 20 ms are asked for.  In the
+# deterministic lab a second is 1e9 instructions of all parts
 # together: guest, host and device.
 
 # shellcheck source=../lab/env.sh
@@ -95,6 +98,17 @@ count() {
 	}' "$tmp/count"
 }
 
+# In the deterministic lab a microsecond is a thousand instructions.
+status() {
+	[[ -x $B/vmd/vmd ]] || die "status: no vmd"
+	say "measuring: vmctl status"
+	regress/lab/run "${opts[@]}" -i -c 1 -m 2048 -t 300 \
+	    regress/bench/inside.sh status 0 200 | awk '
+	BEGIN { printf "%-28s %12s %12s\n", "vmctl status", "ms", "ratio" }
+	NR == 1 { empty = $3 }
+	{ printf "%-28s %12.2f %12.2f\n", $1 " VMs", $3 / 1000, $3 / empty }'
+}
+
 # The same program on both drivers; goals are those of the project.
 exits() {
 	local driver o
@@ -142,7 +156,7 @@ figures() {
 	    "$tmp/figures"
 }
 
-[[ $# -gt 0 ]] || set -- exits count boot wall memory disk device net
+[[ $# -gt 0 ]] || set -- exits count boot wall memory disk device net status
 for what in "$@"; do
 	case $what in
 	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- "boot pc" ;;
@@ -163,7 +177,8 @@ for what in "$@"; do
 		;;
 	exits) exits ;;
 	count) count ;;
-	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits | count] ..." ;;
+	status) status ;;
+	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits | count | status] ..." ;;
 	esac
 done
 [[ ! -s $table ]] || awk -v others="pc microvm" -f regress/bench/table.awk \

@@ -213,6 +213,8 @@ static const struct need_row need_rows[] = {
 	{ "RDTSCP", CPUID_TSC_AUX, 7, EXT + 1, LEAF_EDX, 27, true },
 	{ "IBRS wants IBPB", CPUID_SPEC_CTRL, 7, 7, LEAF_EDX, 26, false },
 	{ "IBRS", CPUID_SPEC_CTRL | CPUID_PRED_CMD, 7, 7, LEAF_EDX, 26, true },
+	{ "VIRT_SSBD", CPUID_VIRT_SSBD, 7, EXT + 8, LEAF_EBX, 25, true },
+	{ "VIRT_SSBD not switched", 0, 7, EXT + 8, LEAF_EBX, 25, false },
 	{ "stable clock alone", CPUID_STABLE, 7, 0x40000001, LEAF_EAX, 24,
 	    false },
 	{ "stable clock", CPUID_STABLE | CPUID_KVMCLOCK, 7, 0x40000001,

@@ -203,8 +203,8 @@ t_processes_are_confined() {
 		grep -Eq '^Max core file size +0 +0' "/proc/$p/limits"
 		[[ -z $(ls -A "/proc/$p/root/") ]]
 	done
-	# control, netcfg, vm, vioblk0, vionet0
-	[[ $n = 5 ]] || fail "$n confined processes"
+	# keeper, control, netcfg, vm, vioblk0, vionet0
+	[[ $n = 6 ]] || fail "$n confined processes"
 	for p in $(vm_processes one); do
 		for s in mnt net ipc; do
 			[[ $(readlink "/proc/$p/ns/$s") != \

@@ -33,8 +33,8 @@ tries() {
 		tiny one idle 'memory 128M' "disk \"$T/disk\"" "$@" >"$T/vm.conf"
 		vmd -d -v -f "$T/vm.conf" 2>"$T/vmd.log" >&2 &
 		vmd_pid=$!
-		# control and netcfg are there without a VM.
-		if [[ $role != control && $role != netcfg ]]; then
+		# control, netcfg and keeper are there without a VM.
+		if [[ ! $role =~ ^(control|netcfg|keeper)$ ]]; then
 			within 20 vmd_answers
 			vmctl start one >/dev/null 2>&1 || true
 		fi
@@ -52,6 +52,7 @@ t_control_dies_of_forbidden_acts() { tries control control; }
 t_vm_dies_of_forbidden_acts() { tries vm one; }
 t_vioblk_dies_of_forbidden_acts() { tries vioblk vioblk0; }
 t_netcfg_dies_of_forbidden_acts() { tries netcfg netcfg; }
+t_keeper_dies_of_forbidden_acts() { tries keeper keeper; }
 
 t_vioscsi_dies_of_forbidden_acts() {
 	head -c 64K /dev/zero >"$T/iso"

@@ -297,7 +297,7 @@ t_killed_processes_leave_nothing() {
 	clean 5
 }
 
-# The daemon itself: everything goes.
+# The daemon itself, and its keeper: everything goes.
 t_killed_daemon_leaves_nothing() {
 	tun
 	{
@@ -307,7 +307,7 @@ t_killed_daemon_leaves_nothing() {
 	} | vmd_up
 	start one
 	prints one "tiny: idle" 120
-	kill -9 "$vmd_pid"
+	kill -9 "$vmd_pid" "$(pgrep -f 'vmd: keeper')"
 	vmd_pid=''
 	within 10 eval '[[ $(taps) = 0 && $(bridges) = 0 ]]'
 	within 5 eval '[[ -z $(vmd_processes) ]]'

@@ -164,10 +164,12 @@ t_control_process_killed() {
 	vmctl stop -fw one
 }
 
+# Without a guest nobody stays; see 46-adopt.sh for those with guests.
 t_daemon_killed() {
 	tiny one idle 'memory 128M' | vmd_up
 	mark
 	vmctl start one
+	vmctl stop -fw one
 	kill -9 "$vmd_pid"
 	wait "$vmd_pid" || true
 	vmd_pid=''

@@ -5,14 +5,7 @@
 # everybody, and what no client may say.  alice and the group ops, which bob is
 # in, own VM one; ines may have instances of it; eve may use the socket, mallory
 # not even that.
-limit=900
-
-rawctl() { ./rawctl "$@"; }
-raw_as() { # USER WORD...
-	local u=$1
-	shift
-	as "$u" ./rawctl "$@"
-}
+limit=300
 
 people="root alice bob ines eve"
 
@@ -34,7 +27,7 @@ matrix() {
 	START n32=0 str=none                  | stopped | stopped | 2 - - - -
 	STOP n32=0 str=none n32=1             | stopped | stopped | 2 2 2 2 2
 	START_KERNEL fd=$T/noise + START_ADHOC conf=x::$T/noise | stopped | stopped | 8 8 8 8 8
-	START_KERNEL fd=$G/vmlinuz + START_INITRD fd=$T/noise + START_ADHOC conf=x::$G/vmlinuz | stopped | stopped | y y y y y
+	START_KERNEL fd=./atom + START_INITRD fd=$T/noise + START_ADHOC conf=x::$PWD/atom | stopped | stopped | y y y y y
 	START_ADHOC conf=x                    | stopped | stopped | 1001 1001 1001 1001 1001
 	START_ADHOC conf=x:one                | stopped | stopped | y - - y -
 	START_FILE str=$T/x.conf              | stopped | stopped | y - - - -
@@ -53,19 +46,21 @@ matrix() {
 }
 
 setup_protocol() {
-	[[ -x ./rawctl ]] || skip "no rawctl"
+	local u
+	[[ -x ./rawctl && -r ./atom ]] || skip "no rawctl or no atom"
 	tun
 	head -c 65536 /dev/urandom >"$T/noise"
 	truncate -s 1M "$T/iso"
 	echo '# nothing' >"$T/more.conf"
-	tiny x idle 'memory 128M' >"$T/x.conf"
+	atom x >"$T/x.conf"
 	{
 		echo 'socket owner root:vmusers'
-		tiny one idle 'memory 128M' 'owner alice:ops' 'interfaces 1' \
+		atom one 'owner alice:ops' 'interfaces 1' \
 		    "cdrom \"$T/iso\"" 'allow instance { memory, owner ines }'
 	} | vmd_up
 	control=$(control_process)
 	[[ -n $control ]]
+	for u in $people mallory; do client "$u"; done
 }
 
 control_process() {
@@ -93,21 +88,20 @@ unharmed() {
 
 # bring STATE: VM one into it.
 bring() {
-	local state
-	state=$(field one state)
-	[[ $state != "$1" ]] || return 0
+	! is one "$1" || return 0
 	case $1 in
-	stopped) vmctl stop -fw one ;;
-	running) [[ $state = paused ]] && vmctl unpause one || vmctl start one ;;
+	stopped) ask_ok STOP n32=0 str=one n32=1 ;;
+	running) ask_ok "$(is one paused && echo UNPAUSE || echo START)" \
+		n32=0 str=one ;;
 	paused)
-		[[ $state = running ]] || vmctl start one
-		vmctl pause one
+		is one running || ask_ok START n32=0 str=one
+		ask_ok PAUSE n32=0 str=one
 		;;
-	esac 2>/dev/null
-	in_state one "$1"
+	esac
+	within 30 is one "$1" || fail "one is not $1"
 }
 
-answer() { # the letter for what rawctl printed last
+letter() { # for what rawctl printed last
 	case $1 in
 	"OK "*) echo y ;;
 	"FAIL 1 "*) echo - ;;
@@ -120,26 +114,29 @@ answer() { # the letter for what rawctl printed last
 
 # cell USER EXPECTED BEFORE AFTER WORD...
 cell() {
-	local u=$1 expected=$2 before=$3 after=$4 ms=20000 last
+	local u=$1 expected=$2 before=$3 after=$4 ms=20000
 	shift 4
 	[[ $expected != w ]] || ms=1000
 	bring "$before"
-	last=$(raw_as "$u" -t "$ms" "$@" | tail -n 1)
-	[[ $(answer "$last") = "$expected" ]] ||
-		fail "$u: $*: $last, not $expected"
+	ask "$u" "$ms" "$@"
+	[[ $(letter "$answer") = "$expected" ]] ||
+		fail "$u: $*: $answer, not $expected"
 	if [[ $expected = y ]]; then
-		becomes one "$after" 130
+		within 130 is one "$after" || fail "$u: $*: not $after"
 	else
-		in_state one "$before" || fail "$u: $*: done all the same"
+		is one "$before" || fail "$u: $*: done all the same"
 	fi
-	[[ $* != *START_[AF]* || $expected != y ]] || vmctl stop -fw x
+	[[ $* != *START_[AF]* || $expected != y ]] || {
+		ask_ok STOP n32=0 str=x n32=1
+		within 30 is x gone || fail "$u: $*: x is still there"
+	}
 }
 
 t_every_message_by_everybody() {
 	local what before after cells u
 	setup_protocol
 	diff <(matrix | sed 's/|.*//' | grep -o '[A-Z_]\{2,\}' | sort -u) \
-	    <(rawctl -l | sort) || fail "messages without a row, or rows without"
+	    <(./rawctl -l | sort) || fail "messages without a row, or rows without"
 	mark
 	while IFS='|' read -r -u 9 what before after cells; do
 		set -- $what
@@ -151,8 +148,8 @@ t_every_message_by_everybody() {
 			    "$@"
 			cells=("${cells[@]:1}")
 		done
-		[[ $(raw_as mallory "$@" || true) = \
-		    "connect: Permission denied" ]]
+		ask mallory 20000 "$@"
+		[[ $answer = "connect: Permission denied" ]]
 	done 9< <(matrix)
 	bring stopped
 	clean 10
@@ -220,7 +217,7 @@ malformed() {
 }
 
 t_what_no_client_may_say() {
-	local line u last pid
+	local line u pid
 	setup_protocol
 	vmctl start one
 	pid=$(field one pid)
@@ -229,13 +226,13 @@ t_what_no_client_may_say() {
 		set -- $line
 		say "$*"
 		for u in root eve; do
-			last=$(raw_as "$u" "$@" | tail -n 1)
-			[[ $last = dropped ]] || fail "$u: $*: $last"
+			ask "$u" 20000 "$@"
+			[[ $answer = dropped ]] || fail "$u: $*: $answer"
 		done
 	done 9< <(malformed)
 	within 10 unharmed || diff "$T/descriptors" "$T/descriptors.now"
 	# Messages of vmd's own processes among them.
-	for u in root eve; do raw_as "$u" -u; done
+	for u in root eve; do as "$u" ./rawctl -u; done
 	within 10 unharmed || diff "$T/descriptors" "$T/descriptors.now"
 	[[ $(field one pid) = "$pid" ]]
 	as alice vmctl pause one

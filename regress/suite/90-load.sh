@@ -9,7 +9,7 @@ limit=600
 # Streams both ways of which every byte is known: between two guests, from the
 # host to a guest, from a guest to the host, all at once.
 t_throughput_without_errors() {
-	local f tap io=../bench/netio
+	local f tap taps io=../bench/netio
 	[[ -x $io && -s ../bench/extra.cpio ]] || skip "no netio"
 	tun
 	cat "$G/tiny.cpio" ../bench/extra.cpio >"$T/io.cpio"
@@ -22,8 +22,8 @@ t_throughput_without_errors() {
 	{
 		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
 		io_guest server "-a,10.78.0.1,-s"
-		io_guest two "-a,10.78.0.2,-t,8,10.78.0.1,check:2,in:4,out:4"
-		io_guest three "-a,10.78.0.3,-t,8,10.78.0.254,check:2,in,out"
+		io_guest two "-w,-a,10.78.0.2,-t,8,10.78.0.1,check:2,in:4,out:4"
+		io_guest three "-w,-a,10.78.0.3,-t,8,10.78.0.254,check:2,in,out"
 	} | vmd_up
 	within 5 ip link show vmbr0
 	ip addr add 10.78.0.254/24 dev vmbr0
@@ -40,7 +40,10 @@ t_throughput_without_errors() {
 	printed three "result check-2 0.0"
 	cat "$T/host-client"
 	grep -ah "^result" "$T/two.console" "$T/three.console"
-	for tap in $(ip -o link show type tun | sed 's/^[0-9]*: \([^:]*\):.*/\1/'); do
+	# All are alive: a tap goes with its VM.
+	taps=$(ip -o link show type tun | sed 's/^[0-9]*: \([^:]*\):.*/\1/')
+	[[ $(wc -w <<<"$taps") = 3 ]] || fail "taps: $taps"
+	for tap in $taps; do
 		for f in rx_errors tx_errors; do
 			[[ $(cat "/sys/class/net/$tap/statistics/$f") = 0 ]]
 		done

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# usage: all.sh [pattern ...]
+# usage: all.sh [pattern | VARIABLE=value ...]
 #
-# The lab suite: every test of every file NN-*.sh, or those whose "file/test"
+# The lab suite, with these variables in its environment: every test of every file NN-*.sh, or those whose "file/test"
 # matches a pattern, without those that are named as !FILE/TEST.  A test has the
 # time that its file says (limit=SECONDS).  The last line counts them.
 
@@ -87,11 +87,19 @@ one() { # FILE FUNCTION LIMIT
 	esac
 }
 
+patterns=()
+for p; do
+	if [[ $p = *=* ]]; then
+		export "${p?}"
+	else
+		patterns+=("$p")
+	fi
+done
 users
 for f in [0-9][0-9]-*.sh; do
 	limit=$(sed -n 's/^limit=//p' "$f")
 	while read -r t; do
-		wanted "${f%.sh}/${t#t_}" "$@" && one "$f" "$t" "${limit:-120}"
+		wanted "${f%.sh}/${t#t_}" "${patterns[@]}" && one "$f" "$t" "${limit:-120}"
 	done < <(sed -n 's/^\(t_[a-z0-9_]*\)() {.*/\1/p' "$f")
 done
 echo "$passed passed, $failed failed, $skipped skipped"

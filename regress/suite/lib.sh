@@ -90,6 +90,15 @@ tiny() {
 	    "cmdline \"$base tiny=$what\"" "$@"
 }
 
+# atom NAME LINE...: one that boots guest/atom.S: there at once, ends at the
+# power button.
+atom() {
+	local name=$1
+	shift
+	[[ -r ./atom ]] || fail "no atom (make build/regress/guest/atom)"
+	vm "$name" "boot \"$PWD/atom\"" 'memory 16M' "$@"
+}
+
 debian() {
 	local name=$1
 	shift
@@ -127,7 +136,9 @@ vmd_pid=''
 vmd_up() {
 	cat >"$T/vm.conf"
 	vmd -n -f "$T/vm.conf"
-	vmd -d -v -f "$T/vm.conf" "$@" 2>"$T/vmd.log" >&2 &
+	: >"$T/vmd.log"
+	# Appended: its children, which may outlive it, write there as well.
+	vmd -d -v -f "$T/vm.conf" "$@" 2>>"$T/vmd.log" >&2 &
 	vmd_pid=$!
 	within 20 vmd_answers || fail "vmd does not answer"
 }
@@ -164,6 +175,54 @@ in_state() { [[ $(field "$1" state) = "$2" ]]; }
 becomes() {
 	within "$3" in_state "$1" "$2" ||
 		fail "$1 is $(field "$1" state) after $3 s, not $2"
+}
+
+# --- clients that are not vmctl ------------------------------------------
+
+declare -A ask_to ask_from
+
+# client USER: a rawctl of this user that stays, for ask: processes are what
+# takes time in the lab.
+client() {
+	local u=$1 to from
+	mkfifo "$T/$u.to" "$T/$u.from"
+	as "$u" ./rawctl -i <"$T/$u.to" >"$T/$u.from" &
+	exec {to}>"$T/$u.to" {from}<"$T/$u.from"
+	ask_to[$u]=$to ask_from[$u]=$from
+}
+
+# ask USER MS WORD...: what rawctl prints are the lines of $answers, the last of
+# them is $answer.
+ask() {
+	local u=$1 line
+	shift
+	echo "$*" >&"${ask_to[$u]}"
+	answers=() answer=''
+	while read -r -t 60 -u "${ask_from[$u]}" line; do
+		[[ -n $line ]] || return 0
+		answers+=("$line")
+		answer=$line
+	done
+	fail "$u: $*: no answer"
+}
+
+# ask_ok WORD...: of root's client, which is told OK.
+ask_ok() {
+	ask root 20000 "$@"
+	[[ $answer = "OK "* ]] || fail "$*: $answer"
+}
+
+# is NAME STATE: by root's client; "gone" when there is no such VM.
+is() {
+	local line
+	ask_ok LIST
+	for line in "${answers[@]}"; do
+		[[ $line != "VM $1 "* ]] || {
+			[[ $line = "VM $1 $2" ]]
+			return
+		}
+	done
+	[[ $2 = gone ]]
 }
 
 # --- console -------------------------------------------------------------
@@ -277,5 +336,5 @@ clean() {
 	}
 }
 
-# Consoles' readers and whatever serves guests.
-readers_off() { pkill -P $$ -x 'cat|netio' 2>/dev/null || true; }
+# Consoles' readers, clients and whatever serves guests.
+readers_off() { pkill -P $$ -x 'cat|netio|rawctl' 2>/dev/null || true; }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * usage: rawctl [-s socket] [-t ms] message [field ...] [+ message ...]
+ *	  rawctl [-s socket] -i
  *	  rawctl [-s socket] -u
  *	  rawctl -l
  *
@@ -8,7 +9,9 @@
  * not, by none of the code that vmctl speaks with but the encoders of strings
  * and configurations.  It prints each answer as a line, up to the first OK or
  * FAIL; or last "dropped" when vmd ended the connection, "waiting" when
- * nothing more came.  -u says each message that is not a request, on a
+ * nothing more came.  -i does so for each line of standard input, "ms message
+ * ...", on a connection of its own, and ends what it prints by an empty line.
+ * -u says each message that is not a request, on a
  * connection of its own, and prints those that vmd does not drop it for.  -l
  * lists requests and answers by their names.
  *
@@ -34,9 +37,10 @@
 #include "imsg.h"
 #include "vmconf.h"
 
-#define FDS_MAX	 8
-#define TYPE_MAX 1200 /* beyond vmd/msg.h */
-#define LEN_FD	 0x80000000U /* in the header: a descriptor comes along */
+#define FDS_MAX	  8
+#define TYPE_MAX  1200 /* beyond vmd/msg.h */
+#define WORDS_MAX 128 /* of a line */
+#define LEN_FD	  0x80000000U /* in the header: a descriptor comes along */
 
 static const struct {
 	const char *name;
@@ -63,9 +67,18 @@ struct message {
 	unsigned nfds;
 };
 
+static const char *const states[] = {
+	[CTL_ST_STOPPED] = "stopped",
+	[CTL_ST_WAITING] = "waiting",
+	[CTL_ST_RUNNING] = "running",
+	[CTL_ST_STOPPING] = "stopping",
+	[CTL_ST_PAUSED] = "paused",
+};
+
 static const char *path = CTL_SOCKET;
 static int patience = 20000;
 
+/* -1: refused, and said so. */
 static int
 dial(void)
 {
@@ -77,7 +90,8 @@ dial(void)
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
 	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
 		printf("connect: %s\n", strerror(errno));
-		exit(1);
+		close(fd);
+		return -1;
 	}
 	return fd;
 }
@@ -241,8 +255,10 @@ show(const struct imsg_hdr *hdr, void *bytes, size_t len)
 		;
 	if (i == NNAMES)
 		errx(2, "answer of type %u", hdr->type);
-	if (hdr->type == CTL_VM && ctl_vm_get(&body, &vm) == 0)
-		snprintf(text, sizeof(text), "%s", vm.name);
+	if (hdr->type == CTL_VM && ctl_vm_get(&body, &vm) == 0 &&
+	    vm.state < sizeof(states) / sizeof(states[0]))
+		snprintf(
+		    text, sizeof(text), "%s %s", vm.name, states[vm.state]);
 	else if (hdr->type == CTL_EVENT && ctl_event_get(&body, &e) == 0)
 		snprintf(text, sizeof(text), "%s", e.name);
 	else if ((hdr->type != CTL_LINE && ibuf_get_n32(&body, &n) == -1) ||
@@ -307,7 +323,8 @@ sweep(void)
 				break;
 		if (i < NNAMES)
 			continue;
-		fd = dial();
+		if ((fd = dial()) == -1)
+			return 1;
 		start_message(&m, word);
 		say(fd, &m);
 		end = listen_to(fd, patience);
@@ -329,16 +346,64 @@ list(void)
 		printf("%s\n", names[i].name);
 }
 
-int
-main(int argc, char **argv)
+/* Words, as on the command line; 1 when there is no connection. */
+static int
+ask(char **word)
 {
 	struct message m;
 	const char *end;
-	int ch, fd;
+	int fd = dial();
+
+	if (fd == -1)
+		return 1;
+	while (*word != NULL) {
+		start_message(&m, *word++);
+		while (*word != NULL && strcmp(*word, "+") != 0)
+			add_field(&m, *word++);
+		say(fd, &m);
+		if (*word != NULL)
+			word++;
+	}
+	if ((end = listen_to(fd, patience)) != NULL)
+		puts(end);
+	close(fd);
+	return 0;
+}
+
+static int
+ask_lines(void)
+{
+	char *line = NULL, *rest, *word[WORDS_MAX + 1];
+	size_t size = 0;
+	unsigned n;
+
+	while (getline(&line, &size, stdin) != -1) {
+		line[strcspn(line, "\n")] = '\0';
+		rest = line;
+		for (n = 0; n < WORDS_MAX && rest != NULL; n++)
+			word[n] = strsep(&rest, " ");
+		word[n] = NULL;
+		if (rest != NULL)
+			errx(2, "more than %d words", WORDS_MAX);
+		patience = (int)number(word[0]);
+		ask(word + 1);
+		puts("");
+		fflush(stdout);
+	}
+	free(line);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	int ch;
 
 	signal(SIGPIPE, SIG_IGN);
-	while ((ch = getopt(argc, argv, "+ls:t:u")) != -1) {
+	while ((ch = getopt(argc, argv, "+ils:t:u")) != -1) {
 		switch (ch) {
+		case 'i':
+			return ask_lines();
 		case 'l':
 			list();
 			return 0;
@@ -354,18 +419,5 @@ main(int argc, char **argv)
 			return 2;
 		}
 	}
-	argv += optind;
-	fd = dial();
-	while (*argv != NULL) {
-		start_message(&m, *argv++);
-		while (*argv != NULL && strcmp(*argv, "+") != 0)
-			add_field(&m, *argv++);
-		say(fd, &m);
-		if (*argv != NULL)
-			argv++;
-	}
-	if ((end = listen_to(fd, patience)) != NULL)
-		puts(end);
-	close(fd);
-	return 0;
+	return ask(argv + optind);
 }

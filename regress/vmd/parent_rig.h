@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
@@ -310,6 +311,47 @@ start_vmd(void)
 		_exit(parent_run(&o));
 	}
 	return vmd > 0 ? 0 : -1;
+}
+
+static inline bool
+runs_as(const char *pid, const char *role, const char *exe)
+{
+	char path[64], line[256] = "";
+	ssize_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
+	n = readlink(path, line, sizeof(line) - 1);
+	line[n < 0 ? 0 : n] = '\0';
+	if (strcmp(line, exe) != 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return false;
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
+	fclose(f);
+	line[strcspn(line, "\n")] = '\0';
+	return strcmp(line, role) == 0;
+}
+
+/* The process of this role, whoever's child it is; 0: there is none. */
+static inline pid_t
+role_pid(const char *role)
+{
+	char exe[256] = "";
+	struct dirent *e;
+	pid_t pid = 0;
+	DIR *d = opendir("/proc");
+
+	assert_non_null(d);
+	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
+	while (pid == 0 && (e = readdir(d)) != NULL)
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
+		    runs_as(e->d_name, role, exe))
+			pid = atoi(e->d_name);
+	closedir(d);
+	return pid;
 }
 
 static inline bool

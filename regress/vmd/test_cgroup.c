@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <errno.h>
@@ -22,7 +23,8 @@
 #include "fd.h"
 
 static char mount[256];
-static struct cgroups groups;
+static struct cgroups groups = { .mount = -1, .dir = -1 };
+static pid_t keeper;
 static struct vmconf conf;
 static struct chain disk[VM_DISKS_MAX];
 static struct fail why;
@@ -41,18 +43,42 @@ find_mount(void)
 		endmntent(f);
 }
 
+static pid_t
+some_process(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fd_close(&groups.dir); /* and its lock, as an exec does */
+		pause();
+		_exit(1);
+	}
+	return pid;
+}
+
+static void
+end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static int
 set_up(void **state)
 {
 	vmconf_init(&conf);
 	strcpy(conf.name, "web");
+	keeper = some_process();
 	cgroup_init(&groups, mount[0] != '\0' ? mount : "/tmp");
+	cgroup_keeper(&groups, keeper);
 	return 0;
 }
 
 static int
 tear_down(void **state)
 {
+	end(keeper);
 	cgroup_exit(&groups);
 	return 0;
 }
@@ -82,6 +108,8 @@ process_in(int procs)
 
 	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
 	if ((pid = fork()) == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fd_close(&groups.dir);
 		if (write(procs, "0", 1) == 1 && write(up[1], "x", 1) == 1)
 			pause();
 		_exit(1);
@@ -90,13 +118,6 @@ process_in(int procs)
 	assert_int_equal(read(up[0], &c, 1), 1);
 	close(up[0]);
 	return pid;
-}
-
-static void
-end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void
@@ -115,6 +136,33 @@ test_begin_end(void **state)
 	assert_false(cgroup_end(&groups, &conf));
 	assert_false(exists("vm-web"));
 	assert_false(cgroup_end(&groups, &conf));
+}
+
+/* What the processes of the group used, and of no other. */
+static void
+test_usage(void **state)
+{
+	struct cgroup_usage u;
+	int procs = -1;
+	pid_t pid;
+
+	need_groups();
+	cgroup_usage(&groups, &conf, getpid(), &u);
+	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
+	pid = process_in(procs);
+	fd_close(&procs);
+	cgroup_usage(&groups, &conf, pid, &u);
+	assert_in_range(u.cpu_us, 1, 60000000);
+	/* Not every host has the controller. */
+	if (u.memory != CGROUP_UNKNOWN)
+		assert_in_range(u.memory, 0, 1 << 30);
+	cgroup_usage(&groups, &conf, getpid(), &u);
+	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
+	end(pid);
+	cgroup_end(&groups, &conf);
+	cgroup_usage(&groups, &conf, pid, &u);
+	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
 }
 
 /* Strays are killed; the next start finds their group gone. */
@@ -139,27 +187,91 @@ test_strays(void **state)
 	assert_false(exists("vm-web"));
 }
 
-/* A daemon that was killed leaves groups, which its next life removes. */
+static bool
+has(const char *file, pid_t pid)
+{
+	int fd = openat(groups.dir, file, O_RDONLY | O_CLOEXEC);
+	char text[4096], want[16];
+	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	fd_close(&fd);
+	text[n > 0 ? n : 0] = '\0';
+	snprintf(want, sizeof(want), "%d\n", (int)pid);
+	return strstr(text, want) != NULL;
+}
+
+/*
+ * A daemon that was killed leaves groups: its next life finds them by the
+ * keeper, and removes those that are empty.
+ */
 static void
 test_leftovers(void **state)
 {
-	struct cgroups again;
-	int procs = -1;
+	struct vmconf gone = conf;
+	int procs[2] = { -1, -1 };
+	pid_t pid;
 
 	need_groups();
-	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
-	fd_close(&procs);
-	/* Another daemon does not touch them. */
-	cgroup_init(&again, mount);
-	assert_int_not_equal(again.dir, -1);
-	assert_string_not_equal(again.name, groups.name);
-	cgroup_exit(&again);
-	assert_true(exists("vm-web"));
-	fd_close(&groups.dir);
-	fd_close(&groups.mount);
+	assert_true(has("keeper/cgroup.procs", keeper));
+	strcpy(gone.name, "gone");
+	assert_int_equal(
+	    cgroup_begin(&groups, &conf, disk, &procs[0], &why), 0);
+	pid = process_in(procs[0]);
+	assert_int_equal(
+	    cgroup_begin(&groups, &gone, disk, &procs[1], &why), 0);
+	fd_close(&procs[0]);
+	fd_close(&procs[1]);
+	cgroup_leave(&groups);
 	cgroup_init(&groups, mount);
+	cgroup_keeper(&groups, keeper);
 	assert_int_not_equal(groups.dir, -1);
+	assert_true(has("keeper/cgroup.procs", keeper));
+	assert_true(has("vm-web/cgroup.procs", pid));
+	assert_false(exists("vm-gone"));
+	end(pid);
+	assert_false(cgroup_end(&groups, &conf));
 	assert_false(exists("vm-web"));
+}
+
+/* Nobody takes the groups of another one, or of guests without a parent. */
+static void
+test_others(void **state)
+{
+	struct cgroups again;
+	pid_t other = some_process();
+	unsigned i;
+
+	need_groups();
+	for (i = 0; i < 2; i++) {
+		cgroup_init(&again, mount);
+		cgroup_keeper(&again, other);
+		assert_int_not_equal(again.dir, -1);
+		assert_string_not_equal(again.name, groups.name);
+		cgroup_leave(&groups);
+		cgroup_init(&groups, mount);
+		/* The second time while ours is not locked. */
+		if (i == 0)
+			cgroup_leave(&again);
+		cgroup_keeper(&groups, keeper);
+		assert_true(has("keeper/cgroup.procs", keeper));
+	}
+	end(other);
+	cgroup_exit(&again);
+}
+
+/* Another keeper is put where the first one was. */
+static void
+test_next_keeper(void **state)
+{
+	char name[sizeof(groups.name)];
+
+	need_groups();
+	strcpy(name, groups.name);
+	end(keeper);
+	keeper = some_process();
+	cgroup_keeper(&groups, keeper);
+	assert_string_equal(groups.name, name);
+	assert_true(has("keeper/cgroup.procs", keeper));
 }
 
 static void
@@ -169,6 +281,7 @@ test_no_hierarchy(void **state)
 	int procs = 5;
 
 	cgroup_init(&none, "/tmp");
+	cgroup_keeper(&none, keeper);
 	assert_int_equal(cgroup_begin(&none, &conf, disk, &procs, &why), 0);
 	assert_int_equal(procs, -1);
 	assert_false(cgroup_end(&none, &conf));
@@ -207,9 +320,13 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 		    test_begin_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_usage, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_strays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_leftovers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_next_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_no_hierarchy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -482,23 +482,6 @@ test_reload_report(void **state)
 	reload_says("", "");
 }
 
-static pid_t
-control_pid(void)
-{
-	char path[64], line[128] = "";
-	pid_t pid = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)vmd,
-	    (int)vmd);
-	f = fopen(path, "re");
-	assert_non_null(f);
-	if (fgets(line, sizeof(line), f) != NULL)
-		pid = atoi(line);
-	fclose(f);
-	return pid;
-}
-
 static void
 test_control_is_sealed(void **state)
 {
@@ -507,7 +490,8 @@ test_control_is_sealed(void **state)
 	FILE *f;
 
 	NEED_VMD();
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)control_pid());
+	snprintf(
+	    path, sizeof(path), "/proc/%d/status", (int)role_pid("control"));
 	f = fopen(path, "re");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL) {
@@ -531,7 +515,7 @@ test_control_killed(void **state)
 	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
 	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
 	usleep(QUIET_MS * 1000);
-	old = control_pid();
+	old = role_pid("control");
 	assert_true(old > 1);
 	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
 	kill(old, SIGKILL);

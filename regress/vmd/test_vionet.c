@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "../../vmd/vionet_impl.h"
 #include "vionet_rig.h"
 
 #define BIG (65535 + 18)
@@ -158,6 +159,40 @@ test_receive_waits(void **state)
 	}
 	assert_int_equal(guest_takes(r, 0, 1526, got, 5000), n);
 	assert_memory_equal(got + HDR, frame + HDR, 30000);
+	rig_free(r);
+}
+
+/*
+ * After many small frames the device has few buffers in its hands; a large one
+ * arrives whole all the same, and those after it.
+ */
+static void
+test_receive_small(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const struct vionet_rx *q = &r->dev->rx[0];
+	static const size_t len[] = { 100, 60000, 60000, 1500, 60000 };
+	unsigned i, n;
+
+	rig_fill(r, 0, 0, VIONET_QUEUE_SIZE, 1526);
+	for (i = 0; i < 128; i++) {
+		rig_frame(frame, 100, rig_mac, rig_peer, i);
+		rig_inject(r, 0, frame, HDR + 100);
+		assert_int_equal(guest_takes(r, 0, 1526, got, 5000), HDR + 100);
+		assert_memory_equal(got + HDR, frame + HDR, 100);
+	}
+	/* Nothing is received, so they stay as they are. */
+	n = __atomic_load_n(&q->h1, __ATOMIC_RELAXED) -
+	    __atomic_load_n(&q->h0, __ATOMIC_RELAXED);
+	assert_true(n <= 2);
+	rig_fill(r, 0, 0, 128, 1526);
+	for (i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+		rig_frame(frame, len[i], rig_mac, rig_peer, i);
+		rig_inject(r, 0, frame, HDR + len[i]);
+		assert_int_equal(
+		    guest_takes(r, 0, 1526, got, 5000), HDR + len[i]);
+		assert_memory_equal(got + HDR, frame + HDR, len[i]);
+	}
 	rig_free(r);
 }
 
@@ -838,6 +873,7 @@ main(void)
 		cmocka_unit_test(test_send_scattered),
 		cmocka_unit_test(test_receive_merged),
 		cmocka_unit_test(test_receive_waits),
+		cmocka_unit_test(test_receive_small),
 		cmocka_unit_test(test_receive_too_large),
 		cmocka_unit_test(test_receive_unmerged),
 		cmocka_unit_test(test_receive_tiny),

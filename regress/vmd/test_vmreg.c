@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "vmreg.h"
 
 static struct vm *
@@ -118,6 +119,7 @@ test_states(void **state)
 static void
 test_describe(void **state)
 {
+	static const struct cgroups none = { .mount = -1, .dir = -1 };
 	struct ctl_vm row;
 	struct vmreg r;
 	struct vm *a;
@@ -125,7 +127,7 @@ test_describe(void **state)
 	vmreg_init(&r);
 	a = add(&r, "a", 1000);
 	strcpy(a->problem, "vioblk0: broken");
-	vm_describe(a, &row);
+	vm_describe(a, &none, &row);
 	assert_int_equal(row.id, a->id);
 	assert_string_equal(row.name, "a");
 	assert_int_equal(row.pid, 0);
@@ -134,7 +136,7 @@ test_describe(void **state)
 	assert_string_equal(row.problem, "vioblk0: broken");
 	/* We are as good a process as any. */
 	a->run.vm.pid = getpid();
-	vm_describe(a, &row);
+	vm_describe(a, &none, &row);
 	assert_int_equal(row.pid, getpid());
 	assert_in_range(row.curmem, 4096, 1ULL << 30);
 	vmreg_clear(&r);

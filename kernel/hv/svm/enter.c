@@ -19,6 +19,7 @@
 #include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
+#include <asm/spec-ctrl.h>
 #include <asm/special_insns.h>
 #include "../../core/x86.h"
 #include "svm.h"
@@ -260,7 +261,12 @@ run(struct svm_vcpu *v, struct svm_host *h)
 	spec = spec_of(v, &values);
 	if (v->guest_drs)
 		drs_in(c);
+	/* The kernel knows which register, and what the host wants of it. */
+	if (svm_features.virt_ssbd)
+		x86_spec_ctrl_set_guest(v->hv.virt_spec_ctrl);
 	svm_switch(c->gpr, v->vmcb_pa, h->state_pa, spec);
+	if (svm_features.virt_ssbd)
+		x86_spec_ctrl_restore_host(v->hv.virt_spec_ctrl);
 	if (v->guest_drs)
 		drs_out(c);
 	if (hw_breakpoint_active())

@@ -68,6 +68,9 @@ host_features(void)
 	struct svm_features *f = &svm_features;
 
 	f->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	/* SSBD of processors whose SPEC_CTRL has it not. */
+	f->virt_ssbd = boot_cpu_has(X86_FEATURE_LS_CFG_SSBD) ||
+	    boot_cpu_has(X86_FEATURE_VIRT_SSBD);
 	f->tsc_aux =
 	    boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->pku = boot_cpu_has(X86_FEATURE_OSPKE);
@@ -77,7 +80,8 @@ host_features(void)
 		rdmsrl(MSR_IA32_XSS, f->host_xss);
 	svm_caps = (struct hv_caps){ .tsc_scaling = f->tsc_ratio,
 		.tsc_ratio_end = RATIO_END,
-		.spec_ctrl = f->spec_ctrl };
+		.spec_ctrl = f->spec_ctrl,
+		.virt_ssbd = f->virt_ssbd };
 }
 
 /* EFER.SVME of this CPU: who else would set it? */

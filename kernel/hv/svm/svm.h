@@ -48,7 +48,7 @@ struct svm_host {
 struct svm_features {
 	u32 asids;
 	bool nrips, decode, flush_asid, clean, pause_filter, pause_thresh;
-	bool tsc_ratio, virt_spec_ctrl, spec_ctrl, tsc_aux, pku;
+	bool tsc_ratio, virt_spec_ctrl, spec_ctrl, virt_ssbd, tsc_aux, pku;
 	u64 host_xcr0, host_xss; /* 0: without XSAVE, XSAVES */
 };
 extern struct svm_features svm_features;

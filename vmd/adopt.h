@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_ADOPT_H
+#define VMD_ADOPT_H
+
+/*
+ * What an earlier parent left with the keeper: its VMs, which still run, and
+ * what it knew.
+ */
+#include "fail.h"
+
+struct adopt;
+struct parent;
+
+/*
+ * In this order, the first before vm.conf is read: finds and checks; NULL,
+ * with why, when there are guests that cannot be adopted and must not be
+ * touched.
+ */
+struct adopt *adopt_find(struct parent *, struct fail *why);
+/* VMs that do not run are as they were: stopped, or waiting to be started. */
+void adopt_stopped(struct adopt *, struct parent *);
+/* Once there are events: they go on with us.  Frees it. */
+void adopt_running(struct adopt *, struct parent *);
+
+#endif
