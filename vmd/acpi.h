@@ -19,8 +19,8 @@
 #define ACPI_SMI_PORT	 0xb2
 #define ACPI_SMI_ENABLE	 0xf1
 #define ACPI_SMI_DISABLE 0xf0
-#define ACPI_TABLES_GPA 0x000e0000 /* RSDP first, up to 1 MiB */
-#define ACPI_TABLES_LEN 0x00020000
+#define ACPI_TABLES_GPA	 0x000e0000 /* RSDP first, up to 1 MiB */
+#define ACPI_TABLES_LEN	 0x00020000
 
 #define ACPI_IOAPIC_ID 0 /* in the MADT; give it to ioapic_init() too */
 
