@@ -94,7 +94,6 @@ struct vionet_tx {
 	struct vionet *dev;
 	int fd;
 	bool blocked; /* the link takes no more; chain waits */
-	bool bulk; /* this round sent much */
 	uint64_t owed, pause; /* as of the receive queue */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
@@ -154,7 +153,6 @@ enum vionet_next {
 	NET_WAIT_BUFFER, /* for the driver */
 	NET_WAIT_LINK, /* for a frame, or for room for one */
 	NET_WAIT_TIME, /* for the bandwidth */
-	NET_LINGER, /* for a moment: the driver has more to send */
 };
 
 /* vionet_rx.c */

@@ -11,17 +11,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vionet_impl.h"
-
-/* A frame of more is one of many: what is sent has such a size only because
- * it was there at once. */
-#define BULK_FRAME 2048
-/* How long more frames are waited for without kicks.  The kernel adds the
- * thread's timer slack, 50 us. */
-#define LINGER_NS 20000
 
 static struct vionet_tx *
 tx_of(struct vdev_queue *v)
@@ -139,8 +131,6 @@ transmit(struct vionet_tx *q)
 	} else {
 		q->stats.tx_frames++;
 		q->stats.tx_bytes += q->chain.read_len - VIONET_HDR;
-		if (q->chain.read_len > BULK_FRAME)
-			q->bulk = true;
 		if (q->left != NULL)
 			keep_rest(q, (size_t)n);
 	}
@@ -208,34 +198,13 @@ enum vionet_next
 vionet_tx_round(struct vionet_tx *q)
 {
 	enum vionet_next next = NET_GO_ON;
-	uint64_t frames = q->stats.tx_frames;
 	unsigned n;
 
-	q->bulk = false;
 	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON; n++)
 		next = step(q);
 	vionet_interrupt(&q->v, &q->stats);
 	vionet_count(&q->v, &q->stats);
-	if (q->stats.tx_frames - frames > 1)
-		q->bulk = true;
-	if (next == NET_WAIT_BUFFER && q->bulk && !q->v.vq.broken)
-		next = NET_LINGER;
 	return next;
-}
-
-/*
- * Of a driver that sends much the next frame is near.  Each kick costs it an
- * exit, and us the way out of a sleep: a moment later there is one for many.
- */
-static void
-linger(struct vionet_tx *q)
-{
-	static const struct timespec moment = { .tv_nsec = LINGER_NS };
-	struct pollfd p = { q->v.wake, POLLIN, 0 };
-
-	q->stats.syscalls++;
-	if (ppoll(&p, 1, &moment, NULL) == 1)
-		vionet_drain(q->v.wake);
 }
 
 static void
@@ -246,10 +215,6 @@ serve(struct vdev_queue *v)
 
 	if (next == NET_GO_ON)
 		return;
-	if (next == NET_LINGER) {
-		linger(q);
-		return;
-	}
 	if (next == NET_WAIT_BUFFER && !q->v.vq.broken &&
 	    virtq_enable_kick(&q->v.vq)) {
 		virtq_disable_kick(&q->v.vq);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Network device: when a driver that sends hears of it, and when it has to
- * say that there is more.
+ * Network device: when a driver that sends hears of it.
  */
 #include <pthread.h>
 
-#include "../../vmd/vionet_impl.h"
 #include "vionet_rig.h"
 
 #define FRAME 1500
@@ -105,98 +103,10 @@ test_no_lost_wakeup(void **state)
 	rig_free(r);
 }
 
-/* One frame of len bytes is there, without a kick. */
-static void
-offer(struct rig *r, uint32_t len)
-{
-	struct vbuf b[2] = { { RIG_TX, HDR, false },
-		{ RIG_TX + HDR, len, false } };
-
-	assert_true(vdrv_add(&r->q[QUEUE], b, 2, 0) >= 0);
-	(void)vdrv_publish(&r->q[QUEUE]);
-}
-
-/* Rounds by hand, after how much is sent in each. */
-static void
-test_linger(void **state)
-{
-	static const struct {
-		const char *what;
-		unsigned n;
-		uint32_t len;
-		enum vionet_next then;
-	} rows[] = {
-		{ "nothing", 0, 0, NET_WAIT_BUFFER },
-		{ "one frame", 1, FRAME, NET_WAIT_BUFFER },
-		{ "nothing after it", 0, 0, NET_WAIT_BUFFER },
-		{ "two frames", 2, FRAME, NET_LINGER },
-		{ "nothing more", 0, 0, NET_WAIT_BUFFER },
-		{ "one to be cut", 1, 32768, NET_LINGER },
-		{ "another", 1, 32768, NET_LINGER },
-		{ "no more", 0, 0, NET_WAIT_BUFFER },
-		{ "a small one", 1, FRAME, NET_WAIT_BUFFER },
-		{ "more than a round", VIONET_BATCH + 2, 100, NET_GO_ON },
-		{ "its rest", 0, 0, NET_LINGER },
-		{ "the end", 0, 0, NET_WAIT_BUFFER },
-	};
-	struct rig *r = rig_new(&(struct rig_opt){ 0 });
-	struct vionet_tx *q = &r->dev->tx[0];
-	static uint8_t got[HDR + 32768];
-	enum vionet_next then;
-	unsigned i, n;
-
-	vionet_stop(r->dev);
-	vionet_tx_begin(&q->v, true);
-	rig_frame(rig_ptr(r, RIG_TX, HDR + 32768), 32768, rig_peer, rig_mac, 1);
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		for (n = 0; n < rows[i].n; n++)
-			offer(r, rows[i].len);
-		then = vionet_tx_round(q);
-		if (then != rows[i].then)
-			fail_msg("%s: %d", rows[i].what, then);
-		while (rig_outward(r, 0, got, sizeof(got), 0) > 0)
-			;
-		reap(&r->q[QUEUE]);
-	}
-	rig_free(r);
-}
-
-/* While the device lingers no kick is asked for; it takes what came, and asks
- * for one when nothing did. */
-static void
-test_linger_ends(void **state)
-{
-	struct rig *r = rig_new(&(struct rig_opt){ 0 });
-	static uint8_t got[HDR + 32768];
-	struct vdrv *d = &r->q[QUEUE];
-	const volatile uint16_t *event =
-	    (const volatile uint16_t *)&d->used->ring[d->size];
-	unsigned i, ms;
-
-	rig_frame(rig_ptr(r, RIG_TX, HDR + 32768), 32768, rig_peer, rig_mac, 1);
-	for (i = 0; i < 200; i++) {
-		struct vbuf b[2] = { { RIG_TX, HDR, false },
-			{ RIG_TX + HDR, 32768, false } };
-
-		assert_true(vdrv_add(d, b, 2, 0) >= 0);
-		rig_kick(r, QUEUE);
-		assert_int_equal(
-		    rig_outward(r, 0, got, sizeof(got), 5000), HDR + 32768);
-		while (reap(d) == 0)
-			;
-	}
-	for (ms = 0; *event != d->avail_idx && ms < 5000; ms++)
-		usleep(1000);
-	assert_int_equal(*event, d->avail_idx);
-	rig_free(r);
-}
-
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_linger),
-		cmocka_unit_test(test_linger_ends),
 		cmocka_unit_test(test_no_lost_wakeup),
 	};
 
