@@ -92,9 +92,6 @@ box_start() {
 # The scope of the guests' that vmd asked for.
 scope=/sys/fs/cgroup/machine.slice/vmd-guests.scope
 
-# printed_times NUMBER NAME TEXT
-printed_times() { [[ $(grep -ac "$3" "$T/$2.console") = "$1" ]]; }
-
 limits_hold() {
 	[[ -n $(in_box cat "$scope/vm-one/cgroup.procs") ]]
 	[[ $(in_box cat "$scope/vm-one/cpu.max") = "150000 100000" ]]

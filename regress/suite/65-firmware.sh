@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# SeaBIOS boots disks: GRUB, and by it Linux, to power-off.
-limit=240
+# SeaBIOS boots disks and CD-ROMs: GRUB, and by it Linux, to power-off and to
+# login.
+limit=300
 bios=/usr/share/seabios/bios-256k.bin
 
 # A disk with GRUB, and a file system with what it boots.
@@ -33,6 +34,60 @@ t_disk_by_default() {
 	grep -q "one: firmware: .*QEMU fw_cfg" "$T/vmd.log"
 	readers_off
 	clean 5
+}
+
+# Memory on both sides of the PCI hole, the file named, reboot from inside.
+t_reboots_from_inside() {
+	boot_disks "$G/tiny.cpio" "$base tiny=loop"
+	vm one "boot \"$bios\"" 'memory 3584M' "${disks[@]}" | vmd_up
+	start one
+	within 250 printed_times 3 one "GRUB is here" ||
+		fail "$(tail -n 5 "$T/one.console")"
+	[[ $(grep -ac "Restarting system" "$T/one.console") -ge 2 ]]
+	[[ $(field one restarts) -ge 2 ]]
+	vmctl stop -fw one
+}
+
+t_power_button() {
+	boot_disks "$G/tiny.cpio" "$base tiny=idle"
+	vm one 'memory 256M' "${disks[@]}" | vmd_up
+	start one
+	prints one "tiny: idle" 150
+	vmctl stop one
+	prints one "power button" 30
+	stopped one 20
+}
+
+# Nothing that boots: the firmware says so and waits.
+t_empty_disk() {
+	truncate -s 1M "$T/disk"
+	vm one 'memory 64M' "disk \"$T/disk\"" | vmd_up
+	start one
+	prints one "No bootable device" 60
+	vmctl stop -fw one
+}
+
+# As an installer's: the disk, which has no system, is tried first.
+t_cdrom() {
+	[[ -f grub.iso ]] || skip "no CD-ROM with GRUB"
+	[[ -f $bios ]] || skip "no firmware"
+	truncate -s 1M "$T/disk"
+	vm one 'memory 256M' "disk \"$T/disk\"" "cdrom \"$PWD/grub.iso\"" |
+	    vmd_up
+	run_tiny one 200
+	printed one "Booting from DVD/CD"
+	printed one "GRUB is here"
+	[[ $(value one clock) = kvm-clock ]]
+}
+
+t_debian_login() {
+	boot_disks "$G/initrd" "$base root=LABEL=debian rw"
+	vm deb 'memory 512M' 'cpus 2' "${disks[@]}" \
+	    "disk \"$G/debian.raw\"" | vmd_up
+	vmctl start deb
+	expect -f debian.exp deb 'uname -a' Linux
+	vmctl stop deb
+	stopped deb 180
 }
 
 t_refusals() {

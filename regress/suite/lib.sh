@@ -243,6 +243,9 @@ record() {
 
 printed() { grep -aEq -- "$2" "$T/$1.console" 2>/dev/null; }
 
+# printed_times NUMBER NAME PATTERN
+printed_times() { [[ $(grep -aEc -- "$3" "$T/$2.console") = "$1" ]]; }
+
 # prints NAME PATTERN SECONDS: on its console.
 prints() {
 	within "$3" printed "$1" "$2" || {
