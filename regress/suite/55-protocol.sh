@@ -49,7 +49,8 @@ setup_protocol() {
 	local u
 	[[ -x ./rawctl && -r ./atom ]] || skip "no rawctl or no atom"
 	tun
-	head -c 65536 /dev/urandom >"$T/noise"
+	# Not of a length that firmware can have: noise is code, too.
+	head -c 65537 /dev/urandom >"$T/noise"
 	truncate -s 1M "$T/iso"
 	echo '# nothing' >"$T/more.conf"
 	atom x >"$T/x.conf"
