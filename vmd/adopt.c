@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -272,6 +273,30 @@ enter(struct parent *p, struct found *f)
 	return 0;
 }
 
+/*
+ * The keeper's word for its own number is not enough to move a process to
+ * another group: it has to be one without rights, as the keeper is.  0: no.
+ */
+static pid_t
+check_keeper(pid_t pid)
+{
+	char line[128];
+	unsigned uid = 0;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+	if (pid <= 0 || (f = fopen(line, "re")) == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), f) != NULL &&
+	    sscanf(line, "Uid: %u", &uid) != 1)
+		;
+	fclose(f);
+	if (uid != 0)
+		return pid;
+	log_warnx("keeper: process %d is none of ours", (int)pid);
+	return 0;
+}
+
 static void
 enter_all(struct adopt *a, struct parent *p)
 {
@@ -320,7 +345,7 @@ adopt_find(struct parent *p, struct fail *why)
 	}
 	p->net.have_prefix6 = a->daemon.have_prefix6;
 	memcpy(p->net.prefix6, a->daemon.prefix6, sizeof(p->net.prefix6));
-	p->keep.process = a->daemon.keeper;
+	p->keep.process = check_keeper(a->daemon.keeper);
 	enter_all(a, p);
 	return a;
 }

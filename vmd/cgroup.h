@@ -32,7 +32,8 @@ struct cgroups {
 
 void cgroup_init(struct cgroups *, const char *mount);
 /*
- * There is a keeper, a new one or that of an earlier parent: finds or makes
+ * There is a keeper, a new one or that of an earlier parent (0: it is not
+ * known, and nothing is done): finds or makes
  * the group above, and has it in there.  What a daemon that crashed left
  * there is removed.
  */

@@ -229,13 +229,17 @@ make(struct cgroups *c)
 static int
 scope_of(const struct cgroups *c, pid_t pid)
 {
+	siginfo_t end = { .si_pid = 0 };
 	char path[PATH_MAX];
 	unsigned i;
 
 	for (i = 0; i < SCOPE_TICKS; i++) {
 		if (group_of(pid, path, sizeof(path)) && is_scope(path))
 			return openat(c->mount, path, DIRECTORY);
-		if (waitpid(pid, NULL, WNOHANG) != 0)
+		/* Not reaped yet: its number is nobody else's. */
+		if (waitid(P_PID, (id_t)pid, &end,
+			WEXITED | WNOHANG | WNOWAIT) == -1 ||
+		    end.si_pid != 0)
 			return -1;
 		tick();
 	}
@@ -286,7 +290,7 @@ cgroup_keeper(struct cgroups *c, pid_t keeper)
 {
 	int error;
 
-	if (c->mount == -1)
+	if (c->mount == -1 || keeper <= 0)
 		return;
 	if (c->dir != -1) {
 		error = put_in(c->dir, keeper);

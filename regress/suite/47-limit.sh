@@ -32,10 +32,12 @@ together() {
 		fail "$n processes, in the group $(members "$3")"
 }
 
+# used GROUP: CPU time, in microseconds.
+used() { sed -n 's/^usage_usec //p' "$1/cpu.stat"; }
+
 # percent GROUP SECONDS: of one processor, over so many seconds.
 percent() {
 	local u t
-	used() { sed -n 's/^usage_usec //p' "$1/cpu.stat"; }
 	u=$(used "$1") t=$(date +%s%N)
 	sleep "$2"
 	u=$(($(used "$1") - u)) t=$((($(date +%s%N) - t) / 1000))
@@ -116,7 +118,7 @@ t_no_limits() {
 # Two busy CPUs get what they ask for, or what they may; with that little, a
 # guest that boots is busy for long.
 t_cpu() {
-	local p n
+	local p n u t
 	throttled() { sed -n 's/^nr_throttled //p' "$1/cpu.stat"; }
 	{
 		tiny free shell 'cpus 2' 'memory 128M'
@@ -132,12 +134,19 @@ t_cpu() {
 	vmctl stop -fw free
 	start quarter
 	becomes quarter running 60
+	# On the whole: for a moment a busy lab gives it less, or is late to stop
+	# it.
 	n=$(throttled "$groups/vm-quarter")
-	p=$(percent "$groups/vm-quarter" 8)
-	n=$(($(throttled "$groups/vm-quarter") - n))
-	echo "# $p% of a processor with one of 25%; wanted more $n times"
-	# A busy host gives it less than its limit.
-	[[ $p -gt 2 && $p -lt 30 && $n -gt 0 ]]
+	u=$(used "$groups/vm-quarter") t=$(date +%s%N)
+	for _ in 1 2 3; do
+		sleep 15
+		p=$((($(used "$groups/vm-quarter") - u) * 100000 /
+		    ($(date +%s%N) - t)))
+		echo "# $p% of a processor with one of 25%"
+		[[ $p -le 15 || $p -ge 30 ]] || break
+	done
+	[[ $p -gt 15 && $p -lt 30 ]]
+	[[ $(throttled "$groups/vm-quarter") -gt $n ]]
 	vmctl stop -fw quarter
 }
 
