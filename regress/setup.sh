@@ -70,13 +70,13 @@ mirror() {
 
 has_backports() {
 	# shellcheck disable=SC2016
-	apt-get indextargets --format '$(CODENAME)' |
-	    grep -qx bookworm-backports
+	grep -qx bookworm-backports \
+	    < <(apt-get indextargets --format '$(CODENAME)')
 }
 
 qemu_in_backports() {
-	apt-cache madison qemu-system-x86 2>/dev/null |
-	    grep -q bookworm-backports
+	grep -q bookworm-backports \
+	    < <(apt-cache madison qemu-system-x86 2>/dev/null)
 }
 
 add_backports() {

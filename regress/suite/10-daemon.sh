@@ -25,7 +25,7 @@ t_starts_and_ends() {
 	mark
 	vmd_up </dev/null
 	[[ $(stat -c %a "$sock") = 660 ]]
-	vmctl status | head -n 1 | tee "$T/head"
+	sed -n 1p < <(vmctl status) | tee "$T/head"
 	[[ $(tr -s ' ' <"$T/head") = \
 	    " ID PID VCPUS MAXMEM CURMEM TTY OWNER STATE NAME" ]]
 	[[ $(vmctl status -j | jq length) = 0 ]]

@@ -40,15 +40,15 @@ t_guest_mounts_its_seed() {
 	id=$(meta one instance-id)
 	[[ $id =~ ^one-[0-9a-f]{16}$ ]]
 	[[ $(meta one local-hostname) = one.example.org ]]
-	tr -d '\r' <"$T/one.console" | grep -qxF \
-	    '  - "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 \"me\" \\ here"'
+	grep -qxF '  - "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 \"me\" \\ here"' \
+	    < <(tr -d '\r' <"$T/one.console")
 	key one 'echo "tiny: net $(cat /mnt/network-config)"'
 	prints one "^tiny: net version: 2" 30
 	key one 'cd /sys/block/vdb; echo "tiny: disk $(cat ro) $(cat serial)"'
 	prints one "^tiny: disk 1 cloud-init" 30
 	key one 'echo "tiny: mode $(stat -c %a /mnt/user-data)"'
 	prints one "^tiny: mode 400" 30
-	vmctl status -v one | grep -Eq '^ +vioblk1 +[1-9]'
+	grep -Eq '^ +vioblk1 +[1-9]' < <(vmctl status -v one)
 	[[ -z $(device_process one seed0) ]]
 	vmctl stop -fw one
 	readers_off

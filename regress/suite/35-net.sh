@@ -17,7 +17,8 @@ pattern() {
 
 # The host's end of interface 0 of VM NAME.
 tap_of() {
-	ip -o link show type tun | sed -n "s/^[0-9]*: \([^:]*\):.*alias vm[0-9]*-if${2:-0}-$1\b.*/\1/p" | head -n 1
+	sed -n "s/^[0-9]*: \([^:]*\):.*alias vm[0-9]*-if${2:-0}-$1\b.*/\1/;T;p;q" \
+	    < <(ip -o link show type tun)
 }
 
 has_tap() { [[ -n $(tap_of "$1") ]]; }
@@ -46,7 +47,7 @@ t_local_dhcp_ping_tcp() {
 	[[ $(stat -c %s "$T/received") = $((16 * 1048576)) ]]
 	tap=$(tap_of one)
 	[[ $(cat "/sys/class/net/$tap/ifalias") = vm1-if0-one ]]
-	ip addr show dev "$tap" | grep -q 'inet 10.77.1.2/31'
+	grep -q 'inet 10.77.1.2/31' < <(ip addr show dev "$tap")
 	vmctl stop -w one
 	stopped one 1
 	no_taps || fail "taps left: $(ip -o link show type tun)"
@@ -226,9 +227,10 @@ t_link_state() {
 	key one 'echo tiny: plugged $(tail -n 1 /c).'
 	prints one "tiny: plugged 1\." 30
 	# It asks by ARP for its own address.
-	od -An -v -tx1 "$T/frames" | tr -d ' \n' |
-	    grep -q "08060001080006040001.\{12\}0a4d0103.\{12\}0a4d0103"
-	vmctl status -v one | grep -q "link up interface $tap address 10.77.1.3"
+	grep -q "08060001080006040001.\{12\}0a4d0103.\{12\}0a4d0103" \
+	    < <(od -An -v -tx1 "$T/frames" | tr -d ' \n')
+	grep -q "link up interface $tap address 10.77.1.3" \
+	    < <(vmctl status -v one)
 	field one devices | jq -e '.[] | select(.name == "vionet0") |
 	    .address == "10.77.1.3" and .interface == "'"$tap"'" and
 	    .requests > 0'

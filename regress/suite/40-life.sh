@@ -154,9 +154,8 @@ t_control_process_killed() {
 	vmctl start one
 	for p in $(vmd_processes); do
 		[[ $p != "$vmd_pid" ]] || continue
-		if tr '\0' ' ' <"/proc/$p/cmdline" | grep -q control; then
-			kill -9 "$p"
-		fi
+		grep -aq control "/proc/$p/cmdline" || continue
+		kill -9 "$p"
 	done
 	within 20 vmctl status one >/dev/null 2>&1 ||
 		fail "vmd does not come back"

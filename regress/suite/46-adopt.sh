@@ -84,7 +84,7 @@ t_each_process_killed_under_load() {
 		same
 		works one
 		[[ $(ip -o link show type tun | wc -l) = 2 ]]
-		ip addr show dev vmbr0 | grep -q 10.9.0.1
+		[[ $(ip addr show dev vmbr0) = *"inet 10.9.0.1/24"* ]]
 	done
 	for role in control netcfg keeper; do
 		p=$(role_process $role)
