@@ -266,7 +266,7 @@ step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
 	"$B/regress/suite/rawctl" "$B/regress/guest/atom"
 check
-step "fuzz of the parser of vm.conf" regress/fuzz/run -t 60 conf
+step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 60
 step "build of the confinement test" confined_build
 step "Debian packages" regress/deb "$B"
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary

@@ -5,23 +5,14 @@
  * Whatever it is, the parent gets nothing but whole, well-formed messages of
  * this client and, in the end, the news that it left.
  *
- * The input is records: type, flags, length (16 bits, little-endian), body;
- * with F_RAW the body is written without a header, so that framing is
- * anything.
+ * The input is records (record.h).
  */
-#include <sys/socket.h>
+#include <stdbool.h>
+
+#include "record.h"
 
 /* The process itself, as its peers are its own. */
 #include "../../vmd/control.c"
-
-enum { F_FD = 1, F_RAW = 2 };
-
-struct record {
-	uint8_t type, flags;
-	uint16_t len;
-};
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static struct rig {
 	struct control ctl;
@@ -29,13 +20,6 @@ static struct rig {
 	unsigned connected, gone;
 	int spare; /* a descriptor to be sent */
 } r;
-
-static void
-check(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* What the parent gets. */
 
@@ -115,40 +99,10 @@ loop(void)
 	event_base_loop(r.ctl.base, EVLOOP_NONBLOCK);
 }
 
-/* As a client writes it; what does not fit is lost, as is the client then. */
-static void
-put(int sock, const struct record *rec, const uint8_t *body, size_t len)
-{
-	struct imsg_hdr h = {
-		.type = CTL_NONE + rec->type,
-		.len = (uint32_t)(sizeof(h) + len),
-	};
-	struct iovec iov[2] = { { &h, sizeof(h) }, { (void *)body, len } };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} u = { 0 };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
-
-	if ((rec->flags & F_RAW) != 0) {
-		m.msg_iov++;
-		m.msg_iovlen--;
-	}
-	if ((rec->flags & F_FD) != 0) {
-		h.len |= 1u << 31;
-		m.msg_control = &u;
-		m.msg_controllen = sizeof(u.space);
-		u.align.cmsg_level = SOL_SOCKET;
-		u.align.cmsg_type = SCM_RIGHTS;
-		u.align.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&u.align), &r.spare, sizeof(r.spare));
-	}
-	(void)sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	const uint8_t *body;
 	struct record rec;
 	int pair[2];
 	size_t n;
@@ -160,14 +114,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	r.connected = r.gone = 0;
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	peer_new(&r.ctl, pair[0], 1000);
-	while (len >= sizeof(rec)) {
-		memcpy(&rec, data, sizeof(rec));
-		data += sizeof(rec);
-		len -= sizeof(rec);
-		n = rec.len < len ? rec.len : len;
-		put(pair[1], &rec, data, n);
-		data += n;
-		len -= n;
+	while (record_next(&data, &len, &rec, &body, &n)) {
+		record_put(pair[1], CTL_NONE + rec.type, &rec, body, n, r.spare);
 		loop();
 	}
 	fd_close(&pair[1]);
