@@ -115,7 +115,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	peer_new(&r.ctl, pair[0], 1000);
 	while (record_next(&data, &len, &rec, &body, &n)) {
-		record_put(pair[1], CTL_NONE + rec.type, &rec, body, n, r.spare);
+		record_put(
+		    pair[1], CTL_NONE + rec.type, &rec, body, n, r.spare);
 		loop();
 	}
 	fd_close(&pair[1]);

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # Many VMs, and many lives of one.  $CYCLES: how many.
-limit=900
+limit='900+15*CYCLES' # s
 
 need_atom() { [[ -x ./rawctl && -r ./atom ]] || skip "no rawctl or no atom"; }
 

@@ -97,9 +97,9 @@ for p; do
 done
 users
 for f in [0-9][0-9]-*.sh; do
-	limit=$(sed -n 's/^limit=//p' "$f")
+	limit=$(sed -n "s/^limit='*\([0-9A-Z+*]*\).*/\\1/p" "$f")
 	while read -r t; do
-		wanted "${f%.sh}/${t#t_}" "${patterns[@]}" && one "$f" "$t" "${limit:-120}"
+		wanted "${f%.sh}/${t#t_}" "${patterns[@]}" && one "$f" "$t" "$((${limit:-120}))"
 	done < <(sed -n 's/^\(t_[a-z0-9_]*\)() {.*/\1/p' "$f")
 done
 echo "$passed passed, $failed failed, $skipped skipped"
