@@ -216,8 +216,6 @@ static json_t *
 json_vm(const struct ctl_vm *vm)
 {
 	bool up = status_running(vm), grouped = vm->gid != VM_NOGID;
-	struct passwd *pw = getpwuid(vm->uid);
-	struct group *gr = grouped ? getgrgid(vm->gid) : NULL;
 	const struct jsonout_member members[] = {
 		{ "id", jsonout_u64(vm->id) },
 		{ "name", json_string(vm->name) },
@@ -228,9 +226,10 @@ json_vm(const struct ctl_vm *vm)
 		{ "memory_resident",
 		    up ? jsonout_u64(vm->curmem) : json_null() },
 		{ "tty", jsonout_text(up ? vm->tty : NULL) },
-		{ "owner", jsonout_text(pw == NULL ? NULL : pw->pw_name) },
+		{ "owner", jsonout_text(user_from_uid(vm->uid, 1)) },
 		{ "uid", jsonout_u64(vm->uid) },
-		{ "group", jsonout_text(gr == NULL ? NULL : gr->gr_name) },
+		{ "group",
+		    jsonout_text(grouped ? group_from_gid(vm->gid, 1) : NULL) },
 		{ "gid", grouped ? jsonout_u64(vm->gid) : json_null() },
 		{ "problem", jsonout_text(vm->problem) },
 		{ "devices", json_devices(vm) },
@@ -260,19 +259,16 @@ status_json(FILE *fp, const struct ctl_vm *vms, size_t n)
 static void
 print_table(const struct ctl_vm *vms, size_t n, bool devices)
 {
-	char owner[STATUS_OWNER_MAX + 1], user[64];
-	struct passwd *pw;
-	struct group *gr;
+	char owner[STATUS_OWNER_MAX + 1];
+	bool grouped;
 	size_t i;
 
 	status_header(stdout);
 	for (i = 0; i < n; i++) {
-		/* One lookup must not overwrite the other's result. */
-		if ((pw = getpwuid(vms[i].uid)) != NULL)
-			snprintf(user, sizeof(user), "%s", pw->pw_name);
-		gr = vms[i].gid == VM_NOGID ? NULL : getgrgid(vms[i].gid);
-		status_owner(&vms[i], pw == NULL ? NULL : user,
-		    gr == NULL ? NULL : gr->gr_name, owner);
+		grouped = vms[i].gid != VM_NOGID;
+		/* These remember: there may be hundreds of one user. */
+		status_owner(&vms[i], user_from_uid(vms[i].uid, 1),
+		    grouped ? group_from_gid(vms[i].gid, 1) : NULL, owner);
 		status_row(stdout, &vms[i], owner);
 	}
 	for (i = 0; i < n && devices; i++)
