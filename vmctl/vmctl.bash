@@ -137,9 +137,9 @@ _vmmctl() {
 	COMPREPLY=()
 	if [[ ${COMP_WORDS[COMP_CWORD - 1]} = -c ]]; then
 		_vmctl_files "$cur"
-	elif [[ $cur = -* && COMP_CWORD -eq 1 ]]; then
+	elif [[ $cur = -* && $COMP_CWORD = 1 ]]; then
 		_vmctl_reply "-S -c -d -e" "$cur"
-	elif [[ ${COMP_WORDS[1]} = -S && COMP_CWORD -eq 2 ]]; then
+	elif [[ ${COMP_WORDS[1]} = -S && $COMP_CWORD = 2 ]]; then
 		_vmctl_reply "-c" "$cur"
 	fi
 }

@@ -56,7 +56,7 @@ t_examples_of_vmctl() {
 		tiny web idle 'memory 128M'
 		tiny template idle 'memory 128M' 'allow instance disk'
 	} | vmd_up
-	cd "$T/dir"
+	cd "$T/dir" || return
 	ln -s "$G/vmlinuz" vmlinuz
 	ln -s "$G/tiny.cpio" initrd.img
 	truncate -s 1M root.img

@@ -12,6 +12,9 @@ iso() {
 	md5sum <"$T/$1.data" >"$T/$1.sum"
 }
 
+# printed_line NAME TEXT: as a line of its own.
+printed_line() { grep -qxF "$2" < <(tr -d '\r' <"$T/$1.console"); }
+
 # cd_sum NAME IMAGE: the guest's last sum is that of the image's file.
 cd_sum() { [[ $(value "$1" cd) = "$(cat "$T/$2.sum")" ]]; }
 
@@ -28,10 +31,8 @@ t_guest_mounts_an_iso() {
 	prints one "tiny: cd raw" 100
 	prints one "tiny: idle" 20
 	printed one "tiny: cd model CD-ROM *size $(($(stat -c %s "$T/a.iso") / 512))"
-	tr -d '\r' <"$T/one.console" |
-	    grep -qx "tiny: cd $(cat "$T/a.sum")"
-	tr -d '\r' <"$T/one.console" |
-	    grep -qx "tiny: cd raw $(head -c 2048000 "$T/a.iso" | md5sum)"
+	printed_line one "tiny: cd $(cat "$T/a.sum")"
+	printed_line one "tiny: cd raw $(head -c 2048000 "$T/a.iso" | md5sum)"
 	(($(counter one vioscsi0 bytes_in) > 20 << 20))
 	(($(counter one vioscsi0 requests) > 100))
 	(($(counter one vioscsi0 interrupts) > 10))
@@ -49,13 +50,11 @@ t_medium_change_is_noticed() {
 	mark
 	start one
 	prints one "tiny: cd waits for changed" 100
-	cd_sum one a || tr -d '\r' <"$T/one.console" |
-	    grep -qx "tiny: cd $(cat "$T/a.sum")"
+	cd_sum one a || printed_line one "tiny: cd $(cat "$T/a.sum")"
 	vmctl set one cdrom "$T/b.iso"
 	prints one "tiny: cd is changed" 60
 	prints one "tiny: cd waits for empty" 60
-	tr -d '\r' <"$T/one.console" |
-	    grep -qx "tiny: cd $(cat "$T/b.sum")"
+	printed_line one "tiny: cd $(cat "$T/b.sum")"
 	vmctl set one cdrom none
 	prints one "tiny: cd is empty" 60
 	vmctl set one cdrom "$T/a.iso"
@@ -78,8 +77,7 @@ t_guest_keeps_its_medium() {
 	vmctl set -f one cdrom "$T/b.iso"
 	prints one "tiny: cd lost" 60
 	prints one "tiny: idle" 60
-	tr -d '\r' <"$T/one.console" |
-	    grep -qx "tiny: cd $(cat "$T/b.sum")"
+	printed_line one "tiny: cd $(cat "$T/b.sum")"
 }
 
 # What is in the drive stays there when the guest reboots.
@@ -96,8 +94,7 @@ t_medium_survives_a_reset() {
 	    tee "$T/start.out"
 	record two "$(sed -n 's/.*tty \(.*\)/\1/p' "$T/start.out")"
 	prints two "tiny: idle" 100
-	tr -d '\r' <"$T/two.console" |
-	    grep -qx "tiny: cd $(cat "$T/b.sum")"
+	printed_line two "tiny: cd $(cat "$T/b.sum")"
 }
 
 t_refusals() {
