@@ -139,10 +139,10 @@ tally() {
 # The suite on KVM, in parts; on our driver what depends on the hypervisor, and a
 # little of that on the other kernel.
 parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many"
-	"35-net 40-life 45-pause 46-adopt 47-limit 48-service"
+	"35-net 36-legacy 40-life 45-pause 46-adopt 47-limit 48-service"
 	"70-debian 85-deb")
 last_part="50-rights 55-protocol 60-badinput 65-firmware"
-hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 40-life 45-pause 65-firmware/disk 65-firmware/cdrom 70-debian 80-clients"
+hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 36-legacy 40-life 45-pause 65-firmware/disk 65-firmware/cdrom 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 # What a session of the suite gets.

@@ -39,8 +39,8 @@
 #define SLOT_MAIN (SHADOW_AREAS + 2)
 #define SLOT_HIGH (SHADOW_AREAS + 3)
 
-#define VIRTIO_BLOCK 0x1042
-#define VIRTIO_SCSI  0x1048
+#define VIRTIO_BLOCK 0x1001
+#define VIRTIO_SCSI  0x1004
 #define ORDER_LINE   40
 
 /* ---- memory ---- */

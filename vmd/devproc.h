@@ -19,7 +19,7 @@
 #include "sandbox.h"
 #include "vdev.h"
 
-#define DEVPROC_IOCTLS 16
+#define DEVPROC_IOCTLS 24
 
 struct devproc;
 struct event_base;

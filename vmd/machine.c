@@ -658,9 +658,19 @@ machine_boot_order(struct machine *m)
 	return chipset_boot_order(&m->chipset);
 }
 
+static void
+hold(void *machine, bool on)
+{
+	struct machine *m = machine;
+
+	m->conf.ops->hold(m->conf.arg, on);
+}
+
 static int
 make_all(struct machine *m, struct gpa *rsdp)
 {
+	static const struct virtio_host_calls virtio_calls = { machine_lock,
+		machine_unlock, hold };
 	struct devenv env = { machine_now, machine_rearm, m };
 	int r;
 
@@ -670,8 +680,8 @@ make_all(struct machine *m, struct gpa *rsdp)
 	if ((r = make_console(m, env)) < 0 || (r = make_windows(m)) < 0)
 		return r;
 	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);
-	virtio_host_init(&m->virtio, m->conf.vmm, m->conf.base, machine_lock,
-	    machine_unlock, m);
+	virtio_host_init(
+	    &m->virtio, m->conf.vmm, m->conf.base, &virtio_calls, m);
 	return m->conf.rom != NULL ? make_chipset(m) : make_direct(m, rsdp);
 }
 

@@ -33,11 +33,11 @@ attach_first(int fd, char name[IFNAMSIZ], short flags)
 }
 
 static int
-set_header(int fd)
+header(int fd, size_t len)
 {
-	int len = HDR;
+	int n = (int)len;
 
-	return ioctl(fd, TUNSETVNETHDRSZ, &len) == -1 ? -errno : 0;
+	return ioctl(fd, TUNSETVNETHDRSZ, &n) == -1 ? -errno : 0;
 }
 
 int
@@ -58,7 +58,7 @@ nettap_create(const int *fd, unsigned n, char name[IFNAMSIZ], unsigned *queues)
 	for (i = 1; i < n && error == 0; i++)
 		error = attach_first(fd[i], name, (short)(flags | multi));
 	for (i = 0; i < n && error == 0; i++)
-		error = set_header(fd[i]);
+		error = header(fd[i], HDR);
 	if (error == 0)
 		*queues = n;
 	return error;
@@ -131,11 +131,14 @@ attach(int fd, bool on)
 	return ioctl(fd, TUNSETQUEUE, &ifr) == -1 ? -errno : 0;
 }
 
-const struct vionet_link_ops nettap_link_ops = { offload, attach };
+const struct vionet_link_ops nettap_link_ops = {
+	.offload = offload, .header = header, .attach = attach
+};
 
 void
 nettap_link_ioctls(int fd, struct sandbox_ioctl to[NETTAP_LINK_IOCTLS])
 {
 	to[0] = (struct sandbox_ioctl){ TUNSETOFFLOAD, fd, 1 };
 	to[1] = (struct sandbox_ioctl){ TUNSETQUEUE, fd, 1 };
+	to[2] = (struct sandbox_ioctl){ TUNSETVNETHDRSZ, fd, 1 };
 }

@@ -28,7 +28,7 @@ extern const struct sandbox_ioctl nettap_config_ioctls[NETTAP_CONFIG_IOCTLS];
 int nettap_only(int fd, const uint8_t lladdr[ETH_ALEN]);
 extern const struct vionet_link_ops nettap_link_ops;
 /* The ioctls of nettap_link_ops on this descriptor. */
-#define NETTAP_LINK_IOCTLS 2
+#define NETTAP_LINK_IOCTLS 3
 void nettap_link_ioctls(int fd, struct sandbox_ioctl[NETTAP_LINK_IOCTLS]);
 
 #endif

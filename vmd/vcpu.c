@@ -47,8 +47,9 @@ struct vcpus {
 	pthread_mutex_t lock; /* (l) */
 	pthread_cond_t cond;
 	bool go; /* (l) */
+	unsigned holds; /* (l) vcpu_hold() */
 	unsigned running; /* (l) */
-	atomic_bool hold; /* !go, for a look without the lock */
+	atomic_bool wait; /* !may_run(), for a look without the lock */
 	atomic_bool stop;
 	struct vcpu v[VM_CPUS_MAX];
 };
@@ -210,14 +211,27 @@ leave(struct vcpus *all)
 	pthread_mutex_unlock(&all->lock);
 }
 
-/* Parked until vcpu_go(); false: it is over. */
+static bool
+may_run(const struct vcpus *all) /* (l) */
+{
+	return all->go && all->holds == 0;
+}
+
+static void
+changed(struct vcpus *all) /* (l) */
+{
+	atomic_store(&all->wait, !may_run(all));
+	pthread_cond_broadcast(&all->cond);
+}
+
+/* Parked until it may run; false: it is over. */
 static bool
 wait_go(struct vcpus *all)
 {
 	bool go;
 
 	pthread_mutex_lock(&all->lock);
-	while (!all->go && !atomic_load(&all->stop))
+	while (!may_run(all) && !atomic_load(&all->stop))
 		pthread_cond_wait(&all->cond, &all->lock);
 	go = !atomic_load(&all->stop);
 	all->running += go;
@@ -235,7 +249,7 @@ run(struct vcpu *v)
 	for (;;) {
 		v->run->immediate_exit = 0;
 		atomic_signal_fence(memory_order_seq_cst);
-		if (atomic_load(&all->stop) || atomic_load(&all->hold))
+		if (atomic_load(&all->stop) || atomic_load(&all->wait))
 			break;
 		if ((r = inject(v)) < 0) {
 			end_error(v, "interrupt refused, errno", -r);
@@ -330,8 +344,7 @@ vcpu_go(struct vcpus *all)
 {
 	pthread_mutex_lock(&all->lock);
 	all->go = true;
-	atomic_store(&all->hold, false);
-	pthread_cond_broadcast(&all->cond);
+	changed(all);
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -342,13 +355,25 @@ vcpu_park(struct vcpus *all)
 
 	pthread_mutex_lock(&all->lock);
 	all->go = false;
-	atomic_store(&all->hold, true);
+	changed(all);
 	pthread_mutex_unlock(&all->lock);
 	for (i = 0; i < all->n; i++)
 		vcpu_kick(all, i);
 	pthread_mutex_lock(&all->lock);
 	while (all->running > 0)
 		pthread_cond_wait(&all->cond, &all->lock);
+	pthread_mutex_unlock(&all->lock);
+}
+
+void
+vcpu_hold(struct vcpus *all, bool on)
+{
+	pthread_mutex_lock(&all->lock);
+	if (on)
+		all->holds++;
+	else
+		all->holds--;
+	changed(all);
 	pthread_mutex_unlock(&all->lock);
 }
 

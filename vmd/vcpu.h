@@ -32,6 +32,11 @@ void vcpu_go(struct vcpus *);
  * Those that wait for an interrupt or their start are parked as well.
  */
 void vcpu_park(struct vcpus *);
+/*
+ * Any thread, counted: vCPUs that leave the guest serve their exit and do not
+ * go back before it is undone.  Those in the guest stay there.
+ */
+void vcpu_hold(struct vcpus *, bool on);
 /* Any thread: makes the vCPU look at the machine again before it goes on. */
 void vcpu_kick(struct vcpus *, unsigned cpu);
 /* Any thread: no vCPU enters the guest any more once its exit is served. */

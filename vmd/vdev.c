@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
 #include "fd.h"
@@ -273,7 +274,7 @@ vdev_start(
 	v->generation++;
 	v->reported = false;
 	v->start_error = NULL;
-	v->features = features & v->offered;
+	v->features = features & (v->offered | 1ULL << VIRTIO_F_VERSION_1);
 	for (i = 0; i < v->nqueues; i++)
 		v->queue[i]->vq = (struct virtq){ .broken = true };
 	error = check_rings(v, r, n);

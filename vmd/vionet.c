@@ -62,9 +62,16 @@ stream_attach(int fd, bool on)
 	return 0;
 }
 
+static int
+stream_header(int fd, size_t len)
+{
+	return 0;
+}
+
 static const struct vionet_link_ops stream_ops = {
-	stream_offload,
-	stream_attach,
+	.offload = stream_offload,
+	.header = stream_header,
+	.attach = stream_attach,
 };
 
 static int

@@ -43,6 +43,8 @@ struct vionet;
 struct vionet_link_ops {
 	/* What may be received: TUN_F_*.  0 or -errno. */
 	int (*offload)(int fd, unsigned flags);
+	/* Bytes of the header from here on. */
+	int (*header)(int fd, size_t len);
 	/* Take part in the distribution of frames, or not any more. */
 	int (*attach)(int fd, bool on);
 };

@@ -310,10 +310,15 @@ vionet_start(struct vionet *v, uint64_t features, const struct virtio_ring *r,
 		return error;
 	features = v->vdev.features;
 	v->mergeable = (features & F(VIRTIO_NET_F_MRG_RXBUF)) != 0;
+	v->hdr = v->mergeable || (features & F(VIRTIO_F_VERSION_1)) != 0
+	    ? VIONET_HDR
+	    : VIONET_HDR_LEGACY;
 	v->need = (features & gso) != 0 ? VIONET_BUF_MAX : VIONET_NEED_SMALL;
 	vionet_filter_reset(&v->filter, v->conf.mac,
 	    (features & F(VIRTIO_NET_F_CTRL_VLAN)) != 0);
-	error = vionet_set_offload(v, features);
+	error = v->conf.ops->header(v->conf.fd[0], v->hdr);
+	if (error == 0)
+		error = vionet_set_offload(v, features);
 	if (error == 0)
 		error = start_control(v);
 	if (error == 0)

@@ -19,6 +19,8 @@
 #include "vionet.h"
 
 #define VIONET_HDR 12 /* struct virtio_net_hdr_v1 */
+/* "Legacy Interface: Device Operation": without num_buffers. */
+#define VIONET_HDR_LEGACY 10
 /* The largest frame: an IP packet of 64 KiB less one, with a VLAN tag. */
 #define VIONET_FRAME_MAX (65535 + 18)
 #define VIONET_BUF_MAX	 (VIONET_HDR + VIONET_FRAME_MAX)
@@ -139,6 +141,7 @@ struct vionet {
 	struct event *advertise; /* timer; NULL: nothing to advertise */
 	/* written while all queues are idle */
 	bool mergeable;
+	size_t hdr; /* bytes before each frame, VIONET_HDR or _LEGACY */
 	size_t need; /* bytes of receive buffers to gather for a frame */
 };
 

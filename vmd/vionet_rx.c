@@ -164,7 +164,7 @@ take_buffer(struct vionet_rx *q)
 		vdev_break(&q->v, "invalid virtqueue");
 	if (n != 1)
 		return false;
-	if (c.nread != 0 || c.write_len < VIONET_HDR) {
+	if (c.nread != 0 || c.write_len < q->dev->hdr) {
 		vdev_break(&q->v, "receive buffer without room for a header");
 		return false;
 	}
@@ -235,8 +235,10 @@ deliver(struct vionet_rx *q)
 	size_t left = q->total, part;
 	struct vionet_held *h;
 
-	vionet_copy_in(q->iov + q->i0, q->i1 - q->i0,
-	    offsetof(struct virtio_net_hdr_v1, num_buffers), &n, sizeof(n));
+	if (q->dev->hdr == VIONET_HDR)
+		vionet_copy_in(q->iov + q->i0, q->i1 - q->i0,
+		    offsetof(struct virtio_net_hdr_v1, num_buffers), &n,
+		    sizeof(n));
 	for (; n > 0; n--) {
 		h = &q->held[q->h0++];
 		part = left < h->len ? left : h->len;
@@ -247,7 +249,7 @@ deliver(struct vionet_rx *q)
 	}
 	virtq_publish(&q->v.vq);
 	q->stats.rx_frames++;
-	q->stats.rx_bytes += q->total - VIONET_HDR;
+	q->stats.rx_bytes += q->total - q->dev->hdr;
 	q->pending = false;
 }
 
@@ -307,14 +309,14 @@ take_ad(struct vionet_rx *q)
 	pthread_mutex_lock(&a->lock);
 	if (a->n > 0) {
 		len = a->ad[a->first].len;
-		memset(q->spill, 0, VIONET_HDR);
-		memcpy(q->spill + VIONET_HDR, a->ad[a->first].frame, len);
+		memset(q->spill, 0, q->dev->hdr);
+		memcpy(q->spill + q->dev->hdr, a->ad[a->first].frame, len);
 		a->first = (a->first + 1) % VIONET_ADS;
 		__atomic_store_n(&a->n, a->n - 1, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (len > 0)
-		begin(q, VIONET_HDR + len, 0, q->spill);
+		begin(q, q->dev->hdr + len, 0, q->spill);
 	return len > 0;
 }
 
@@ -348,10 +350,10 @@ wanted(struct vionet_rx *q, size_t len)
 		return false;
 	if (!__atomic_load_n(&f->active, __ATOMIC_ACQUIRE))
 		return true;
-	if (len < VIONET_HDR + sizeof(head))
-		return len >= VIONET_HDR;
+	if (len < q->dev->hdr + sizeof(head))
+		return len >= q->dev->hdr;
 	n = vionet_copy_out(
-	    q->iov + q->i0, q->i1 - q->i0, VIONET_HDR, head, sizeof(head));
+	    q->iov + q->i0, q->i1 - q->i0, q->dev->hdr, head, sizeof(head));
 	/* The head may be in spill when buffers are tiny. */
 	if (n < sizeof(head))
 		memcpy(head + n, q->spill, sizeof(head) - n);
@@ -376,7 +378,7 @@ receive(struct vionet_rx *q)
 		return NET_WAIT_LINK;
 	}
 	q->owed += (uint64_t)n;
-	if (n < VIONET_HDR || !wanted(q, (size_t)n)) {
+	if ((size_t)n < q->dev->hdr || !wanted(q, (size_t)n)) {
 		drop(q);
 		return NET_GO_ON;
 	}
@@ -403,7 +405,8 @@ receive_stream(struct vionet_rx *q)
 	q->owed += n;
 	if (vionet_unplugged(q->dev) ||
 	    (__atomic_load_n(&f->active, __ATOMIC_ACQUIRE) &&
-		!vionet_filter_wants(f, frame + VIONET_HDR, n - VIONET_HDR))) {
+		!vionet_filter_wants(
+		    f, frame + q->dev->hdr, n - q->dev->hdr))) {
 		drop(q);
 		return NET_GO_ON;
 	}

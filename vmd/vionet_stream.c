@@ -66,8 +66,8 @@ vionet_stream_next(struct vionet_rx *q, const uint8_t **frame)
 			return 0;
 	}
 	q->in0 += VIONET_LEN + len;
-	p += VIONET_LEN - VIONET_HDR;
-	memset(p, 0, VIONET_HDR);
+	p += VIONET_LEN - q->dev->hdr;
+	memset(p, 0, q->dev->hdr);
 	*frame = p;
-	return VIONET_HDR + len;
+	return q->dev->hdr + len;
 }

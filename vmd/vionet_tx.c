@@ -47,7 +47,7 @@ answer(struct vionet_tx *q, size_t len)
 
 	q->stats.served++;
 	len = vionet_copy_out(
-	    q->chain.iov, q->chain.nread, VIONET_HDR, q->frame, len);
+	    q->chain.iov, q->chain.nread, q->dev->hdr, q->frame, len);
 	n = local_answer(&dev->conf.local, q->frame, len, out, sizeof(out));
 	if (n > 0)
 		vionet_advertise(dev, out, n);
@@ -61,9 +61,9 @@ static bool
 judge(struct vionet_tx *q)
 {
 	struct vionet *dev = q->dev;
-	size_t n, frame = q->chain.read_len - VIONET_HDR;
+	size_t n, frame = q->chain.read_len - q->dev->hdr;
 	uint32_t len;
-	const uint8_t *eth = q->head + VIONET_HDR;
+	const uint8_t *eth = q->head + q->dev->hdr;
 
 	n = vionet_copy_out(
 	    q->chain.iov, q->chain.nread, 0, q->head, sizeof(q->head));
@@ -77,7 +77,7 @@ judge(struct vionet_tx *q)
 		return false;
 	}
 	if (dev->conf.serve && frame <= LOCAL_FRAME_MAX &&
-	    local_wants(&dev->conf.local, eth, n - VIONET_HDR)) {
+	    local_wants(&dev->conf.local, eth, n - q->dev->hdr)) {
 		answer(q, frame);
 		return false;
 	}
@@ -87,8 +87,8 @@ judge(struct vionet_tx *q)
 	if (!dev->conf.stream)
 		return true;
 	/* Instead of the header its length, right before the frame. */
-	q->iov[0].iov_base = q->head + VIONET_HDR - VIONET_LEN;
-	q->iov[0].iov_len -= VIONET_HDR - VIONET_LEN;
+	q->iov[0].iov_base = q->head + q->dev->hdr - VIONET_LEN;
+	q->iov[0].iov_len -= q->dev->hdr - VIONET_LEN;
 	len = htonl((uint32_t)frame);
 	memcpy(q->iov[0].iov_base, &len, sizeof(len));
 	return true;
@@ -130,7 +130,7 @@ transmit(struct vionet_tx *q)
 		q->stats.tx_dropped++;
 	} else {
 		q->stats.tx_frames++;
-		q->stats.tx_bytes += q->chain.read_len - VIONET_HDR;
+		q->stats.tx_bytes += q->chain.read_len - q->dev->hdr;
 		if (q->left != NULL)
 			keep_rest(q, (size_t)n);
 	}
@@ -161,12 +161,12 @@ step(struct vionet_tx *q)
 		vdev_break(&q->v, "invalid virtqueue");
 	if (n != 1)
 		return NET_WAIT_BUFFER;
-	if (q->chain.nwrite != 0 || q->chain.read_len < VIONET_HDR) {
+	if (q->chain.nwrite != 0 || q->chain.read_len < q->dev->hdr) {
 		vdev_break(&q->v, "frame without a header");
 		return NET_WAIT_BUFFER;
 	}
 	q->owed += q->chain.read_len;
-	if (q->chain.read_len < VIONET_HDR + ETH_HLEN ||
+	if (q->chain.read_len < q->dev->hdr + ETH_HLEN ||
 	    q->chain.read_len > VIONET_BUF_MAX || vionet_unplugged(q->dev))
 		q->stats.tx_dropped++;
 	else if (!(conf->locked || conf->serve || conf->stream) || judge(q))

@@ -89,8 +89,8 @@ virtio_common_reset_done(struct virtio_common *c)
 
 /* ---- status ---- */
 
-static void
-reset(struct virtio_common *c)
+void
+virtio_common_reset(struct virtio_common *c)
 {
 	bool started = virtio_common_started(c);
 
@@ -120,7 +120,7 @@ write_status(struct virtio_common *c, uint32_t val)
 	uint8_t old = c->status, now = old;
 
 	if (val == 0) {
-		reset(c);
+		virtio_common_reset(c);
 		return;
 	}
 	now |= val & S_FAILED;

@@ -5,10 +5,10 @@
 #include "vmm.h"
 
 static int
-host_ioeventfd(
-    struct virtio_host *h, int fd, uint16_t port, unsigned len, bool assign)
+host_ioeventfd(struct virtio_host *h, int fd, uint16_t port, unsigned len,
+    int64_t match, bool assign)
 {
-	return vmm_ioeventfd(h->vmm, fd, port, len, true, -1, assign);
+	return vmm_ioeventfd(h->vmm, fd, port, len, true, match, assign);
 }
 
 static int
@@ -45,13 +45,19 @@ host_msi(struct virtio_host *h, uint64_t addr, uint32_t data)
 static void
 host_lock(struct virtio_host *h)
 {
-	h->lock(h->arg);
+	h->calls->lock(h->arg);
 }
 
 static void
 host_unlock(struct virtio_host *h)
 {
-	h->unlock(h->arg);
+	h->calls->unlock(h->arg);
+}
+
+static void
+host_hold(struct virtio_host *h, bool on)
+{
+	h->calls->hold(h->arg, on);
 }
 
 static const struct virtio_irq_ops ops = {
@@ -63,12 +69,12 @@ static const struct virtio_irq_ops ops = {
 	.msi = host_msi,
 	.lock = host_lock,
 	.unlock = host_unlock,
+	.hold = host_hold,
 };
 
 void
 virtio_host_init(struct virtio_host *h, struct vmm *vmm,
-    struct event_base *base, void (*lock)(void *), void (*unlock)(void *),
-    void *arg)
+    struct event_base *base, const struct virtio_host_calls *calls, void *arg)
 {
 	*h = (struct virtio_host){
 		.ops = &ops,
@@ -76,8 +82,7 @@ virtio_host_init(struct virtio_host *h, struct vmm *vmm,
 		.next_gsi = VMM_GSI_PINS,
 		.end_gsi = VMM_GSI_MAX,
 		.vmm = vmm,
-		.lock = lock,
-		.unlock = unlock,
+		.calls = calls,
 		.arg = arg,
 	};
 }

@@ -6,20 +6,27 @@
  * BARs and the kick eventfds.  The common structure is in virtio_common.c,
  * interrupts are in virtio_irq.c.
  *
- * Memory BAR (0): common, ISR, device configuration in the first page, MSI-X
+ * Memory BAR (2): common, ISR, device configuration in the first page, MSI-X
  * table and pending bits in the second.  I/O BAR (1): one port of
  * NOTIFY_STEP bytes per queue; which queue is meant follows from the port, so
- * the value written is of no account.
+ * the value written is of no account.  I/O BAR (0): the registers of legacy
+ * drivers, with one port for all queues.
  *
  * Kicks: while the device is started and the I/O BAR is decoded, each enabled
  * queue's port is an ioeventfd, and a kick costs this process nothing.  At
  * other times, and for odd access sizes, kicks arrive as port writes.
+ *
+ * A legacy driver goes on as soon as it has asked for a reset.  Where the
+ * device does not let go of memory at once, the vCPU is held until it does.
  */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
 #include <sys/eventfd.h>
 #include "log.h"
@@ -27,13 +34,14 @@
 #include "virtio_common.h"
 #include "virtio_host.h"
 #include "virtio_irq.h"
+#include "virtio_legacy.h"
 #include "virtio_pci.h"
 
 #define VIRTIO_VENDOR 0x1af4
-#define VIRTIO_DEVICE 0x1040 /* plus the virtio device id */
 
-#define BAR_MEM	    0
+#define BAR_LEGACY  0
 #define BAR_IO	    1
+#define BAR_MEM	    2
 #define NOTIFY_STEP 4
 #define MEM_BAR_LEN 0x2000
 
@@ -52,6 +60,7 @@ struct kick {
 	int fd; /* owned */
 	bool bound; /* as ioeventfd */
 	uint16_t port;
+	int64_t match;
 };
 
 /* All members: (m) machine lock. */
@@ -66,9 +75,10 @@ struct virtio_dev {
 	struct virtio_irq irq;
 	unsigned nqueues;
 	struct kick kick[VIRTIO_QUEUES_MAX];
-	bool notify_mapped;
-	uint16_t notify_base;
+	bool notify_mapped, legacy_mapped;
+	uint16_t notify_base, legacy_base;
 	uint32_t notify_len;
+	bool holding; /* vCPUs, until a reset is over */
 	unsigned msix_cap, window_cap; /* offsets in configuration space */
 	unsigned config_len;
 	uint8_t config[VIRTIO_CONFIG_MAX];
@@ -84,12 +94,12 @@ kick_unbind(struct virtio_dev *dev, struct kick *k)
 
 	if (!k->bound)
 		return;
-	h->ops->ioeventfd(h, k->fd, k->port, 2, false);
+	h->ops->ioeventfd(h, k->fd, k->port, 2, k->match, false);
 	k->bound = false;
 }
 
 static void
-kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port)
+kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port, int64_t match)
 {
 	static struct log_rate rate = LOG_RATE(3, 60);
 	struct virtio_host *h = dev->host;
@@ -97,7 +107,7 @@ kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port)
 
 	if (k->bound)
 		return;
-	error = h->ops->ioeventfd(h, k->fd, port, 2, true);
+	error = h->ops->ioeventfd(h, k->fd, port, 2, match, true);
 	if (error != 0) {
 		/* Kicks by port writes are slow but work. */
 		log_limited(&rate, "%s: ioeventfd: %s", dev->name,
@@ -106,23 +116,37 @@ kick_bind(struct virtio_dev *dev, struct kick *k, uint16_t port)
 	}
 	k->bound = true;
 	k->port = port;
+	k->match = match;
+}
+
+/* The driver that started the device is a legacy one. */
+static bool
+is_legacy(const struct virtio_dev *dev)
+{
+	return (dev->common.accepted >> VIRTIO_F_VERSION_1 & 1) == 0;
 }
 
 static void
 kicks_update(struct virtio_dev *dev)
 {
-	bool on = dev->notify_mapped && virtio_common_started(&dev->common);
+	bool legacy = is_legacy(dev);
+	bool mapped = legacy ? dev->legacy_mapped : dev->notify_mapped;
+	bool on = mapped && virtio_common_started(&dev->common);
 
 	for (unsigned i = 0; i < dev->nqueues; i++) {
 		struct kick *k = &dev->kick[i];
-		uint16_t port = (uint16_t)(dev->notify_base + i * NOTIFY_STEP);
-		bool want = on && dev->common.queue[i].enabled;
 
 		/* A BAR that moves is unmapped first. */
-		if (want)
-			kick_bind(dev, k, port);
-		else
+		if (!on || !dev->common.queue[i].enabled)
 			kick_unbind(dev, k);
+		else if (legacy)
+			kick_bind(dev, k,
+			    (uint16_t)(dev->legacy_base +
+				VIRTIO_PCI_QUEUE_NOTIFY),
+			    i);
+		else
+			kick_bind(dev, k,
+			    (uint16_t)(dev->notify_base + i * NOTIFY_STEP), -1);
 	}
 }
 
@@ -167,11 +191,21 @@ region(const struct virtio_dev *dev, uint64_t off, unsigned size, uint64_t *rel)
 }
 
 static uint64_t
+config_read(const struct virtio_dev *dev, unsigned off, unsigned size)
+{
+	uint64_t val = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		val |= (uint64_t)dev->config[off + i] << (8 * i);
+	return val;
+}
+
+static uint64_t
 mem_read(void *arg, uint64_t off, unsigned size)
 {
 	struct pci_dev *pci = arg;
 	struct virtio_dev *dev = pci->arg;
-	uint64_t rel, val = 0;
+	uint64_t rel;
 
 	switch (region(dev, off, size, &rel)) {
 	case R_NONE:
@@ -181,9 +215,7 @@ mem_read(void *arg, uint64_t off, unsigned size)
 	case R_ISR:
 		return rel == 0 ? virtio_irq_isr_read(&dev->irq) : 0;
 	case R_DEVICE:
-		for (unsigned i = 0; i < size; i++)
-			val |= (uint64_t)dev->config[rel + i] << (8 * i);
-		return val;
+		return config_read(dev, (unsigned)rel, size);
 	case R_TABLE:
 		return msix_table_read(&dev->irq.msix, rel, size);
 	case R_PBA:
@@ -245,6 +277,71 @@ io_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 		kick_by_hand(pci->arg, (unsigned)(off / NOTIFY_STEP));
 }
 
+/* Where the device's configuration is for legacy drivers. */
+static unsigned
+legacy_config(const struct virtio_dev *dev)
+{
+	return dev->irq.msix.enabled ? VIRTIO_LEGACY_CONFIG_MSIX
+				     : VIRTIO_LEGACY_CONFIG;
+}
+
+/* Is all of [off, off + size) in it? */
+static bool
+in_legacy_config(const struct virtio_dev *dev, uint64_t off, unsigned size)
+{
+	unsigned at = legacy_config(dev);
+
+	return off >= at && off - at < dev->config_len &&
+	    size <= dev->config_len - (off - at);
+}
+
+static uint64_t
+legacy_read(void *arg, uint64_t off, unsigned size)
+{
+	struct pci_dev *pci = arg;
+	struct virtio_dev *dev = pci->arg;
+	unsigned at = legacy_config(dev);
+
+	if (off == VIRTIO_PCI_ISR && size == 1)
+		return virtio_irq_isr_read(&dev->irq);
+	if (off + size <= at)
+		return virtio_legacy_read(&dev->common, (unsigned)off, size);
+	if (in_legacy_config(dev, off, size))
+		return config_read(dev, (unsigned)off - at, size);
+	return UINT64_MAX;
+}
+
+static void
+legacy_kick(struct virtio_dev *dev, uint64_t queue)
+{
+	if (queue < dev->nqueues && dev->common.queue[queue].enabled)
+		virtio_legacy_start(&dev->common);
+	kick_by_hand(dev, queue < dev->nqueues ? (unsigned)queue : UINT_MAX);
+}
+
+static void
+legacy_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	struct pci_dev *pci = arg;
+	struct virtio_dev *dev = pci->arg;
+	unsigned at = legacy_config(dev);
+
+	if (off == VIRTIO_PCI_QUEUE_NOTIFY && size == 2)
+		legacy_kick(dev, val);
+	else if (off + size <= at)
+		virtio_legacy_write(&dev->common, (unsigned)off, size, val);
+	else if (in_legacy_config(dev, off, size))
+		config_write(dev, (unsigned)off - at, size, val);
+	if (dev->common.resetting && !dev->holding) {
+		dev->holding = true;
+		dev->host->ops->hold(dev->host, true);
+	}
+}
+
+static const struct bus_ops legacy_ops = {
+	.sizes = 1 | 2 | 4, .read = legacy_read, .write = legacy_write
+};
+
 static const struct bus_ops mem_ops = {
 	.sizes = 1 | 2 | 4 | 8, .read = mem_read, .write = mem_write
 };
@@ -258,10 +355,13 @@ bar_mapped(struct pci_dev *pci, unsigned bar, uint64_t base)
 {
 	struct virtio_dev *dev = pci->arg;
 
-	if (bar != BAR_IO)
-		return;
-	dev->notify_mapped = true;
-	dev->notify_base = (uint16_t)base;
+	if (bar == BAR_IO) {
+		dev->notify_mapped = true;
+		dev->notify_base = (uint16_t)base;
+	} else if (bar == BAR_LEGACY) {
+		dev->legacy_mapped = true;
+		dev->legacy_base = (uint16_t)base;
+	}
 	kicks_update(dev);
 }
 
@@ -270,9 +370,10 @@ bar_unmapped(struct pci_dev *pci, unsigned bar, uint64_t base)
 {
 	struct virtio_dev *dev = pci->arg;
 
-	if (bar != BAR_IO)
-		return;
-	dev->notify_mapped = false;
+	if (bar == BAR_IO)
+		dev->notify_mapped = false;
+	else if (bar == BAR_LEGACY)
+		dev->legacy_mapped = false;
 	kicks_update(dev);
 }
 
@@ -407,6 +508,10 @@ void
 virtio_reset_done(struct virtio_dev *dev)
 {
 	virtio_common_reset_done(&dev->common);
+	if (!dev->holding)
+		return;
+	dev->holding = false;
+	dev->host->ops->hold(dev->host, false);
 }
 
 void
@@ -531,16 +636,49 @@ add_caps(struct virtio_dev *dev)
 	return 0;
 }
 
+/* The ids of transitional devices, "PCI Device Discovery". */
+static uint16_t
+device_id(uint16_t type)
+{
+	switch (type) {
+	case VIRTIO_ID_NET:
+		return 0x1000;
+	case VIRTIO_ID_BLOCK:
+		return 0x1001;
+	case VIRTIO_ID_BALLOON:
+		return 0x1002;
+	case VIRTIO_ID_CONSOLE:
+		return 0x1003;
+	case VIRTIO_ID_SCSI:
+		return 0x1004;
+	case VIRTIO_ID_RNG:
+		return 0x1005;
+	}
+	return (uint16_t)(0x1040 + type);
+}
+
+/* The least that is not below n. */
+static uint32_t
+power_of_two(uint32_t n)
+{
+	uint32_t len = NOTIFY_STEP;
+
+	while (len < n)
+		len *= 2;
+	return len;
+}
+
 static int
 add_function(struct virtio_dev *dev, struct pci *p, const struct virtio_conf *c)
 {
+	uint32_t len;
 	int error;
 
-	/* "PCI Device Discovery": revision 1 and the ids of a device that is
-	 * not transitional; the subsystem id may be any. */
-	error = pci_add(p, &dev->pci, c->name, VIRTIO_VENDOR,
-	    (uint16_t)(VIRTIO_DEVICE + c->type), c->class, 1, VIRTIO_VENDOR,
-	    (uint16_t)(VIRTIO_DEVICE + c->type), &pci_ops, dev);
+	/* "Legacy Interfaces: A Note on PCI Device Discovery": revision 0; the
+	 * subsystem is the virtio device id. */
+	error =
+	    pci_add(p, &dev->pci, c->name, VIRTIO_VENDOR, device_id(c->type),
+		c->class, 0, VIRTIO_VENDOR, c->type, &pci_ops, dev);
 	if (error != 0)
 		return error;
 	dev->on_bus = true;
@@ -552,11 +690,16 @@ add_function(struct virtio_dev *dev, struct pci *p, const struct virtio_conf *c)
 		return error;
 	if ((error = add_caps(dev)) != 0)
 		return error;
-	if ((error = pci_add_bar(&dev->pci, BAR_MEM, PCI_BAR_MEM32, MEM_BAR_LEN,
-		 &mem_ops)) != 0)
+	/* An I/O BAR has 256 bytes at most, whatever is behind that. */
+	len = power_of_two(VIRTIO_LEGACY_CONFIG_MSIX + c->config_len);
+	if ((error = pci_add_bar(&dev->pci, BAR_LEGACY, PCI_BAR_IO,
+		 len < 256 ? len : 256, &legacy_ops)) != 0)
+		return error;
+	if ((error = pci_add_bar(
+		 &dev->pci, BAR_IO, PCI_BAR_IO, dev->notify_len, &io_ops)) != 0)
 		return error;
 	return pci_add_bar(
-	    &dev->pci, BAR_IO, PCI_BAR_IO, dev->notify_len, &io_ops);
+	    &dev->pci, BAR_MEM, PCI_BAR_MEM32, MEM_BAR_LEN, &mem_ops);
 }
 
 static int
@@ -589,9 +732,7 @@ virtio_pci_new(
 	dev->ops = c->ops;
 	dev->arg = c->arg;
 	dev->nqueues = c->nqueues;
-	dev->notify_len = NOTIFY_STEP;
-	while (dev->notify_len < c->nqueues * NOTIFY_STEP)
-		dev->notify_len *= 2;
+	dev->notify_len = power_of_two(c->nqueues * NOTIFY_STEP);
 	dev->config_len = c->config_len;
 	if (c->config_len > 0)
 		memcpy(dev->config, c->config, c->config_len);

@@ -4,8 +4,9 @@
 
 /*
  * The virtio 1.2 PCI transport ("Virtio Over PCI Bus"): capabilities, common,
- * ISR, device and notify structures, MSI-X.  It owns status, features and
- * ring addresses; it never touches a ring.  A device model behind it is a
+ * ISR, device and notify structures, MSI-X, and as a transitional device the
+ * registers that came before those.  It owns status, features and ring
+ * addresses; it never touches a ring.  A device model behind it is a
  * struct virtio_ops: viornd in this process, vioblk by a channel.
  *
  * Notify lives in an I/O BAR (a port ioeventfd needs no instruction decode),

@@ -173,10 +173,20 @@ on_kick(void *arg)
 	vcpu_kick(vm->vcpus, 0);
 }
 
+static void
+on_hold(void *arg, bool on)
+{
+	struct vm *vm = arg;
+
+	if (vm->vcpus != NULL)
+		vcpu_hold(vm->vcpus, on);
+}
+
 static const struct machine_ops machine_callbacks = {
 	.ended = set_end,
 	.button_read = on_button_read,
 	.kick = on_kick,
+	.hold = on_hold,
 };
 
 static const struct vcpu_ops vcpu_callbacks = {

@@ -67,6 +67,12 @@ offload(int fd, unsigned flags)
 }
 
 static int
+header(int fd, size_t len)
+{
+	return 0;
+}
+
+static int
 attach(int fd, bool on)
 {
 	return 0;
@@ -75,7 +81,7 @@ attach(int fd, bool on)
 static void
 set_up(struct rig *r, bool stream)
 {
-	static const struct vionet_link_ops ops = { offload, attach };
+	static const struct vionet_link_ops ops = { offload, header, attach };
 	struct vionet_conf conf = {
 		.offload = stream ? 0 : TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
 		.npairs = 1,

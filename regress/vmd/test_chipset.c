@@ -362,9 +362,9 @@ test_files(void **state)
 
 	assert_int_equal(chipset_boot_order(&b->c), 0);
 	assert_int_equal(file(b, "bootorder", buf, 1), -1);
-	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1042, 0x010000, 1, 0, 0, NULL,
+	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1001, 0x010000, 1, 0, 0, NULL,
 	    NULL);
-	pci_add(&b->pci, &b->cdrom, "c", 0x1af4, 0x1048, 0x010000, 1, 0, 0,
+	pci_add(&b->pci, &b->cdrom, "c", 0x1af4, 0x1004, 0x010000, 1, 0, 0,
 	    NULL, NULL);
 	assert_int_equal(chipset_boot_order(&b->c), 0);
 	assert_int_equal(

@@ -144,7 +144,7 @@ test_request(void **state)
 {
 	struct fix *x = *state;
 
-	assert_int_equal(cfg_rd(&x->d, 0, 4), 0x10441af4);
+	assert_int_equal(cfg_rd(&x->d, 0, 4), 0x10051af4);
 	assert_int_equal(x->d.device, 0); /* no configuration */
 	bring_up(x);
 	set_desc(x, 3, BUFFER, 64, VRING_DESC_F_WRITE, 0);

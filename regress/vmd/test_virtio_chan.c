@@ -338,7 +338,7 @@ test_setup(void **state)
 	assert_int_equal(x->meminode, st.st_ino);
 	for (unsigned i = 0; i < QUEUES; i++)
 		assert_true(x->fd[i][0] != -1 && x->fd[i][1] != -1);
-	assert_int_equal(cfg_rd(&x->d, 0, 4), 0x10421af4);
+	assert_int_equal(cfg_rd(&x->d, 0, 4), 0x10011af4);
 	assert_int_equal(x->d.device_len, 60);
 	assert_int_equal(bus_read(&x->f->mmio, x->d.device, 4), 0x03020100);
 	com_wr(&x->d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);

@@ -47,6 +47,7 @@ static const uint8_t rig_peer[6] __attribute__((unused)) = { 2, 0, 0, 0, 0, 9 };
 /* What the link was told last. */
 struct rig_link {
 	unsigned offload;
+	size_t header;
 	int offloads, attached[64]; /* by descriptor */
 	int error;
 };
@@ -68,7 +69,16 @@ rig_attach(int fd, bool on)
 	return rig_link.error;
 }
 
-static const struct vionet_link_ops rig_link_ops = { rig_offload, rig_attach };
+static inline int
+rig_header(int fd, size_t len)
+{
+	rig_link.header = len;
+	return rig_link.error;
+}
+
+static const struct vionet_link_ops rig_link_ops = {
+	.offload = rig_offload, .header = rig_header, .attach = rig_attach
+};
 
 struct rig {
 	struct gmem mem;
@@ -185,7 +195,7 @@ rig_new(const struct rig_opt *o)
 	assert_int_equal(gmem_create(&r->mem, RIG_MEM), 0);
 	r->nq = r->v->nqueues;
 	rig_connect(r);
-	r->features = r->v->offered & ~o->without;
+	r->features = (r->v->offered | F(VIRTIO_F_VERSION_1)) & ~o->without;
 	rig_rings(r, o->qsize != 0 ? o->qsize : VIONET_QUEUE_SIZE);
 	assert_int_equal(rig_start(r), 0);
 	return r;

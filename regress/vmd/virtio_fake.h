@@ -43,6 +43,7 @@ struct fake {
 	struct {
 		int fd; /* 0: free */
 		uint16_t port;
+		int64_t match;
 	} io[FAKE_FDS];
 	struct {
 		int fd; /* 0: free */
@@ -61,12 +62,13 @@ struct fake {
 	struct fake_msi msi[FAKE_MSIS]; /* delivered */
 	unsigned nmsi;
 	pthread_mutex_t lock;
+	unsigned holds; /* vCPUs do not go on */
 	unsigned waiting; /* (atomic) threads that want the lock */
 };
 
 static inline int
-fake_ioeventfd(
-    struct virtio_host *h, int fd, uint16_t port, unsigned len, bool assign)
+fake_ioeventfd(struct virtio_host *h, int fd, uint16_t port, unsigned len,
+    int64_t match, bool assign)
 {
 	struct fake *f = h->arg;
 
@@ -77,10 +79,13 @@ fake_ioeventfd(
 		if (assign && f->io[i].fd == 0) {
 			f->io[i].fd = fd;
 			f->io[i].port = port;
+			f->io[i].match = match;
 			return 0;
 		}
-		assert_false(assign && f->io[i].port == port);
-		if (!assign && f->io[i].fd == fd && f->io[i].port == port) {
+		assert_false(assign && f->io[i].port == port &&
+		    (match == -1 || f->io[i].match == match));
+		if (!assign && f->io[i].fd == fd && f->io[i].port == port &&
+		    f->io[i].match == match) {
 			f->io[i].fd = f->io[i].port = 0;
 			return 0;
 		}
@@ -181,6 +186,18 @@ fake_unlock(struct virtio_host *h)
 	pthread_mutex_unlock(&f->lock);
 }
 
+static inline void
+fake_hold(struct virtio_host *h, bool on)
+{
+	struct fake *f = h->arg;
+
+	assert_true(on || f->holds > 0);
+	if (on)
+		f->holds++;
+	else
+		f->holds--;
+}
+
 /* The kernel's turn: what was signalled on irqfds becomes messages. */
 static inline void
 fake_kernel(struct fake *f)
@@ -245,7 +262,8 @@ static inline void
 fake_out(struct fake *f, uint16_t port, uint16_t val)
 {
 	for (size_t i = 0; i < LEN(f->io); i++)
-		if (f->io[i].fd != 0 && f->io[i].port == port) {
+		if (f->io[i].fd != 0 && f->io[i].port == port &&
+		    (f->io[i].match == -1 || f->io[i].match == val)) {
 			eventfd_write(f->io[i].fd, 1);
 			return;
 		}
@@ -281,6 +299,7 @@ static const struct virtio_irq_ops fake_ops = {
 	.msi = fake_msi,
 	.lock = fake_lock,
 	.unlock = fake_unlock,
+	.hold = fake_hold,
 };
 
 static inline struct fake *
