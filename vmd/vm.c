@@ -35,6 +35,7 @@
 #include "sandbox.h"
 #include "spawn.h"
 #include "vcpu.h"
+#include "viobal.h"
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vmm.h"
@@ -77,6 +78,7 @@ struct vm {
 	struct vmm *vmm;
 	struct machine *machine;
 	struct viornd *rnd;
+	struct viobal *bal;
 	struct vcpus *vcpus;
 	bool paused;
 	struct gpa rsdp;
@@ -103,9 +105,8 @@ report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 	chan_send(vm->parent, type, vm->id, -1, body);
 }
 
-/* VM_PAUSED or VM_STATE. */
 static void
-report_paused(struct vm *vm, uint32_t type, uint32_t id)
+report_paused(struct vm *vm)
 {
 	struct ibuf *body = chan_body();
 
@@ -113,7 +114,20 @@ report_paused(struct vm *vm, uint32_t type, uint32_t id)
 		ibuf_free(body);
 		return;
 	}
-	chan_send(vm->parent, type, id, -1, body);
+	chan_send(vm->parent, VM_PAUSED, vm->id, -1, body);
+}
+
+static void
+report_given(void *arg, uint64_t bytes)
+{
+	struct vm *vm = arg;
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n64(body, bytes) == -1) {
+		ibuf_free(body);
+		return;
+	}
+	chan_send(vm->parent, VM_GIVEN, vm->id, -1, body);
 }
 
 /* Start failed: one line to the parent.  The exit status. */
@@ -292,7 +306,7 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	if (vm->paused != (on == 1))
 		set_paused(vm, on == 1);
-	report_paused(vm, VM_PAUSED, vm->id);
+	report_paused(vm);
 	return 0;
 }
 
@@ -300,10 +314,29 @@ static int
 on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct vm *vm = arg;
+	struct ibuf *answer;
 
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
-	report_paused(vm, VM_STATE, id);
+	answer = chan_body();
+	if (ibuf_add_n32(answer, vm->paused) == -1 ||
+	    ibuf_add_n64(answer, viobal_given(vm->bal)) == -1) {
+		ibuf_free(answer);
+		return 0;
+	}
+	chan_send(vm->parent, VM_STATE, id, -1, answer);
+	return 0;
+}
+
+static int
+on_memory(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	uint64_t bytes;
+
+	if (ibuf_get_n64(body, &bytes) == -1 || vm->vcpus == NULL)
+		return -EBADMSG;
+	viobal_keep(vm->bal, bytes);
 	return 0;
 }
 
@@ -317,7 +350,7 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	/* Only a guest that runs can see it. */
 	if (vm->paused) {
 		set_paused(vm, false);
-		report_paused(vm, VM_PAUSED, vm->id);
+		report_paused(vm);
 	}
 	machine_power_button(vm->machine);
 	return 0;
@@ -342,6 +375,7 @@ static const struct chan_row rows[] = {
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
+	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },
 	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,
@@ -538,6 +572,24 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 	return 0;
 }
 
+/* Behind all others on the bus, whose places have names in guests. */
+static int
+make_balloon(struct vm *vm)
+{
+	const struct viobal_conf c = {
+		.pci = machine_pci(vm->machine),
+		.host = machine_virtio(vm->machine),
+		.mem = &vm->mem,
+		.name = "viobal",
+		.told = report_given,
+		.arg = vm,
+	};
+
+	if ((vm->bal = viobal_new(&c)) == NULL)
+		return fail(vm, -errno, "viobal: %s", strerrordesc_np(errno));
+	return 0;
+}
+
 static int
 make_threads(struct vm *vm)
 {
@@ -626,6 +678,7 @@ build(struct vm *vm)
 		 TYPE_BLOCK, CLASS_SCSI)) != 0 ||
 	    (status = make_devices(
 		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
+	    (status = make_balloon(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);

@@ -44,7 +44,7 @@ works() {
 	done
 }
 
-identity() { echo "$(field one id) $(field one pid) $(field one tty) $(field one state)"; }
+identity() { echo "$(field one id) $(field one pid) $(field one tty) $(field one state) $(field one memory_asked)"; }
 is_same() { [[ $(identity) = "$was" ]]; }
 same() { is_same || fail "was $was, is $(identity)"; }
 
