@@ -39,6 +39,7 @@
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vmm.h"
+#include "vmmci.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -79,6 +80,7 @@ struct vm {
 	struct machine *machine;
 	struct viornd *rnd;
 	struct viobal *bal;
+	struct vmmci *ci;
 	struct vcpus *vcpus;
 	bool paused;
 	struct gpa rsdp;
@@ -289,6 +291,7 @@ set_paused(struct vm *vm, bool on)
 	} else {
 		machine_resume(vm->machine);
 		e = vmm_clock_go(vm->vmm);
+		vmmci_sync(vm->ci);
 		vcpu_go(vm->vcpus);
 	}
 	if (e < 0)
@@ -352,7 +355,8 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 		set_paused(vm, false);
 		report_paused(vm);
 	}
-	machine_power_button(vm->machine);
+	if (!vmmci_shutdown(vm->ci))
+		machine_power_button(vm->machine);
 	return 0;
 }
 
@@ -591,6 +595,29 @@ make_balloon(struct vm *vm)
 }
 
 static int
+host_time(struct timeval *tv)
+{
+	return gettimeofday(tv, NULL);
+}
+
+static int
+make_control(struct vm *vm)
+{
+	const struct vmmci_conf c = {
+		.pci = machine_pci(vm->machine),
+		.host = machine_virtio(vm->machine),
+		.name = "vmmci",
+		.acked = on_button_read,
+		.now = host_time,
+		.arg = vm,
+	};
+
+	if ((vm->ci = vmmci_new(&c)) == NULL)
+		return fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
+	return 0;
+}
+
+static int
 make_threads(struct vm *vm)
 {
 	int e;
@@ -679,6 +706,7 @@ build(struct vm *vm)
 	    (status = make_devices(
 		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
 	    (status = make_balloon(vm)) != 0 ||
+	    (status = make_control(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);
