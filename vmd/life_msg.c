@@ -184,6 +184,21 @@ on_given(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_panicked(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm *vm = ch->vm;
+	uint32_t handled;
+
+	if (ibuf_get_n32(body, &handled) == -1 || handled > 1)
+		return -EBADMSG;
+	log_warnx("%s: the guest panicked", vm->conf.name);
+	life_problem(vm->life, vm, "the guest panicked%s",
+	    handled ? ", and handles it itself" : "");
+	return 0;
+}
+
+static int
 on_shutdown_ack(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
@@ -312,6 +327,7 @@ static const struct chan_row vm_rows[] = {
 	{ VM_DEVSTATE, "VM_DEVSTATE", CHAN_NOFD, on_devstate },
 	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
 	{ VM_STATE, "VM_STATE", CHAN_NOFD, on_state },
+	{ VM_PANICKED, "VM_PANICKED", CHAN_NOFD, on_panicked },
 	{ VM_GIVEN, "VM_GIVEN", CHAN_NOFD, on_given },
 	{ VM_SHUTDOWN_ACK, "VM_SHUTDOWN_ACK", CHAN_NOFD, on_shutdown_ack },
 };

@@ -23,6 +23,7 @@ struct machine_ops {
 	void (*ended)(void *arg, enum vm_end, const char *detail);
 	void (*button_read)(void *arg); /* the guest saw the power button */
 	void (*kick)(void *arg); /* vCPU 0 has an ExtINT to take */
+	void (*panicked)(void *arg, bool handled); /* see pvpanic.h; once */
 };
 
 struct machine_conf {

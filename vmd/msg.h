@@ -50,6 +50,7 @@
 	    "str problem: device needs reset")                               \
 	X(VM_PAUSED, "u32 1: paused, 0: runs")                               \
 	X(VM_STATE, "id of VM_ASK; u32 1: paused, 0: runs; u64 as VM_GIVEN") \
+	X(VM_PANICKED, "u32 1: a kernel of the guest's own handles it")      \
 	X(VM_GIVEN, "u64 bytes of its memory that the guest gave up")        \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 

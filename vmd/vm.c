@@ -189,10 +189,24 @@ on_kick(void *arg)
 	vcpu_kick(vm->vcpus, 0);
 }
 
+static void
+on_panicked(void *arg, bool handled)
+{
+	struct vm *vm = arg;
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, handled) == -1) {
+		ibuf_free(body);
+		return;
+	}
+	chan_send(vm->parent, VM_PANICKED, vm->id, -1, body);
+}
+
 static const struct machine_ops machine_callbacks = {
 	.ended = set_end,
 	.button_read = on_button_read,
 	.kick = on_kick,
+	.panicked = on_panicked,
 };
 
 static const struct vcpu_ops vcpu_callbacks = {

@@ -10,7 +10,7 @@ gave() { [[ $(field one memory_given) -ge $1 ]]; }
 
 # typed NAME NUMBER COMMAND: run in the shell of one, seen to its end.
 typed() {
-	key one "$2; echo tiny: did$1."
+	key one "$2; echo tiny: did\$(($1))."
 	prints one "tiny: did$1\." 90
 }
 

@@ -26,9 +26,9 @@ t_asked_to_shut_down() {
 	key one 'out 20 "\003"; echo tiny: then $(in_ 20).'
 	prints one "tiny: then 0\." 60
 	key one 'while [ $(in_ 20) != 1 ]; do usleep 100000; done;' \
-	    'out 20 "\001"; echo tiny: goes.; sleep 8; poweroff -f'
+	    'out 20 "\001"; echo tiny: goes $(in_ 20).; sleep 8; poweroff -f'
 	vmctl stop one
-	prints one "tiny: goes\." 30
+	prints one "tiny: goes 0\." 30
 	# It was not pressed, and is not while the guest goes down.
 	stopped one 60
 	[[ $(grep -ac "tiny: power button" "$T/one.console") = 0 ]]

@@ -411,6 +411,28 @@ test_memory_lie(void **state)
 	vmreg_remove(&reg, vm);
 }
 
+/* It is told, and goes on. */
+static void
+test_panic(void **state)
+{
+	struct vm *vm = make_vm("panics", 1, 0);
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	run_until(2);
+	for (int i = 0; i < 1000 && seen.problem[0] == '\0'; i++) {
+		event_base_loop(life.base, EVLOOP_NONBLOCK);
+		usleep(10000);
+	}
+	assert_string_equal(vm->problem, "the guest panicked");
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_PAUSED);
+	assert_int_equal(life_stop(&life, vm, true, &why), 0);
+	run_until(3);
+	vmreg_remove(&reg, vm);
+}
+
 /* One that answers with nonsense is ended. */
 static void
 test_pause_lie(void **state)
@@ -858,6 +880,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_pause_lie),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_panic),
 		cmocka_unit_test(test_memory_lie),
 		cmocka_unit_test(test_pause_told_twice),
 		cmocka_unit_test(test_adhoc_is_forgotten),
