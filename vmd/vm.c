@@ -521,13 +521,17 @@ make_rom(struct vm *vm)
 static int
 make_vmm(struct vm *vm)
 {
-	const char *why;
+	const char *why, *missing;
 	int e;
 
 	e = vmm_create(&vm->vmm, fd_take(&vm->hypervisor), vm->conf.cpus, &why);
 	if (e < 0)
 		return fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
-	if ((e = vcpu_set_up(vm->vmm)) < 0)
+	e = vcpu_set_up(vm->vmm, vm->conf.cpu, &missing);
+	if (e < 0 && missing != NULL)
+		return fail(vm, e, "cpu %s: this host has no %s",
+		    vmconf_cpu_name(vm->conf.cpu), missing);
+	if (e < 0)
 		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return make_memory(vm);

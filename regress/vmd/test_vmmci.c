@@ -105,6 +105,7 @@ test_registers(void **state)
 		uint64_t write, read;
 	} rows[] = {
 		{ "device features", 0, 4, 0xffffffff, 7 },
+		{ "its first byte", 0, 1, 0xff, 7 },
 		{ "guest features", 4, 4, 0xffffffff, 7 },
 		{ "guest features", 4, 4, 2, 2 },
 		{ "queue address", 8, 4, 0xffffffff, 0 },
