@@ -20,7 +20,7 @@
 #include "vmconf.h"
 
 #define CONF_WIRE_MAX                                                     \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
+	(2 + VM_NAME_MAX + 7 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
 	    VM_CMDLINE_MAX +                                              \
 	    VM_DISKS_MAX *                                                \
 		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +   \

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # OpenBSD's VMM control interface, by a driver that is a shell: it finds the
-# function by its identifier and uses its ports.
+# function by its identifier and uses its ports by sysfs.
 limit=180
 
 t_asked_to_shut_down() {
@@ -10,10 +10,10 @@ t_asked_to_shut_down() {
 	start one
 	prints one "/ # " 120
 	key one 'v=$(grep -l 0x0b5d /sys/bus/pci/devices/*/vendor)'
-	key one 'read -r b x <${v%vendor}resource; b=$((b))'
-	key one 'in_() { dd if=/dev/port bs=1 skip=$((b + $1)) count=1 2>/dev/null |' \
+	key one 'v=${v%vendor}resource0'
+	key one 'in_() { dd if=$v bs=1 skip=$1 count=1 2>/dev/null |' \
 	    'od -An -tu1 | tr -d " "; }'
-	key one 'out() { printf "$2" | dd of=/dev/port bs=1 seek=$((b + $1))' \
+	key one 'out() { printf "$2" | dd of=$v bs=1 seek=$1' \
 	    'conv=notrunc 2>/dev/null; }'
 	key one 'out 18 "\003"; out 4 "\007"; out 18 "\007"'
 	key one 'echo tiny: offers $(in_ 0) status $(in_ 18).'
@@ -25,8 +25,10 @@ t_asked_to_shut_down() {
 	prints one "tiny: asks 3\." 60
 	key one 'out 20 "\003"; echo tiny: then $(in_ 20).'
 	prints one "tiny: then 0\." 60
-	key one 'while [ $(in_ 20) != 1 ]; do usleep 100000; done;' \
+	key one 'echo tiny: polls $(in_ 20).; while [ $(in_ 20) != 1 ]; do usleep 100000; done;' \
 	    'out 20 "\001"; echo tiny: goes $(in_ 20).; sleep 8; poweroff -f'
+	prints one "tiny: polls 0\." 60
+	sleep 1
 	vmctl stop one
 	prints one "tiny: goes 0\." 30
 	# It was not pressed, and is not while the guest goes down.
