@@ -52,6 +52,7 @@ struct vmmci {
 	uint32_t features; /* (m) that the driver took */
 	uint8_t status; /* (m) */
 	uint8_t isr; /* (m) */
+	bool going; /* (m) the guest said that it shuts down */
 	struct config config; /* (m) */
 };
 
@@ -114,6 +115,7 @@ reset(struct vmmci *v)
 	v->features = 0;
 	v->status = 0;
 	v->isr = 0;
+	v->going = false;
 	v->config.command = NONE;
 	pci_intx(&v->pci, false);
 }
@@ -125,8 +127,10 @@ answered(struct vmmci *v, uint64_t command)
 	if (command == NONE || command != v->config.command)
 		return;
 	v->config.command = NONE;
-	if (command == SHUTDOWN)
-		v->conf.acked(v->conf.arg);
+	if (command != SHUTDOWN)
+		return;
+	v->going = true;
+	v->conf.acked(v->conf.arg);
 }
 
 static void
@@ -172,10 +176,11 @@ ask(struct vmmci *v, enum command command)
 bool
 vmmci_shutdown(struct vmmci *v)
 {
-	bool asked = false;
+	bool asked;
 
 	v->conf.host->ops->lock(v->conf.host);
-	if (listens(v, F_ACK)) {
+	asked = v->going;
+	if (!asked && listens(v, F_ACK)) {
 		asked = v->config.command != SHUTDOWN;
 		ask(v, SHUTDOWN);
 	}

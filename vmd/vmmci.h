@@ -34,9 +34,9 @@ struct vmmci *vmmci_new(const struct vmmci_conf *);
 /* Main thread, without the lock, once no vCPU runs. */
 void vmmci_free(struct vmmci *);
 /*
- * Ask the guest to shut down; main thread.  False when it has to be asked in
- * another way: there is no driver that would answer, or it did not the last
- * time.
+ * Ask the guest to shut down, unless it does so already; main thread.  False
+ * when it has to be asked in another way: there is no driver that would
+ * answer, or it did not the last time.
  */
 bool vmmci_shutdown(struct vmmci *);
 /* The guest's clock may be wrong.  Main thread. */

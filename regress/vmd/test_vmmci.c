@@ -216,8 +216,16 @@ test_shutdown(void **state)
 	wr(x, CONFIG, 4, 1);
 	assert_int_equal(x->acks, 1);
 	assert_int_equal(rd(x, CONFIG, 4), 0);
-	/* A reset forgets what was asked. */
+	/* It is not asked again, nor by the button. */
+	rd(x, 19, 1);
 	assert_true(vmmci_shutdown(x->v));
+	assert_true(vmmci_shutdown(x->v));
+	assert_false(intx(x));
+	assert_int_equal(rd(x, CONFIG, 4), 0);
+	/* A reset forgets that, and what was asked. */
+	attach(x, 7);
+	assert_true(vmmci_shutdown(x->v));
+	assert_true(intx(x));
 	wr(x, 18, 1, 0);
 	assert_false(intx(x));
 	wr(x, CONFIG, 4, 1);
