@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # The balloon: memory that a guest does not need goes back to the host.
-limit=240
+limit=360
 
 # resident BYTES: one has at most that.
 at_most() { [[ $(field one memory_resident) -le $1 ]]; }
