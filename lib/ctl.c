@@ -156,7 +156,9 @@ ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 	    ibuf_add_n32(buf, vm->pid) == -1 ||
 	    ibuf_add_n32(buf, vm->cpus) == -1 ||
 	    ibuf_add_n64(buf, vm->maxmem) == -1 ||
-	    ibuf_add_n64(buf, vm->curmem) == -1)
+	    ibuf_add_n64(buf, vm->curmem) == -1 ||
+	    ibuf_add_n64(buf, vm->asked) == -1 ||
+	    ibuf_add_n64(buf, vm->given) == -1)
 		return -errno;
 	if ((error = ctl_put_str(buf, vm->tty)) != 0)
 		return error;
@@ -183,6 +185,8 @@ ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
 	    ibuf_get_n32(buf, &vm.cpus) == -1 ||
 	    ibuf_get_n64(buf, &vm.maxmem) == -1 ||
 	    ibuf_get_n64(buf, &vm.curmem) == -1 ||
+	    ibuf_get_n64(buf, &vm.asked) == -1 ||
+	    ibuf_get_n64(buf, &vm.given) == -1 ||
 	    ctl_get_str(buf, vm.tty, sizeof(vm.tty)) != 0 ||
 	    ibuf_get_n32(buf, &vm.uid) == -1 ||
 	    ibuf_get_n32(buf, &vm.gid) == -1 ||

@@ -46,6 +46,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(CDROM, CTL_OWNER, 1, "u32 id, str name, u32 force (fd: medium)") \
 	X(EJECT, CTL_OWNER, 0, "u32 id, str name, u32 force")              \
 	X(LINK, CTL_OWNER, 0, "u32 id, str name, u32 up, u32 interface")   \
+	X(MEMORY, CTL_OWNER, 0, "u32 id, str name, u64 bytes")             \
 	X(PAUSE, CTL_OWNER, 0, "u32 id, str name")                         \
 	X(UNPAUSE, CTL_OWNER, 0, "u32 id, str name")                       \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
@@ -138,6 +139,8 @@ struct ctl_vm {
 	uint32_t cpus;
 	uint64_t maxmem; /* bytes */
 	uint64_t curmem; /* bytes resident, 0 = not running */
+	uint64_t asked; /* bytes that its guest was asked to keep */
+	uint64_t given; /* bytes that its guest gave up */
 	char tty[32]; /* "/dev/pts/3" or "" */
 	uint32_t uid, gid; /* owner, VM_NOGID when no group */
 	uint64_t cpu_us; /* CPU time of its processes, 0 = not running */

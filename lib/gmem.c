@@ -267,3 +267,23 @@ gmem_write(const struct gmem *g, struct gpa gpa, const void *buf, size_t len)
 	memcpy(p, buf, len);
 	return 0;
 }
+
+int
+gmem_discard(const struct gmem *g, void *p, size_t len)
+{
+	const uint8_t *base = g->nregions == 0 ? NULL : g->region[0].host;
+	uint64_t off, first;
+
+	/* Invariant 2: one mapping. */
+	if (base == NULL || (uint8_t *)p < base)
+		return -EFAULT;
+	off = (uint64_t)((uint8_t *)p - base);
+	if (off > g->size || len > g->size - off)
+		return -EFAULT;
+	first = -off & (PAGE - 1);
+	if (len < first || len - first < PAGE)
+		return 0;
+	len = (len - first) & ~(PAGE - 1);
+	return madvise((uint8_t *)p + first, len, MADV_REMOVE) == -1 ? -errno
+								     : 0;
+}

@@ -47,5 +47,8 @@ size_t gmem_run(const struct gmem *, struct gpa, size_t len);
 /* Copies; -EFAULT when any byte is outside RAM (nothing copied then). */
 int gmem_read(const struct gmem *, struct gpa, void *, size_t);
 int gmem_write(const struct gmem *, struct gpa, const void *, size_t);
+/* The whole pages of [p, p + len), which gmem_range() or virtq_pop() gave, go
+ * back to the host; they read as zero from then on.  0 or -errno. */
+int gmem_discard(const struct gmem *, void *p, size_t len);
 
 #endif

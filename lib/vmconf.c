@@ -20,7 +20,7 @@
 #include "vmconf.h"
 
 #define CONF_WIRE_MAX                                                     \
-	(2 + VM_NAME_MAX + 6 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
+	(2 + VM_NAME_MAX + 7 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
 	    VM_CMDLINE_MAX +                                              \
 	    VM_DISKS_MAX *                                                \
 		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +   \
@@ -135,6 +135,35 @@ vmconf_format(const char *name, enum vm_diskfmt *fmt)
 	else
 		return false;
 	return true;
+}
+
+static const char *const cpu_names[] = {
+	[VM_CPU_HOST] = "host",
+	[VM_CPU_V1] = "x86-64-v1",
+	[VM_CPU_V2] = "x86-64-v2",
+	[VM_CPU_V3] = "x86-64-v3",
+};
+
+const char *
+vmconf_cpu_name(uint32_t cpu)
+{
+	return cpu < sizeof(cpu_names) / sizeof(cpu_names[0]) ? cpu_names[cpu]
+							      : NULL;
+}
+
+bool
+vmconf_cpu(const char *name, uint32_t *cpu)
+{
+	const char *s;
+	uint32_t i;
+
+	for (i = 0; (s = vmconf_cpu_name(i)) != NULL; i++) {
+		if (strcmp(name, s) == 0) {
+			*cpu = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Bits to shift by for a scan_scaled(3) suffix, or -1. */
@@ -336,6 +365,7 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 	if (ibuf_add_n32(buf, c->flags) == -1 ||
 	    ibuf_add_n64(buf, c->memory) == -1 ||
 	    ibuf_add_n32(buf, c->cpus) == -1 ||
+	    ibuf_add_n32(buf, c->cpu) == -1 ||
 	    ibuf_add_n32(buf, c->uid) == -1 || ibuf_add_n32(buf, c->gid) == -1)
 		return -errno;
 	if ((error = ctl_put_str(buf, c->kernel)) != 0 ||
@@ -457,9 +487,9 @@ limits_ok(const struct vmconf *c)
 	return vmconf_name_ok(c->name) && (c->flags & ~FLAGS) == 0 &&
 	    c->memory >= VM_MEMORY_MIN && c->memory <= VM_MEMORY_MAX &&
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
-	    c->cpus <= VM_CPUS_MAX && vmconf_path_ok(c->kernel) &&
-	    vmconf_path_ok(c->initrd) && opt_path_ok(c->cdrom) &&
-	    c->ndisks <= VM_DISKS_MAX;
+	    c->cpus <= VM_CPUS_MAX && vmconf_cpu_name(c->cpu) != NULL &&
+	    vmconf_path_ok(c->kernel) && vmconf_path_ok(c->initrd) &&
+	    opt_path_ok(c->cdrom) && c->ndisks <= VM_DISKS_MAX;
 }
 
 static int
@@ -520,6 +550,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 	    ibuf_get_n32(buf, &c.flags) == -1 ||
 	    ibuf_get_n64(buf, &c.memory) == -1 ||
 	    ibuf_get_n32(buf, &c.cpus) == -1 ||
+	    ibuf_get_n32(buf, &c.cpu) == -1 ||
 	    ibuf_get_n32(buf, &c.uid) == -1 ||
 	    ibuf_get_n32(buf, &c.gid) == -1 ||
 	    ctl_get_str(buf, c.kernel, sizeof(c.kernel)) != 0 ||

@@ -89,6 +89,10 @@ struct vm_quota_row {
 };
 extern const struct vm_quota_row vm_quota_rows[VM_QUOTAS];
 
+/* What a guest sees of the host's processor; each baseline has the one before
+ * it. */
+enum vm_cpu { VM_CPU_HOST, VM_CPU_V1, VM_CPU_V2, VM_CPU_V3 };
+
 enum vm_flag {
 	VM_F_DISABLED = 1 << 0, /* not started with the daemon */
 	VM_F_ADHOC = 1 << 1, /* made by vmctl start; forgotten at its end */
@@ -112,8 +116,9 @@ enum vm_item {
 	VM_I_OWNER = 1 << 7,
 	VM_I_LIMIT = 1 << 8,
 	VM_I_SEED = 1 << 9, /* cloud-init */
+	VM_I_CPU = 1 << 10,
 };
-#define VM_I_ALL 0x3ffU
+#define VM_I_ALL 0x7ffU
 
 /* Instances of a VM: what they may differ in, and whose they are. */
 struct vm_allow {
@@ -136,6 +141,7 @@ struct vmconf {
 	uint32_t flags; /* enum vm_flag */
 	uint64_t memory; /* bytes, a whole number of MiB */
 	uint32_t cpus; /* 1..VM_CPUS_MAX */
+	uint32_t cpu; /* enum vm_cpu */
 	uid_t uid; /* owner */
 	gid_t gid; /* owner group or VM_NOGID */
 	char kernel[VM_PATH_MAX + 1]; /* "" = none */
@@ -160,6 +166,9 @@ bool vmconf_name_ok(const char *);
 bool vmconf_path_ok(const char *);
 /* "raw", "qcow2", or NULL for VM_DISK_ANY. */
 bool vmconf_format(const char *, enum vm_diskfmt *);
+/* "x86-64-v2"; false: there is none of that name. */
+bool vmconf_cpu(const char *, uint32_t *cpu);
+const char *vmconf_cpu_name(uint32_t cpu); /* NULL: no enum vm_cpu */
 /* A name of an interface, as the kernel takes it. */
 bool vmconf_ifname_ok(const char *);
 /* A group of interfaces: an interface's name that does not end in a digit. */

@@ -8,30 +8,31 @@
  * The commands.  One row each: the dispatch, the usage text and the prototype
  * come from it.  X(name, function, arguments)
  */
-#define CMD_LIST(X)                                                          \
-	X("check", check_run, "[-k device]")                                 \
-	X("console", console_run, "[-n] id")                                 \
-	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
-	X("events", events_run, "[-j] [id]")                                 \
-	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
-	X("load", daemon_load, "file")                                       \
-	X("log", daemon_log, "brief | verbose")                              \
-	X("metrics", metrics_run, "")                                        \
-	X("pause", pause_run, "id")                                          \
-	X("reload", daemon_reload, "")                                       \
-	X("reset", daemon_reset, "[all | switches | vms]")                   \
-	X("restart", restart_run, "[-f] id")                                 \
-	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
-	X("show", status_run, "[-jrv] [id]")                                 \
-	X("start", start_run,                                                \
-	    "[-cLq] [-a cmdline] [-b path] [-d disk] [-I initrd] "           \
-	    "[-i count]\n"                                                   \
-	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "    \
-	    "id | name")                                                     \
-	X("status", status_run, "[-jrv] [id]")                               \
-	X("stop", stop_run, "[-fqw] id | -a")                                \
-	X("top", top_run, "[-1] [-d seconds]")                               \
-	X("unpause", unpause_run, "id")                                      \
+#define CMD_LIST(X)                                                             \
+	X("check", check_run, "[-k device]")                                    \
+	X("console", console_run, "[-n] id")                                    \
+	X("create", create_run, "[-b base | -i input] [-s size] disk")          \
+	X("events", events_run, "[-j] [id]")                                    \
+	X("image", image_run, "check [-jr] disk | info [-j] disk")              \
+	X("load", daemon_load, "file")                                          \
+	X("log", daemon_log, "brief | verbose")                                 \
+	X("metrics", metrics_run, "")                                           \
+	X("pause", pause_run, "id")                                             \
+	X("reload", daemon_reload, "")                                          \
+	X("reset", daemon_reset, "[all | switches | vms]")                      \
+	X("restart", restart_run, "[-f] id")                                    \
+	X("set", set_run,                                                       \
+	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
+	X("show", status_run, "[-jrv] [id]")                                    \
+	X("start", start_run,                                                   \
+	    "[-cLq] [-a cmdline] [-b path] [-d disk] [-I initrd] "              \
+	    "[-i count]\n"                                                      \
+	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "       \
+	    "id | name")                                                        \
+	X("status", status_run, "[-jrv] [id]")                                  \
+	X("stop", stop_run, "[-fqw] id | -a")                                   \
+	X("top", top_run, "[-1] [-d seconds]")                                  \
+	X("unpause", unpause_run, "id")                                         \
 	X("wait", stop_wait, "id")
 
 enum cmd_result {

@@ -106,6 +106,20 @@ resident(FILE *fp, const struct family *f, const struct ctl_vm *vm)
 }
 
 static void
+asked(FILE *fp, const struct family *f, const struct ctl_vm *vm)
+{
+	if (status_running(vm))
+		sample(fp, f, vm, vm->asked);
+}
+
+static void
+given(FILE *fp, const struct family *f, const struct ctl_vm *vm)
+{
+	if (status_running(vm))
+		sample(fp, f, vm, vm->given);
+}
+
+static void
 cpu_time(FILE *fp, const struct family *f, const struct ctl_vm *vm)
 {
 	if (!status_running(vm))
@@ -148,6 +162,9 @@ static const struct family families[] = {
 	{ GAUGE, "vm_cpus", "Virtual CPUs.", cpus, 0 },
 	{ GAUGE, "vm_memory_bytes", "Size of the memory.", memory, 0 },
 	{ GAUGE, "vm_resident_bytes", "Memory that is resident.", resident, 0 },
+	{ GAUGE, "vm_asked_bytes", "Memory that the guest shall keep.", asked,
+	    0 },
+	{ GAUGE, "vm_given_bytes", "Memory that the guest gave up.", given, 0 },
 	{ COUNTER, "vm_cpu_seconds", "CPU time of the VM's processes.",
 	    cpu_time, 0 },
 	{ COUNTER, "vm_restarts", "Resets by the guest since the VM started.",
@@ -166,7 +183,7 @@ static const struct family families[] = {
 static_assert(
     sizeof(struct ctl_counters) == (0 CTL_COUNTERS(X)) * sizeof(uint64_t),
     "numbers of one kind");
-static_assert(sizeof(families) / sizeof(families[0]) == 7 + (0 CTL_COUNTERS(X)),
+static_assert(sizeof(families) / sizeof(families[0]) == 9 + (0 CTL_COUNTERS(X)),
     "each counter has a family");
 #undef X
 

@@ -98,6 +98,44 @@ set_link(const struct cmd_env *env, const struct target *target,
 	return result;
 }
 
+static int
+send_memory(struct client *c, const struct target *target, uint64_t bytes)
+{
+	struct ctl_target to = { .id = target->id };
+	struct ibuf *body = chan_body();
+
+	snprintf(to.name, sizeof(to.name), "%s", target->name);
+	if (ctl_target_put(body, &to) != 0 || ibuf_add_n64(body, bytes) == -1) {
+		log_warnx("out of memory");
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	return client_send(c, CTL_MEMORY, -1, body);
+}
+
+static enum cmd_result
+set_memory(
+    const struct cmd_env *env, const struct target *target, const char *size)
+{
+	enum cmd_result result = CMD_FAILED;
+	struct client_answer a;
+	struct client *c;
+	uint64_t bytes;
+
+	if (args_memory(size, &bytes) != 0 || (c = client_open(env)) == NULL)
+		return CMD_FAILED;
+	if (send_memory(c, target, bytes) == 0 &&
+	    client_next(c, &a, CLIENT_PROMPT) == 0) {
+		if (a.kind == CLIENT_OK)
+			result = CMD_OK;
+		else
+			log_warnx(
+			    "set vm command failed: %s", client_reason(&a));
+	}
+	client_close(c);
+	return result;
+}
+
 enum cmd_result
 set_run(int argc, char **argv, const struct cmd_env *env)
 {
@@ -116,6 +154,11 @@ set_run(int argc, char **argv, const struct cmd_env *env)
 		if (args_target(argv[0], &target) != 0)
 			return CMD_FAILED;
 		return set_cdrom(env, &target, force, argv[2]);
+	}
+	if (argc == 3 && strcmp(argv[1], "memory") == 0 && !force) {
+		if (args_target(argv[0], &target) != 0)
+			return CMD_FAILED;
+		return set_memory(env, &target, argv[2]);
 	}
 	if (argc == 4 && strcmp(argv[1], "link") == 0 && !force &&
 	    (strcmp(argv[3], "up") == 0 || strcmp(argv[3], "down") == 0)) {

@@ -146,12 +146,28 @@ print_nic(FILE *fp, const struct ctl_nic *n)
 	fputc('\n', fp);
 }
 
+/* Of a guest that was asked for memory, or gives some up by itself. */
+static void
+print_balloon(FILE *fp, const struct ctl_vm *vm)
+{
+	char kept[TEXT_SCALED], asked[TEXT_SCALED], all[TEXT_SCALED];
+
+	if (!status_running(vm) || (vm->asked >= vm->maxmem && vm->given == 0))
+		return;
+	text_scaled(vm->given < vm->maxmem ? vm->maxmem - vm->given : 0, kept);
+	text_scaled(vm->asked, asked);
+	text_scaled(vm->maxmem, all);
+	fprintf(fp, "%-16s %9s keeps %s of %s, asked to keep %s\n", vm->name,
+	    "memory", kept, all, asked);
+}
+
 void
 status_devices(FILE *fp, const struct ctl_vm *vm)
 {
 	const struct ctl_dev *d;
 	uint32_t i;
 
+	print_balloon(fp, vm);
 	if (vm->ndevs == 0)
 		return;
 	fprintf(fp, "%-16s %9s", vm->name, "device");
@@ -236,6 +252,8 @@ json_vm(const struct ctl_vm *vm)
 		{ "cpu_seconds",
 		    up ? json_real((double)vm->cpu_us / 1e6) : json_null() },
 		{ "restarts", jsonout_u64(vm->restarts) },
+		{ "memory_asked", up ? jsonout_u64(vm->asked) : json_null() },
+		{ "memory_given", up ? jsonout_u64(vm->given) : json_null() },
 	};
 
 	return jsonout_object(members, sizeof(members) / sizeof(members[0]));

@@ -44,7 +44,8 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 	case $1 in
 	link) _vmctl_reply "0 1 2 3" "$2" ;;
 	[0-3]) _vmctl_reply "up down" "$2" ;;
-	*) _vmctl_reply "cdrom link" "$2" ;;
+	memory) ;;
+	*) _vmctl_reply "cdrom link memory" "$2" ;;
 	esac
 }
 

@@ -41,7 +41,7 @@ _vmctl_newer() {
 		'reload:read the configuration again'
 		'reset:end and forget VMs, forget switches'
 		'restart:stop a VM and start it'
-		'set:change a medium or a link'
+		'set:change a medium, a link or the memory'
 		'show:list VMs'
 		'start:start a VM'
 		'status:list VMs'
@@ -102,7 +102,7 @@ _vmctl_newer() {
 		;;
 	set)
 		_arguments '-f[even if the guest has locked the drive]' \
-		    '1:vm:_vmctl_running' '2:what to change:(cdrom link)' \
+		    '1:vm:_vmctl_running' '2:what to change:(cdrom link memory)' \
 		    '3::value:_vmctl_set' '4::value:_vmctl_set'
 		;;
 	show | status)

@@ -17,6 +17,7 @@
 #include "aml.h"
 #include "ioapic.h"
 #include "pci.h"
+#include "pvpanic.h"
 
 #define LAPIC_BASE 0xfee00000u
 
@@ -372,6 +373,16 @@ dsdt_isa(struct aml *a)
 	dsdt_device(a, "RTC0", "PNP0B00");
 	aml_res_io(a, 0x70, 2);
 	aml_res_irq(a, 8);
+	aml_close(a);
+	aml_close(a);
+
+	/* By a string: this one is no EISA identifier. */
+	aml_device(a, "PANC");
+	aml_name(a, "_HID");
+	aml_string(a, "QEMU0001");
+	aml_name(a, "_CRS");
+	aml_resources(a);
+	aml_res_io(a, PVPANIC_PORT, 1);
 	aml_close(a);
 	aml_close(a);
 

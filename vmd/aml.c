@@ -18,6 +18,7 @@
 #define OP_BYTE	   0x0a
 #define OP_WORD	   0x0b
 #define OP_DWORD   0x0c
+#define OP_STRING  0x0d
 #define OP_QWORD   0x0e
 #define OP_SCOPE   0x10
 #define OP_BUFFER  0x11
@@ -213,6 +214,14 @@ static unsigned
 hex(char c)
 {
 	return (unsigned)(c <= '9' ? c - '0' : c - 'A' + 10);
+}
+
+/* "String" of "Data Objects Encoding": its characters and a zero. */
+void
+aml_string(struct aml *a, const char *s)
+{
+	put8(a, OP_STRING);
+	put(a, s, strlen(s) + 1);
 }
 
 /* "EISAID": three letters of five bits and four digits, big-endian. */

@@ -34,6 +34,7 @@ void aml_close(struct aml *);
 
 void aml_name(struct aml *, const char *name); /* the object follows */
 void aml_int(struct aml *, uint64_t);
+void aml_string(struct aml *, const char *); /* ASCII */
 void aml_eisaid(struct aml *, const char *id); /* "PNP0A03" */
 
 /* A resource template: descriptors, then aml_close() adds the end tag. */

@@ -384,6 +384,10 @@ vm(FILE *f, const struct vmconf *c)
 	putc('\n', f);
 	begin(f, c, VM_I_CPUS);
 	fprintf(f, "cpus %u\n", c->cpus);
+	if (c->cpu != VM_CPU_HOST || (c->given & VM_I_CPU) != 0) {
+		begin(f, c, VM_I_CPU);
+		fprintf(f, "cpu %s\n", vmconf_cpu_name(c->cpu));
+	}
 	boot(f, c);
 	vm_devices(f, c);
 	seed(f, c);

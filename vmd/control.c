@@ -158,6 +158,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	struct ctl_target t;
 	char path[VM_PATH_MAX + 1];
 	struct vmconf conf;
+	uint64_t bytes;
 	uint32_t n;
 
 	switch (type) {
@@ -191,6 +192,13 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		if (ibuf_get_n32(from, &n) == -1)
 			return -EBADMSG;
 		return ibuf_add_n32(to, n) == -1 ? -errno : 0;
+	case CTL_MEMORY:
+		if (ctl_target_get(from, &t) != 0 ||
+		    ibuf_get_n64(from, &bytes) == -1)
+			return -EBADMSG;
+		if (ctl_target_put(to, &t) != 0)
+			return -ENOMEM;
+		return ibuf_add_n64(to, bytes) == -1 ? -errno : 0;
 	case CTL_LOG:
 		if (ibuf_get_n32(from, &n) == -1)
 			return -EBADMSG;

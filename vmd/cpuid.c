@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cpubase.h"
 #include "cpuid.h"
 
 #define ANY  UINT32_MAX
@@ -277,11 +278,12 @@ fix_amd(struct kvm_cpuid2 *c, unsigned ncpus)
 }
 
 struct kvm_cpuid2 *
-cpuid_build(
-    const struct kvm_cpuid2 *supported, unsigned ncpus, bool tsc_deadline)
+cpuid_build(const struct kvm_cpuid2 *supported, unsigned ncpus,
+    bool tsc_deadline, uint32_t base, const char **missing)
 {
 	struct kvm_cpuid_entry2 *e;
 	struct kvm_cpuid2 *c;
+	int error;
 
 	c = calloc(1, sizeof(*c) + ENTRIES * sizeof(c->entries[0]));
 	if (c == NULL)
@@ -301,6 +303,11 @@ cpuid_build(
 		e->eax = HV_BASE + 1;
 	if ((e = find(c, EXT, 0)) != NULL && e->eax > EXT + 0x21)
 		e->eax = EXT + 0x21;
+	if ((error = cpubase_apply(c, base, missing)) < 0) {
+		free(c);
+		errno = -error;
+		return NULL;
+	}
 	return c;
 }
 

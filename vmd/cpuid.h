@@ -12,9 +12,13 @@
 #include <stdint.h>
 #include <linux/kvm.h>
 
-/* The part all vCPUs share, to be freed by the caller; NULL with errno. */
-struct kvm_cpuid2 *cpuid_build(
-    const struct kvm_cpuid2 *supported, unsigned ncpus, bool tsc_deadline);
+/*
+ * The part all vCPUs share, to be freed by the caller; NULL with errno.
+ * base: enum vm_cpu; when the host lacks one of its features (ENOTSUP),
+ * *missing is its name.
+ */
+struct kvm_cpuid2 *cpuid_build(const struct kvm_cpuid2 *supported,
+    unsigned ncpus, bool tsc_deadline, uint32_t base, const char **missing);
 /* Turns it into that of vCPU cpu; may be called again for the next one. */
 void cpuid_for(struct kvm_cpuid2 *, unsigned cpu);
 

@@ -19,6 +19,7 @@ static const struct {
 	{ VM_I_BOOT, "boot" },
 	{ VM_I_CDROM, "cdrom" },
 	{ VM_I_SEED, "cloud-init" },
+	{ VM_I_CPU, "cpu" },
 	{ VM_I_CPUS, "cpus" },
 	{ VM_I_DISK, "disk" },
 	{ VM_I_INSTANCE, "instance" },
@@ -195,6 +196,8 @@ instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 		c->memory = parent->memory;
 	if ((c->given & VM_I_CPUS) == 0)
 		c->cpus = parent->cpus;
+	if ((c->given & VM_I_CPU) == 0)
+		c->cpu = parent->cpu;
 	if ((c->given & VM_I_CDROM) == 0)
 		memcpy(c->cdrom, parent->cdrom, sizeof(c->cdrom));
 	if ((c->given & VM_I_LIMIT) == 0)

@@ -231,6 +231,7 @@ reset_run(struct vm *vm)
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
 	r->paused = r->pausing = r->oom = r->seeded = r->adopted = false;
 	r->asked = 0;
+	r->given = 0;
 	r->end = RUN_CRASHED;
 	r->fail.code = 0;
 	r->fail.text[0] = '\0';
@@ -248,6 +249,7 @@ stopped(struct vm *vm)
 	medium_close(&vm->medium);
 	vm->starter = (uid_t)-1;
 	vm->unplugged = 0;
+	vm->keep = 0;
 	vm->quick = 0;
 }
 

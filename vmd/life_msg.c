@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "balloon.h"
 #include "imsg.h"
 #include "life.h"
 #include "life_impl.h"
@@ -30,6 +31,8 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EPROTO;
 	life_set_state(vm, VM_RUNNING);
 	vm->run.ready = true;
+	if (vm->keep != 0) /* if it is gone, its channel will say so */
+		(void)balloon_send(vm);
 	log_info(
 	    "%s: started (vm %u), tty %s", vm->conf.name, vm->id, vm->tty.name);
 	if (!vm->run.again)
@@ -153,14 +156,45 @@ on_state(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct child *ch = arg;
 	struct vm_run *run = &ch->vm->run;
 	uint32_t paused;
+	uint64_t given;
 
-	if (ibuf_get_n32(body, &paused) == -1 || paused > 1 || !run->adopted)
+	if (ibuf_get_n32(body, &paused) == -1 || paused > 1 ||
+	    ibuf_get_n64(body, &given) == -1 || given > ch->vm->conf.memory ||
+	    !run->adopted)
 		return -EBADMSG;
 	/* Else it is the answer to another parent, which died as well. */
 	if (run->asked != 0 && run->asked == id) {
 		run->asked = 0;
 		run->paused = paused == 1;
+		run->given = given;
 	}
+	return 0;
+}
+
+static int
+on_given(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	uint64_t given;
+
+	if (ibuf_get_n64(body, &given) == -1 || given > ch->vm->conf.memory)
+		return -EBADMSG;
+	ch->vm->run.given = given;
+	return 0;
+}
+
+static int
+on_panicked(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm *vm = ch->vm;
+	uint32_t handled;
+
+	if (ibuf_get_n32(body, &handled) == -1 || handled > 1)
+		return -EBADMSG;
+	log_warnx("%s: the guest panicked", vm->conf.name);
+	life_problem(vm->life, vm, "the guest panicked%s",
+	    handled ? ", and handles it itself" : "");
 	return 0;
 }
 
@@ -293,6 +327,8 @@ static const struct chan_row vm_rows[] = {
 	{ VM_DEVSTATE, "VM_DEVSTATE", CHAN_NOFD, on_devstate },
 	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
 	{ VM_STATE, "VM_STATE", CHAN_NOFD, on_state },
+	{ VM_PANICKED, "VM_PANICKED", CHAN_NOFD, on_panicked },
+	{ VM_GIVEN, "VM_GIVEN", CHAN_NOFD, on_given },
 	{ VM_SHUTDOWN_ACK, "VM_SHUTDOWN_ACK", CHAN_NOFD, on_shutdown_ack },
 };
 static const struct chan_ops vm_ops = {

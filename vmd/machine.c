@@ -35,6 +35,7 @@
 #include "mc146818.h"
 #include "ns16550.h"
 #include "pci.h"
+#include "pvpanic.h"
 #include "virtio_host.h"
 #include "vmm.h"
 
@@ -51,7 +52,7 @@
 #define NS	    1000000000ULL
 
 #define COM1_BASE 0x3f8
-#define WINDOWS	  11
+#define WINDOWS	  12
 
 struct window;
 struct slot { /* argument of a byte-wide window */
@@ -75,6 +76,7 @@ struct machine {
 	struct mc146818 rtc;
 	struct ns16550 uart;
 	struct i8042 kbd;
+	struct pvpanic panic;
 	struct acpi_pm pm;
 	struct pci pci;
 	struct chipset chipset; /* with firmware only */
@@ -304,6 +306,14 @@ on_button_read(void *arg)
 	m->conf.ops->button_read(m->conf.arg);
 }
 
+static void
+on_panicked(void *arg, bool handled)
+{
+	struct machine *m = arg;
+
+	m->conf.ops->panicked(m->conf.arg, handled);
+}
+
 /* Ports: byte-wide chips by one table */
 
 struct window {
@@ -378,6 +388,18 @@ uart_write(struct machine *m, uint16_t port, uint8_t val)
 	console_room(m->console); /* a FIFO reset makes room too */
 }
 
+static uint8_t
+panic_read(struct machine *m, uint16_t port)
+{
+	return pvpanic_read(&m->panic);
+}
+
+static void
+panic_write(struct machine *m, uint16_t port, uint8_t val)
+{
+	pvpanic_write(&m->panic, val);
+}
+
 static const struct window windows[WINDOWS] = {
 	{ 0x20, 2, "8259 master", pic_read, pic_write },
 	{ 0x40, 4, "8254", pit_read, pit_write },
@@ -389,6 +411,7 @@ static const struct window windows[WINDOWS] = {
 	{ 0xa0, 2, "8259 slave", pic_read, pic_write },
 	{ COM1_BASE, 8, "com1", uart_read, uart_write },
 	{ 0x4d0, 2, "elcr", pic_read, pic_write },
+	{ PVPANIC_PORT, 1, "pvpanic", panic_read, panic_write },
 	{ 0xcf9, 1, "reset control", kbd_read, kbd_write },
 };
 
@@ -562,6 +585,7 @@ make_chips(struct machine *m, struct devenv env)
 	    wall_clock, NULL, m->conf.mem->size, m->conf.cpus);
 	ns16550_init(&m->uart, gsi_line(m, IRQ_COM1), env, uart_out, m);
 	i8042_init(&m->kbd, gsi_line(m, IRQ_KBD), on_reset, m);
+	pvpanic_init(&m->panic, on_panicked, m);
 	acpi_pm_init(
 	    &m->pm, gsi_line(m, ACPI_SCI), env, on_poweroff, on_button_read, m);
 }

@@ -24,6 +24,7 @@ struct machine_ops {
 	void (*button_read)(void *arg); /* the guest saw the power button */
 	void (*kick)(void *arg); /* vCPU 0 has an ExtINT to take */
 	void (*hold)(void *arg, bool on); /* vcpu_hold() */
+	void (*panicked)(void *arg, bool handled); /* see pvpanic.h; once */
 };
 
 struct machine_conf {

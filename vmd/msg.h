@@ -28,27 +28,30 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 1
+#define MSG_VERSION 2
 
 /* parent -> vm */
-#define VM_REQUESTS(X)                                    \
-	X(VM_CONF, 0, "u32 vm id, conf")                  \
-	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)") \
-	X(VM_GO, 0, "")                                   \
-	X(VM_SHUTDOWN, 0, "press the power button")       \
-	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")          \
-	X(VM_ASK, 0, "id = a number; VM_STATE answers")   \
+#define VM_REQUESTS(X)                                         \
+	X(VM_CONF, 0, "u32 vm id, conf")                       \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")      \
+	X(VM_GO, 0, "")                                        \
+	X(VM_SHUTDOWN, 0, "press the power button")            \
+	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")               \
+	X(VM_ASK, 0, "id = a number; VM_STATE answers")        \
+	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep") \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
-#define VM_REPORTS(X)                                               \
-	X(VM_READY, "")                                             \
-	X(VM_ERROR, "u32 errno, str one clear line: start failed")  \
-	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit") \
-	X(VM_DEVSTATE,                                              \
-	    "u32 disk index, VM_DEV_NIC + index, or VM_DEV_CDROM; " \
-	    "str problem: device needs reset")                      \
-	X(VM_PAUSED, "u32 1: paused, 0: runs")                      \
-	X(VM_STATE, "id of VM_ASK; u32 1: paused, 0: runs")         \
+#define VM_REPORTS(X)                                                        \
+	X(VM_READY, "")                                                      \
+	X(VM_ERROR, "u32 errno, str one clear line: start failed")           \
+	X(VM_ENDED, "u32 enum vm_end, str detail: follows by exit")          \
+	X(VM_DEVSTATE,                                                       \
+	    "u32 disk index, VM_DEV_NIC + index, or VM_DEV_CDROM; "          \
+	    "str problem: device needs reset")                               \
+	X(VM_PAUSED, "u32 1: paused, 0: runs")                               \
+	X(VM_STATE, "id of VM_ASK; u32 1: paused, 0: runs; u64 as VM_GIVEN") \
+	X(VM_PANICKED, "u32 1: a kernel of the guest's own handles it")      \
+	X(VM_GIVEN, "u64 bytes of its memory that the guest gave up")        \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
 
 enum vm_fdkind {

@@ -43,7 +43,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 }
 
 %token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SEV SEVES
-%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
+%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
@@ -166,6 +166,7 @@ lines
 vmstmt
 	: MEMORY size			{ stmt_memory(p, @1, $2); free($2); }
 	| CPUS NUMBER			{ stmt_cpus(p, @1, $2); }
+	| CPU string			{ stmt_cpu(p, @1, $2); free($2); }
 	| BOOT string			{ stmt_boot(p, @1, $2); free($2); }
 	| INITRD string			{ stmt_initrd(p, @1, $2); free($2); }
 	| CMDLINE string		{ stmt_cmdline(p, @1, $2); free($2); }
@@ -227,6 +228,7 @@ allowitem
 	: BOOT				{ stmt_allow(p, VM_I_BOOT); }
 	| CDROM				{ stmt_allow(p, VM_I_CDROM); }
 	| CLOUD_INIT			{ stmt_allow(p, VM_I_SEED); }
+	| CPU				{ stmt_allow(p, VM_I_CPU); }
 	| CPUS				{ stmt_allow(p, VM_I_CPUS); }
 	| DISK				{ stmt_allow(p, VM_I_DISK); }
 	| INSTANCE			{ stmt_allow(p, VM_I_INSTANCE); }
@@ -253,6 +255,15 @@ limititem
 	: MEMORY word {
 		stmt_limit(p, @1, "memory", NULL, $2);
 		free($2);
+	}
+	| CPU word {
+		stmt_limit(p, @1, "cpu", NULL, $2);
+		free($2);
+	}
+	| CPU STRING word {
+		stmt_limit(p, @1, "cpu", $2, $3);
+		free($2);
+		free($3);
 	}
 	| STRING word {
 		stmt_limit(p, @1, $1, NULL, $2);
@@ -424,6 +435,7 @@ static const struct keyword {
 	{ "cloud-init", CLOUD_INIT },
 	{ "cmdline", CMDLINE },
 	{ "context", CONTEXT },
+	{ "cpu", CPU },
 	{ "cpus", CPUS },
 	{ "create", CREATE },
 	{ "delay", DELAY },

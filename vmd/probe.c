@@ -30,6 +30,7 @@
 #include "sandbox.h"
 #include "spawn.h"
 #include "vcpu.h"
+#include "vmconf.h"
 #include "vmm.h"
 
 #define SETUP_MS  5000
@@ -217,6 +218,7 @@ set_start(struct vmm *vmm)
 static int
 make_guest(struct probe *p)
 {
+	const char *missing;
 	uint8_t *ram;
 	int r;
 
@@ -227,7 +229,7 @@ make_guest(struct probe *p)
 		return -ENOMEM;
 	probe_guest(ram);
 	if ((r = vmm_set_memory(p->vmm, &p->mem)) < 0 ||
-	    (r = vcpu_set_up(p->vmm)) < 0)
+	    (r = vcpu_set_up(p->vmm, VM_CPU_HOST, &missing)) < 0)
 		return r;
 	return set_start(p->vmm);
 }

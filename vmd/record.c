@@ -85,7 +85,8 @@ put_numbers(struct ibuf *b, const struct vm *vm)
 	    ibuf_add_n32(b, vm->quick) == -1 ||
 	    ibuf_add_n32(b, vm->starter) == -1 ||
 	    ibuf_add_n64(b, (uint64_t)vm->started) == -1 ||
-	    ibuf_add_n64(b, vm->medium.bytes) == -1)
+	    ibuf_add_n64(b, vm->medium.bytes) == -1 ||
+	    ibuf_add_n64(b, vm->keep) == -1)
 		return -errno;
 	return 0;
 }
@@ -143,8 +144,9 @@ get_numbers(struct ibuf *b, struct record_vm *r)
 	    ibuf_get_n32(b, &r->quick) == -1 ||
 	    ibuf_get_n32(b, &r->starter) == -1 ||
 	    ibuf_get_n64(b, &started) == -1 ||
-	    ibuf_get_n64(b, &r->medium) == -1 || started > INT64_MAX ||
-	    r->unplugged >> VM_NICS_MAX != 0)
+	    ibuf_get_n64(b, &r->medium) == -1 ||
+	    ibuf_get_n64(b, &r->keep) == -1 || started > INT64_MAX ||
+	    r->unplugged >> VM_NICS_MAX != 0 || r->keep > r->conf.memory)
 		return -EBADMSG;
 	r->started = (int64_t)started;
 	return 0;
@@ -220,6 +222,7 @@ record_apply(struct vm *vm, const struct record_vm *r)
 	vm->starter = r->starter;
 	vm->started = r->started;
 	vm->medium.bytes = r->medium;
+	vm->keep = r->keep;
 	memcpy(vm->tty.name, r->tty, sizeof(vm->tty.name));
 	memcpy(vm->problem, r->problem, sizeof(vm->problem));
 	for (i = 0; i < RUN_CHILDREN; i++)

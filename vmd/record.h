@@ -38,6 +38,7 @@ struct record_vm {
 	uid_t starter;
 	int64_t started;
 	uint64_t medium; /* bytes */
+	uint64_t keep; /* bytes of memory, or 0 */
 	char tty[32], problem[128];
 	enum run_end end; /* if its process has said so */
 	struct fail fail;

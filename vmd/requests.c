@@ -18,6 +18,7 @@
 
 #include "adhoc.h"
 #include "answer.h"
+#include "balloon.h"
 #include "events.h"
 #include "fd.h"
 #include "imsg.h"
@@ -391,6 +392,26 @@ on_link(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return answer_ok(p, id, vm->id, "");
 }
 
+static int
+on_memory(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct client *c = clients_find(&p->clients, id);
+	struct ctl_target t;
+	uint64_t bytes;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0 || ibuf_get_n64(body, &bytes) == -1)
+		return -EBADMSG;
+	if ((vm = allowed(p, CTL_MEMORY, c, &t)) == NULL)
+		return 0;
+	if (balloon_set(vm, bytes, &f) != 0)
+		return answer_fail(p, id, &f);
+	keep_note(&p->keep, vm);
+	return answer_ok(p, id, vm->id, "");
+}
+
 static const struct chan_row rows[] = {
 	{ CONTROL_CONNECT, "CONTROL_CONNECT", CHAN_FD, on_connect },
 	{ CONTROL_GONE, "CONTROL_GONE", CHAN_NOFD, on_gone },
@@ -403,6 +424,7 @@ static const struct chan_row rows[] = {
 	{ CTL_CDROM, "CTL_CDROM", CHAN_FD, on_cdrom },
 	{ CTL_EJECT, "CTL_EJECT", CHAN_NOFD, on_eject },
 	{ CTL_LINK, "CTL_LINK", CHAN_NOFD, on_link },
+	{ CTL_MEMORY, "CTL_MEMORY", CHAN_NOFD, on_memory },
 	{ CTL_PAUSE, "CTL_PAUSE", CHAN_NOFD, on_pause },
 	{ CTL_UNPAUSE, "CTL_UNPAUSE", CHAN_NOFD, on_unpause },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },

@@ -364,6 +364,20 @@ stmt_cpus(struct parse *p, struct lex_loc loc, int64_t n)
 }
 
 void
+stmt_cpu(struct parse *p, struct lex_loc loc, const char *name)
+{
+	p->nstmts++;
+	if (!stmt_only_once(p, loc, STMT_CPU, "cpu"))
+		return;
+	if (!vmconf_cpu(name, &p->vm->conf.cpu))
+		stmt_error(p, loc,
+		    "unknown cpu: %.64s (host, x86-64-v1, x86-64-v2 or "
+		    "x86-64-v3)",
+		    name);
+	p->vm->conf.given |= VM_I_CPU;
+}
+
+void
 stmt_boot(struct parse *p, struct lex_loc loc, const char *s)
 {
 	p->nstmts++;

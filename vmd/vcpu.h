@@ -19,8 +19,9 @@ struct vcpu_ops {
 	void (*ended)(void *arg, enum vm_end, const char *detail);
 };
 
-/* CPUID and MSRs of every vCPU.  Before the seal.  0 or -errno. */
-int vcpu_set_up(struct vmm *);
+/* CPUID and MSRs of every vCPU; cpu: enum vm_cpu.  Before the seal.  0 or
+ * -errno; -ENOTSUP with the feature that the host lacks, or NULL. */
+int vcpu_set_up(struct vmm *, uint32_t cpu, const char **missing);
 /* The boot processor's registers.  0 or -errno. */
 int vcpu_boot(struct vmm *, const struct gmem *, const struct load_out *);
 

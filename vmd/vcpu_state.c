@@ -22,7 +22,7 @@
 #define EFER_LMA (1U << 10)
 
 int
-vcpu_set_up(struct vmm *vmm)
+vcpu_set_up(struct vmm *vmm, uint32_t cpu, const char **missing)
 {
 	/* As firmware leaves it: all memory write-back. */
 	static const struct vmm_msr msrs[] = {
@@ -32,7 +32,9 @@ vcpu_set_up(struct vmm *vmm)
 	unsigned i;
 	int r = 0;
 
-	c = cpuid_build(vmm_cpuid(vmm), vmm_ncpus(vmm), vmm_tsc_deadline(vmm));
+	*missing = NULL;
+	c = cpuid_build(vmm_cpuid(vmm), vmm_ncpus(vmm), vmm_tsc_deadline(vmm),
+	    cpu, missing);
 	if (c == NULL)
 		return -errno;
 	for (i = 0; r == 0 && i < vmm_ncpus(vmm); i++) {

@@ -35,9 +35,11 @@
 #include "sandbox.h"
 #include "spawn.h"
 #include "vcpu.h"
+#include "viobal.h"
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vmm.h"
+#include "vmmci.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -77,6 +79,8 @@ struct vm {
 	struct vmm *vmm;
 	struct machine *machine;
 	struct viornd *rnd;
+	struct viobal *bal;
+	struct vmmci *ci;
 	struct vcpus *vcpus;
 	bool paused;
 	struct gpa rsdp;
@@ -103,9 +107,8 @@ report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 	chan_send(vm->parent, type, vm->id, -1, body);
 }
 
-/* VM_PAUSED or VM_STATE. */
 static void
-report_paused(struct vm *vm, uint32_t type, uint32_t id)
+report_paused(struct vm *vm)
 {
 	struct ibuf *body = chan_body();
 
@@ -113,7 +116,20 @@ report_paused(struct vm *vm, uint32_t type, uint32_t id)
 		ibuf_free(body);
 		return;
 	}
-	chan_send(vm->parent, type, id, -1, body);
+	chan_send(vm->parent, VM_PAUSED, vm->id, -1, body);
+}
+
+static void
+report_given(void *arg, uint64_t bytes)
+{
+	struct vm *vm = arg;
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n64(body, bytes) == -1) {
+		ibuf_free(body);
+		return;
+	}
+	chan_send(vm->parent, VM_GIVEN, vm->id, -1, body);
 }
 
 /* Start failed: one line to the parent.  The exit status. */
@@ -182,11 +198,25 @@ on_hold(void *arg, bool on)
 		vcpu_hold(vm->vcpus, on);
 }
 
+static void
+on_panicked(void *arg, bool handled)
+{
+	struct vm *vm = arg;
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, handled) == -1) {
+		ibuf_free(body);
+		return;
+	}
+	chan_send(vm->parent, VM_PANICKED, vm->id, -1, body);
+}
+
 static const struct machine_ops machine_callbacks = {
 	.ended = set_end,
 	.button_read = on_button_read,
 	.kick = on_kick,
 	.hold = on_hold,
+	.panicked = on_panicked,
 };
 
 static const struct vcpu_ops vcpu_callbacks = {
@@ -285,6 +315,7 @@ set_paused(struct vm *vm, bool on)
 	} else {
 		machine_resume(vm->machine);
 		e = vmm_clock_go(vm->vmm);
+		vmmci_sync(vm->ci);
 		vcpu_go(vm->vcpus);
 	}
 	if (e < 0)
@@ -302,7 +333,7 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	if (vm->paused != (on == 1))
 		set_paused(vm, on == 1);
-	report_paused(vm, VM_PAUSED, vm->id);
+	report_paused(vm);
 	return 0;
 }
 
@@ -310,10 +341,29 @@ static int
 on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct vm *vm = arg;
+	struct ibuf *answer;
 
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
-	report_paused(vm, VM_STATE, id);
+	answer = chan_body();
+	if (ibuf_add_n32(answer, vm->paused) == -1 ||
+	    ibuf_add_n64(answer, viobal_given(vm->bal)) == -1) {
+		ibuf_free(answer);
+		return 0;
+	}
+	chan_send(vm->parent, VM_STATE, id, -1, answer);
+	return 0;
+}
+
+static int
+on_memory(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	uint64_t bytes;
+
+	if (ibuf_get_n64(body, &bytes) == -1 || vm->vcpus == NULL)
+		return -EBADMSG;
+	viobal_keep(vm->bal, bytes);
 	return 0;
 }
 
@@ -327,9 +377,10 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	/* Only a guest that runs can see it. */
 	if (vm->paused) {
 		set_paused(vm, false);
-		report_paused(vm, VM_PAUSED, vm->id);
+		report_paused(vm);
 	}
-	machine_power_button(vm->machine);
+	if (!vmmci_shutdown(vm->ci))
+		machine_power_button(vm->machine);
 	return 0;
 }
 
@@ -352,6 +403,7 @@ static const struct chan_row rows[] = {
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
+	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },
 	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
 #ifdef VMD_CONFINE_TEST
 	CONFINE_ROW,
@@ -479,13 +531,17 @@ make_rom(struct vm *vm)
 static int
 make_vmm(struct vm *vm)
 {
-	const char *why;
+	const char *why, *missing;
 	int e;
 
 	e = vmm_create(&vm->vmm, fd_take(&vm->hypervisor), vm->conf.cpus, &why);
 	if (e < 0)
 		return fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
-	if ((e = vcpu_set_up(vm->vmm)) < 0)
+	e = vcpu_set_up(vm->vmm, vm->conf.cpu, &missing);
+	if (e < 0 && missing != NULL)
+		return fail(vm, e, "cpu %s: this host has no %s",
+		    vmconf_cpu_name(vm->conf.cpu), missing);
+	if (e < 0)
 		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return make_memory(vm);
@@ -545,6 +601,47 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 		if (e < 0)
 			return fail(vm, e, "%s: %s", d->name, why);
 	}
+	return 0;
+}
+
+/* Behind all others on the bus, whose places have names in guests. */
+static int
+make_balloon(struct vm *vm)
+{
+	const struct viobal_conf c = {
+		.pci = machine_pci(vm->machine),
+		.host = machine_virtio(vm->machine),
+		.mem = &vm->mem,
+		.name = "viobal",
+		.told = report_given,
+		.arg = vm,
+	};
+
+	if ((vm->bal = viobal_new(&c)) == NULL)
+		return fail(vm, -errno, "viobal: %s", strerrordesc_np(errno));
+	return 0;
+}
+
+static int
+host_time(struct timeval *tv)
+{
+	return gettimeofday(tv, NULL);
+}
+
+static int
+make_control(struct vm *vm)
+{
+	const struct vmmci_conf c = {
+		.pci = machine_pci(vm->machine),
+		.host = machine_virtio(vm->machine),
+		.name = "vmmci",
+		.acked = on_button_read,
+		.now = host_time,
+		.arg = vm,
+	};
+
+	if ((vm->ci = vmmci_new(&c)) == NULL)
+		return fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -636,6 +733,8 @@ build(struct vm *vm)
 		 TYPE_BLOCK, CLASS_SCSI)) != 0 ||
 	    (status = make_devices(
 		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
+	    (status = make_balloon(vm)) != 0 ||
+	    (status = make_control(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);

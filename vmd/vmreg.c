@@ -445,6 +445,8 @@ vm_describe(
 	out->pid = (uint32_t)vm->run.vm.pid;
 	out->cpus = vm->conf.cpus;
 	out->maxmem = vm->conf.memory;
+	out->asked = vm->keep != 0 ? vm->keep : vm->conf.memory;
+	out->given = vm->run.given;
 	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty.name);
 	out->uid = vm->conf.uid;
 	out->gid = vm->conf.gid;

@@ -97,6 +97,7 @@ struct vm_run {
 	bool paused; /* says the vm process */
 	bool pausing; /* it was asked for that, or for the opposite */
 	bool adopted; /* from an earlier parent */
+	uint64_t given; /* bytes of its memory that the guest gave up */
 	uint32_t asked; /* ... and what it is: number of VM_ASK, 0: known */
 	enum run_end end;
 	struct fail fail;
@@ -111,6 +112,7 @@ struct vm {
 	enum vm_state state;
 	struct tty tty;
 	uint32_t unplugged; /* interfaces, a bit each; see link.h */
+	uint64_t keep; /* bytes of memory, 0: all; see balloon.h */
 	uid_t starter; /* (uid_t)-1: nobody but the daemon */
 	char problem[128]; /* life_problem() */
 	unsigned nproblems; /* told of since then, see events.c */

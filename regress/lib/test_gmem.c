@@ -229,6 +229,46 @@ test_dontdump(void **state)
 	gmem_destroy(&g);
 }
 
+/* Whole pages inside of it only, and nothing that is not guest memory. */
+static void
+test_discard(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t off;
+		uint64_t len;
+		int result;
+		unsigned first, n; /* pages that are gone */
+	} rows[] = {
+		{ "a page", 4096, 4096, 0, 1, 1 },
+		{ "all", 0, M, 0, 0, 256 },
+		{ "nothing", 4096, 0, 0, 0, 0 },
+		{ "not aligned", 4095, 8194, 0, 1, 2 },
+		{ "a byte too few", 4097, 8190, 0, 0, 0 },
+		{ "the last", M - 4096, 4096, 0, 255, 1 },
+		{ "the end", M, 0, 0, 0, 0 },
+		{ "across the end", M - 4096, 4097, -EFAULT, 0, 0 },
+		{ "beyond", M + 4096, 4096, -EFAULT, 0, 0 },
+		{ "before", -4096, 4096, -EFAULT, 0, 0 },
+		{ "wraps", 4096, UINT64_MAX, -EFAULT, 0, 0 },
+	};
+	struct gmem g;
+	unsigned i, j;
+
+	assert_int_equal(gmem_create(&g, M), 0);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(g.region[0].host, 1, M);
+		if (gmem_discard(&g, g.region[0].host + rows[i].off,
+			rows[i].len) != rows[i].result)
+			fail_msg("%s", rows[i].name);
+		for (j = 0; j < 256; j++)
+			if ((g.region[0].host[j * 4096] == 0) !=
+			    (j - rows[i].first < rows[i].n))
+				fail_msg("%s: page %u", rows[i].name, j);
+	}
+	gmem_destroy(&g);
+}
+
 int
 main(void)
 {
@@ -239,6 +279,7 @@ main(void)
 		cmocka_unit_test(test_attach),
 		cmocka_unit_test(test_attach_refused),
 		cmocka_unit_test(test_dontdump),
+		cmocka_unit_test(test_discard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

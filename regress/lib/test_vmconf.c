@@ -238,6 +238,7 @@ fill(struct vmconf *c)
 	c->flags = VM_F_DISABLED;
 	c->memory = 64 << 20;
 	c->cpus = 4;
+	c->cpu = VM_CPU_V2;
 	c->uid = 1000;
 	c->gid = 100;
 	strcpy(c->kernel, "/boot/vmlinuz");
@@ -318,6 +319,7 @@ test_round_trip(void **state)
 	assert_int_equal(a->flags, b->flags);
 	assert_int_equal(a->memory, b->memory);
 	assert_int_equal(a->cpus, b->cpus);
+	assert_int_equal(a->cpu, b->cpu);
 	assert_int_equal(a->uid, b->uid);
 	assert_int_equal(a->gid, b->gid);
 	assert_string_equal(a->kernel, b->kernel);
@@ -401,6 +403,7 @@ enum spoil {
 	MEMORY_ODD,
 	CPUS_ZERO,
 	CPUS_MANY,
+	CPU_UNKNOWN,
 	PATH_CONTROL,
 	DISK_RELATIVE,
 	DISK_EMPTY,
@@ -435,6 +438,9 @@ spoil(struct vmconf *c, enum spoil how)
 		break;
 	case CPUS_MANY:
 		c->cpus = VM_CPUS_MAX + 1;
+		break;
+	case CPU_UNKNOWN:
+		c->cpu = VM_CPU_V3 + 1;
 		break;
 	case PATH_CONTROL:
 		strcpy(c->kernel, "/boot/a\nb");

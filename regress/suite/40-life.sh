@@ -91,6 +91,7 @@ t_panic_that_halts() {
 	prints one "Kernel panic" 60
 	sleep 2
 	in_state one running
+	[[ $(field one problem) = "the guest panicked" ]]
 	vmctl stop -fw one
 	stopped one 5
 }

@@ -44,7 +44,7 @@ works() {
 	done
 }
 
-identity() { echo "$(field one id) $(field one pid) $(field one tty) $(field one state)"; }
+identity() { echo "$(field one id) $(field one pid) $(field one tty) $(field one state) $(field one memory_asked)"; }
 is_same() { [[ $(identity) = "$was" ]]; }
 same() { is_same || fail "was $was, is $(identity)"; }
 
@@ -146,13 +146,13 @@ t_reboot_meanwhile() {
 	vmctl unpause one
 	works one
 	vmd_killed
-	key_tty=${was#* * }
-	echo 'reboot -f' >"${key_tty% *}"
+	read -r _ _ key_tty _ <<<"$was"
+	echo 'reboot -f' >"$key_tty"
 	sleep 3
 	vmd_back
 	within 20 eval '[[ $(field one restarts) = 1 ]]'
 	becomes one running 20
-	[[ $(field one tty) = "${key_tty% *}" ]]
+	[[ $(field one tty) = "$key_tty" ]]
 	vmctl stop -fw one
 	readers_off
 }

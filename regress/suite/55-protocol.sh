@@ -21,6 +21,7 @@ matrix() {
 	CDROM n32=0 str=one n32=1 fd=$T/iso   | running | running | y y y - -
 	EJECT n32=1 str= n32=1                | running | running | y y y - -
 	LINK n32=0 str=one n32=0 n32=0        | running | running | y y y - -
+	MEMORY n32=0 str=one n64=0x1000000    | running | running | y y y - -
 	WAIT n32=0 str=one                    | running | running | w w w w w
 	STOP n32=0 str=one n32=0              | paused  | stopped | y y y - -
 	STOP n32=1 str= n32=1                 | running | stopped | y y y - -
@@ -184,6 +185,8 @@ malformed() {
 	STOP n32=0 str=one n32=2
 	LINK n32=0 str=one n32=1
 	LINK n32=0 str=one n32=2 n32=0
+	MEMORY n32=0 str=one n32=1
+	MEMORY n32=0 str=one
 	CDROM n32=0 str=one n32=1
 	CDROM n32=0 str=one n32=2 fd=/dev/null
 	CDROM n32=0 str=one n32=1 fd=/dev/null fd=/dev/null

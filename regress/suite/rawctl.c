@@ -16,7 +16,7 @@
  * lists requests and answers by their names.
  *
  * A message is a name of lib/ctl.h, a number, or - for no header at all.  Its
- * fields: n8= n16= n32= (numbers), str=, hex= (bytes), conf=NAME:PARENT:KERNEL,
+ * fields: n8= n16= n32= n64= (numbers), str=, hex= (bytes), conf=NAME:PARENT:KERNEL,
  * fd=PATH (a descriptor, open for reading), len=N (a lie in the header), end
  * (nothing more will be said).
  */
@@ -161,6 +161,8 @@ add_field(struct message *m, const char *word)
 		ibuf_add_n16(m->body, number(v));
 	else if (IS("n32"))
 		ibuf_add_n32(m->body, number(v));
+	else if (IS("n64"))
+		ibuf_add_n64(m->body, number(v));
 	else if (IS("str"))
 		ctl_put_str(m->body, v);
 	else if (IS("hex"))

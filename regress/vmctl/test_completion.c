@@ -53,8 +53,9 @@ static const struct {
 	{ "vmctl stop -f w", "web" },
 	{ "vmctl stop -", "-a -f -q -w" },
 	{ "vmctl stat -", "-j -r -v" },
-	{ "vmctl set web \"\"", "cdrom link" },
+	{ "vmctl set web \"\"", "cdrom link memory" },
 	{ "vmctl set web link \"\"", "0 1 2 3" },
+	{ "vmctl set web memory \"\"", "" },
 	{ "vmctl set web link 0 \"\"", "up down" },
 	{ "vmctl sta -", "" }, /* ambiguous */
 	{ "vmctl log v", "verbose" },

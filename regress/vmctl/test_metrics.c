@@ -21,6 +21,8 @@ static const struct ctl_vm vms[] = {
 	    .cpus = 2,
 	    .maxmem = 512ULL << 20,
 	    .curmem = 141ULL << 20,
+	    .asked = 256ULL << 20,
+	    .given = 128ULL << 20,
 	    .cpu_us = 61000042,
 	    .restarts = 3,
 	    .gid = VM_NOGID,
@@ -67,6 +69,8 @@ test_samples(void **state)
 		"vmd_vm_memory_bytes{vm=\"web\"} 536870912",
 		"vmd_vm_memory_bytes{vm=\"i\\\\d\\\"l\\ne\"} 1073741824",
 		"vmd_vm_resident_bytes{vm=\"web\"} 147849216",
+		"vmd_vm_asked_bytes{vm=\"web\"} 268435456",
+		"vmd_vm_given_bytes{vm=\"web\"} 134217728",
 		"# TYPE vmd_vm_cpu_seconds counter",
 		"vmd_vm_cpu_seconds_total{vm=\"web\"} 61.000042",
 		"vmd_vm_restarts_total{vm=\"web\"} 3",
@@ -90,6 +94,8 @@ test_samples(void **state)
 	}
 	/* What does not run has none. */
 	assert_null(strstr(text, "vmd_vm_resident_bytes{vm=\"i"));
+	assert_null(strstr(text, "vmd_vm_asked_bytes{vm=\"i"));
+	assert_null(strstr(text, "vmd_vm_given_bytes{vm=\"i"));
 	assert_null(strstr(text, "vmd_vm_cpu_seconds_total{vm=\"i"));
 	free(text);
 }

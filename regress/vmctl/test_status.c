@@ -21,6 +21,8 @@ static const struct ctl_vm web = { .id = 1,
 	.cpus = 2,
 	.maxmem = 512ULL << 20,
 	.curmem = 141ULL << 20,
+	.asked = 256ULL << 20,
+	.given = 128ULL << 20,
 	.cpu_us = 1500000,
 	.restarts = 3,
 	.tty = "/dev/pts/3",
@@ -168,7 +170,11 @@ test_devices(void **state)
 	size_t len;
 	FILE *fp = open_memstream(&text, &len);
 
+	vm.asked = vm.maxmem;
+	vm.given = 0;
 	status_devices(fp, &vm); /* none: nothing */
+	vm.asked = web.asked;
+	vm.given = web.given;
 	vm.ndevs = 3;
 	vm.dev[0] = counted;
 	vm.dev[1] = nic;
@@ -176,6 +182,7 @@ test_devices(void **state)
 	status_devices(fp, &vm);
 	fclose(fp);
 	assert_string_equal(text,
+	    "web                 memory keeps 384M of 512M, asked to keep 256M\n"
 	    "web                 device     requests     bytes_in    bytes_out"
 	    "       errors        kicks   interrupts\n"
 	    "                   vioblk0            1            2            3"
@@ -193,7 +200,8 @@ test_devices(void **state)
 /* Names and order are an interface: see vmctl(8). */
 static const char *const names[] = { "id", "name", "state", "pid", "cpus",
 	"memory", "memory_resident", "tty", "owner", "uid", "group", "gid",
-	"problem", "devices", "cpu_seconds", "restarts" };
+	"problem", "devices", "cpu_seconds", "restarts", "memory_asked",
+	"memory_given" };
 
 static void
 test_json(void **state)
@@ -234,6 +242,10 @@ test_json(void **state)
 	assert_true(json_is_null(json_object_get(o, "gid")));
 	assert_true(json_real_value(json_object_get(o, "cpu_seconds")) == 1.5);
 	assert_int_equal(json_integer_value(json_object_get(o, "restarts")), 3);
+	assert_int_equal(
+	    json_integer_value(json_object_get(o, "memory_asked")), 256 << 20);
+	assert_int_equal(
+	    json_integer_value(json_object_get(o, "memory_given")), 128 << 20);
 	assert_true(json_is_null(json_object_get(o, "problem")));
 
 	value = json_array_get(json_object_get(o, "devices"), 1);
@@ -257,6 +269,8 @@ test_json(void **state)
 	assert_int_equal(json_array_size(json_object_get(o, "devices")), 0);
 	assert_true(json_is_null(json_object_get(o, "pid")));
 	assert_true(json_is_null(json_object_get(o, "memory_resident")));
+	assert_true(json_is_null(json_object_get(o, "memory_asked")));
+	assert_true(json_is_null(json_object_get(o, "memory_given")));
 	assert_true(json_is_null(json_object_get(o, "tty")));
 	assert_true(json_is_null(json_object_get(o, "cpu_seconds")));
 	assert_int_equal(json_integer_value(json_object_get(o, "gid")), 100);

@@ -559,6 +559,7 @@ static const char script[] =
     "done\n"
     "test $(grep -c 'Interrupt List : [148] ' out) = 3\n"
     "grep -q 'Contains 4 Elements' out\n"
+    "grep -q 'Name (_HID, \"QEMU0001\")' dsdt.dsl\n"
     "trap - EXIT\n";
 
 static void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* CPUID policy: what the guest sees of an AMD and of an Intel host. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cpuid.h"
+#include "vmconf.h"
 
 #define B(n)  (1U << (n))
 #define EXT   0x80000000U
@@ -74,7 +76,7 @@ build(enum vendor vendor, unsigned ncpus, bool deadline)
 {
 	struct kvm_cpuid2 *h = host(vendor), *c;
 
-	c = cpuid_build(h, ncpus, deadline);
+	c = cpuid_build(h, ncpus, deadline, VM_CPU_HOST, NULL);
 	free(h);
 	assert_non_null(c);
 	return c;
@@ -202,6 +204,146 @@ host_answer(void **state)
 	assert_false(cpuid_host(0x7ffffff0, &r));
 }
 
+/* Of a baseline: what it has, what it hides, what stays. */
+static const struct {
+	uint32_t function, index;
+	unsigned reg, bit;
+	uint32_t from; /* the first baseline that shows it */
+	const char *name;
+} bits[] = {
+	{ 1, 0, 3, 15, VM_CPU_V1, "CMOV" },
+	{ 1, 0, 3, 26, VM_CPU_V1, "SSE2" },
+	{ 1, 0, 3, 12, VM_CPU_V1, "MTRR" },
+	{ 1, 0, 2, 21, VM_CPU_V1, "x2APIC" },
+	{ 1, 0, 2, 24, VM_CPU_V1, "TSC deadline" },
+	{ 1, 0, 2, 31, VM_CPU_V1, "hypervisor" },
+	{ EXT + 1, 0, 3, 20, VM_CPU_V1, "NX" },
+	{ EXT + 1, 0, 3, 29, VM_CPU_V1, "long mode" },
+	{ 7, 0, 1, 7, VM_CPU_V1, "SMEP" },
+	{ 7, 0, 3, 31, VM_CPU_V1, "SSBD" },
+	{ EXT + 8, 0, 1, 12, VM_CPU_V1, "IBPB" },
+	{ 1, 0, 2, 0, VM_CPU_V2, "SSE3" },
+	{ 1, 0, 2, 13, VM_CPU_V2, "CMPXCHG16B" },
+	{ 1, 0, 2, 20, VM_CPU_V2, "SSE4.2" },
+	{ EXT + 1, 0, 2, 0, VM_CPU_V2, "LAHF" },
+	{ 1, 0, 2, 26, VM_CPU_V3, "XSAVE" },
+	{ 1, 0, 2, 28, VM_CPU_V3, "AVX" },
+	{ 7, 0, 1, 5, VM_CPU_V3, "AVX2" },
+	{ EXT + 1, 0, 2, 5, VM_CPU_V3, "LZCNT" },
+	{ 0xd, 0, 0, 2, VM_CPU_V3, "state of AVX" },
+	{ 1, 0, 2, 25, VM_CPU_V3 + 1, "AES" },
+	{ 1, 0, 2, 30, VM_CPU_V3 + 1, "RDRAND" },
+	{ 1, 0, 2, 17, VM_CPU_V3 + 1, "PCID" },
+	{ 7, 0, 1, 0, VM_CPU_V3 + 1, "FSGSBASE" },
+	{ 7, 0, 1, 16, VM_CPU_V3 + 1, "AVX512F" },
+	{ 7, 0, 2, 3, VM_CPU_V3 + 1, "PKU" },
+	{ 7, 0, 0, 0, VM_CPU_V3 + 1, "sub-leaves" },
+	{ 7, 1, 0, 4, VM_CPU_V3 + 1, "AVX-VNNI" },
+	{ 0xd, 0, 0, 5, VM_CPU_V3 + 1, "state of AVX-512" },
+	{ 0xd, 1, 0, 3, VM_CPU_V3 + 1, "XSAVES" },
+	{ EXT + 1, 0, 3, 27, VM_CPU_V3 + 1, "RDTSCP" },
+	{ EXT + 1, 0, 3, 31, VM_CPU_V3 + 1, "3DNow!" },
+	{ EXT + 8, 0, 1, 0, VM_CPU_V3 + 1, "CLZERO" },
+};
+
+static void
+baselines(void **state)
+{
+	const char *missing = NULL;
+	struct kvm_cpuid2 *h = host(AMD), *c;
+	const struct kvm_cpuid_entry2 *e;
+
+	for (uint32_t cpu = VM_CPU_V1; cpu <= VM_CPU_V3; cpu++) {
+		c = cpuid_build(h, 3, true, cpu, &missing);
+		assert_non_null(c);
+		for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+			e = leaf(c, bits[i].function, bits[i].index);
+			assert_non_null(e);
+			if (((&e->eax)[bits[i].reg] >> bits[i].bit & 1) !=
+			    (cpu >= bits[i].from))
+				fail_msg("%s: %s", vmconf_cpu_name(cpu),
+				    bits[i].name);
+		}
+		/* No larger than with AVX, and topology is as ever. */
+		assert_true(leaf(c, 0xd, 0)->ecx <= 832);
+		assert_int_equal(leaf(c, 0xb, 1)->ebx, 3);
+		assert_true(leaf(c, 1, 0)->edx & B(28));
+		assert_true(leaf(c, EXT + 1, 0)->ecx & B(1));
+		assert_true(leaf(c, EXT + 1, 0)->ecx & B(22));
+		assert_int_equal(leaf(c, EXT + 8, 0)->ecx, 2 << 12 | 2);
+		free(c);
+	}
+	free(h);
+}
+
+/* Invariant: a baseline shows nothing that the host does not. */
+static void
+baseline_takes_away(void **state)
+{
+	const char *missing = NULL;
+	struct kvm_cpuid2 *h = host(INTEL), *all, *c;
+
+	all = cpuid_build(h, 2, true, VM_CPU_HOST, &missing);
+	for (uint32_t cpu = VM_CPU_V1; cpu <= VM_CPU_V3; cpu++) {
+		c = cpuid_build(h, 2, true, cpu, &missing);
+		assert_int_equal(c->nent, all->nent);
+		for (uint32_t i = 0; i < c->nent; i++) {
+			const struct kvm_cpuid_entry2 *e = &c->entries[i];
+			const struct kvm_cpuid_entry2 *a = &all->entries[i];
+
+			if (e->function == 0xd)
+				continue; /* lengths are no bits */
+			assert_int_equal(e->eax & ~a->eax, 0);
+			assert_int_equal(e->ebx & ~a->ebx, 0);
+			assert_int_equal(e->ecx & ~a->ecx, 0);
+			assert_int_equal(e->edx & ~a->edx, 0);
+		}
+		free(c);
+	}
+	free(all);
+	free(h);
+}
+
+static void
+baseline_lacking(void **state)
+{
+	static const struct {
+		uint32_t function;
+		unsigned reg, bit;
+		uint32_t first; /* baseline that cannot be had */
+		const char *name;
+	} rows[] = {
+		{ 1, 3, 26, VM_CPU_V1, "SSE2" },
+		{ EXT + 1, 3, 29, VM_CPU_V1, "long mode" },
+		{ 1, 2, 23, VM_CPU_V2, "POPCNT" },
+		{ EXT + 1, 2, 0, VM_CPU_V2, "LAHF" },
+		{ 7, 1, 5, VM_CPU_V3, "AVX2" },
+		{ 1, 2, 26, VM_CPU_V3, "XSAVE" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct kvm_cpuid2 *h = host(AMD), *c;
+		const struct kvm_cpuid_entry2 *e = leaf(h, rows[i].function, 0);
+
+		((uint32_t *)&e->eax)[rows[i].reg] &= ~B(rows[i].bit);
+		for (uint32_t cpu = VM_CPU_HOST; cpu <= VM_CPU_V3; cpu++) {
+			const char *missing = NULL;
+
+			c = cpuid_build(h, 1, true, cpu, &missing);
+			if (cpu < rows[i].first) {
+				assert_non_null(c);
+				assert_null(missing);
+				free(c);
+				continue;
+			}
+			assert_null(c);
+			assert_int_equal(errno, ENOTSUP);
+			assert_string_equal(missing, rows[i].name);
+		}
+		free(h);
+	}
+}
+
 int
 main(void)
 {
@@ -211,6 +353,9 @@ main(void)
 		cmocka_unit_test(topology),
 		cmocka_unit_test(per_vcpu),
 		cmocka_unit_test(host_answer),
+		cmocka_unit_test(baselines),
+		cmocka_unit_test(baseline_takes_away),
+		cmocka_unit_test(baseline_lacking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ set_up(void **state)
 	strcpy(parent.name, "template");
 	parent.memory = 256 << 20;
 	parent.cpus = 3;
+	parent.cpu = VM_CPU_V2;
 	strcpy(parent.kernel, "/boot/vmlinuz");
 	strcpy(parent.initrd, "/boot/initrd");
 	strcpy(parent.cmdline, "quiet");
@@ -55,6 +56,7 @@ test_inherits(void **state)
 	assert_int_equal(instance_merge(&parent, &c, &why), 0);
 	assert_int_equal(c.memory, 256 << 20);
 	assert_int_equal(c.cpus, 3);
+	assert_int_equal(c.cpu, VM_CPU_V2);
 	assert_string_equal(c.kernel, "/boot/vmlinuz");
 	assert_string_equal(c.initrd, "/boot/initrd");
 	assert_string_equal(c.cmdline, "quiet");
@@ -130,6 +132,7 @@ test_refused(void **state)
 	} rows[] = {
 		{ VM_I_BOOT, "boot" },
 		{ VM_I_CDROM, "cdrom" },
+		{ VM_I_CPU, "cpu" },
 		{ VM_I_CPUS, "cpus" },
 		{ VM_I_SEED, "cloud-init" },
 		{ VM_I_DISK, "disk" },

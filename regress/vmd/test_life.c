@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "balloon.h"
+#include "cgroup.h"
 #include "fake.inc"
 
 #include <sys/stat.h>
@@ -331,6 +333,103 @@ test_pause(void **state)
 	assert_int_equal(vm_ctl_state(vm), CTL_ST_RUNNING);
 	assert_int_equal(life_stop(&life, vm, true, &why), 0);
 	run_until(7);
+	vmreg_remove(&reg, vm);
+}
+
+static bool
+gave(const struct vm *vm, uint64_t bytes)
+{
+	for (int i = 0; i < 1000 && vm->run.given != bytes; i++) {
+		event_base_loop(life.base, EVLOOP_NONBLOCK);
+		usleep(10000);
+	}
+	return vm->run.given == bytes;
+}
+
+static void
+test_memory(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		int result;
+		const char *text;
+	} rows[] = {
+		{ 0, -EINVAL, "memory of vm \"web\": invalid size" },
+		{ 1 << 20, -EINVAL, "memory of vm \"web\": invalid size" },
+		{ (32 << 20) + 4096, -EINVAL,
+		    "memory of vm \"web\": invalid size" },
+		{ UINT64_MAX, -EINVAL, "memory of vm \"web\": invalid size" },
+		{ 1ULL << 62, -ERANGE,
+		    "vm \"web\" has 64 MB of memory, not more" },
+		{ 65 << 20, -ERANGE,
+		    "vm \"web\" has 64 MB of memory, not more" },
+	};
+	struct vm *vm = make_vm("", 1, 0);
+	static const struct cgroups none = { .mount = -1, .dir = -1 };
+	struct ctl_vm row;
+	struct fail why;
+
+	vm->conf.memory = 64 << 20;
+	assert_int_equal(balloon_set(vm, 32 << 20, &why), -CTL_E_NOTRUNNING);
+	start(vm);
+	run_until(1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(
+		    balloon_set(vm, rows[i].bytes, &why), rows[i].result);
+		assert_string_equal(why.text, rows[i].text);
+	}
+	vm_describe(vm, &none, &row);
+	assert_int_equal(row.asked, 64 << 20);
+	assert_int_equal(row.given, 0);
+	assert_int_equal(balloon_set(vm, 32 << 20, &why), 0);
+	assert_true(gave(vm, 32 << 20));
+	vm_describe(vm, &none, &row);
+	assert_int_equal(row.asked, 32 << 20);
+	assert_int_equal(row.given, 32 << 20);
+	assert_int_equal(balloon_set(vm, 64 << 20, &why), 0);
+	assert_true(gave(vm, 0));
+	assert_int_equal(life_stop(&life, vm, true, &why), 0);
+	run_until(2);
+	assert_int_equal(vm->keep, 0);
+	vmreg_remove(&reg, vm);
+}
+
+/* One that gave up more than it has is ended. */
+static void
+test_memory_lie(void **state)
+{
+	struct vm *vm = make_vm("liar", 1, 0);
+	struct fail why;
+
+	vm->conf.memory = 64 << 20;
+	start(vm);
+	run_until(1);
+	assert_int_equal(balloon_set(vm, 32 << 20, &why), 0);
+	run_until(2);
+	assert_int_equal(seen.ended, 1);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
+/* It is told, and goes on. */
+static void
+test_panic(void **state)
+{
+	struct vm *vm = make_vm("panics", 1, 0);
+	struct fail why;
+
+	start(vm);
+	run_until(1);
+	assert_int_equal(pause_ask(vm, true, &why), 0);
+	run_until(2);
+	for (int i = 0; i < 1000 && seen.problem[0] == '\0'; i++) {
+		event_base_loop(life.base, EVLOOP_NONBLOCK);
+		usleep(10000);
+	}
+	assert_string_equal(vm->problem, "the guest panicked");
+	assert_int_equal(vm_ctl_state(vm), CTL_ST_PAUSED);
+	assert_int_equal(life_stop(&life, vm, true, &why), 0);
+	run_until(3);
 	vmreg_remove(&reg, vm);
 }
 
@@ -780,6 +879,9 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_pause_lie),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_panic),
+		cmocka_unit_test(test_memory_lie),
 		cmocka_unit_test(test_pause_told_twice),
 		cmocka_unit_test(test_adhoc_is_forgotten),
 		cmocka_unit_test(test_endings),

@@ -45,6 +45,7 @@ make_vm(void)
 	vm->starter = 1000;
 	vm->started = 123456789;
 	vm->medium.bytes = 4096;
+	vm->keep = 32 << 20;
 	strcpy(vm->tty.name, "/dev/pts/3");
 	strcpy(vm->problem, "vioblk0: ended");
 	vm->run.end = RUN_RESET;
@@ -93,6 +94,7 @@ test_vm(void **state)
 	assert_int_equal(vm->state, VM_RUNNING);
 	assert_true(vm->run.stopped);
 	assert_int_equal(vm->unplugged, 2);
+	assert_int_equal(vm->keep, 32 << 20);
 	assert_int_equal(vm->restarts, 3);
 	assert_int_equal(vm->quick, 1);
 	assert_int_equal(vm->starter, 1000);
@@ -162,6 +164,7 @@ test_vm_bytes(void **state)
 			assert_true(r->conf.ndisks <= VM_DISKS_MAX);
 			assert_true(r->conf.nnics <= VM_NICS_MAX);
 			assert_true(r->unplugged < 1U << VM_NICS_MAX);
+			assert_true(r->keep <= r->conf.memory);
 			assert_true(r->pid[0] > 0 && r->started >= 0);
 			assert_true(strlen(r->tty) < sizeof(r->tty));
 			assert_true(strlen(r->problem) < sizeof(r->problem));

@@ -52,6 +52,7 @@ static const struct {
 	{ CTL_CDROM, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_EJECT, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_LINK, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_MEMORY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_PAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_UNPAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
