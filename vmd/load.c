@@ -216,9 +216,9 @@ int
 load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
 {
 	struct load_in in = { .kernel = fd };
-	struct load l = { .in = &in,
-		.why = why,
-		.kernel = { .fd = fd, .size = len } };
+	struct load l = {
+		.in = &in, .why = why, .kernel = { .fd = fd, .size = len }
+	};
 	int r;
 
 	why[0] = '\0';

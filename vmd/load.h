@@ -27,7 +27,7 @@
 #define LOAD_CMDLINE_GPA 0x20000ULL
 #define LOAD_LOW_END	 0x9fc00ULL /* conventional memory ends */
 #define LOAD_HIGH_BASE	 0x100000ULL
-#define LOAD_WHY_MAX 160
+#define LOAD_WHY_MAX	 160
 
 /*
  * Is the file firmware, a ROM, by its length and first bytes?  The length, or

@@ -23,13 +23,12 @@
  */
 #define OPENBSD_MASK 0x0fffffffULL
 
-#define FROM(h)                                                     \
-	(struct elf)                                                \
-	{                                                           \
-		.n = (h).e_phnum, .phoff = (h).e_phoff,             \
-		.entry = (h).e_entry, .shoff = (h).e_shoff,         \
-		.shentsize = (h).e_shentsize, .shnum = (h).e_shnum, \
-		.shstrndx = (h).e_shstrndx                          \
+#define FROM(h)                                                               \
+	(struct elf)                                                          \
+	{                                                                     \
+		.n = (h).e_phnum, .phoff = (h).e_phoff, .entry = (h).e_entry, \
+		.shoff = (h).e_shoff, .shentsize = (h).e_shentsize,           \
+		.shnum = (h).e_shnum, .shstrndx = (h).e_shstrndx              \
 	}
 
 static int
@@ -69,11 +68,11 @@ parse_header(const struct load *l, struct elf *img)
 	return 0;
 }
 
-#define SEGMENT(p)                                                    \
-	(struct elf_segment)                                          \
-	{                                                             \
-		(p).p_type, (p).p_flags, (p).p_offset, (p).p_filesz,  \
-		    (p).p_memsz, (p).p_paddr                          \
+#define SEGMENT(p)                                                   \
+	(struct elf_segment)                                         \
+	{                                                            \
+		(p).p_type, (p).p_flags, (p).p_offset, (p).p_filesz, \
+		    (p).p_memsz, (p).p_paddr                         \
 	}
 
 int
@@ -89,16 +88,19 @@ load_elf_segment(const struct load *l, const struct elf *img, unsigned i,
 		    "kernel: truncated: program headers at %#llx",
 		    (unsigned long long)img->phoff);
 	if (img->elf64) {
-		r = load_peek(l, &p64, sizeof(p64), img->phoff + i * sizeof(p64));
+		r = load_peek(
+		    l, &p64, sizeof(p64), img->phoff + i * sizeof(p64));
 		if (r == 0)
 			*s = SEGMENT(p64);
 	} else {
-		r = load_peek(l, &p32, sizeof(p32), img->phoff + i * sizeof(p32));
+		r = load_peek(
+		    l, &p32, sizeof(p32), img->phoff + i * sizeof(p32));
 		if (r == 0)
 			*s = SEGMENT(p32);
 	}
 	if (r < 0)
-		return load_fail(l, r, "kernel: truncated: program header %u", i);
+		return load_fail(
+		    l, r, "kernel: truncated: program header %u", i);
 	if (s->off > l->kernel.size || s->filesz > l->kernel.size - s->off)
 		return load_fail(l, -ENODATA,
 		    "kernel: truncated: segment %u has %#llx bytes at %#llx", i,
@@ -179,8 +181,8 @@ identify(const struct load *l, struct elf *img)
 }
 
 static int
-check_segment(
-    const struct load *l, const struct elf_segment *s, unsigned i, uint64_t *end)
+check_segment(const struct load *l, const struct elf_segment *s, unsigned i,
+    uint64_t *end)
 {
 	if (s->filesz > s->memsz)
 		return load_fail(l, -ENOEXEC,

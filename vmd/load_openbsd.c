@@ -115,8 +115,7 @@ write_args(const struct load *l, uint64_t end, uint64_t *sp)
 	};
 
 	*sp = LOAD_STACK_GPA + PAGE - sizeof(frame);
-	r = gmem_write(
-	    l->in->mem, (struct gpa){ LOAD_PARAMS_GPA }, a.b, a.len);
+	r = gmem_write(l->in->mem, (struct gpa){ LOAD_PARAMS_GPA }, a.b, a.len);
 	if (r == 0)
 		r = gmem_write(
 		    l->in->mem, (struct gpa){ *sp }, frame, sizeof(frame));
@@ -179,7 +178,8 @@ fill_random(const struct load *l, const struct elf *img, unsigned i,
 		    (unsigned long long)s->paddr);
 	p = gmem_range(l->in->mem, (struct gpa){ s->paddr }, s->filesz);
 	if (p == NULL)
-		return load_fail(l, -EFAULT, "kernel: segment %u: no memory", i);
+		return load_fail(
+		    l, -EFAULT, "kernel: segment %u: no memory", i);
 	while (done < s->filesz) {
 		n = getrandom(p + done, s->filesz - done, 0);
 		if (n == -1 && errno != EINTR)
@@ -226,15 +226,15 @@ check_overlap(const struct load *l, const struct elf *img)
 			    !load_elf_loaded(img, &b) || a.memsz == 0 ||
 			    b.memsz == 0)
 				continue;
-			if (a.paddr < b.paddr ? b.paddr - a.paddr < a.memsz :
-						a.paddr - b.paddr < b.memsz)
+			if (a.paddr < b.paddr ? b.paddr - a.paddr < a.memsz
+					      : a.paddr - b.paddr < b.memsz)
 				return load_fail(l, -ENOEXEC,
 				    "kernel: segments %u and %u overlap at "
 				    "%#llx",
 				    j, i,
-				    (unsigned long long)(a.paddr > b.paddr ?
-					    a.paddr :
-					    b.paddr));
+				    (unsigned long long)(a.paddr > b.paddr
+					    ? a.paddr
+					    : b.paddr));
 		}
 	}
 	return 0;
@@ -248,8 +248,8 @@ load_openbsd(const struct load *l, const struct elf *img, struct load_out *out)
 	int r;
 
 	if (l->in->initrd != -1 || l->in->cmdline[0] != '\0')
-		return load_fail(l, -EINVAL,
-		    "kernel: OpenBSD's takes no initrd or cmdline");
+		return load_fail(
+		    l, -EINVAL, "kernel: OpenBSD's takes no initrd or cmdline");
 	if (img->entry < LOAD_HIGH_BASE || img->entry >= img->end)
 		return load_fail(l, -ENOEXEC, "kernel: bad entry point %#llx",
 		    (unsigned long long)img->entry);

@@ -90,7 +90,8 @@ read_headers(struct syms *s)
 		    "kernel: bad section headers: names in section %u of %u",
 		    img->shstrndx, img->shnum);
 	if ((s->raw = calloc(img->shnum, s->shsize)) == NULL)
-		return load_fail(s->l, -ENOMEM, "kernel: no memory for symbols");
+		return load_fail(
+		    s->l, -ENOMEM, "kernel: no memory for symbols");
 	r = load_peek(s->l, s->raw, img->shnum * s->shsize, img->shoff);
 	if (r < 0)
 		return load_fail(s->l, r,
@@ -196,8 +197,8 @@ write_header(const struct syms *s)
 	return r < 0 ? load_fail(s->l, -ENOSPC,
 			   "kernel: does not fit in %llu MiB of memory: "
 			   "section headers",
-			   (unsigned long long)(s->l->in->mem->size >> 20)) :
-		       0;
+			   (unsigned long long)(s->l->in->mem->size >> 20))
+		     : 0;
 }
 
 int

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# Kernels that are not Linux: guest/bsd.c, which checks what the loader of
+# OpenBSD's kernels promises one.
+limit=120
+
+checks() { # KERNEL MEMORY FORMAT
+	[[ -r ./$1 ]] || fail "no $1 (make build/regress/guest/$1)"
+	rm -f "$T/one.console"
+	vm one "boot \"$PWD/$1\"" "memory $2" | vmd_up
+	start one
+	key one
+	prints one "bsd: (not )?ok" 30
+	grep -a "bsd:" "$T/one.console" | sed 's/^/# /'
+	printed one "bsd: $3"
+	printed one "bsd: ok"
+	key one
+	stopped one 20
+	vmd_down
+}
+
+t_openbsd_64() { checks bsd64 64M ELF64; }
+t_openbsd_32() { checks bsd32 64M ELF32; }
+t_openbsd_around_the_pci_hole() { checks bsd64 3584M ELF64; }
+t_openbsd_compressed() {
+	checks bsd64.gz 128M ELF64
+	checks bsd32.gz 128M ELF32
+}
+
+# Whose fault it is, and where; the daemon goes on.
+t_refusals() {
+	vm one "boot \"$PWD/bsd64\"" 'cmdline "-s"' >"$T/one.conf"
+	head -c 3000 <./bsd64.gz >"$T/cut.gz"
+	head -c 8192 <./bsd64 >"$T/cut"
+	head -c 64M </dev/zero | gzip -1 >"$T/bomb.gz"
+	{
+		cat "$T/one.conf"
+		vm two "boot \"$T/cut.gz\""
+		vm three "boot \"$T/cut\""
+		vm four "boot \"$T/bomb.gz\"" 'memory 16M'
+	} | vmd_up
+	refused vmctl start one
+	says "OpenBSD's takes no initrd or cmdline"
+	refused vmctl start two
+	says "kernel: gzip data ends early, at 0xbb8"
+	refused vmctl start three
+	says "kernel: truncated"
+	refused vmctl start four
+	says "kernel: inflates to more than 16 MiB"
+}
