@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "acpi.h"
 #include "load.h"
+#include "load_multiboot.h"
 #include "shadow.h"
 
 #define MIB	     (1ULL << 20)
@@ -194,6 +195,7 @@ load_is_firmware(int fd)
 {
 	struct load_in in = { .kernel = fd };
 	struct load l = { .in = &in, .kernel.fd = fd };
+	struct multiboot multiboot;
 	char magic[4];
 	struct stat st;
 
@@ -206,6 +208,7 @@ load_is_firmware(int fd)
 	    memcmp(magic, GZIP_MAGIC, strlen(GZIP_MAGIC)) == 0 ||
 	    load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) < 0 ||
 	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0 ||
+	    load_multiboot_header(&l, &multiboot) ||
 	    load_peek(&l, magic, 1, l.kernel.size - RESET_VECTOR) < 0 ||
 	    magic[0] == 0 || magic[0] == '\xff')
 		return 0;
@@ -231,6 +234,7 @@ load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
 static int
 by_magic(const struct load *l, struct load_out *out)
 {
+	struct multiboot multiboot;
 	char magic[4];
 
 	if (load_peek(l, magic, sizeof(magic), 0) == 0 &&
@@ -239,6 +243,8 @@ by_magic(const struct load *l, struct load_out *out)
 	if (load_peek(l, magic, sizeof(magic), BZ_MAGIC_OFF) == 0 &&
 	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0)
 		return load_bzimage(l, out);
+	if (load_multiboot_header(l, &multiboot))
+		return load_multiboot(l, &multiboot, NULL, out);
 	return load_fail(l, -ENOEXEC, "kernel: not a kernel image");
 }
 

@@ -55,7 +55,7 @@ enum load_mode {
 };
 struct load_out {
 	enum load_mode mode;
-	uint64_t rip, rbx, rsi, rsp, cr3;
+	uint64_t rip, rax, rbx, rsi, rsp, cr3;
 };
 
 /* Returns 0 and fills out, or -errno with one line in why. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 #include "load_elf.h"
+#include "load_multiboot.h"
 
 #define PHDRS_MAX    128
 #define NOTES_MAX    65536ULL /* bytes of one note segment */
@@ -72,7 +73,7 @@ parse_header(const struct load *l, struct elf *img)
 	(struct elf_segment)                                         \
 	{                                                            \
 		(p).p_type, (p).p_flags, (p).p_offset, (p).p_filesz, \
-		    (p).p_memsz, (p).p_paddr                         \
+		    (p).p_memsz, (p).p_vaddr, (p).p_paddr            \
 	}
 
 int
@@ -251,6 +252,7 @@ load_elf_copy(const struct load *l, const struct elf *img)
 int
 load_elf(const struct load *l, struct load_out *out)
 {
+	struct multiboot multiboot;
 	struct elf img;
 	int r;
 
@@ -261,6 +263,9 @@ load_elf(const struct load *l, struct load_out *out)
 		return load_pvh(l, &img, out);
 	if (img.openbsd)
 		return load_openbsd(l, &img, out);
+	if (load_multiboot_header(l, &multiboot))
+		return load_multiboot(l, &multiboot, &img, out);
 	return load_fail(l, -ENOEXEC,
-	    "kernel: no PVH entry point (CONFIG_PVH), and not OpenBSD's");
+	    "kernel: no PVH entry point (CONFIG_PVH), no multiboot header, and "
+	    "not OpenBSD's");
 }

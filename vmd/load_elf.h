@@ -14,7 +14,8 @@
 
 struct elf_segment {
 	uint32_t type, flags;
-	uint64_t off, filesz, memsz, paddr; /* in the file; as it is placed */
+	uint64_t off, filesz; /* in the file */
+	uint64_t memsz, vaddr, paddr; /* paddr: as it is placed */
 };
 
 struct elf {

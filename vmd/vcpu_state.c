@@ -97,6 +97,7 @@ vcpu_boot(struct vmm *vmm, const struct gmem *mem, const struct load_out *o)
 	const struct start *st = &starts[o->mode];
 	struct kvm_regs regs = {
 		.rip = o->rip,
+		.rax = o->rax,
 		.rbx = o->rbx,
 		.rsi = o->rsi,
 		.rsp = o->rsp,

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# Kernels that are not Linux: guest/bsd.c, which checks what the loader of
-# OpenBSD's kernels promises one.
+# Kernels that are not Linux: guest/bsd.c and guest/mb.c, which check what the
+# loaders of OpenBSD's kernels and of multiboot kernels promise them.
 limit=120
 
-checks() { # KERNEL MEMORY FORMAT
-	[[ -r ./$1 ]] || fail "no $1 (make build/regress/guest/$1)"
+checks() { # KERNEL MEMORY FORMAT LINE...
+	local kernel=$1 memory=$2 format=$3
+	shift 3
+	[[ -r ./$kernel ]] || fail "no $kernel (make build/regress/guest/$kernel)"
 	rm -f "$T/one.console"
-	vm one "boot \"$PWD/$1\"" "memory $2" | vmd_up
+	vm one "boot \"$PWD/$kernel\"" "memory $memory" "$@" | vmd_up
 	start one
 	key one
-	prints one "bsd: (not )?ok" 30
-	grep -a "bsd:" "$T/one.console" | sed 's/^/# /'
-	printed one "bsd: $3"
-	printed one "bsd: ok"
+	prints one ": (not )?ok" 30
+	sed 's/^/# /' "$T/one.console"
+	printed one ": $format"
+	printed one ": ok"
 	key one
 	stopped one 20
 	vmd_down
@@ -27,6 +29,18 @@ t_openbsd_compressed() {
 	checks bsd64.gz 128M ELF64
 	checks bsd32.gz 128M ELF32
 }
+
+multiboot() { # KERNEL MEMORY
+	local cmdline='cmdline "multiboot test"'
+	{
+		echo module
+		head -c 4993 /dev/zero
+	} >"$T/module"
+	checks "$1" "$2" "a module" "$cmdline" "initrd \"$T/module\""
+}
+
+t_multiboot_elf() { multiboot mb 64M; }
+t_multiboot_flat() { multiboot mbflat 3584M; }
 
 # Whose fault it is, and where; the daemon goes on.
 t_refusals() {
