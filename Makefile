@@ -124,6 +124,28 @@ $(B)/regress/guest/atom: regress/guest/atom.S
 	$(Q)$(CC) -m32 -nostdlib -static -no-pie -Wl,-Ttext-segment=0x200000,-e,start \
 	    -Wl,--build-id=none -o $@ $<
 
+# Kernels of the same kind, which check what the loader did.
+KERN		= $(CC) -m32 -std=gnu11 -O2 $(WARN) -ffreestanding -fno-pic \
+		  -fno-stack-protector -fcf-protection=none -mgeneral-regs-only \
+		  -nostdlib -static -no-pie -Wl,--build-id=none
+$(B)/regress/guest/bsd32: $(addprefix regress/guest/,bsd.S bsd.c bsd.lds kernel.h)
+	@mkdir -p $(@D)
+	$(Q)$(KERN) -Wl,-T,regress/guest/bsd.lds -o $@ \
+	    regress/guest/bsd.S regress/guest/bsd.c
+$(B)/regress/guest/bsd64: $(B)/regress/guest/bsd32
+	$(Q)objcopy -I elf32-i386 -O elf64-x86-64 $< $@
+$(B)/regress/guest/bsd%.gz: $(B)/regress/guest/bsd%
+	$(Q)gzip -9nc $< >$@
+
+MB		= $(addprefix regress/guest/,mb.S mb.c mb.lds kernel.h)
+$(B)/regress/guest/mb: $(MB)
+	@mkdir -p $(@D)
+	$(Q)$(KERN) -Wl,-T,regress/guest/mb.lds -o $@ $(filter %.S %.c,$^)
+$(B)/regress/guest/mbflat: $(MB)
+	@mkdir -p $(@D)
+	$(Q)$(KERN) -DFLAT -Wl,-T,regress/guest/mb.lds -o $@.elf $(filter %.S %.c,$^)
+	$(Q)objcopy -O binary $@.elf $@
+
 # A client of vmd in the lab, not vmctl.
 $(B)/regress/suite/rawctl: regress/suite/rawctl.c $(B)/lib/libvmm.a
 	@mkdir -p $(@D)

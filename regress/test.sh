@@ -158,6 +158,12 @@ suite_needs() {
 		-x "$B/regress/bench/netio=bench/netio"
 		-x "$B/regress/suite/rawctl=suite/rawctl"
 		-x "$B/regress/guest/atom=suite/atom" -x README.md=README.md
+		-x "$B/regress/guest/bsd32=suite/bsd32"
+		-x "$B/regress/guest/bsd64=suite/bsd64"
+		-x "$B/regress/guest/bsd32.gz=suite/bsd32.gz"
+		-x "$B/regress/guest/bsd64.gz=suite/bsd64.gz"
+		-x "$B/regress/guest/mb=suite/mb"
+		-x "$B/regress/guest/mbflat=suite/mbflat"
 		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso")
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }
@@ -264,7 +270,8 @@ step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
 step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
-	"$B/regress/suite/rawctl" "$B/regress/guest/atom"
+	"$B/regress/suite/rawctl" "$B/regress/guest/atom" \
+	"$B"/regress/guest/{bsd{32,64}.gz,mb,mbflat}
 check
 step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 60
 step "build of the confinement test" confined_build

@@ -7,10 +7,12 @@
 #include <sys/uio.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "acpi.h"
 #include "load.h"
+#include "load_multiboot.h"
 #include "shadow.h"
 
 #define MIB	     (1ULL << 20)
@@ -18,6 +20,7 @@
 #define ELF_MAGIC    "\177ELF"
 #define BZ_MAGIC_OFF 0x202
 #define BZ_MAGIC     "HdrS"
+#define GZIP_MAGIC   "\037\213\010" /* RFC 1952, "Member header" */
 #define RESET_VECTOR 16 /* from the end of a ROM; there is code */
 
 int
@@ -32,7 +35,7 @@ load_fail(const struct load *l, int error, const char *fmt, ...)
 }
 
 static int
-file_size(const struct load *l, int fd, const char *what, uint64_t *size)
+open_file(const struct load *l, struct load_file *f, int fd, const char *what)
 {
 	struct stat st;
 
@@ -43,20 +46,25 @@ file_size(const struct load *l, int fd, const char *what, uint64_t *size)
 		return load_fail(l, -EINVAL, "%s: not a regular file", what);
 	if (st.st_size <= 0)
 		return load_fail(l, -ENODATA, "%s: empty file", what);
-	*size = (uint64_t)st.st_size;
+	*f = (struct load_file){ what, fd, NULL, (uint64_t)st.st_size };
 	return 0;
 }
 
 int
 load_peek(const struct load *l, void *buf, size_t len, uint64_t off)
 {
+	const struct load_file *f = &l->kernel;
 	uint8_t *p = buf;
 	ssize_t n;
 
-	if (off > l->kernel_size || len > l->kernel_size - off)
+	if (off > f->size || len > f->size - off)
 		return -ENODATA;
+	if (f->bytes != NULL) {
+		memcpy(buf, f->bytes + off, len);
+		return 0;
+	}
 	while (len > 0) {
-		n = pread(l->in->kernel, p, len, (off_t)off);
+		n = pread(f->fd, p, len, (off_t)off);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1)
@@ -70,10 +78,26 @@ load_peek(const struct load *l, void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-int
-load_copy(const struct load *l, int fd, uint64_t off, uint64_t len,
-    uint64_t gpa, const char *what)
+/* Some bytes at least, into memory; as preadv(2). */
+static ssize_t
+read_some(const struct load_file *f, const struct iovec *iov, uint64_t off)
 {
+	uint64_t n;
+
+	if (f->bytes == NULL)
+		return preadv(f->fd, iov, 1, (off_t)off);
+	if (off > f->size)
+		return 0;
+	n = f->size - off < iov->iov_len ? f->size - off : iov->iov_len;
+	memcpy(iov->iov_base, f->bytes + off, n);
+	return (ssize_t)n;
+}
+
+int
+load_copy(const struct load *l, const struct load_file *f, uint64_t off,
+    uint64_t len, uint64_t gpa)
+{
+	const char *what = f->what;
 	struct iovec iov;
 	ssize_t n;
 
@@ -86,7 +110,7 @@ load_copy(const struct load *l, int fd, uint64_t off, uint64_t len,
 			    (unsigned long long)(l->in->mem->size / MIB));
 		iov.iov_base =
 		    gmem_range(l->in->mem, (struct gpa){ gpa }, iov.iov_len);
-		n = preadv(fd, &iov, 1, (off_t)off);
+		n = read_some(f, &iov, off);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1)
@@ -115,12 +139,12 @@ load_initrd(const struct load *l, uint64_t floor, uint64_t limit, uint64_t *gpa)
 	if (limit < end - 1)
 		end = limit + 1;
 	end &= ~4095ULL;
-	if (floor > end || l->initrd_size > end - floor)
+	if (floor > end || l->initrd.size > end - floor)
 		goto no_room;
-	base = (end - l->initrd_size) & ~4095ULL;
+	base = (end - l->initrd.size) & ~4095ULL;
 	if (base < floor)
 		goto no_room;
-	r = load_copy(l, l->in->initrd, 0, l->initrd_size, base, "initrd");
+	r = load_copy(l, &l->initrd, 0, l->initrd.size, base);
 	if (r == 0)
 		*gpa = base;
 	return r;
@@ -170,19 +194,22 @@ uint32_t
 load_is_firmware(int fd)
 {
 	struct load_in in = { .kernel = fd };
-	struct load l = { .in = &in };
+	struct load l = { .in = &in, .kernel.fd = fd };
+	struct multiboot multiboot;
 	char magic[4];
 	struct stat st;
 
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
 	    st.st_size > SHADOW_ROM_MAX || st.st_size % SHADOW_ROM_UNIT != 0)
 		return 0;
-	l.kernel_size = (uint64_t)st.st_size;
+	l.kernel.size = (uint64_t)st.st_size;
 	if (load_peek(&l, magic, sizeof(magic), 0) < 0 ||
 	    memcmp(magic, ELF_MAGIC, sizeof(magic)) == 0 ||
+	    memcmp(magic, GZIP_MAGIC, strlen(GZIP_MAGIC)) == 0 ||
 	    load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) < 0 ||
 	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0 ||
-	    load_peek(&l, magic, 1, l.kernel_size - RESET_VECTOR) < 0 ||
+	    load_multiboot_header(&l, &multiboot) ||
+	    load_peek(&l, magic, 1, l.kernel.size - RESET_VECTOR) < 0 ||
 	    magic[0] == 0 || magic[0] == '\xff')
 		return 0;
 	return (uint32_t)st.st_size;
@@ -192,7 +219,9 @@ int
 load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
 {
 	struct load_in in = { .kernel = fd };
-	struct load l = { .in = &in, .why = why, .kernel_size = len };
+	struct load l = {
+		.in = &in, .why = why, .kernel = { .fd = fd, .size = len }
+	};
 	int r;
 
 	why[0] = '\0';
@@ -202,12 +231,30 @@ load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
 	return 0;
 }
 
+static int
+by_magic(const struct load *l, struct load_out *out)
+{
+	struct multiboot multiboot;
+	char magic[4];
+
+	if (load_peek(l, magic, sizeof(magic), 0) == 0 &&
+	    memcmp(magic, ELF_MAGIC, sizeof(magic)) == 0)
+		return load_elf(l, out);
+	if (load_peek(l, magic, sizeof(magic), BZ_MAGIC_OFF) == 0 &&
+	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0)
+		return load_bzimage(l, out);
+	if (load_multiboot_header(l, &multiboot))
+		return load_multiboot(l, &multiboot, NULL, out);
+	return load_fail(l, -ENOEXEC, "kernel: not a kernel image");
+}
+
 int
 load_kernel(
     const struct load_in *in, struct load_out *out, char why[LOAD_WHY_MAX])
 {
 	struct load l = { .in = in, .why = why };
-	char magic[4];
+	uint8_t *bytes = NULL;
+	char magic[3];
 	int r;
 
 	why[0] = '\0';
@@ -215,18 +262,18 @@ load_kernel(
 	    in->mem->region[0].len < 2 * MIB)
 		return load_fail(&l, -EINVAL, "too little memory for a kernel");
 	l.ram_end = in->mem->region[0].len;
-	if ((r = file_size(&l, in->kernel, "kernel", &l.kernel_size)) < 0)
+	if ((r = open_file(&l, &l.kernel, in->kernel, "kernel")) < 0)
 		return r;
 	if (in->initrd != -1) {
-		r = file_size(&l, in->initrd, "initrd", &l.initrd_size);
+		r = open_file(&l, &l.initrd, in->initrd, "initrd");
 		if (r < 0)
 			return r;
 	}
 	if (load_peek(&l, magic, sizeof(magic), 0) == 0 &&
-	    memcmp(magic, ELF_MAGIC, sizeof(magic)) == 0)
-		return load_pvh(&l, out);
-	if (load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) == 0 &&
-	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0)
-		return load_bzimage(&l, out);
-	return load_fail(&l, -ENOEXEC, "kernel: not a kernel image");
+	    memcmp(magic, GZIP_MAGIC, sizeof(magic)) == 0 &&
+	    (r = load_gunzip(&l, &bytes)) < 0)
+		return r;
+	r = by_magic(&l, out);
+	free(bytes);
+	return r;
 }

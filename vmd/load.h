@@ -10,7 +10,8 @@
  * Low memory while the kernel starts:
  *   0x00001000  GDT            0x00009000  page tables, 6 pages
  *   0x00002000  TSS            0x00020000  command line
- *   0x00007000  zero page / hvm_start_info, memory map, modules
+ *   0x00007000  zero page / hvm_start_info, memory map, modules / bootargs
+ *   0x00008000  stack of an OpenBSD kernel
  *   0x000e0000  ACPI tables
  */
 #include <stdarg.h>
@@ -21,16 +22,12 @@
 #define LOAD_GDT_GPA	 0x1000ULL
 #define LOAD_TSS_GPA	 0x2000ULL
 #define LOAD_PARAMS_GPA	 0x7000ULL
+#define LOAD_STACK_GPA	 0x8000ULL
 #define LOAD_PAGES_GPA	 0x9000ULL
 #define LOAD_CMDLINE_GPA 0x20000ULL
 #define LOAD_LOW_END	 0x9fc00ULL /* conventional memory ends */
 #define LOAD_HIGH_BASE	 0x100000ULL
-/* Selectors of both Linux protocols. */
-#define LOAD_CS 0x10
-#define LOAD_DS 0x18
-#define LOAD_TR 0x20
-
-#define LOAD_WHY_MAX 160
+#define LOAD_WHY_MAX	 160
 
 /*
  * Is the file firmware, a ROM, by its length and first bytes?  The length, or
@@ -48,10 +45,17 @@ struct load_in {
 	struct gpa rsdp;
 };
 
-/* How the boot processor starts: flat segments, paging on only if long. */
+/* How the boot processor starts, with flat segments (vcpu_state.c). */
+enum load_mode {
+	LOAD_PROTECTED, /* no paging */
+	LOAD_LONG,
+	LOAD_BSD32, /* 32-bit paging, 4 MiB pages */
+	LOAD_BSD64, /* long mode, in a 32-bit code segment */
+	LOAD_MODES
+};
 struct load_out {
-	enum load_mode { LOAD_PROTECTED, LOAD_LONG } mode;
-	uint64_t rip, rbx, rsi, cr3;
+	enum load_mode mode;
+	uint64_t rip, rax, rbx, rsi, rsp, cr3;
 };
 
 /* Returns 0 and fills out, or -errno with one line in why. */
@@ -59,9 +63,16 @@ int
 load_kernel(const struct load_in *, struct load_out *, char why[LOAD_WHY_MAX]);
 
 /* For the loaders. */
+struct load_file {
+	const char *what;
+	int fd;
+	const uint8_t *bytes; /* instead, when they are in memory */
+	uint64_t size;
+};
+
 struct load {
 	const struct load_in *in;
-	uint64_t kernel_size, initrd_size; /* of the files */
+	struct load_file kernel, initrd;
 	uint64_t ram_end; /* end of RAM below the PCI hole */
 	char *why;
 };
@@ -73,14 +84,16 @@ struct load_range {
 #define LOAD_RANGES 8
 
 int load_bzimage(const struct load *, struct load_out *);
-int load_pvh(const struct load *, struct load_out *);
+int load_elf(const struct load *, struct load_out *);
+/* The kernel is a gzip file: read from *bytes, to be freed, from now on. */
+int load_gunzip(struct load *, uint8_t **bytes);
 int load_fail(const struct load *, int error, const char *, ...)
     __attribute__((format(printf, 3, 4)));
 /* Exactly len bytes of the kernel file; -ENODATA when there are less. */
 int load_peek(const struct load *, void *, size_t len, uint64_t off);
 /* File bytes to guest memory, which must be RAM; -errno with a reason. */
-int load_copy(const struct load *, int fd, uint64_t off, uint64_t len,
-    uint64_t gpa, const char *what);
+int load_copy(const struct load *, const struct load_file *, uint64_t off,
+    uint64_t len, uint64_t gpa);
 /*
  * The initrd, as high as it fits in [floor, limit].  *gpa 0 when there is
  * none.

@@ -71,7 +71,7 @@ find_payload(const struct load *l, const struct setup_header *h, uint64_t *off,
 	*len = (uint64_t)h->syssize * 16;
 	if (*len <= ENTRY_64)
 		return load_fail(l, -ENOEXEC, "kernel: no code in it");
-	if (*off > l->kernel_size || *len > l->kernel_size - *off)
+	if (*off > l->kernel.size || *len > l->kernel.size - *off)
 		return load_fail(l, -ENODATA, "kernel: truncated");
 	return 0;
 }
@@ -163,7 +163,7 @@ load_bzimage(const struct load *l, struct load_out *out)
 	    (r = load_cmdline(l, bp.hdr.cmdline_size)) < 0 ||
 	    (r = load_initrd(l, at + need, bp.hdr.initrd_addr_max, &initrd)) <
 		0 ||
-	    (r = load_copy(l, l->in->kernel, off, len, at, "kernel")) < 0)
+	    (r = load_copy(l, &l->kernel, off, len, at)) < 0)
 		return r;
 	bp.hdr.type_of_loader = LOADER_OTHER;
 	bp.hdr.loadflags &= (uint8_t) ~(CAN_USE_HEAP | KEEP_SEGMENTS);
@@ -172,7 +172,7 @@ load_bzimage(const struct load *l, struct load_out *out)
 	bp.hdr.setup_data = 0;
 	if (initrd != 0) {
 		bp.hdr.ramdisk_image = (uint32_t)initrd;
-		bp.hdr.ramdisk_size = (uint32_t)l->initrd_size;
+		bp.hdr.ramdisk_size = (uint32_t)l->initrd.size;
 	}
 	bp.acpi_rsdp_addr = l->in->rsdp.v;
 	fill_memmap(l, &bp);

@@ -13,10 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "acpi.h"
-#include "load.h"
+#include "load_rig.h"
 
-#define MIB	  (1ULL << 20)
 #define SECTS	  3
 #define CODE_OFF  ((SECTS + 1) * 512)
 #define CODE_LEN  8192
@@ -25,9 +23,6 @@
 #define PVH_CODE  0x1000 /* file offset of the segment */
 #define PVH_NOTE  0x800
 #define PVH_PADDR 0x1000000ULL
-
-static uint8_t image[PVH_LEN];
-static size_t image_len;
 
 static struct setup_header *
 hdr(void)
@@ -196,48 +191,6 @@ firmware(void **state)
 	assert_int_equal(load_firmware(fd, rom, sizeof(rom), why), -ENODATA);
 	assert_string_equal(why, "firmware: truncated");
 	close(fd);
-}
-
-static int
-memfile(const void *data, size_t len)
-{
-	int fd;
-
-	fd = memfd_create("image", MFD_CLOEXEC);
-	assert_int_not_equal(fd, -1);
-	assert_int_equal(write(fd, data, len), len);
-	return fd;
-}
-
-struct run {
-	struct gmem mem;
-	struct load_out out;
-	char why[LOAD_WHY_MAX];
-};
-
-static int
-load(struct run *r, uint64_t memory, size_t initrd_len, const char *cmdline)
-{
-	struct load_in in = { .mem = &r->mem,
-		.initrd = -1,
-		.cmdline = cmdline,
-		.rsdp = { ACPI_TABLES_GPA } };
-	uint8_t *initrd;
-	int e;
-
-	assert_int_equal(gmem_create(&r->mem, memory), 0);
-	in.kernel = memfile(image, image_len);
-	if (initrd_len != 0) {
-		initrd = malloc(initrd_len);
-		memset(initrd, 0x5a, initrd_len);
-		in.initrd = memfile(initrd, initrd_len);
-		free(initrd);
-	}
-	e = load_kernel(&in, &r->out, r->why);
-	close(in.kernel);
-	if (in.initrd != -1)
-		close(in.initrd);
-	return e;
 }
 
 static void
