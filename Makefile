@@ -49,7 +49,7 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
 .PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
-	lab lab-shell test run bench install deb clean
+	checked lab lab-shell test run bench install deb clean
 .SECONDARY:
 
 help:
@@ -203,6 +203,12 @@ module:
 
 #: kapi       the tests of the KVM API, which run in the lab
 kapi: $(kapi_BIN)
+
+#: checked    those tests on a kernel that catches a driver's errors (KASAN,
+#:            lockdep), built from Debian's source: an hour or two
+checked: kapi
+	@LAB_LINUX=checked B=$(B) regress/kapi/lab -v --
+	@LAB_LINUX=checked B=$(B) regress/kapi/lab -v -- -c 120
 
 #: setup      install what building and testing need (Debian packages)
 setup:

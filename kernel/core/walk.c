@@ -263,8 +263,8 @@ mark(const struct walk_ops *ops, void *arg, const struct path *p,
 		if (level == p->leaf && (access & WALK_WRITE))
 			want |= X86_PTE_D;
 		if (want != p->entry[level - 1] &&
-		    ops->cmpxchg(arg, p->addr[level - 1], p->entry[level - 1],
-			want, m->entry) == -EAGAIN)
+		    ops->compare_swap(arg, p->addr[level - 1],
+			p->entry[level - 1], want, m->entry) == -EAGAIN)
 			return -EAGAIN;
 	}
 	return 0;

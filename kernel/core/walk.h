@@ -37,7 +37,8 @@ struct walk_ops {
 	int (*read)(void *arg, struct gpa, void *, unsigned size);
 	/* Atomic; 0 done, -EAGAIN changed meanwhile (walk again); -EFAULT: no
 	 * RAM, or read-only: the bits are lost, as on the bus. */
-	int (*cmpxchg)(void *arg, struct gpa, u64 old, u64 new, unsigned size);
+	int (*compare_swap)(
+	    void *arg, struct gpa, u64 old, u64 new, unsigned size);
 };
 
 struct walk_result {

@@ -25,7 +25,7 @@ walk_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
 
 static const struct walk_ops walk_ops = {
 	.read = walk_read,
-	.cmpxchg = walk_cmpxchg,
+	.compare_swap = walk_cmpxchg,
 };
 
 static void
@@ -114,7 +114,7 @@ memo_cmpxchg(void *arg, struct gpa gpa, u64 old, u64 new, unsigned size)
 
 static const struct walk_ops memo_ops = {
 	.read = memo_read,
-	.cmpxchg = memo_cmpxchg,
+	.compare_swap = memo_cmpxchg,
 };
 
 static bool

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * usage: kapi [-l] [-d device] [pattern ...]
+ * usage: kapi [-l] [-d device] [-t seconds] [pattern ...]
  *
  * Runs the tests whose "group/name" contains a pattern, without those that are
  * named as !group/name, each in a process of
- * its own with a time limit; -l lists them.  One line per test, then
+ * its own with a time limit (-t); -l lists them.  One line per test, then
  * "N passed, M failed, K skipped"; exit 1 when anything failed.
  */
 #include <sys/wait.h>
@@ -14,7 +14,8 @@
 #include <unistd.h>
 #include "kapi.h"
 
-#define LIMIT 60 /* seconds per test, on software SVM under load */
+/* Seconds per test, on software SVM under load. */
+static unsigned limit = 60;
 
 extern const struct test tests_system[], tests_memory[], tests_dirty[],
     tests_regs[], tests_state[], tests_io[], tests_mmio[], tests_exits[],
@@ -60,7 +61,7 @@ child(const char *device, const struct test *t, int why)
 
 	if (dup2(why, 3) < 0)
 		_exit(1);
-	alarm(LIMIT);
+	alarm(limit);
 	dev = open(device, O_RDWR | O_CLOEXEC);
 	if (dev < 0)
 		fail("%s: %s", device, strerror(errno));
@@ -133,9 +134,11 @@ main(int argc, char **argv)
 	bool list = false;
 	int o, r;
 
-	while ((o = getopt(argc, argv, "d:l")) != -1) {
+	while ((o = getopt(argc, argv, "d:lt:")) != -1) {
 		if (o == 'd')
 			device = optarg;
+		else if (o == 't')
+			limit = strtoul(optarg, NULL, 10);
 		else if (o == 'l')
 			list = true;
 		else

@@ -14,11 +14,14 @@
 cd "$(dirname "$0")" || exit 125
 device=/dev/kvm
 [ ! -c /dev/vmm ] || device=/dev/vmm
-passed=0 failed=0
+passed=0 failed=0 limit=60
+case $(uname -r) in
+*-checked) limit=600 ;;
+esac
 
 clean() { # what the kernel said since the last time
 	local said
-	said=$(dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|KASAN|general protection fault,|possible circular|lockdep|soft lockup|hung task')
+	said=$(dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|KASAN|ODEBUG|suspicious RCU|inconsistent lock|recursive locking|general protection fault,|possible circular|lockdep|soft lockup|hung task')
 	[ -z "$said" ] || dmesg | tail -n 60
 	dmesg -C
 	[ -z "$said" ]
@@ -69,7 +72,7 @@ if [ "${1:-}" = -r ] || [ "${1:-}" = -c ]; then
 	[ "$failed" = 0 ]
 	exit
 fi
-./kapi -d "$device" "$@" | tee /tmp/kapi.out
+./kapi -d "$device" -t "$limit" "$@" | tee /tmp/kapi.out
 rc=${PIPESTATUS[0]}
 clean && exit "$rc"
 # The last closing line counts.

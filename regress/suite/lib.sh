@@ -31,7 +31,7 @@ not() {
 
 # within SECONDS COMMAND...: until it succeeds.
 within() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${slow:-1}))
 	shift
 	until "$@"; do
 		((SECONDS < end)) || return 1
