@@ -337,11 +337,10 @@ start_target(const struct cmd_env *env, const struct target *target)
 }
 
 enum cmd_result
-start_run(int argc, char **argv, const struct cmd_env *env)
+start_by_options(int argc, char **argv, const struct cmd_env *env,
+    struct target *target, struct client_answer *a, bool *console)
 {
 	struct start_opts opts = { 0 };
-	struct client_answer a;
-	struct target target;
 	struct vmconf conf;
 	int error;
 
@@ -349,18 +348,30 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 	error = parse_options(argc, argv, &opts, &conf);
 	if (error != 0)
 		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
-	if (argc - optind != 1)
+	if (argc - optind != 1 || (opts.console && console == NULL))
 		return CMD_USAGE;
-	if (args_target(argv[optind], &target) != 0)
+	if (args_target(argv[optind], target) != 0)
 		return CMD_FAILED;
 	if (!opts.adhoc)
-		error = start_configured(env, &target, opts.quiet, &a);
-	else if ((error = describe(&opts, &target, &conf)) == 0)
-		error = start_adhoc(env, &conf, &a);
-	if (error != 0)
-		return CMD_FAILED;
-	if (!opts.console)
-		return CMD_OK;
+		error = start_configured(env, target, opts.quiet, a);
+	else if ((error = describe(&opts, target, &conf)) == 0)
+		error = start_adhoc(env, &conf, a);
+	if (console != NULL)
+		*console = opts.console;
+	return error == 0 ? CMD_OK : CMD_FAILED;
+}
+
+enum cmd_result
+start_run(int argc, char **argv, const struct cmd_env *env)
+{
+	enum cmd_result result;
+	struct client_answer a;
+	struct target target;
+	bool console;
+
+	result = start_by_options(argc, argv, env, &target, &a, &console);
+	if (result != CMD_OK || !console)
+		return result;
 	if (a.kind != CLIENT_OK)
 		return console_of(env, &target, true);
 	if (a.text[0] == '\0') {

@@ -47,15 +47,31 @@ send_event(struct parent *p, struct client *c, const struct ctl_event *e)
 	answer_send(p, CTL_EVENT, c->id, body);
 }
 
+static enum ctl_outcome
+outcome(const struct vm *vm)
+{
+	if (!vm->run.ready && !vm->run.again)
+		return CTL_OUT_UNSTARTED;
+	if (vm->run.end == RUN_OFF)
+		return CTL_OUT_OFF;
+	if (vm->run.forced)
+		return CTL_OUT_FORCED;
+	if (vm->run.stopped)
+		return CTL_OUT_STOPPED;
+	return vm->run.end == RUN_RESETS ? CTL_OUT_RESETS : CTL_OUT_ERROR;
+}
+
 static void
 tell(struct parent *p, const struct vm *vm, enum ctl_happening what,
     const char *text)
 {
-	struct ctl_event e = { wall_ms(), what, vm->id, "", "" };
+	struct ctl_event e = { .ms = wall_ms(), .what = what, .id = vm->id };
 	struct client *c;
 
 	snprintf(e.name, sizeof(e.name), "%s", vm->conf.name);
 	snprintf(e.text, sizeof(e.text), "%s", text);
+	if (what == CTL_EV_STOPPED)
+		e.outcome = outcome(vm);
 	TAILQ_FOREACH(c, &p->clients.list, entry)
 	{
 		if (c->events && rights_told(&c->cred, vm))
