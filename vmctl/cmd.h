@@ -22,16 +22,18 @@
 	X("reset", daemon_reset, "[all | switches | vms]")                   \
 	X("restart", restart_run, "[-f] id")                                 \
 	X("run", run_run,                                                    \
-	    "[-Lq] [-a cmdline] [-b path] [-d disk] [-I initrd] "            \
-	    "[-i count]\n"                                                   \
-	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "    \
+	    "[-Lq] [-a cmdline] [-B device] [-b path] [-d disk]\n"           \
+	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] " \
+	    "[-r path]\n"                                                    \
+	    "\t    [-t name] "                                               \
 	    "id | name")                                                     \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \
 	X("start", start_run,                                                \
-	    "[-cLq] [-a cmdline] [-b path] [-d disk] [-I initrd] "           \
-	    "[-i count]\n"                                                   \
-	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "    \
+	    "[-cLq] [-a cmdline] [-B device] [-b path] [-d disk]\n"          \
+	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] " \
+	    "[-r path]\n"                                                    \
+	    "\t    [-t name] "                                               \
 	    "id | name")                                                     \
 	X("status", status_run, "[-jrv] [id]")                               \
 	X("stop", stop_run, "[-fqw] id | -a")                                \

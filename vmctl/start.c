@@ -27,7 +27,7 @@
 
 struct start_opts {
 	const char *kernel, *initrd, *cmdline, *memory, *cpus, *interfaces;
-	const char *cdrom, *template;
+	const char *cdrom, *template, *bootdev;
 	bool adhoc; /* any option but -c and -q */
 	bool console;
 	bool quiet; /* no error: it runs already */
@@ -40,11 +40,14 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	int ch;
 
 	while (ok &&
-	    (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:qr:t:")) != -1) {
+	    (ch = cmd_getopt(argc, argv, "a:B:b:cd:I:i:Lm:n:p:qr:t:")) != -1) {
 		o->adhoc |= ch != 'c' && ch != 'q';
 		switch (ch) {
 		case 'a':
 			ok = cmd_once(&o->cmdline, "command line");
+			break;
+		case 'B':
+			ok = cmd_once(&o->bootdev, "boot device");
 			break;
 		case 'b':
 			ok = cmd_once(&o->kernel, "kernel");
@@ -135,6 +138,11 @@ describe(
 
 	if (error != 0)
 		return error;
+	if (o->bootdev != NULL && !vmconf_bootdev(o->bootdev, &conf->bootdev)) {
+		log_warnx(
+		    "invalid boot device: %s (cdrom, disk or net)", o->bootdev);
+		return -EINVAL;
+	}
 	if (o->cmdline != NULL && strlen(o->cmdline) > VM_CMDLINE_MAX) {
 		log_warnx("command line too long (limit is %d bytes)",
 		    VM_CMDLINE_MAX);

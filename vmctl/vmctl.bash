@@ -90,8 +90,8 @@ _vmctl() {
 	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
-	run) options="-a -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
+	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
+	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	stop) options="-a -f -q -w" names="-r" ;;
 	top) options="-1 -d" names="" ;;
 	pause | unpause | wait) options="" names="-r" ;;
@@ -108,6 +108,10 @@ _vmctl() {
 		;;
 	loadload | start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
+		return
+		;;
+	start-B)
+		_vmctl_reply "cdrom disk net" "$cur"
 		return
 		;;
 	start-t)

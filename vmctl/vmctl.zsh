@@ -113,6 +113,7 @@ _vmctl_newer() {
 	run | start)
 		[[ $found[1] = run ]] || only=('-c[attach to the console]')
 		_arguments $only '-a[command line of the kernel]:text: ' \
+		    '-B[boot nothing but this]:device:(cdrom disk net)' \
 		    '-b[kernel]:file:_files' \
 		    '*-d[disk image]:disk:_files' '-I[initial RAM disk]:file:_files' \
 		    '-i[number of interfaces]:count: ' '*-L[a local interface]' \

@@ -58,6 +58,8 @@ outcome(const struct vm *vm)
 		return CTL_OUT_FORCED;
 	if (vm->run.stopped)
 		return CTL_OUT_STOPPED;
+	if (vm->run.end == RUN_RESET)
+		return CTL_OUT_OFF; /* it has a boot device */
 	return vm->run.end == RUN_RESETS ? CTL_OUT_RESETS : CTL_OUT_ERROR;
 }
 
@@ -87,6 +89,8 @@ reason(const struct vm *vm)
 		return vm->run.fail.text;
 	if (vm->run.end == RUN_OFF)
 		return "powered off by the guest";
+	if (vm->run.end == RUN_RESET && !vm->run.stopped)
+		return "reset by the guest";
 	return vm->run.stopped ? "" : vm->problem;
 }
 

@@ -405,7 +405,7 @@ finish(struct vm *vm)
 		return;
 	}
 	if (vm->run.ready && vm->run.end == RUN_RESET && !vm->run.stopped &&
-	    !l->ending && restart(l, vm))
+	    vm->conf.bootdev == VM_BOOT_ANY && !l->ending && restart(l, vm))
 		return;
 	finish_ended(l, vm);
 }

@@ -139,6 +139,8 @@ fake_note_conf(struct fake *f, struct ibuf *body)
 		fake_note(f, " d=%s", c.disk[i].path);
 	for (i = 0; i < c.nnics; i++)
 		fake_note(f, " n%x=%s", c.nic[i].flags, c.nic[i].sw);
+	if (c.bootdev != VM_BOOT_ANY)
+		fake_note(f, " B=%s", vm_bootdev_names[c.bootdev]);
 	if (c.parent[0] != '\0')
 		fake_note(f, " t=%s given=%x", c.parent, c.given);
 	fake_note(f, "\n");
