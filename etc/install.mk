@@ -31,9 +31,11 @@ install: all
 	install -m 644 etc/vmd.sysusers $(usrlib)/sysusers.d/vmd.conf
 	install -m 644 etc/vmd.tmpfiles $(usrlib)/tmpfiles.d/vmd.conf
 	install -m 644 etc/vmd.rules $(usrlib)/udev/rules.d/60-vmd.rules
-	sed 's,@PREFIX@,$(PREFIX),g' etc/vmd.service \
-	    >$(usrlib)/systemd/system/vmd.service
-	chmod 644 $(usrlib)/systemd/system/vmd.service
+	@set -e; for u in vmd.service vm@.service; do \
+		sed 's,@PREFIX@,$(PREFIX),g' etc/$$u \
+		    >$(usrlib)/systemd/system/$$u; \
+		chmod 644 $(usrlib)/systemd/system/$$u; \
+	done
 	install -m 644 etc/vm.conf $(sharedir)/doc/vmm/examples/vm.conf
 	@if [ -f vmctl/vmctl.bash ]; then \
 		install -m 644 vmctl/vmctl.bash \

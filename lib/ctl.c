@@ -207,7 +207,9 @@ ctl_event_put(struct ibuf *buf, const struct ctl_event *e)
 	int error;
 
 	if (ibuf_add_n64(buf, e->ms) == -1 ||
-	    ibuf_add_n32(buf, e->what) == -1 || ibuf_add_n32(buf, e->id) == -1)
+	    ibuf_add_n32(buf, e->what) == -1 ||
+	    ibuf_add_n32(buf, e->outcome) == -1 ||
+	    ibuf_add_n32(buf, e->id) == -1)
 		return -errno;
 	if ((error = ctl_put_str(buf, e->name)) != 0)
 		return error;
@@ -222,12 +224,25 @@ ctl_event_get(struct ibuf *buf, struct ctl_event *out)
 	memset(&e, 0, sizeof(e));
 	if (ibuf_get_n64(buf, &e.ms) == -1 ||
 	    ibuf_get_n32(buf, &e.what) == -1 || e.what >= CTL_EV_END ||
+	    ibuf_get_n32(buf, &e.outcome) == -1 || e.outcome >= CTL_OUT_END ||
 	    ibuf_get_n32(buf, &e.id) == -1 ||
 	    ctl_get_str(buf, e.name, sizeof(e.name)) != 0 ||
 	    ctl_get_str(buf, e.text, sizeof(e.text)) != 0)
 		return -EBADMSG;
 	*out = e;
 	return 0;
+}
+
+const char *
+ctl_outcome_name(uint32_t outcome)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+		CTL_OUTCOMES(X)
+#undef X
+	};
+
+	return outcome < CTL_OUT_END ? names[outcome] : "unknown";
 }
 
 const char *

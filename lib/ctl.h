@@ -169,9 +169,27 @@ enum ctl_happening {
 	    CTL_EV_END
 };
 
+/* How a VM's run ended: X(NAME, name for JSON) */
+#define CTL_OUTCOMES(X)                                            \
+	X(NONE, "") /* it did not end */                           \
+	X(OFF, "off") /* powered off by its guest, asked or not */ \
+	X(STOPPED, "stopped") /* as asked */                       \
+	X(FORCED, "forced")                                        \
+	X(RESETS, "resets") /* by its guest, too many */           \
+	X(ERROR, "error")                                          \
+	X(UNSTARTED, "unstarted")
+
+enum ctl_outcome {
+#define X(name, text) CTL_OUT_##name,
+	CTL_OUTCOMES(X)
+#undef X
+	    CTL_OUT_END
+};
+
 struct ctl_event {
 	uint64_t ms; /* since 1970 */
 	uint32_t what; /* enum ctl_happening */
+	uint32_t outcome; /* enum ctl_outcome, with STOPPED */
 	uint32_t id;
 	char name[64];
 	char text[256]; /* why or how, or "" */
@@ -191,6 +209,8 @@ int ctl_event_put(struct ibuf *, const struct ctl_event *);
 int ctl_event_get(struct ibuf *, struct ctl_event *); /* 0 or -EBADMSG */
 /* "stopped" */
 const char *ctl_event_name(uint32_t what);
+/* "off" */
+const char *ctl_outcome_name(uint32_t outcome);
 /* str fields: at most len - 1 bytes, no NUL inside; 0 or -EBADMSG. */
 int ctl_put_str(struct ibuf *, const char *);
 int ctl_get_str(struct ibuf *, char *, size_t len);

@@ -123,6 +123,36 @@ vmconf_serial_ok(const char *s)
 	return i >= 1 && i <= VM_SERIAL_MAX;
 }
 
+const char *const vm_bootdev_names[VM_BOOTDEVS] = {
+	[VM_BOOT_ANY] = "",
+	[VM_BOOT_DISK] = "disk",
+	[VM_BOOT_CDROM] = "cdrom",
+	[VM_BOOT_NET] = "net",
+};
+
+bool
+vmconf_bootdev(const char *s, uint32_t *dev)
+{
+	for (uint32_t i = VM_BOOT_ANY + 1; i < VM_BOOTDEVS; i++)
+		if (strcmp(s, vm_bootdev_names[i]) == 0) {
+			*dev = i;
+			return true;
+		}
+	return false;
+}
+
+const char *
+vmconf_bootdev_lacks(const struct vmconf *c)
+{
+	switch (c->bootdev) {
+	case VM_BOOT_DISK:
+		return c->ndisks == 0 ? "disk" : NULL;
+	case VM_BOOT_CDROM:
+		return c->cdrom[0] == '\0' ? "cdrom" : NULL;
+	}
+	return NULL;
+}
+
 bool
 vmconf_format(const char *name, enum vm_diskfmt *fmt)
 {
@@ -373,7 +403,8 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 	    (error = ctl_put_str(buf, c->cmdline)) != 0 ||
 	    (error = ctl_put_str(buf, c->cdrom)) != 0)
 		return error;
-	if (ibuf_add_n32(buf, c->ndisks) == -1)
+	if (ibuf_add_n32(buf, c->bootdev) == -1 ||
+	    ibuf_add_n32(buf, c->ndisks) == -1)
 		return -errno;
 	for (i = 0; i < c->ndisks; i++) {
 		if ((error = ctl_put_str(buf, c->disk[i].path)) != 0 ||
@@ -489,7 +520,8 @@ limits_ok(const struct vmconf *c)
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
 	    c->cpus <= VM_CPUS_MAX && vmconf_cpu_name(c->cpu) != NULL &&
 	    vmconf_path_ok(c->kernel) && vmconf_path_ok(c->initrd) &&
-	    opt_path_ok(c->cdrom) && c->ndisks <= VM_DISKS_MAX;
+	    opt_path_ok(c->cdrom) && c->bootdev < VM_BOOTDEVS &&
+	    c->ndisks <= VM_DISKS_MAX;
 }
 
 static int
@@ -557,6 +589,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 	    ctl_get_str(buf, c.initrd, sizeof(c.initrd)) != 0 ||
 	    ctl_get_str(buf, c.cmdline, sizeof(c.cmdline)) != 0 ||
 	    ctl_get_str(buf, c.cdrom, sizeof(c.cdrom)) != 0 ||
+	    ibuf_get_n32(buf, &c.bootdev) == -1 ||
 	    ibuf_get_n32(buf, &c.ndisks) == -1)
 		return -EBADMSG;
 	if (!limits_ok(&c))

@@ -104,9 +104,19 @@ enum vm_flag {
 	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
 };
 
+/* What a VM is made to boot; its guest's reset is its end then. */
+enum vm_bootdev {
+	VM_BOOT_ANY, /* nothing was said */
+	VM_BOOT_DISK,
+	VM_BOOT_CDROM,
+	VM_BOOT_NET, /* a kernel that is to think so */
+	VM_BOOTDEVS
+};
+extern const char *const vm_bootdev_names[VM_BOOTDEVS]; /* "disk" */
+
 /* What is said of a VM itself, and what instances of a VM may say. */
 enum vm_item {
-	VM_I_BOOT = 1 << 0, /* kernel, initrd, command line */
+	VM_I_BOOT = 1 << 0, /* kernel, initrd, command line, boot device */
 	VM_I_CDROM = 1 << 1,
 	VM_I_CPUS = 1 << 2,
 	VM_I_DISK = 1 << 3,
@@ -148,6 +158,7 @@ struct vmconf {
 	char initrd[VM_PATH_MAX + 1];
 	char cmdline[VM_CMDLINE_MAX + 1];
 	char cdrom[VM_PATH_MAX + 1]; /* "" = no drive */
+	uint32_t bootdev; /* enum vm_bootdev */
 	uint32_t ndisks;
 	struct vm_diskconf disk[VM_DISKS_MAX];
 	uint32_t nnics;
@@ -164,6 +175,10 @@ void vmconf_init(struct vmconf *);
 bool vmconf_name_ok(const char *);
 /* No control characters; nothing else is said about existence or form. */
 bool vmconf_path_ok(const char *);
+/* "disk", "cdrom", "net". */
+bool vmconf_bootdev(const char *, uint32_t *);
+/* What is missing for its boot device, or NULL. */
+const char *vmconf_bootdev_lacks(const struct vmconf *);
 /* "raw", "qcow2", or NULL for VM_DISK_ANY. */
 bool vmconf_format(const char *, enum vm_diskfmt *);
 /* "x86-64-v2"; false: there is none of that name. */

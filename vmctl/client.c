@@ -182,6 +182,22 @@ client_open(const struct cmd_env *env)
 	return c;
 }
 
+struct client *
+client_await(const struct cmd_env *env, unsigned seconds)
+{
+	unsigned n;
+	int fd;
+
+	for (n = 0; n < 5 * seconds; n++) {
+		if ((fd = connect_unix(env->socket)) >= 0) {
+			close(fd);
+			break;
+		}
+		usleep(200000);
+	}
+	return client_open(env);
+}
+
 void
 client_close(struct client *c)
 {

@@ -43,6 +43,8 @@ struct client_answer {
 /* To the socket that env names; what goes wrong from here on, a FAIL among
  * the answers included, is told to it by cmd_why(). */
 struct client *client_open(const struct cmd_env *env);
+/* Once somebody listens there, within so many seconds. */
+struct client *client_await(const struct cmd_env *env, unsigned seconds);
 void client_close(struct client *);
 /* body (may be NULL) and fd (may be -1) are consumed. */
 int client_send(struct client *, enum ctl_type, int fd, struct ibuf *body);

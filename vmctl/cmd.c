@@ -177,5 +177,7 @@ cmd_main(int argc, char **argv)
 			usage();
 		}
 	}
-	return codes || status == CMD_EXIT_OK ? (int)status : 1;
+	return codes || status == CMD_EXIT_OK || status >= CMD_EXIT_RESETS
+	    ? (int)status
+	    : 1;
 }

@@ -21,13 +21,20 @@
 	X("reload", daemon_reload, "")                                          \
 	X("reset", daemon_reset, "[all | switches | vms]")                      \
 	X("restart", restart_run, "[-f] id")                                    \
+	X("run", run_run,                                                       \
+	    "[-Lq] [-a cmdline] [-B device] [-b path] [-d disk]\n"              \
+	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] "    \
+	    "[-r path]\n"                                                       \
+	    "\t    [-t name] "                                                  \
+	    "id | name")                                                        \
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
 	X("show", status_run, "[-jrv] [id]")                                    \
 	X("start", start_run,                                                   \
-	    "[-cLq] [-a cmdline] [-b path] [-d disk] [-I initrd] "              \
-	    "[-i count]\n"                                                      \
-	    "\t    [-m size] [-n switch] [-p count] [-r path] [-t name] "       \
+	    "[-cLq] [-a cmdline] [-B device] [-b path] [-d disk]\n"             \
+	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] "    \
+	    "[-r path]\n"                                                       \
+	    "\t    [-t name] "                                                  \
 	    "id | name")                                                        \
 	X("status", status_run, "[-jrv] [id]")                                  \
 	X("stop", stop_run, "[-fqw] id | -a")                                   \
@@ -52,6 +59,10 @@ enum cmd_exit {
 	CMD_EXIT_STATE, /* it runs already, or does not run, or is busy */
 	CMD_EXIT_FULL, /* no memory, disk space or VM more */
 	CMD_EXIT_FILE, /* a disk, medium or kernel is of no use */
+	/* The end of what vmctl run waited for, also without --exit-codes. */
+	CMD_EXIT_RESETS = 10,
+	CMD_EXIT_FORCED,
+	CMD_EXIT_DIED,
 };
 
 struct cmd_env {

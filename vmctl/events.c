@@ -14,6 +14,7 @@
 #include "args.h"
 #include "client.h"
 #include "cmd.h"
+#include "events.h"
 #include "jsonout.h"
 #include "log.h"
 
@@ -56,16 +57,15 @@ print_json(const struct ctl_event *e)
 		{ "id", jsonout_u64(e->id) },
 		{ "name", json_string(e->name) },
 		{ "text", jsonout_text(e->text) },
+		{ "outcome", jsonout_text(ctl_outcome_name(e->outcome)) },
 	};
 	return jsonout_line(stdout,
 	    jsonout_object(members, sizeof(members) / sizeof(members[0])));
 }
 
-static bool
-wanted(const struct ctl_event *e, const struct target *t)
+bool
+events_about(const struct ctl_event *e, const struct target *t)
 {
-	if (t == NULL)
-		return true;
 	return t->id != 0 ? t->id == e->id : strcmp(t->name, e->name) == 0;
 }
 
@@ -80,7 +80,7 @@ follow(struct client *c, const struct target *t, bool json)
 			log_warnx("events: %s", client_reason(&a));
 			break;
 		}
-		if (!wanted(&a.event, t))
+		if (t != NULL && !events_about(&a.event, t))
 			continue;
 		if (!json)
 			print_text(&a.event);

@@ -27,7 +27,7 @@
 
 struct start_opts {
 	const char *kernel, *initrd, *cmdline, *memory, *cpus, *interfaces;
-	const char *cdrom, *template;
+	const char *cdrom, *template, *bootdev;
 	bool adhoc; /* any option but -c and -q */
 	bool console;
 	bool quiet; /* no error: it runs already */
@@ -40,11 +40,14 @@ parse_options(int argc, char **argv, struct start_opts *o, struct vmconf *conf)
 	int ch;
 
 	while (ok &&
-	    (ch = cmd_getopt(argc, argv, "a:b:cd:I:i:Lm:n:p:qr:t:")) != -1) {
+	    (ch = cmd_getopt(argc, argv, "a:B:b:cd:I:i:Lm:n:p:qr:t:")) != -1) {
 		o->adhoc |= ch != 'c' && ch != 'q';
 		switch (ch) {
 		case 'a':
 			ok = cmd_once(&o->cmdline, "command line");
+			break;
+		case 'B':
+			ok = cmd_once(&o->bootdev, "boot device");
 			break;
 		case 'b':
 			ok = cmd_once(&o->kernel, "kernel");
@@ -135,6 +138,11 @@ describe(
 
 	if (error != 0)
 		return error;
+	if (o->bootdev != NULL && !vmconf_bootdev(o->bootdev, &conf->bootdev)) {
+		log_warnx(
+		    "invalid boot device: %s (cdrom, disk or net)", o->bootdev);
+		return -EINVAL;
+	}
 	if (o->cmdline != NULL && strlen(o->cmdline) > VM_CMDLINE_MAX) {
 		log_warnx("command line too long (limit is %d bytes)",
 		    VM_CMDLINE_MAX);
@@ -337,11 +345,10 @@ start_target(const struct cmd_env *env, const struct target *target)
 }
 
 enum cmd_result
-start_run(int argc, char **argv, const struct cmd_env *env)
+start_by_options(int argc, char **argv, const struct cmd_env *env,
+    struct target *target, struct client_answer *a, bool *console)
 {
 	struct start_opts opts = { 0 };
-	struct client_answer a;
-	struct target target;
 	struct vmconf conf;
 	int error;
 
@@ -349,18 +356,30 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 	error = parse_options(argc, argv, &opts, &conf);
 	if (error != 0)
 		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
-	if (argc - optind != 1)
+	if (argc - optind != 1 || (opts.console && console == NULL))
 		return CMD_USAGE;
-	if (args_target(argv[optind], &target) != 0)
+	if (args_target(argv[optind], target) != 0)
 		return CMD_FAILED;
 	if (!opts.adhoc)
-		error = start_configured(env, &target, opts.quiet, &a);
-	else if ((error = describe(&opts, &target, &conf)) == 0)
-		error = start_adhoc(env, &conf, &a);
-	if (error != 0)
-		return CMD_FAILED;
-	if (!opts.console)
-		return CMD_OK;
+		error = start_configured(env, target, opts.quiet, a);
+	else if ((error = describe(&opts, target, &conf)) == 0)
+		error = start_adhoc(env, &conf, a);
+	if (console != NULL)
+		*console = opts.console;
+	return error == 0 ? CMD_OK : CMD_FAILED;
+}
+
+enum cmd_result
+start_run(int argc, char **argv, const struct cmd_env *env)
+{
+	enum cmd_result result;
+	struct client_answer a;
+	struct target target;
+	bool console;
+
+	result = start_by_options(argc, argv, env, &target, &a, &console);
+	if (result != CMD_OK || !console)
+		return result;
 	if (a.kind != CLIENT_OK)
 		return console_of(env, &target, true);
 	if (a.text[0] == '\0') {

@@ -51,7 +51,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 
 _vmctl() {
 	local commands="check console create events image load log metrics pause reload"
-	commands+=" reset restart set show start status stop top unpause wait"
+	commands+=" reset restart run set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -91,12 +91,14 @@ _vmctl() {
 	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
-	start) options="-a -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
+	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
+	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	stop) options="-a -f -q -w" names="-r" ;;
 	top) options="-1 -d" names="" ;;
 	pause | unpause | wait) options="" names="-r" ;;
 	*) return ;;
 	esac
+	[[ $command != run ]] || command=start
 	case $command$prev in
 	create-s) return ;;
 	create* | imagecheck | imageinfo | image-j | image-r | image-jr)
@@ -107,6 +109,10 @@ _vmctl() {
 		;;
 	loadload | start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
+		return
+		;;
+	start-B)
+		_vmctl_reply "cdrom disk net" "$cur"
 		return
 		;;
 	start-t)

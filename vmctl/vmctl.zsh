@@ -25,7 +25,7 @@ _vmctl_set() {
 }
 
 _vmctl_newer() {
-	local -a commands found line
+	local -a commands found line only
 	local context curcontext=$curcontext expl state _vmctl_socket
 	local -A opt_args
 	commands=(
@@ -41,6 +41,7 @@ _vmctl_newer() {
 		'reload:read the configuration again'
 		'reset:end and forget VMs, forget switches'
 		'restart:stop a VM and start it'
+		'run:start a VM and wait until it has ended'
 		'set:change a medium, a link or the memory'
 		'show:list VMs'
 		'start:start a VM'
@@ -109,9 +110,11 @@ _vmctl_newer() {
 		_arguments '-j[print JSON]' '-r[those that run only]' \
 		    '-v[what the devices counted]' '1:vm:_vmctl_all'
 		;;
-	start)
-		_arguments '-a[command line of the kernel]:text: ' \
-		    '-b[kernel]:file:_files' '-c[attach to the console]' \
+	run | start)
+		[[ $found[1] = run ]] || only=('-c[attach to the console]')
+		_arguments $only '-a[command line of the kernel]:text: ' \
+		    '-B[boot nothing but this]:device:(cdrom disk net)' \
+		    '-b[kernel]:file:_files' \
 		    '*-d[disk image]:disk:_files' '-I[initial RAM disk]:file:_files' \
 		    '-i[number of interfaces]:count: ' '*-L[a local interface]' \
 		    '-m[size of the memory]:size: ' \

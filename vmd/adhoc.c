@@ -119,7 +119,8 @@ given(const struct vmconf *conf, const struct adhoc_files *files)
 	uint32_t items = conf->given & (uint32_t)(VM_I_MEMORY | VM_I_CPUS);
 
 	if (files->kernel || files->initrd || conf->kernel[0] != '\0' ||
-	    conf->initrd[0] != '\0' || conf->cmdline[0] != '\0')
+	    conf->initrd[0] != '\0' || conf->cmdline[0] != '\0' ||
+	    conf->bootdev != VM_BOOT_ANY)
 		items |= VM_I_BOOT;
 	if (conf->cdrom[0] != '\0')
 		items |= VM_I_CDROM;

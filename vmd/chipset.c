@@ -42,6 +42,7 @@
 #define VIRTIO_BLOCK 0x1001
 #define VIRTIO_SCSI  0x1004
 #define ORDER_LINE   40
+#define ORDER_END    "HALT\n" /* SeaBIOS: nothing that is not listed */
 
 /* ---- memory ---- */
 
@@ -211,30 +212,34 @@ make_fwcfg(struct chipset *c)
 
 /* OpenFirmware's names, as SeaBIOS and OVMF read them. */
 static unsigned
-order_line(char *line, size_t len, const struct pci_dev *d)
+order_line(
+    char *line, size_t len, const struct pci_dev *d, enum vm_bootdev only)
 {
 	uint32_t device = d == NULL ? 0 : pci_cfg_get(d, PCIR_DEVICE, 2);
 
-	if (device == VIRTIO_BLOCK)
+	if (device == VIRTIO_BLOCK && only != VM_BOOT_CDROM)
 		return (unsigned)snprintf(
 		    line, len, "/pci@i0cf8/scsi@%x/disk@0,0\n", d->slot);
-	if (device == VIRTIO_SCSI)
+	if (device == VIRTIO_SCSI && only != VM_BOOT_DISK)
 		return (unsigned)snprintf(line, len,
 		    "/pci@i0cf8/scsi@%x/channel@0/disk@0,0\n", d->slot);
 	return 0;
 }
 
 int
-chipset_boot_order(struct chipset *c)
+chipset_boot_order(struct chipset *c, enum vm_bootdev only)
 {
-	char order[PCI_SLOTS * ORDER_LINE + 1];
+	char order[PCI_SLOTS * ORDER_LINE + sizeof(ORDER_END)];
 	unsigned len = 0;
 
 	for (unsigned s = 0; s < PCI_SLOTS; s++)
-		len += order_line(
-		    order + len, sizeof(order) - len, c->conf.pci->dev[s]);
+		len += order_line(order + len, sizeof(order) - len,
+		    c->conf.pci->dev[s], only);
 	if (len == 0)
 		return 0;
+	if (only != VM_BOOT_ANY)
+		len += (unsigned)snprintf(
+		    order + len, sizeof(order) - len, ORDER_END);
 	order[len - 1] = '\0'; /* newlines are between lines */
 	return fwcfg_add_file(&c->fwcfg, "bootorder", order, len);
 }

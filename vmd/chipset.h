@@ -13,6 +13,7 @@
 #include "pci.h"
 #include "piix4.h"
 #include "shadow.h"
+#include "vmconf.h"
 
 #define CHIPSET_LINE 120 /* of the debug console */
 
@@ -44,7 +45,8 @@ struct chipset {
 /* 0 or -errno. */
 int chipset_init(struct chipset *, const struct chipset_conf *);
 void chipset_free(struct chipset *);
-/* When all devices are there: disks in their order, then the CD-ROM. */
-int chipset_boot_order(struct chipset *);
+/* When all devices are there: disks in their order, then the CD-ROM, or one of
+ * the two kinds and nothing else. */
+int chipset_boot_order(struct chipset *, enum vm_bootdev);
 
 #endif

@@ -220,6 +220,10 @@ boot(FILE *f, const struct vmconf *c)
 {
 	if (c->kernel[0] != '\0')
 		line(f, c, VM_I_BOOT, "boot", c->kernel);
+	if (c->bootdev != VM_BOOT_ANY) {
+		begin(f, c, VM_I_BOOT);
+		fprintf(f, "boot device %s\n", vm_bootdev_names[c->bootdev]);
+	}
 	if (c->initrd[0] != '\0')
 		line(f, c, VM_I_BOOT, "initrd", c->initrd);
 	/* An instance may have said so to have none of these. */

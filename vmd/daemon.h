@@ -11,7 +11,5 @@ void daemon_restrict(void);
 void daemon_background(void);
 /* Is descriptor 2 the journal's stream (systemd.exec(5), $JOURNAL_STREAM)? */
 int daemon_in_journal(void);
-/* sd_notify(3) protocol, when $NOTIFY_SOCKET asks for it: "READY=1". */
-void daemon_notify(const char *state);
 
 #endif

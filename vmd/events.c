@@ -47,15 +47,33 @@ send_event(struct parent *p, struct client *c, const struct ctl_event *e)
 	answer_send(p, CTL_EVENT, c->id, body);
 }
 
+static enum ctl_outcome
+outcome(const struct vm *vm)
+{
+	if (!vm->run.ready && !vm->run.again)
+		return CTL_OUT_UNSTARTED;
+	if (vm->run.end == RUN_OFF)
+		return CTL_OUT_OFF;
+	if (vm->run.forced)
+		return CTL_OUT_FORCED;
+	if (vm->run.stopped)
+		return CTL_OUT_STOPPED;
+	if (vm->run.end == RUN_RESET)
+		return CTL_OUT_OFF; /* it has a boot device */
+	return vm->run.end == RUN_RESETS ? CTL_OUT_RESETS : CTL_OUT_ERROR;
+}
+
 static void
 tell(struct parent *p, const struct vm *vm, enum ctl_happening what,
     const char *text)
 {
-	struct ctl_event e = { wall_ms(), what, vm->id, "", "" };
+	struct ctl_event e = { .ms = wall_ms(), .what = what, .id = vm->id };
 	struct client *c;
 
 	snprintf(e.name, sizeof(e.name), "%s", vm->conf.name);
 	snprintf(e.text, sizeof(e.text), "%s", text);
+	if (what == CTL_EV_STOPPED)
+		e.outcome = outcome(vm);
 	TAILQ_FOREACH(c, &p->clients.list, entry)
 	{
 		if (c->events && rights_told(&c->cred, vm))
@@ -71,6 +89,8 @@ reason(const struct vm *vm)
 		return vm->run.fail.text;
 	if (vm->run.end == RUN_OFF)
 		return "powered off by the guest";
+	if (vm->run.end == RUN_RESET && !vm->run.stopped)
+		return "reset by the guest";
 	return vm->run.stopped ? "" : vm->problem;
 }
 

@@ -94,6 +94,8 @@ merge_owner(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 static void
 merge_boot(const struct vmconf *parent, struct vmconf *c)
 {
+	if (c->bootdev == VM_BOOT_ANY)
+		c->bootdev = parent->bootdev;
 	if (c->kernel[0] != '\0')
 		return; /* the parent's initrd goes with its kernel */
 	memcpy(c->kernel, parent->kernel, sizeof(c->kernel));

@@ -335,13 +335,18 @@ finish_failed(struct life *l, struct vm *vm)
 	settle(l, vm);
 }
 
+static bool
+run_failed(enum run_end end)
+{
+	return end == RUN_CRASHED || end == RUN_ERROR || end == RUN_RESETS;
+}
+
 static void
 finish_ended(struct life *l, struct vm *vm)
 {
 	char text[sizeof(vm->problem)];
 
-	if (!vm->run.stopped &&
-	    (vm->run.end == RUN_CRASHED || vm->run.end == RUN_ERROR)) {
+	if (!vm->run.stopped && run_failed(vm->run.end)) {
 		explain_end(vm, text, sizeof(text));
 		log_warnx("%s: stopped: %s", vm->conf.name, text);
 		life_problem(vm->life, vm, "%s", text);
@@ -365,7 +370,7 @@ restart(struct life *l, struct vm *vm)
 	else
 		vm->quick = 0;
 	if (vm->quick > QUICK_MAX) {
-		vm->run.end = RUN_ERROR;
+		vm->run.end = RUN_RESETS;
 		fail_set(&vm->run.fail, EPERM, "restarted too quickly");
 		return false;
 	}
@@ -402,7 +407,7 @@ finish(struct vm *vm)
 		return;
 	}
 	if (vm->run.ready && vm->run.end == RUN_RESET && !vm->run.stopped &&
-	    !l->ending && restart(l, vm))
+	    vm->conf.bootdev == VM_BOOT_ANY && !l->ending && restart(l, vm))
 		return;
 	finish_ended(l, vm);
 }

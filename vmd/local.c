@@ -39,11 +39,13 @@ enum option {
 	O_MASK = 1,
 	O_ROUTER = 3,
 	O_DNS = 6,
+	O_NAME = 12,
 	O_MTU = 26,
 	O_REQUESTED = 50,
 	O_LEASE = 51,
 	O_TYPE = 53,
 	O_SERVER = 54,
+	O_FILE = 67,
 	O_END = 255,
 };
 
@@ -236,6 +238,16 @@ add_option(struct local_out *o, enum option code, uint32_t v)
 }
 
 static void
+add_text(struct local_out *o, enum option code, const char *s)
+{
+	size_t len = strlen(s);
+
+	local_add8(o, code);
+	local_add8(o, (uint8_t)len);
+	local_add(o, (const uint8_t *)s, len);
+}
+
+static void
 add_options(struct local_out *o, const struct local_conf *c,
     const struct question *q, enum type answer)
 {
@@ -252,6 +264,10 @@ add_options(struct local_out *o, const struct local_conf *c,
 		add_option(o, O_MASK, 0xfffffffe);
 		add_option(o, O_ROUTER, c->host);
 		add_option(o, O_DNS, c->host);
+		if (c->netboot[0] != '\0') {
+			add_text(o, O_NAME, c->netboot);
+			add_text(o, O_FILE, LOCAL_BOOT_FILE);
+		}
 		if (c->mtu != 0) {
 			local_add8(o, O_MTU);
 			local_add8(o, 2);
@@ -266,6 +282,7 @@ add_bootp(struct local_out *o, const struct local_conf *c,
     const struct question *q, enum type answer)
 {
 	static const uint8_t zero[B_MIN];
+	static const uint8_t file[128] = LOCAL_BOOT_FILE;
 	bool give = answer != T_NAK && q->type != T_INFORM;
 	size_t begin = o->len;
 
@@ -281,7 +298,8 @@ add_bootp(struct local_out *o, const struct local_conf *c,
 	local_add32(o, give ? c->host : 0); /* siaddr */
 	local_add32(o, 0);
 	local_add(o, q->bootp + B_CHADDR, 16);
-	local_add(o, zero, 64 + 128);
+	local_add(o, zero, 64); /* sname */
+	local_add(o, give && c->netboot[0] != '\0' ? file : zero, 128);
 	add_options(o, c, q, answer);
 	if (o->len - begin < B_MIN)
 		local_add(o, zero, B_MIN - (o->len - begin));

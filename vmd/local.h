@@ -22,12 +22,17 @@
  * IPv4 with all its options or IPv6, UDP. */
 #define LOCAL_HEAD (14 + 60 + 8)
 
+#define LOCAL_BOOT_FILE "auto_install"
+
 struct local_conf {
 	uint8_t host_mac[ETH_ALEN];
 	uint32_t host, guest; /* IPv4, host byte order; a /31 */
 	uint16_t mtu; /* 0: not told */
 	bool inet6;
 	uint8_t host6[16], guest6[16]; /* a /96 */
+	/* The name of a guest that is to think that it was booted from the
+	 * network, with the file LOCAL_BOOT_FILE; "": it was not. */
+	char netboot[64];
 };
 
 /* Is it a frame that local_answer() has to see?  head: its first bytes, at

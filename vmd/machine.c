@@ -677,9 +677,9 @@ make_chipset(struct machine *m)
 }
 
 int
-machine_boot_order(struct machine *m)
+machine_boot_order(struct machine *m, enum vm_bootdev dev)
 {
-	return chipset_boot_order(&m->chipset);
+	return chipset_boot_order(&m->chipset, dev);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include "gmem.h"
 #include "msg.h"
+#include "vmconf.h"
 
 struct event_base;
 struct machine;
@@ -49,7 +50,7 @@ machine_new(struct machine **, const struct machine_conf *, struct gpa *rsdp);
 void machine_free(struct machine *);
 
 /* With firmware, when the devices are there: what it may boot.  0 or -errno. */
-int machine_boot_order(struct machine *);
+int machine_boot_order(struct machine *, enum vm_bootdev);
 
 /* For the device models, while the machine is being made. */
 struct pci *machine_pci(struct machine *);

@@ -135,7 +135,8 @@ enum seed_file { SEED_USER_DATA, SEED_NETWORK_CONFIG, SEED_SSH_KEY };
 	    "u32 index, lladdr (6 bytes), u32 locked, u32 mtu (0: not "     \
 	    "told), u32 offload (TUN_F_*), u32 queues, u32 local, host's "  \
 	    "lladdr, u32 host, u32 guest (IPv4), u32 inet6, host6, guest6 " \
-	    "(16 bytes each), u32 stream (1: a socket, not a tap), "        \
+	    "(16 bytes each), str name (of a guest booted from the net, "   \
+	    "or \"\"), u32 stream (1: a socket, not a tap), "               \
 	    "u64 bytes a second, u64 burst")                                \
 	X(NET_LINK, 0, "u32 up: what the guest sees")                       \
 	X(NET_FD, 1, "u32 enum net_fdkind (fd)")

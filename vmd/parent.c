@@ -19,6 +19,7 @@
 #include "fd.h"
 #include "log.h"
 #include "parent.h"
+#include "sdnotify.h"
 
 #define END_TICK_MS 100
 #define NET_TICKS   30 /* 3 s for netcfg to clean up */
@@ -30,7 +31,7 @@ end_begin(struct parent *p)
 
 	p->ending = true;
 	log_info("ending");
-	daemon_notify("STOPPING=1\nSTATUS=Waiting for guests to power off");
+	sdnotify("STOPPING=1\nSTATUS=Waiting for guests to power off");
 	ctlproc_stop(p);
 	listen_stop(&p->listener);
 	if (p->boot != NULL)
@@ -53,7 +54,7 @@ leave(struct parent *p)
 	}
 	p->ending = p->leaving = true;
 	log_info("ending, guests go on");
-	daemon_notify("STOPPING=1");
+	sdnotify("STOPPING=1");
 	ctlproc_stop(p);
 	event_base_loopbreak(p->base);
 }
@@ -268,7 +269,7 @@ parent_run(const struct options *o)
 	if (listen_owner(&p.listener, p.conf->sock_uid, p.conf->sock_gid) != 0)
 		log_warn("%s", p.listener.path);
 	log_info("started, %u vms configured", p.reg.n);
-	daemon_notify("READY=1");
+	sdnotify("READY=1");
 	reload_boot(&p);
 	event_base_dispatch(p.base);
 	cleanup(&p);

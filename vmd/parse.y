@@ -43,7 +43,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 }
 
 %token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SEV SEVES
-%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DISABLE DISK DOWN ENABLE FORMAT GROUP
+%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN ENABLE FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
@@ -168,6 +168,9 @@ vmstmt
 	| CPUS NUMBER			{ stmt_cpus(p, @1, $2); }
 	| CPU string			{ stmt_cpu(p, @1, $2); free($2); }
 	| BOOT string			{ stmt_boot(p, @1, $2); free($2); }
+	| BOOT DEVICE CDROM		{ stmt_boot_device(p, @1, "cdrom"); }
+	| BOOT DEVICE DISK		{ stmt_boot_device(p, @1, "disk"); }
+	| BOOT DEVICE string		{ stmt_boot_device(p, @1, $3); free($3); }
 	| INITRD string			{ stmt_initrd(p, @1, $2); free($2); }
 	| CMDLINE string		{ stmt_cmdline(p, @1, $2); free($2); }
 	| DISK string diskopts {
@@ -439,6 +442,7 @@ static const struct keyword {
 	{ "cpus", CPUS },
 	{ "create", CREATE },
 	{ "delay", DELAY },
+	{ "device", DEVICE },
 	{ "disable", DISABLE },
 	{ "disk", DISK },
 	{ "down", DOWN },

@@ -177,7 +177,7 @@ get_end(struct ibuf *b, struct record_vm *r)
 {
 	uint32_t end, code;
 
-	if (ibuf_get_n32(b, &end) == -1 || end > RUN_ERROR ||
+	if (ibuf_get_n32(b, &end) == -1 || end > RUN_RESETS ||
 	    ibuf_get_n32(b, &code) == -1 || code > INT_MAX ||
 	    ctl_get_str(b, r->fail.text, sizeof(r->fail.text)) != 0)
 		return -EBADMSG;

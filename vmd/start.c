@@ -110,6 +110,23 @@ start_boots(const struct vmconf *c)
 	return c->ndisks > 0 || c->cdrom[0] != '\0';
 }
 
+/* Said once more than by the parser: of instances, and by clients. */
+static int
+check_boot_device(
+    const struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	const char *lacks = vmconf_bootdev_lacks(c);
+
+	if (lacks != NULL)
+		return fail_set(why, EINVAL, "boot device %s: the vm has no %s",
+		    lacks, lacks);
+	if (c->bootdev == VM_BOOT_NET && f->kernel == -1 &&
+	    c->kernel[0] == '\0')
+		return fail_set(
+		    why, EINVAL, "boot device net: no kernel given");
+	return 0;
+}
+
 /* Where no kernel is given, the firmware boots a disk or the CD-ROM. */
 static int
 open_firmware(struct start_fds *f, const struct vmconf *c, struct fail *why)
@@ -128,8 +145,10 @@ open_firmware(struct start_fds *f, const struct vmconf *c, struct fail *why)
 static int
 open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 {
-	int error = 0;
+	int error = check_boot_device(f, c, why);
 
+	if (error != 0)
+		return error;
 	if (f->kernel != -1)
 		error = image_check_fd(f->kernel, "kernel", why);
 	else if (c->kernel[0] != '\0')
@@ -553,6 +572,8 @@ send_nic_conf(struct vm *vm, uint32_t i, const struct net_result *res)
 	    ibuf_add_n32(b, l->inet6) == -1 ||
 	    ibuf_add(b, l->host6, 16) == -1 ||
 	    ibuf_add(b, l->guest6, 16) == -1 ||
+	    ctl_put_str(
+		b, vm->conf.bootdev == VM_BOOT_NET ? vm->conf.name : "") != 0 ||
 	    ibuf_add_n32(b, (vm->conf.nic[i].flags & VM_NIC_USER) != 0) == -1 ||
 	    ibuf_add_n64(b, vm->conf.nic[i].bandwidth.rate) == -1 ||
 	    ibuf_add_n64(b, vm->conf.nic[i].bandwidth.burst) == -1) {

@@ -284,6 +284,21 @@ stmt_vm_begin(
 		memcpy(p->vm->conf.parent, parent, strlen(parent) + 1);
 }
 
+/* An instance may have it from its parent. */
+static void
+check_boot_device(struct parse *p, struct lex_loc loc)
+{
+	const struct vmconf *c = &p->vm->conf;
+	const char *lacks = vmconf_bootdev_lacks(c);
+
+	if (lacks != NULL && c->parent[0] == '\0')
+		stmt_error(
+		    p, loc, "boot device %s: the vm has no %s", lacks, lacks);
+	else if (c->bootdev == VM_BOOT_NET && c->kernel[0] == '\0' &&
+	    c->parent[0] == '\0')
+		stmt_error(p, loc, "boot device net: no kernel given");
+}
+
 void
 stmt_vm_end(struct parse *p, struct lex_loc loc)
 {
@@ -291,6 +306,7 @@ stmt_vm_end(struct parse *p, struct lex_loc loc)
 
 	if (p->nstmts == 0 && p->errors == p->vm_errors)
 		stmt_error(p, loc, "syntax error");
+	check_boot_device(p, loc);
 	if (p->errors != p->vm_errors)
 		return;
 	stmt_nics_fill(p);
@@ -384,6 +400,18 @@ stmt_boot(struct parse *p, struct lex_loc loc, const char *s)
 	p->vm->conf.given |= VM_I_BOOT;
 	if (stmt_only_once(p, loc, STMT_BOOT, "kernel"))
 		stmt_path(p, loc, "kernel", s, p->vm->conf.kernel);
+}
+
+void
+stmt_boot_device(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	p->vm->conf.given |= VM_I_BOOT;
+	if (stmt_only_once(p, loc, STMT_BOOT_DEVICE, "boot device") &&
+	    !vmconf_bootdev(s, &p->vm->conf.bootdev))
+		stmt_error(p, loc,
+		    "unknown boot device %.64s: neither cdrom, disk nor net",
+		    s);
 }
 
 void

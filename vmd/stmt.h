@@ -26,7 +26,8 @@ enum stmt_once {
 	STMT_LIMIT = 1 << 9,
 	STMT_SEED = 1 << 10,
 	STMT_CPU = 1 << 11,
-	STMT_SEED_ITEM = 1 << 12, /* and those that follow, one for each */
+	STMT_BOOT_DEVICE = 1 << 12,
+	STMT_SEED_ITEM = 1 << 13, /* and those that follow, one for each */
 };
 
 struct parse {
@@ -84,6 +85,7 @@ void stmt_memory(struct parse *, struct lex_loc, const char *size);
 void stmt_cpus(struct parse *, struct lex_loc, int64_t);
 void stmt_cpu(struct parse *, struct lex_loc, const char *name);
 void stmt_boot(struct parse *, struct lex_loc, const char *path);
+void stmt_boot_device(struct parse *, struct lex_loc, const char *);
 void stmt_initrd(struct parse *, struct lex_loc, const char *path);
 void stmt_cmdline(struct parse *, struct lex_loc, const char *);
 /* NULL, 0, or nothing: not given. */

@@ -42,7 +42,8 @@ get_local(struct ibuf *body, struct local_conf *l, uint32_t *on)
 	    ibuf_get_n32(body, &l->guest) == -1 ||
 	    ibuf_get_n32(body, &inet6) == -1 ||
 	    ibuf_get(body, l->host6, sizeof(l->host6)) == -1 ||
-	    ibuf_get(body, l->guest6, sizeof(l->guest6)) == -1 || *on > 1 ||
+	    ibuf_get(body, l->guest6, sizeof(l->guest6)) == -1 ||
+	    ctl_get_str(body, l->netboot, sizeof(l->netboot)) != 0 || *on > 1 ||
 	    inet6 > 1)
 		return -EBADMSG;
 	l->inet6 = inet6 == 1;

@@ -687,7 +687,7 @@ boot_firmware(struct vm *vm)
 	if ((e = load_firmware(vm->kernel, vm->rom, vm->rom_len, why)) < 0)
 		return fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
-	if ((e = machine_boot_order(vm->machine)) < 0)
+	if ((e = machine_boot_order(vm->machine, vm->conf.bootdev)) < 0)
 		return fail(vm, e, "boot order: %s", strerrordesc_np(-e));
 	return 0;
 }

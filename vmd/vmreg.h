@@ -64,6 +64,7 @@ enum run_end {
 	RUN_OFF, /* the guest powered off */
 	RUN_RESET,
 	RUN_ERROR, /* what the vm process found wrong, in fail */
+	RUN_RESETS, /* too many in too short a time; as RUN_ERROR */
 };
 
 /* The host's side of an interface: netproc.h. */

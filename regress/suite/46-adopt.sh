@@ -4,30 +4,6 @@
 # Guests outlive the processes of vmd that are not theirs.
 limit=400
 
-# vmd_killed: kill -9, and its control process is gone as well.
-vmd_killed() {
-	kill -9 "$vmd_pid"
-	wait "$vmd_pid" 2>/dev/null || true
-	vmd_pid=''
-	within 5 eval '[[ -z $(role_process control) ]]'
-}
-
-# vmd_back: another one, as it was.
-vmd_back() {
-	vmd -d -v -f "$T/vm.conf" 2>>"$T/vmd.log" >&2 &
-	vmd_pid=$!
-	within 30 vmd_answers || fail "vmd does not answer"
-}
-
-# role_process ROLE: the pid of control, netcfg, keeper.
-role_process() {
-	local p
-	for p in $(vmd_processes); do
-		[[ $(title "$p") != *": $1"* ]] || echo "$p"
-	done
-	return 0
-}
-
 # number NAME WORD: the last one that its console says.
 number() {
 	tr -d '\r' <"$T/$1.console" | sed -n "s/.*\b$2[ =]\([0-9]*\).*/\1/p" |

@@ -142,9 +142,16 @@ t_service() {
 	grep -q "one: powered off" "$T/journal"
 	within 10 in_box test ! -e "$scope"
 	in_box systemctl start vmd
-	box_start one
+	# As a service of its own, which vmd's restart does not end.
+	in_box systemctl start vm@one
+	record one "$(in_box vmctl status -j one | jq -r '.[0].tty')"
 	within 90 printed_times 2 one "tiny: idle"
 	limits_hold
+	was=$(id_and_pid)
+	in_box systemctl restart vmd
+	within 20 in_box vmctl status >/dev/null
+	in_box systemctl is-active vm@one
+	[[ $(id_and_pid) = "$was" ]]
 	# So it does when the whole host is shut down.
 	in_box systemctl poweroff
 	within 60 eval '! kill -0 "$box" 2>/dev/null'
@@ -169,4 +176,47 @@ t_end_waits_for_a_slow_guest() {
 	# After the prompt; what was typed goes on after it.
 	printed one "tiny: off\\.[[:cntrl:]]*\$"
 	grep "one: powered off" "$T/vmd.log"
+}
+
+# runs STATUS: what was run in the foreground ended with that.
+runs() {
+	local rc=0
+	wait "$run" || rc=$?
+	[[ $rc = "$1" ]] || fail "status $rc, not $1: $(<"$T/run")"
+}
+
+# run NAME: in the foreground of a service manager.
+run() {
+	rm -f "$T/notify" "$T/notified"
+	socat -u "UNIX-RECV:$T/notify" "CREATE:$T/notified" &
+	within 10 test -S "$T/notify"
+	NOTIFY_SOCKET=$T/notify vmctl run "$1" >"$T/run" 2>&1 &
+	run=$!
+	within 30 grep -q READY=1 "$T/notified"
+	in_state "$1" running
+}
+
+t_vmctl_run() {
+	local run
+	atom one | vmd_up
+	run one
+	# vmd goes, and comes back.
+	vmd_killed
+	sleep 1
+	vmd_back
+	kill -0 "$run"
+	kill -TERM "$run"
+	runs 0
+	stopped one 5
+	run one
+	vmctl stop -f one
+	runs 11
+	run one
+	kill -9 "$(field one pid)"
+	runs 12
+	# Nothing runs, so that nothing is waited for.
+	run=0
+	vmctl run nobody || run=$?
+	[[ $run = 1 ]]
+	kill %% 2>/dev/null || true
 }

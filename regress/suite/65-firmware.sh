@@ -67,6 +67,32 @@ t_empty_disk() {
 	vmctl stop -fw one
 }
 
+# What was said is booted, and a reset of the guest is its end.
+t_boot_device() {
+	[[ -f grub.iso ]] || skip "no CD-ROM with GRUB"
+	boot_disks "$G/tiny.cpio" "$base tiny=loop"
+	{
+		vm cd 'memory 256M' "${disks[@]}" "cdrom \"$PWD/grub.iso\"" \
+		    'boot device cdrom'
+		vm disk 'memory 256M' "${disks[@]}" \
+		    "cdrom \"$PWD/grub.iso\"" 'boot device disk'
+		vm none 'memory 64M' "disk \"$T/boot.img\"" 'boot device disk'
+	} | vmd_up
+	start disk
+	stopped disk 150
+	printed disk "Booting from Hard Disk"
+	[[ $(field disk restarts) = 0 && $(field disk problem) = null ]]
+	run_tiny cd 200
+	printed cd "Booting from DVD/CD"
+	not printed cd "Booting from Hard Disk"
+	# It has no boot loader, and there is nothing else.
+	start none
+	prints none "No bootable device" 60
+	vmctl stop -fw none
+	refused vmctl start -B cdrom -d "$T/boot.img" try
+	grep -q "boot device cdrom: the vm has no cdrom" "$T/refused.err"
+}
+
 # As an installer's: the disk, which has no system, is tried first.
 t_cdrom() {
 	[[ -f grub.iso ]] || skip "no CD-ROM with GRUB"

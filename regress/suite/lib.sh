@@ -163,6 +163,31 @@ vmd_down() {
 	}
 }
 
+# vmd_killed: kill -9, and its control process is gone as well.
+vmd_killed() {
+	kill -9 "$vmd_pid"
+	wait "$vmd_pid" 2>/dev/null || true
+	vmd_pid=''
+	within 5 no_control
+}
+no_control() { [[ -z $(role_process control) ]]; }
+
+# vmd_back: another one, as it was.
+vmd_back() {
+	vmd -d -v -f "$T/vm.conf" 2>>"$T/vmd.log" >&2 &
+	vmd_pid=$!
+	within 30 vmd_answers || fail "vmd does not answer"
+}
+
+# role_process ROLE: the pid of control, netcfg, keeper.
+role_process() {
+	local p
+	for p in $(vmd_processes); do
+		[[ $(title "$p") != *": $1"* ]] || echo "$p"
+	done
+	return 0
+}
+
 # field NAME FIELD: of status -j; "null" when absent.
 field() {
 	vmctl status -j | jq -r --arg n "$1" --arg f "$2" \

@@ -10,7 +10,7 @@
  * request (START_KERNEL and START_INITRD belong to the request after them),
  * writes it down, and plays the script up to the next "|", then closes:
  *	ok:ID:TEXT	fail:CODE:TEXT	ended:ID:NAME
- *	line:TEXT	event:KIND:ID:NAME:TEXT
+ *	line:TEXT	event:KIND[/OUTCOME]:ID:NAME:TEXT
  *	vm:ID:NAME:PID:TTY:PROBLEM	(one of a list)
  *	vmctlchars	a running VM full of control characters
  *	short:N		the first N bytes of an ok message
@@ -139,6 +139,8 @@ fake_note_conf(struct fake *f, struct ibuf *body)
 		fake_note(f, " d=%s", c.disk[i].path);
 	for (i = 0; i < c.nnics; i++)
 		fake_note(f, " n%x=%s", c.nic[i].flags, c.nic[i].sw);
+	if (c.bootdev != VM_BOOT_ANY)
+		fake_note(f, " B=%s", vm_bootdev_names[c.bootdev]);
 	if (c.parent[0] != '\0')
 		fake_note(f, " t=%s given=%x", c.parent, c.given);
 	fake_note(f, "\n");
@@ -327,7 +329,7 @@ fake_line(struct imsgbuf *ib, char *text)
 	imsg_compose_ibuf(ib, CTL_LINE, 0, 0, b);
 }
 
-/* "KIND:ID:NAME:TEXT", at 1.5 s after the beginning of 1970 */
+/* "KIND[/OUTCOME]:ID:NAME:TEXT", at 1.5 s after the beginning of 1970 */
 static inline void
 fake_event(struct imsgbuf *ib, char *spec)
 {
@@ -335,7 +337,10 @@ fake_event(struct imsgbuf *ib, char *spec)
 	struct ibuf *b = ibuf_dynamic(0, 65536);
 	char *s;
 
-	e.what = (uint32_t)atoi(strsep(&spec, ":"));
+	e.what = (uint32_t)atoi(spec);
+	s = strsep(&spec, ":");
+	if ((s = strchr(s, '/')) != NULL)
+		e.outcome = (uint32_t)atoi(s + 1);
 	e.id = (uint32_t)atoi(strsep(&spec, ":"));
 	snprintf(e.name, sizeof(e.name), "%s", strsep(&spec, ":"));
 	for (s = spec; (s = strchr(s, '_')) != NULL;)

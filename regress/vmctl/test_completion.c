@@ -37,7 +37,7 @@ static const struct {
 } rows[] = {
 	{ "vmctl \"\"",
 	    "check console create events image load log metrics "
-	    "pause reload reset restart set show start status stop top unpause wait" },
+	    "pause reload reset restart run set show start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
 	{ "vmctl -", "--exit-codes -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
@@ -71,6 +71,9 @@ static const struct {
 	{ "vmctl image check -", "-j -r" },
 	{ "vmctl reload \"\"", "" },
 	{ "vmctl res", "reset restart" },
+	{ "vmctl run -", "-a -B -b -d -I -i -L -m -n -p -q -r -t" },
+	{ "vmctl run -q d", "db" },
+	{ "vmctl run -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
 	{ "vmctl reset \"\"", "all switches vms" },
 	{ "vmctl load vmctl/vmctl.8", "vmctl/vmctl.8" },
 	{ "vmctl m", "metrics" },
@@ -81,6 +84,7 @@ static const struct {
 	{ "vmctl metrics \"\"", "" },
 	{ "vmctl start -m \"\"", "" },
 	{ "vmctl start -t d", "db" },
+	{ "vmctl start -B \"\"", "cdrom disk net" },
 	{ "vmctl start -b vmctl/vmctl.b", "vmctl/vmctl.bash" },
 	{ "vmctl start -d vmctl/vmctl.8", "vmctl/vmctl.8" },
 	{ "vmctl -s /tmp/other wait \"\"", "web-other" },

@@ -58,13 +58,13 @@ test_lines(void **state)
 		{ { "events" }, "ok:0:", "",
 		    "vmctl: events: unexpected answer\n" },
 		{ { "events" }, "", "", LOST },
-		{ { "events", "-j" }, "event:7:3:web:why event:6:3:web:",
+		{ { "events", "-j" }, "event:7/1:3:web:why event:6:3:web:",
 		    "{\"time\":\"1970-01-01T00:00:01.500Z\","
 		    "\"event\":\"stopped\",\"id\":3,\"name\":\"web\","
-		    "\"text\":\"why\"}\n"
+		    "\"text\":\"why\",\"outcome\":\"off\"}\n"
 		    "{\"time\":\"1970-01-01T00:00:01.500Z\","
 		    "\"event\":\"restarting\",\"id\":3,\"name\":\"web\","
-		    "\"text\":null}\n",
+		    "\"text\":null,\"outcome\":null}\n",
 		    LOST },
 	};
 	struct fake *f = *state;

@@ -152,6 +152,10 @@ test_adhoc(void **state)
 		    "START_ADHOC web flags=2 m=128 p=64 k=%s/kernel "
 		    "i=%s/initrd a=quiet x=1 d=%s/d0 d=/d1\n",
 		    "vmctl: starting without network interfaces\n" },
+		{ { "start", "-B", "disk", "-d", "/d", "-L", "web" },
+		    "START_ADHOC web flags=2 m=512 p=1 k= i= a= d=/d "
+		    "n1= B=disk\n",
+		    "" },
 		{ { "start", "-d", "/d", "-n", "lan", "-L", "-i", "3", "web" },
 		    "START_ADHOC web flags=2 m=512 p=1 k= i= a= d=/d "
 		    "n0=lan n1= n0=\n",
@@ -353,6 +357,21 @@ test_bad_interfaces(void **state)
 }
 
 static void
+test_bad_boot_device(void **state)
+{
+	static const struct refusal rows[] = {
+		{ { "start", "-B", "floppy", "-d", "d", "web" },
+		    "vmctl: invalid boot device: floppy (cdrom, disk or "
+		    "net)\n" },
+		{ { "start", "-B", "disk", "-B", "disk", "-d", "d", "web" },
+		    "vmctl: boot device specified multiple times\n" },
+	};
+	struct files *s = *state;
+
+	check_refused(&s->fake, rows, NROWS(rows));
+}
+
+static void
 test_bad_template(void **state)
 {
 	static const struct refusal rows[] = {
@@ -469,6 +488,8 @@ main(void)
 		    test_bad_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_bad_interfaces, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_bad_boot_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_bad_template, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),

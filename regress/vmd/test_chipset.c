@@ -342,10 +342,8 @@ file(struct bed *b, const char *name, void *buf, unsigned n)
 }
 
 static void
-test_files(void **state)
+files(void **state, const char *order, enum vm_bootdev only)
 {
-	static const char order[] = "/pci@i0cf8/scsi@2/disk@0,0\n"
-				    "/pci@i0cf8/scsi@3/channel@0/disk@0,0";
 	static const uint8_t map[20] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0,
 		0, 0, 0, 0, 1, 0, 0, 0 };
 	struct bed *b = *state;
@@ -360,16 +358,38 @@ test_files(void **state)
 	bus_write(&b->pio, 0x510, 2, 5);
 	assert_int_equal(bus_read(&b->pio, 0x511, 1), 3);
 
-	assert_int_equal(chipset_boot_order(&b->c), 0);
+	assert_int_equal(chipset_boot_order(&b->c, VM_BOOT_ANY), 0);
 	assert_int_equal(file(b, "bootorder", buf, 1), -1);
 	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1001, 0x010000, 1, 0, 0, NULL,
 	    NULL);
 	pci_add(&b->pci, &b->cdrom, "c", 0x1af4, 0x1004, 0x010000, 1, 0, 0,
 	    NULL, NULL);
-	assert_int_equal(chipset_boot_order(&b->c), 0);
-	assert_int_equal(
-	    file(b, "bootorder", buf, sizeof(order)), sizeof(order));
-	assert_memory_equal(buf, order, sizeof(order));
+	assert_int_equal(chipset_boot_order(&b->c, only), 0);
+	assert_int_equal(file(b, "bootorder", buf, (unsigned)strlen(order) + 1),
+	    strlen(order) + 1);
+	assert_string_equal(buf, order);
+}
+
+static void
+test_files(void **state)
+{
+	files(state,
+	    "/pci@i0cf8/scsi@2/disk@0,0\n"
+	    "/pci@i0cf8/scsi@3/channel@0/disk@0,0",
+	    VM_BOOT_ANY);
+}
+
+static void
+test_disk_only(void **state)
+{
+	files(state, "/pci@i0cf8/scsi@2/disk@0,0\nHALT", VM_BOOT_DISK);
+}
+
+static void
+test_cdrom_only(void **state)
+{
+	files(
+	    state, "/pci@i0cf8/scsi@3/channel@0/disk@0,0\nHALT", VM_BOOT_CDROM);
 }
 
 /* The tables say where the PM1 block was put. */
@@ -428,6 +448,8 @@ main(void)
 		T(test_contest),
 		T(test_apm),
 		T(test_files),
+		T(test_disk_only),
+		T(test_cdrom_only),
 		T(test_moved),
 		T(test_debug),
 	};

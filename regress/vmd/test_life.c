@@ -599,6 +599,23 @@ test_reset(void **state)
 	}
 }
 
+/* One that was made to boot something ends. */
+static void
+test_reset_ends(void **state)
+{
+	struct vm *vm = make_vm("reset", 1, 0);
+
+	vm->conf.bootdev = VM_BOOT_DISK;
+	start(vm);
+	run_until(2);
+	assert_int_equal(seen.started, 1);
+	assert_int_equal(seen.ended, 1);
+	assert_string_equal(seen.problem, "");
+	assert_int_equal(vm->restarts, 0);
+	check_stopped(vm);
+	vmreg_remove(&reg, vm);
+}
+
 static void
 test_reset_slowly_goes_on(void **state)
 {
@@ -888,6 +905,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_stop_while_starting),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_reset_ends),
 		cmocka_unit_test(test_reset_slowly_goes_on),
 		cmocka_unit_test(test_disk_process_killed),
 		cmocka_unit_test(test_disk_process_killed_early),

@@ -142,6 +142,32 @@ check_lease(size_t len)
 	assert_int_equal(get16(option(len, 26) + 1), 1400);
 }
 
+/* "boot device net": the name, and what OpenBSD's installer looks for. */
+static void
+test_netboot(void **state)
+{
+	static const uint8_t discover[] = { 53, 1, 1, 255 };
+	struct local_conf c = conf;
+	const uint8_t *p;
+	size_t n = question(discover, sizeof(discover));
+
+	memcpy(c.netboot, "web", 4);
+	n = local_answer(&c, in, n, out, sizeof(out));
+	check_headers(n);
+	p = option(n, 12);
+	assert_non_null(p);
+	assert_memory_equal(p, "\3web", 4);
+	p = option(n, 67);
+	assert_non_null(p);
+	assert_memory_equal(p, "\014auto_install", 13);
+	assert_string_equal((char *)out + BOOTP + 108, "auto_install");
+	/* Others are told nothing of that. */
+	n = ask(question(discover, sizeof(discover)));
+	assert_null(option(n, 12));
+	assert_null(option(n, 67));
+	assert_int_equal(out[BOOTP + 108], 0);
+}
+
 static void
 test_discover(void **state)
 {
@@ -509,6 +535,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_discover),
+		cmocka_unit_test(test_netboot),
 		cmocka_unit_test(test_broadcast_flag),
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_inform),

@@ -241,7 +241,7 @@ send_conf(struct peer *p, bool locked)
 	ibuf_add_n32(b, HOST);
 	ibuf_add_n32(b, GUEST);
 	ibuf_add_n32(b, 0);
-	ibuf_add_zero(b, 32 + 4 + 16);
+	ibuf_add_zero(b, 32 + 2 + 4 + 16);
 	say(p->vionet, NET_CONF, 0, -1, b);
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
