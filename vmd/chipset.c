@@ -35,6 +35,9 @@
 #define COM1_BASE   0x3f8
 #define IOAPIC_BASE 0xfec00000U /* PCI's memory ends where it is */
 
+#define E820_RAM      1
+#define E820_RESERVED 2
+
 #define SLOT_LOW  (SHADOW_AREAS + 1) /* shadow.c has those before */
 #define SLOT_MAIN (SHADOW_AREAS + 2)
 #define SLOT_HIGH (SHADOW_AREAS + 3)
@@ -168,7 +171,8 @@ static const struct bus_ops debug_ops = {
 
 /* ---- fw_cfg ---- */
 
-/* "etc/e820": RAM, without what firmware reserves for itself. */
+/* "etc/e820": RAM, without what firmware reserves for itself, and what the
+ * hypervisor does. */
 static int
 add_memory_map(struct chipset *c)
 {
@@ -176,16 +180,19 @@ add_memory_map(struct chipset *c)
 	struct {
 		uint64_t base, len;
 		uint32_t type;
-	} __attribute__((packed)) map[GMEM_REGIONS];
+	} __attribute__((packed)) map[GMEM_REGIONS + 1];
 	unsigned i;
 
 	for (i = 0; i < m->nregions; i++) {
 		map[i].base = htole64(m->region[i].gpa);
 		map[i].len = htole64(m->region[i].len);
-		map[i].type = htole32(1);
+		map[i].type = htole32(E820_RAM);
 	}
+	map[i].base = htole64(GMEM_HIDDEN);
+	map[i].len = htole64(GMEM_HIDDEN_LEN);
+	map[i].type = htole32(E820_RESERVED);
 	return fwcfg_add_file(&c->fwcfg, "etc/e820", map,
-	    (uint32_t)(m->nregions * sizeof(map[0])));
+	    (uint32_t)((m->nregions + 1) * sizeof(map[0])));
 }
 
 static int

@@ -158,6 +158,7 @@ load_memmap(const struct load *l, struct load_range *range)
 	range[n++] = (struct load_range){ ACPI_TABLES_GPA, ACPI_TABLES_LEN, 2 };
 	range[n++] = (struct load_range){ LOAD_HIGH_BASE,
 		l->ram_end - LOAD_HIGH_BASE, 1 };
+	range[n++] = (struct load_range){ GMEM_HIDDEN, GMEM_HIDDEN_LEN, 2 };
 	for (i = 0; i < m->nregions && n < LOAD_RANGES; i++) {
 		if (m->region[i].gpa >= GMEM_HIGH_BASE)
 			range[n++] = (struct load_range){ m->region[i].gpa,
