@@ -102,7 +102,7 @@ enum vm_flag {
 
 /* What is said of a VM itself, and what instances of a VM may say. */
 enum vm_item {
-	VM_I_BOOT = 1 << 0, /* kernel, initrd, command line */
+	VM_I_BOOT = 1 << 0, /* kernel, initrd, command line, floppy */
 	VM_I_CDROM = 1 << 1,
 	VM_I_CPUS = 1 << 2,
 	VM_I_DISK = 1 << 3,
@@ -141,6 +141,7 @@ struct vmconf {
 	char kernel[VM_PATH_MAX + 1]; /* "" = none */
 	char initrd[VM_PATH_MAX + 1];
 	char cmdline[VM_CMDLINE_MAX + 1];
+	char floppy[VM_PATH_MAX + 1]; /* "" = none */
 	char cdrom[VM_PATH_MAX + 1]; /* "" = no drive */
 	uint32_t ndisks;
 	struct vm_diskconf disk[VM_DISKS_MAX];

@@ -45,6 +45,7 @@
 #define VIRTIO_BLOCK 0x1001
 #define VIRTIO_SCSI  0x1004
 #define ORDER_LINE   40
+#define FLOPPY_FILE  "floppyimg/floppy" /* SeaBIOS: that directory */
 
 /* ---- memory ---- */
 
@@ -232,11 +233,21 @@ order_line(char *line, size_t len, const struct pci_dev *d)
 }
 
 int
+chipset_floppy(struct chipset *c, const uint8_t *image, uint32_t len)
+{
+	c->floppy = true;
+	return fwcfg_add_file(&c->fwcfg, FLOPPY_FILE, image, len);
+}
+
+int
 chipset_boot_order(struct chipset *c)
 {
-	char order[PCI_SLOTS * ORDER_LINE + 1];
+	char order[(PCI_SLOTS + 1) * ORDER_LINE + 1];
 	unsigned len = 0;
 
+	if (c->floppy)
+		len = (unsigned)snprintf(
+		    order, sizeof(order), "/rom@" FLOPPY_FILE "\n");
 	for (unsigned s = 0; s < PCI_SLOTS; s++)
 		len += order_line(
 		    order + len, sizeof(order) - len, c->conf.pci->dev[s]);

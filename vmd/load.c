@@ -189,16 +189,33 @@ load_is_firmware(int fd)
 	return (uint32_t)st.st_size;
 }
 
+uint32_t
+load_floppy_size(int fd)
+{
+	/* Of 512 bytes; what SeaBIOS knows. */
+	static const uint16_t sectors[] = { 320, 360, 640, 720, 1440, 2400,
+		2880, 5760 };
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		return 0;
+	for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++)
+		if (st.st_size == (off_t)sectors[i] * 512)
+			return (uint32_t)st.st_size;
+	return 0;
+}
+
 int
-load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
+load_file(
+    int fd, const char *what, uint8_t *to, uint32_t len, char why[LOAD_WHY_MAX])
 {
 	struct load_in in = { .kernel = fd };
 	struct load l = { .in = &in, .why = why, .kernel_size = len };
 	int r;
 
 	why[0] = '\0';
-	if ((r = load_peek(&l, rom, len, 0)) < 0)
-		return load_fail(&l, r, "firmware: %s",
+	if ((r = load_peek(&l, to, len, 0)) < 0)
+		return load_fail(&l, r, "%s: %s", what,
 		    r == -ENODATA ? "truncated" : strerrordesc_np(-r));
 	return 0;
 }

@@ -25,7 +25,8 @@ enum stmt_once {
 	STMT_ALLOW = 1 << 8,
 	STMT_LIMIT = 1 << 9,
 	STMT_SEED = 1 << 10,
-	STMT_SEED_ITEM = 1 << 11, /* and those that follow, one for each */
+	STMT_FLOPPY = 1 << 11,
+	STMT_SEED_ITEM = 1 << 12, /* and those that follow, one for each */
 };
 
 struct parse {
@@ -84,6 +85,7 @@ void stmt_cpus(struct parse *, struct lex_loc, int64_t);
 void stmt_boot(struct parse *, struct lex_loc, const char *path);
 void stmt_initrd(struct parse *, struct lex_loc, const char *path);
 void stmt_cmdline(struct parse *, struct lex_loc, const char *);
+void stmt_floppy(struct parse *, struct lex_loc, const char *path);
 /* NULL, 0, or nothing: not given. */
 struct stmt_disk {
 	char *format, *serial, *base;

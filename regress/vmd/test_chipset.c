@@ -374,6 +374,34 @@ test_files(void **state)
 	assert_memory_equal(buf, order, sizeof(order));
 }
 
+/* A floppy disk is a file of its own, and what is booted first. */
+static void
+test_floppy(void **state)
+{
+	static const char alone[] = "/rom@floppyimg/floppy";
+	static const char order[] = "/rom@floppyimg/floppy\n"
+				    "/pci@i0cf8/scsi@2/disk@0,0";
+	static uint8_t image[4096], buf[sizeof(image)];
+	struct bed *b = *state;
+
+	memset(image, 0x5a, sizeof(image));
+	image[sizeof(image) - 1] = 0xa5;
+	assert_int_equal(chipset_floppy(&b->c, image, sizeof(image)), 0);
+	assert_int_equal(
+	    file(b, "floppyimg/floppy", buf, sizeof(buf)), sizeof(buf));
+	assert_memory_equal(buf, image, sizeof(buf));
+	assert_int_equal(chipset_boot_order(&b->c), 0);
+	assert_int_equal(
+	    file(b, "bootorder", buf, sizeof(alone)), sizeof(alone));
+	assert_memory_equal(buf, alone, sizeof(alone));
+	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1001, 0x010000, 1, 0, 0, NULL,
+	    NULL);
+	assert_int_equal(chipset_boot_order(&b->c), 0);
+	assert_int_equal(
+	    file(b, "bootorder", buf, sizeof(order)), sizeof(order));
+	assert_memory_equal(buf, order, sizeof(order));
+}
+
 /* The tables say where the PM1 block was put. */
 static void
 test_moved(void **state)
@@ -430,6 +458,7 @@ main(void)
 		T(test_contest),
 		T(test_apm),
 		T(test_files),
+		T(test_floppy),
 		T(test_moved),
 		T(test_debug),
 	};
