@@ -401,6 +401,7 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 	if ((error = ctl_put_str(buf, c->kernel)) != 0 ||
 	    (error = ctl_put_str(buf, c->initrd)) != 0 ||
 	    (error = ctl_put_str(buf, c->cmdline)) != 0 ||
+	    (error = ctl_put_str(buf, c->floppy)) != 0 ||
 	    (error = ctl_put_str(buf, c->cdrom)) != 0)
 		return error;
 	if (ibuf_add_n32(buf, c->bootdev) == -1 ||
@@ -520,7 +521,7 @@ limits_ok(const struct vmconf *c)
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
 	    c->cpus <= VM_CPUS_MAX && vmconf_cpu_name(c->cpu) != NULL &&
 	    vmconf_path_ok(c->kernel) && vmconf_path_ok(c->initrd) &&
-	    opt_path_ok(c->cdrom) && c->bootdev < VM_BOOTDEVS &&
+	    opt_path_ok(c->floppy) && opt_path_ok(c->cdrom) && c->bootdev < VM_BOOTDEVS &&
 	    c->ndisks <= VM_DISKS_MAX;
 }
 
@@ -588,6 +589,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 	    ctl_get_str(buf, c.kernel, sizeof(c.kernel)) != 0 ||
 	    ctl_get_str(buf, c.initrd, sizeof(c.initrd)) != 0 ||
 	    ctl_get_str(buf, c.cmdline, sizeof(c.cmdline)) != 0 ||
+	    ctl_get_str(buf, c.floppy, sizeof(c.floppy)) != 0 ||
 	    ctl_get_str(buf, c.cdrom, sizeof(c.cdrom)) != 0 ||
 	    ibuf_get_n32(buf, &c.bootdev) == -1 ||
 	    ibuf_get_n32(buf, &c.ndisks) == -1)

@@ -116,7 +116,8 @@ extern const char *const vm_bootdev_names[VM_BOOTDEVS]; /* "disk" */
 
 /* What is said of a VM itself, and what instances of a VM may say. */
 enum vm_item {
-	VM_I_BOOT = 1 << 0, /* kernel, initrd, command line, boot device */
+	/* kernel, initrd, command line, floppy, boot device */
+	VM_I_BOOT = 1 << 0,
 	VM_I_CDROM = 1 << 1,
 	VM_I_CPUS = 1 << 2,
 	VM_I_DISK = 1 << 3,
@@ -157,6 +158,7 @@ struct vmconf {
 	char kernel[VM_PATH_MAX + 1]; /* "" = none */
 	char initrd[VM_PATH_MAX + 1];
 	char cmdline[VM_CMDLINE_MAX + 1];
+	char floppy[VM_PATH_MAX + 1]; /* "" = none */
 	char cdrom[VM_PATH_MAX + 1]; /* "" = no drive */
 	uint32_t bootdev; /* enum vm_bootdev */
 	uint32_t ndisks;

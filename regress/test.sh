@@ -7,8 +7,9 @@
 # on this host, the suite and the tests of the KVM API in the lab, on KVM and on
 # our driver, `make run' as a script and as a user at a terminal start it.  TESTS
 # (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets
-# how often 42-many starts and stops a VM.  The last line is "N passed, M failed,
-# K skipped"; exit 1 when anything failed.
+# how often 42-many starts and stops a VM.  FLOPPY names the image of OpenBSD
+# 2.8/i386's boot floppy for the test of it, which is skipped without.  The last
+# line is "N passed, M failed, K skipped"; exit 1 when anything failed.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -165,6 +166,7 @@ suite_needs() {
 		-x "$B/regress/guest/mb=suite/mb"
 		-x "$B/regress/guest/mbflat=suite/mbflat"
 		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso")
+	[[ -z ${FLOPPY:-} ]] || suite+=(-x "$FLOPPY=suite/openbsd-floppy.img")
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }
 

@@ -35,6 +35,9 @@
 #define COM1_BASE   0x3f8
 #define IOAPIC_BASE 0xfec00000U /* PCI's memory ends where it is */
 
+#define E820_RAM      1
+#define E820_RESERVED 2
+
 #define SLOT_LOW  (SHADOW_AREAS + 1) /* shadow.c has those before */
 #define SLOT_MAIN (SHADOW_AREAS + 2)
 #define SLOT_HIGH (SHADOW_AREAS + 3)
@@ -43,6 +46,7 @@
 #define VIRTIO_SCSI  0x1004
 #define ORDER_LINE   40
 #define ORDER_END    "HALT\n" /* SeaBIOS: nothing that is not listed */
+#define FLOPPY_FILE  "floppyimg/floppy" /* SeaBIOS: that directory */
 
 /* ---- memory ---- */
 
@@ -169,7 +173,8 @@ static const struct bus_ops debug_ops = {
 
 /* ---- fw_cfg ---- */
 
-/* "etc/e820": RAM, without what firmware reserves for itself. */
+/* "etc/e820": RAM, without what firmware reserves for itself, and what the
+ * hypervisor does. */
 static int
 add_memory_map(struct chipset *c)
 {
@@ -177,16 +182,19 @@ add_memory_map(struct chipset *c)
 	struct {
 		uint64_t base, len;
 		uint32_t type;
-	} __attribute__((packed)) map[GMEM_REGIONS];
+	} __attribute__((packed)) map[GMEM_REGIONS + 1];
 	unsigned i;
 
 	for (i = 0; i < m->nregions; i++) {
 		map[i].base = htole64(m->region[i].gpa);
 		map[i].len = htole64(m->region[i].len);
-		map[i].type = htole32(1);
+		map[i].type = htole32(E820_RAM);
 	}
+	map[i].base = htole64(GMEM_HIDDEN);
+	map[i].len = htole64(GMEM_HIDDEN_LEN);
+	map[i].type = htole32(E820_RESERVED);
 	return fwcfg_add_file(&c->fwcfg, "etc/e820", map,
-	    (uint32_t)(m->nregions * sizeof(map[0])));
+	    (uint32_t)((m->nregions + 1) * sizeof(map[0])));
 }
 
 static int
@@ -227,11 +235,21 @@ order_line(
 }
 
 int
+chipset_floppy(struct chipset *c, const uint8_t *image, uint32_t len)
+{
+	c->floppy = true;
+	return fwcfg_add_file(&c->fwcfg, FLOPPY_FILE, image, len);
+}
+
+int
 chipset_boot_order(struct chipset *c, enum vm_bootdev only)
 {
-	char order[PCI_SLOTS * ORDER_LINE + sizeof(ORDER_END)];
+	char order[(PCI_SLOTS + 1) * ORDER_LINE + sizeof(ORDER_END)];
 	unsigned len = 0;
 
+	if (c->floppy && only == VM_BOOT_ANY)
+		len = (unsigned)snprintf(
+		    order, sizeof(order), "/rom@" FLOPPY_FILE "\n");
 	for (unsigned s = 0; s < PCI_SLOTS; s++)
 		len += order_line(order + len, sizeof(order) - len,
 		    c->conf.pci->dev[s], only);

@@ -38,6 +38,7 @@ struct chipset {
 	struct fwcfg fwcfg;
 	struct shadow shadow;
 	struct piix4 piix4;
+	bool floppy;
 	char line[CHIPSET_LINE];
 	unsigned nline;
 };
@@ -45,8 +46,11 @@ struct chipset {
 /* 0 or -errno. */
 int chipset_init(struct chipset *, const struct chipset_conf *);
 void chipset_free(struct chipset *);
-/* When all devices are there: disks in their order, then the CD-ROM, or one of
- * the two kinds and nothing else. */
+/* A floppy disk in the guest's memory, which SeaBIOS makes of the image.
+ * 0 or -errno. */
+int chipset_floppy(struct chipset *, const uint8_t *image, uint32_t len);
+/* When all devices are there: the floppy disk, disks in their order, then the
+ * CD-ROM; or one of the two last kinds and nothing else. */
 int chipset_boot_order(struct chipset *, enum vm_bootdev);
 
 #endif

@@ -226,10 +226,12 @@ boot(FILE *f, const struct vmconf *c)
 	}
 	if (c->initrd[0] != '\0')
 		line(f, c, VM_I_BOOT, "initrd", c->initrd);
+	if (c->floppy[0] != '\0')
+		line(f, c, VM_I_BOOT, "floppy", c->floppy);
 	/* An instance may have said so to have none of these. */
 	if (c->cmdline[0] != '\0' ||
 	    ((c->given & VM_I_BOOT) != 0 && c->kernel[0] == '\0' &&
-		c->initrd[0] == '\0'))
+		c->initrd[0] == '\0' && c->floppy[0] == '\0'))
 		line(f, c, VM_I_BOOT, "cmdline", c->cmdline);
 }
 

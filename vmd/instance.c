@@ -103,6 +103,8 @@ merge_boot(const struct vmconf *parent, struct vmconf *c)
 		memcpy(c->initrd, parent->initrd, sizeof(c->initrd));
 	if (c->cmdline[0] == '\0')
 		memcpy(c->cmdline, parent->cmdline, sizeof(c->cmdline));
+	if (c->floppy[0] == '\0')
+		memcpy(c->floppy, parent->floppy, sizeof(c->floppy));
 }
 
 static int

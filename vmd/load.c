@@ -182,6 +182,7 @@ load_memmap(const struct load *l, struct load_range *range)
 	range[n++] = (struct load_range){ ACPI_TABLES_GPA, ACPI_TABLES_LEN, 2 };
 	range[n++] = (struct load_range){ LOAD_HIGH_BASE,
 		l->ram_end - LOAD_HIGH_BASE, 1 };
+	range[n++] = (struct load_range){ GMEM_HIDDEN, GMEM_HIDDEN_LEN, 2 };
 	for (i = 0; i < m->nregions && n < LOAD_RANGES; i++) {
 		if (m->region[i].gpa >= GMEM_HIGH_BASE)
 			range[n++] = (struct load_range){ m->region[i].gpa,
@@ -215,8 +216,25 @@ load_is_firmware(int fd)
 	return (uint32_t)st.st_size;
 }
 
+uint32_t
+load_floppy_size(int fd)
+{
+	/* Of 512 bytes; what SeaBIOS knows. */
+	static const uint16_t sectors[] = { 320, 360, 640, 720, 1440, 2400,
+		2880, 5760 };
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		return 0;
+	for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++)
+		if (st.st_size == (off_t)sectors[i] * 512)
+			return (uint32_t)st.st_size;
+	return 0;
+}
+
 int
-load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
+load_file(
+    int fd, const char *what, uint8_t *to, uint32_t len, char why[LOAD_WHY_MAX])
 {
 	struct load_in in = { .kernel = fd };
 	struct load l = {
@@ -225,8 +243,8 @@ load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX])
 	int r;
 
 	why[0] = '\0';
-	if ((r = load_peek(&l, rom, len, 0)) < 0)
-		return load_fail(&l, r, "firmware: %s",
+	if ((r = load_peek(&l, to, len, 0)) < 0)
+		return load_fail(&l, r, "%s: %s", what,
 		    r == -ENODATA ? "truncated" : strerrordesc_np(-r));
 	return 0;
 }

@@ -34,8 +34,11 @@
  * 0 for a kernel or what no loader takes.
  */
 uint32_t load_is_firmware(int fd);
-/* All of it to rom; 0 or -errno with one line in why. */
-int load_firmware(int fd, uint8_t *rom, uint32_t len, char why[LOAD_WHY_MAX]);
+/* The length, or 0 for a file that no floppy disk is as long as. */
+uint32_t load_floppy_size(int fd);
+/* The first len bytes of what the file is; 0 or -errno with one line in why. */
+int load_file(int fd, const char *what, uint8_t *to, uint32_t len,
+    char why[LOAD_WHY_MAX]);
 
 struct load_in {
 	const struct gmem *mem;

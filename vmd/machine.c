@@ -677,6 +677,12 @@ make_chipset(struct machine *m)
 }
 
 int
+machine_floppy(struct machine *m, const uint8_t *image, uint32_t len)
+{
+	return chipset_floppy(&m->chipset, image, len);
+}
+
+int
 machine_boot_order(struct machine *m, enum vm_bootdev dev)
 {
 	return chipset_boot_order(&m->chipset, dev);

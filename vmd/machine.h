@@ -49,6 +49,9 @@ machine_new(struct machine **, const struct machine_conf *, struct gpa *rsdp);
 /* Main thread, when no vCPU runs any more. */
 void machine_free(struct machine *);
 
+/* With firmware, before its boot order: a copy of the floppy disk's image.
+ * 0 or -errno. */
+int machine_floppy(struct machine *, const uint8_t *image, uint32_t len);
 /* With firmware, when the devices are there: what it may boot.  0 or -errno. */
 int machine_boot_order(struct machine *, enum vm_bootdev);
 

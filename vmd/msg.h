@@ -62,6 +62,7 @@ enum vm_fdkind {
 	VM_FD_DISK, /* device channel to vioblk[index] */
 	VM_FD_NIC, /* device channel to vionet[index] */
 	VM_FD_CDROM, /* device channel to vioscsi; index 0 */
+	VM_FD_FLOPPY,
 };
 
 /* In VM_DEVSTATE. */

@@ -43,7 +43,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 }
 
 %token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SEV SEVES
-%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN ENABLE FORMAT GROUP
+%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN ENABLE FLOPPY FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
@@ -173,6 +173,7 @@ vmstmt
 	| BOOT DEVICE string		{ stmt_boot_device(p, @1, $3); free($3); }
 	| INITRD string			{ stmt_initrd(p, @1, $2); free($2); }
 	| CMDLINE string		{ stmt_cmdline(p, @1, $2); free($2); }
+	| FLOPPY string			{ stmt_floppy(p, @1, $2); free($2); }
 	| DISK string diskopts {
 		stmt_disk(p, @1, $2, &$3);
 		free($2);
@@ -447,6 +448,7 @@ static const struct keyword {
 	{ "disk", DISK },
 	{ "down", DOWN },
 	{ "enable", ENABLE },
+	{ "floppy", FLOPPY },
 	{ "format", FORMAT },
 	{ "group", GROUP },
 	{ "hypervisor", HYPERVISOR },

@@ -41,7 +41,7 @@ start_fds_init(struct start_fds *f)
 {
 	unsigned i;
 
-	f->hypervisor = f->kernel = f->initrd = -1;
+	f->hypervisor = f->kernel = f->initrd = f->floppy = -1;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
 	for (i = 0; i < SEED_FILES; i++)
@@ -56,6 +56,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->hypervisor);
 	fd_close(&f->kernel);
 	fd_close(&f->initrd);
+	fd_close(&f->floppy);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_close(&f->disk[i]);
 	for (i = 0; i < SEED_FILES; i++)
@@ -107,7 +108,7 @@ check_memory(const struct vmconf *c, struct fail *why)
 bool
 start_boots(const struct vmconf *c)
 {
-	return c->ndisks > 0 || c->cdrom[0] != '\0';
+	return c->ndisks > 0 || c->cdrom[0] != '\0' || c->floppy[0] != '\0';
 }
 
 /* Said once more than by the parser: of instances, and by clients. */
@@ -127,7 +128,7 @@ check_boot_device(
 	return 0;
 }
 
-/* Where no kernel is given, the firmware boots a disk or the CD-ROM. */
+/* Where no kernel is given, the firmware boots one of these. */
 static int
 open_firmware(struct start_fds *f, const struct vmconf *c, struct fail *why)
 {
@@ -155,6 +156,8 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 		error = image_open_file(c->kernel, "kernel", &f->kernel, why);
 	else
 		error = open_firmware(f, c, why);
+	if (error == 0 && c->floppy[0] != '\0')
+		error = image_open_file(c->floppy, "floppy", &f->floppy, why);
 	if (error != 0)
 		return error;
 	if (f->initrd != -1)
@@ -299,6 +302,8 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 		error = send_vm_fd(chan, VM_FD_KERNEL, 0, fd_take(&f->kernel));
 	if (error == 0 && f->initrd != -1)
 		error = send_vm_fd(chan, VM_FD_INITRD, 0, fd_take(&f->initrd));
+	if (error == 0 && f->floppy != -1)
+		error = send_vm_fd(chan, VM_FD_FLOPPY, 0, fd_take(&f->floppy));
 	if (error != 0)
 		return error;
 	if ((tty = fcntl(vm->tty.master, F_DUPFD_CLOEXEC, 0)) == -1)

@@ -437,6 +437,15 @@ stmt_cmdline(struct parse *p, struct lex_loc loc, const char *s)
 }
 
 void
+stmt_floppy(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	p->vm->conf.given |= VM_I_BOOT;
+	if (stmt_only_once(p, loc, STMT_FLOPPY, "floppy"))
+		stmt_path(p, loc, "floppy", s, p->vm->conf.floppy);
+}
+
+void
 stmt_disk_free(struct stmt_disk *o)
 {
 	free(o->format);

@@ -70,7 +70,7 @@ struct vm {
 	uint32_t id;
 	struct vmconf conf;
 	bool has_conf, go;
-	int hypervisor, kernel, initrd, console;
+	int hypervisor, kernel, initrd, floppy, console;
 	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
 
 	struct event_base *base;
@@ -85,7 +85,7 @@ struct vm {
 	bool paused;
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
-	uint32_t rom_len;
+	uint32_t rom_len, floppy_len;
 
 	pthread_mutex_t end_lock; /* (e) */
 	bool ended; /* (e) */
@@ -264,6 +264,9 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		break;
 	case VM_FD_INITRD:
 		slot = &vm->initrd;
+		break;
+	case VM_FD_FLOPPY:
+		slot = &vm->floppy;
 		break;
 	case VM_FD_CONSOLE:
 		slot = &vm->console;
@@ -510,14 +513,32 @@ make_memory(struct vm *vm)
 	return 0;
 }
 
+/* Only firmware can do something with it. */
+static int
+check_floppy(struct vm *vm)
+{
+	if (vm->floppy == -1)
+		return 0;
+	if (vm->rom_len == 0)
+		return fail(vm, -EINVAL,
+		    "floppy %s: what is booted is no firmware",
+		    vm->conf.floppy);
+	if ((vm->floppy_len = load_floppy_size(vm->floppy)) == 0)
+		return fail(vm, -EINVAL,
+		    "floppy %s: not as long as a floppy disk", vm->conf.floppy);
+	return 0;
+}
+
 /* Firmware: there is a ROM, which is filled after the seal. */
 static int
 make_rom(struct vm *vm)
 {
+	int status;
 	void *p;
 
-	if ((vm->rom_len = load_is_firmware(vm->kernel)) == 0)
-		return 0;
+	vm->rom_len = load_is_firmware(vm->kernel);
+	if ((status = check_floppy(vm)) != 0 || vm->rom_len == 0)
+		return status;
 	if (vm->initrd != -1 || vm->conf.cmdline[0] != '\0')
 		return fail(vm, -EINVAL, "firmware takes no initrd or cmdline");
 	p = mmap(NULL, vm->rom_len, PROT_READ | PROT_WRITE,
@@ -677,6 +698,28 @@ seal(struct vm *vm)
 	return 0;
 }
 
+/* What the guest gets is a copy that it may write to. */
+static int
+give_floppy(struct vm *vm)
+{
+	char why[LOAD_WHY_MAX];
+	uint8_t *image;
+	int e, status = 0;
+
+	if (vm->floppy == -1)
+		return 0;
+	if ((image = malloc(vm->floppy_len)) == NULL)
+		return fail(vm, -errno, "floppy: %s", strerrordesc_np(errno));
+	if ((e = load_file(vm->floppy, "floppy", image, vm->floppy_len, why)) <
+	    0)
+		status = fail(vm, e, "%s", why);
+	else if ((e = machine_floppy(vm->machine, image, vm->floppy_len)) < 0)
+		status = fail(vm, e, "floppy: %s", strerrordesc_np(-e));
+	free(image);
+	close(fd_take(&vm->floppy));
+	return status;
+}
+
 /* The boot processor is as its reset left it: at the ROM's last 16 bytes. */
 static int
 boot_firmware(struct vm *vm)
@@ -684,9 +727,12 @@ boot_firmware(struct vm *vm)
 	char why[LOAD_WHY_MAX];
 	int e;
 
-	if ((e = load_firmware(vm->kernel, vm->rom, vm->rom_len, why)) < 0)
+	if ((e = load_file(vm->kernel, "firmware", vm->rom, vm->rom_len, why)) <
+	    0)
 		return fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
+	if ((e = give_floppy(vm)) != 0)
+		return e;
 	if ((e = machine_boot_order(vm->machine, vm->conf.bootdev)) < 0)
 		return fail(vm, e, "boot order: %s", strerrordesc_np(-e));
 	return 0;
@@ -756,7 +802,8 @@ init(struct vm *vm)
 	unsigned i;
 
 	memset(vm, 0, sizeof(*vm));
-	vm->hypervisor = vm->kernel = vm->initrd = vm->console = -1;
+	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
+	vm->console = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
 	for (i = 0; i < VM_BLKS_MAX; i++)

@@ -25,9 +25,9 @@
 
 #define VCPU_FD_BASE  128
 #define VCPU_FD_LIMIT 1024
-/* Below the IOAPIC, above every BAR: Intel's real-mode helpers. */
-#define IDENTITY_GPA	 0xfffbc000ULL
-#define TSS_GPA		 0xfffbd000ULL
+/* Intel's real-mode helpers: a page and three, where nothing else is. */
+#define IDENTITY_GPA	 GMEM_HIDDEN
+#define TSS_GPA		 (GMEM_HIDDEN + 0x1000)
 #define CPUID_MAX	 256
 #define MSRS_MAX	 16
 #define MSR_TSC		 0x10

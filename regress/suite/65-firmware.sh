@@ -106,6 +106,67 @@ t_cdrom() {
 	[[ $(value one clock) = kvm-clock ]]
 }
 
+# A floppy disk of 1440 KiB; the boot sector prints what the last one says.
+floppy() { # FILE TEXT
+	truncate -s 1440K "$1"
+	{
+		printf '\x31\xc0\x8e\xd8\x8e\xc0' # ds = es = 0
+		printf '\xb8\x01\x02\xbb\x00\x7e' # read one to 0:7e00
+		printf '\xb9\x12\x4f\xb6\x01\xcd\x13' # cylinder 79, 1, 18
+		printf '\x72\x11\xbe\x00\x7e\xbb\x07\x00' # for all of it:
+		printf '\xac\x84\xc0\x74\x06\xb4\x0e\xcd\x10\xeb\xf5'
+		printf '\xf4\xeb\xfd' # the end
+	} | dd of="$1" conv=notrunc status=none
+	printf '\x55\xaa' | dd of="$1" bs=1 seek=510 conv=notrunc status=none
+	printf '%s' "$2" |
+	    dd of="$1" bs=512 seek=2879 conv=notrunc status=none
+}
+
+# Before a disk with a system.
+t_floppy() {
+	boot_disks "$G/tiny.cpio" "$base tiny=info"
+	floppy "$T/floppy" "The last sector is here"
+	vm one 'memory 32M' "floppy \"$T/floppy\"" "${disks[@]}" | vmd_up
+	start one
+	prints one "Booting from Floppy" 100
+	prints one "The last sector is here" 20
+	not printed one "GRUB is here"
+	vmctl stop -fw one
+	truncate -s 1M "$T/floppy"
+	refused vmctl start one
+	says "floppy $T/floppy: not as long as a floppy disk"
+	rm "$T/floppy"
+	refused vmctl start one
+	says "floppy $T/floppy: No such file or directory"
+	vmd_down
+	truncate -s 1440K "$T/floppy"
+	atom one "floppy \"$T/floppy\"" | vmd_up
+	refused vmctl start one
+	says "floppy $T/floppy: what is booted is no firmware"
+}
+
+# types NAME TEXT: as a keyboard does.
+types() { printf '%s\r' "$2" >"$(field "$1" tty)"; }
+
+# A 32-bit system of the year 2000: first the BIOS's console, then its own.
+t_openbsd_floppy() {
+	[[ -f openbsd-floppy.img ]] || skip "no floppy of OpenBSD 2.8 is given"
+	vm one 'memory 64M' "floppy \"$PWD/openbsd-floppy.img\"" | vmd_up
+	start one
+	prints one "boot>" 100
+	types one "set tty com0"
+	prints one "switching console to com" 20
+	within 20 printed_times 2 one "boot>" || fail "no prompt on com0"
+	types one "boot"
+	prints one "pccom0: console" 120
+	prints one "\\(I\\)nstall, \\(U\\)pgrade or \\(S\\)hell" 100
+	types one "s"
+	prints one "^# " 20
+	types one "ls /"
+	prints one "(^| )sbin" 30
+	vmctl stop -fw one
+}
+
 t_debian_login() {
 	boot_disks "$G/initrd" "$base root=LABEL=debian rw"
 	vm deb 'memory 512M' 'cpus 2' "${disks[@]}" \

@@ -185,6 +185,31 @@ test_instance_quota(void **state)
 	assert_int_equal(got.quota[VM_Q_CPU], 200);
 }
 
+/* A floppy disk comes from the template alone: root's rights open it. */
+static void
+test_floppy(void **state)
+{
+	static const struct adhoc_files none;
+
+	strcpy(c.floppy, "/etc/shadow");
+	assert_int_equal(ask(&user), 0);
+	assert_string_equal(c.floppy, "");
+	strcpy(c.floppy, "/etc/shadow");
+	assert_int_equal(
+	    adhoc_check(&reg, all, &user, &none, &c, &why), -CTL_E_FIRMWARE);
+	strcpy(template->floppy, "/srv/a.img");
+	strcpy(c.floppy, "/etc/shadow");
+	assert_int_equal(ask_instance(&user), 0);
+	assert_string_equal(got.floppy, "/srv/a.img");
+	assert_int_equal(got.flags & VM_F_CONF_BOOT, VM_F_CONF_BOOT);
+	/* It goes with the template's firmware. */
+	template->allow.items |= VM_I_BOOT;
+	strcpy(c.kernel, "/tmp/kernel");
+	assert_int_equal(ask_instance(&user), 0);
+	assert_string_equal(got.floppy, "");
+	assert_int_equal(got.flags & VM_F_CONF_BOOT, 0);
+}
+
 /* What cloud-init is told comes from the template alone. */
 static void
 test_seed(void **state)
@@ -278,6 +303,7 @@ main(void)
 		T(test_becomes_his),
 		T(test_marks),
 		T(test_instance_quota),
+		T(test_floppy),
 		T(test_seed),
 		T(test_instance_files),
 		T(test_instance_limits),

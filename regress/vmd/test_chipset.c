@@ -344,13 +344,15 @@ file(struct bed *b, const char *name, void *buf, unsigned n)
 static void
 files(void **state, const char *order, enum vm_bootdev only)
 {
-	static const uint8_t map[20] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0,
-		0, 0, 0, 0, 1, 0, 0, 0 };
+	/* RAM, and the hypervisor's own pages. */
+	static const uint8_t map[40] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0,
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0xc0, 0xff, 0xfe, 0, 0, 0, 0, 0,
+		0x40, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0 };
 	struct bed *b = *state;
 	char buf[128];
 
-	assert_int_equal(file(b, "etc/e820", buf, 20), 20);
-	assert_memory_equal(buf, map, 20);
+	assert_int_equal(file(b, "etc/e820", buf, sizeof(map)), sizeof(map));
+	assert_memory_equal(buf, map, sizeof(map));
 	assert_int_equal(file(b, "etc/sercon-port", buf, 2), 2);
 	assert_memory_equal(buf, "\xf8\x03", 2);
 	assert_int_equal(file(b, "etc/acpi/rsdp", buf, 8), 36);
@@ -390,6 +392,34 @@ test_cdrom_only(void **state)
 {
 	files(
 	    state, "/pci@i0cf8/scsi@3/channel@0/disk@0,0\nHALT", VM_BOOT_CDROM);
+}
+
+/* A floppy disk is a file of its own, and what is booted first. */
+static void
+test_floppy(void **state)
+{
+	static const char alone[] = "/rom@floppyimg/floppy";
+	static const char order[] = "/rom@floppyimg/floppy\n"
+				    "/pci@i0cf8/scsi@2/disk@0,0";
+	static uint8_t image[4096], buf[sizeof(image)];
+	struct bed *b = *state;
+
+	memset(image, 0x5a, sizeof(image));
+	image[sizeof(image) - 1] = 0xa5;
+	assert_int_equal(chipset_floppy(&b->c, image, sizeof(image)), 0);
+	assert_int_equal(
+	    file(b, "floppyimg/floppy", buf, sizeof(buf)), sizeof(buf));
+	assert_memory_equal(buf, image, sizeof(buf));
+	assert_int_equal(chipset_boot_order(&b->c, VM_BOOT_ANY), 0);
+	assert_int_equal(
+	    file(b, "bootorder", buf, sizeof(alone)), sizeof(alone));
+	assert_memory_equal(buf, alone, sizeof(alone));
+	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1001, 0x010000, 1, 0, 0, NULL,
+	    NULL);
+	assert_int_equal(chipset_boot_order(&b->c, VM_BOOT_ANY), 0);
+	assert_int_equal(
+	    file(b, "bootorder", buf, sizeof(order)), sizeof(order));
+	assert_memory_equal(buf, order, sizeof(order));
 }
 
 /* The tables say where the PM1 block was put. */
@@ -450,6 +480,7 @@ main(void)
 		T(test_files),
 		T(test_disk_only),
 		T(test_cdrom_only),
+		T(test_floppy),
 		T(test_moved),
 		T(test_debug),
 	};

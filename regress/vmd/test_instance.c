@@ -26,6 +26,7 @@ set_up(void **state)
 	strcpy(parent.kernel, "/boot/vmlinuz");
 	strcpy(parent.initrd, "/boot/initrd");
 	strcpy(parent.cmdline, "quiet");
+	strcpy(parent.floppy, "/srv/a.img");
 	strcpy(parent.cdrom, "/srv/a.iso");
 	parent.flags = VM_F_SEED;
 	strcpy(parent.seed.user_data, "/srv/user");
@@ -60,6 +61,7 @@ test_inherits(void **state)
 	assert_string_equal(c.kernel, "/boot/vmlinuz");
 	assert_string_equal(c.initrd, "/boot/initrd");
 	assert_string_equal(c.cmdline, "quiet");
+	assert_string_equal(c.floppy, "/srv/a.img");
 	assert_string_equal(c.cdrom, "/srv/a.iso");
 	assert_int_equal(c.uid, 1000);
 	assert_int_equal(c.gid, 100);
@@ -98,6 +100,7 @@ test_says(void **state)
 	assert_string_equal(c.kernel, "/boot/other");
 	assert_string_equal(c.initrd, "");
 	assert_string_equal(c.cmdline, "");
+	assert_string_equal(c.floppy, "");
 	assert_int_equal(c.nnics, 2);
 	assert_string_equal(c.nic[0].sw, "dmz");
 	/* A limit is said as a whole. */

@@ -184,13 +184,51 @@ firmware(void **state)
 	fd = memfd_create("rom", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(fd, sizeof(rom)), 0);
 	assert_int_equal(pwrite(fd, "\352", 1, sizeof(rom) - 16), 1);
-	assert_int_equal(load_firmware(fd, rom, sizeof(rom), why), 0);
+	assert_int_equal(load_file(fd, "firmware", rom, sizeof(rom), why), 0);
 	assert_int_equal(rom[sizeof(rom) - 16], 0xea);
 	/* It became shorter meanwhile. */
 	assert_int_equal(ftruncate(fd, sizeof(rom) - 1), 0);
-	assert_int_equal(load_firmware(fd, rom, sizeof(rom), why), -ENODATA);
+	assert_int_equal(
+	    load_file(fd, "firmware", rom, sizeof(rom), why), -ENODATA);
 	assert_string_equal(why, "firmware: truncated");
 	close(fd);
+}
+
+/* Cylinders, heads, sectors of SeaBIOS's disks; and others. */
+static void
+floppy(void **state)
+{
+	static const struct {
+		unsigned long long len;
+		uint32_t want;
+	} rows[] = {
+		{ 40ULL * 1 * 8 * 512, 163840 },
+		{ 40ULL * 1 * 9 * 512, 184320 },
+		{ 40ULL * 2 * 8 * 512, 327680 },
+		{ 40ULL * 2 * 9 * 512, 368640 },
+		{ 80ULL * 2 * 9 * 512, 737280 },
+		{ 80ULL * 2 * 15 * 512, 1228800 },
+		{ 80ULL * 2 * 18 * 512, 1474560 },
+		{ 80ULL * 2 * 36 * 512, 2949120 },
+		{ 0, 0 },
+		{ 512, 0 },
+		{ 1474559, 0 },
+		{ 1474561, 0 },
+		{ 1 * MIB, 0 },
+		{ 4096 * MIB + 1474560, 0 },
+	};
+	int fd, pipes[2];
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fd = memfd_create("floppy", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd, (off_t)rows[i].len), 0);
+		assert_int_equal(load_floppy_size(fd), rows[i].want);
+		close(fd);
+	}
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(load_floppy_size(pipes[0]), 0);
+	close(pipes[0]);
+	close(pipes[1]);
 }
 
 static void
@@ -652,6 +690,7 @@ main(void)
 		cmocka_unit_test(every_byte),
 		cmocka_unit_test(not_files),
 		cmocka_unit_test(firmware),
+		cmocka_unit_test(floppy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
