@@ -98,6 +98,7 @@ enum vm_flag {
 	VM_F_CONF_BOOT = 1 << 4, /* kernel and initrd */
 	VM_F_CONF_CDROM = 1 << 5,
 	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
+	VM_F_SCREEN = 1 << 7, /* a VGA that shows text, and its keyboard */
 };
 
 /* What is said of a VM itself, and what instances of a VM may say. */

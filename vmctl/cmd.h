@@ -14,6 +14,7 @@
 	X("create", create_run, "[-b base | -i input] [-s size] disk")       \
 	X("events", events_run, "[-j] [id]")                                 \
 	X("image", image_run, "check [-jr] disk | info [-j] disk")           \
+	X("key", key_run, "[-t] id key ...")                                 \
 	X("load", daemon_load, "file")                                       \
 	X("log", daemon_log, "brief | verbose")                              \
 	X("metrics", metrics_run, "")                                        \
@@ -21,6 +22,7 @@
 	X("reload", daemon_reload, "")                                       \
 	X("reset", daemon_reset, "[all | switches | vms]")                   \
 	X("restart", restart_run, "[-f] id")                                 \
+	X("screen", screen_run, "[-fj] id")                                  \
 	X("set", set_run, "[-f] id cdrom path | none | id link n up | down") \
 	X("show", status_run, "[-jrv] [id]")                                 \
 	X("start", start_run,                                                \

@@ -16,6 +16,7 @@
 
 #define CHIPSET_LINE 120 /* of the debug console */
 
+struct vga;
 struct vmm;
 
 struct chipset_conf {
@@ -29,6 +30,7 @@ struct chipset_conf {
 	uint8_t *rom;
 	uint32_t rom_len;
 	unsigned cpus;
+	struct vga *vga; /* or NULL */
 };
 
 struct chipset {
@@ -44,6 +46,8 @@ struct chipset {
 /* 0 or -errno. */
 int chipset_init(struct chipset *, const struct chipset_conf *);
 void chipset_free(struct chipset *);
+/* The video card's BIOS, before the guest runs.  0 or -errno. */
+int chipset_video_bios(struct chipset *, const void *, uint32_t len);
 /* When all devices are there: disks in their order, then the CD-ROM. */
 int chipset_boot_order(struct chipset *);
 

@@ -28,7 +28,7 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 1
+#define MSG_VERSION 2
 
 /* parent -> vm */
 #define VM_REQUESTS(X)                                    \
@@ -37,6 +37,7 @@
 	X(VM_GO, 0, "")                                   \
 	X(VM_SHUTDOWN, 0, "press the power button")       \
 	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")          \
+	X(VM_KEYS, 0, "keys: lib/screen.h")               \
 	X(VM_ASK, 0, "id = a number; VM_STATE answers")   \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
@@ -59,6 +60,8 @@ enum vm_fdkind {
 	VM_FD_DISK, /* device channel to vioblk[index] */
 	VM_FD_NIC, /* device channel to vionet[index] */
 	VM_FD_CDROM, /* device channel to vioscsi; index 0 */
+	VM_FD_SCREEN, /* a page for struct screen (lib/screen.h) */
+	VM_FD_VGABIOS, /* for firmware, when there is a screen */
 };
 
 /* In VM_DEVSTATE. */

@@ -54,6 +54,8 @@ static const struct {
 	{ CTL_LINK, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_PAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_UNPAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_SCREEN, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_KEY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_LOG, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_RELOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
