@@ -215,13 +215,16 @@ struct run {
 	char why[LOAD_WHY_MAX];
 };
 
+static bool with_screen;
+
 static int
 load(struct run *r, uint64_t memory, size_t initrd_len, const char *cmdline)
 {
 	struct load_in in = { .mem = &r->mem,
 		.initrd = -1,
 		.cmdline = cmdline,
-		.rsdp = { ACPI_TABLES_GPA } };
+		.rsdp = { ACPI_TABLES_GPA },
+		.screen = with_screen };
 	uint8_t *initrd;
 	int e;
 
@@ -273,6 +276,31 @@ bzimage_64(void **state)
 	    (struct gpa){ r.out.cr3 + 2 * 4096 + (4 * 512 - 1) * 8 }, &pte,
 	    sizeof(pte));
 	assert_int_equal(pte, 0xffe00083);
+	gmem_destroy(&r.mem);
+}
+
+/* "struct screen_info": mode 3 of a VGA, or nothing. */
+static void
+bzimage_screen(void **state)
+{
+	static const struct screen_info none;
+	struct boot_params bp;
+	struct run r;
+
+	make_bzimage();
+	assert_int_equal(load(&r, 256 * MIB, 0, ""), 0);
+	gmem_read(&r.mem, (struct gpa){ r.out.rsi }, &bp, sizeof(bp));
+	assert_memory_equal(&bp.screen_info, &none, sizeof(none));
+	gmem_destroy(&r.mem);
+	with_screen = true;
+	assert_int_equal(load(&r, 256 * MIB, 0, ""), 0);
+	with_screen = false;
+	gmem_read(&r.mem, (struct gpa){ r.out.rsi }, &bp, sizeof(bp));
+	assert_int_equal(bp.screen_info.orig_video_mode, 3);
+	assert_int_equal(bp.screen_info.orig_video_cols, 80);
+	assert_int_equal(bp.screen_info.orig_video_lines, 25);
+	assert_int_equal(bp.screen_info.orig_video_isVGA, 1);
+	assert_int_equal(bp.acpi_rsdp_addr, ACPI_TABLES_GPA);
 	gmem_destroy(&r.mem);
 }
 
@@ -691,6 +719,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bzimage_64),
+		cmocka_unit_test(bzimage_screen),
 		cmocka_unit_test(bzimage_memmap),
 		cmocka_unit_test(bzimage_32),
 		cmocka_unit_test(bzimage_small),
