@@ -49,6 +49,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(MEMORY, CTL_OWNER, 0, "u32 id, str name, u64 bytes")             \
 	X(PAUSE, CTL_OWNER, 0, "u32 id, str name")                         \
 	X(UNPAUSE, CTL_OWNER, 0, "u32 id, str name")                       \
+	X(SCREEN, CTL_OWNER, 0, "u32 id, str name: CELLS, then OK")        \
+	X(KEY, CTL_OWNER, 0, "u32 id, str name, keys: lib/screen.h")       \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
 	X(WAIT, CTL_ANY, 0, "u32 id, str name")                            \
 	X(LOG, CTL_ROOT, 0, "u32 verbose")                                 \
@@ -64,6 +66,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(VM, "one VM of a LIST, see ctl_vm_put()")                       \
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
 	X(EVENT, "what happened to a VM, see ctl_event_put()")            \
+	X(CELLS, "what a screen shows: lib/screen.h")                     \
 	X(LINE, "str: something that a RELOAD or LOAD changes, or not")
 
 enum ctl_type {

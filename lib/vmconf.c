@@ -439,7 +439,7 @@ limit_ok(const struct vm_limit *l)
 
 #define FLAGS                                                            \
 	((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES | \
-	    VM_F_CONF_BOOT | VM_F_CONF_CDROM | VM_F_SEED))
+	    VM_F_CONF_BOOT | VM_F_CONF_CDROM | VM_F_SEED | VM_F_SCREEN))
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))
@@ -521,8 +521,8 @@ limits_ok(const struct vmconf *c)
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
 	    c->cpus <= VM_CPUS_MAX && vmconf_cpu_name(c->cpu) != NULL &&
 	    vmconf_path_ok(c->kernel) && vmconf_path_ok(c->initrd) &&
-	    opt_path_ok(c->floppy) && opt_path_ok(c->cdrom) && c->bootdev < VM_BOOTDEVS &&
-	    c->ndisks <= VM_DISKS_MAX;
+	    opt_path_ok(c->floppy) && opt_path_ok(c->cdrom) &&
+	    c->bootdev < VM_BOOTDEVS && c->ndisks <= VM_DISKS_MAX;
 }
 
 static int

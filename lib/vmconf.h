@@ -102,6 +102,7 @@ enum vm_flag {
 	VM_F_CONF_BOOT = 1 << 4, /* kernel and initrd */
 	VM_F_CONF_CDROM = 1 << 5,
 	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
+	VM_F_SCREEN = 1 << 7, /* a VGA that shows text, and its keyboard */
 };
 
 /* What a VM is made to boot; its guest's reset is its end then. */

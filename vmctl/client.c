@@ -115,6 +115,17 @@ handle_event(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return take(c, CLIENT_EVENT);
 }
 
+static int
+handle_cells(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct client *c = arg;
+
+	if (screen_get(body, &c->answer.screen) != 0)
+		return -EBADMSG;
+	c->answer.text[0] = '\0';
+	return take(c, CLIENT_CELLS);
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, handle_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, handle_fail },
@@ -122,6 +133,7 @@ static const struct chan_row rows[] = {
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, handle_ended },
 	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, handle_line },
 	{ CTL_EVENT, "CTL_EVENT", CHAN_NOFD, handle_event },
+	{ CTL_CELLS, "CTL_CELLS", CHAN_NOFD, handle_cells },
 };
 
 static const struct chan_ops ops = {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "ctl.h"
+#include "screen.h"
 
 struct client;
 struct cmd_env;
@@ -28,6 +29,7 @@ enum client_kind {
 	CLIENT_ENDED,
 	CLIENT_LINE,
 	CLIENT_EVENT,
+	CLIENT_CELLS,
 };
 
 /* Every string in it is safe to print. */
@@ -38,6 +40,7 @@ struct client_answer {
 	char text[CLIENT_TEXT_MAX]; /* OK, FAIL, LINE; ENDED: the VM's name */
 	struct ctl_vm vm; /* VM */
 	struct ctl_event event; /* EVENT */
+	struct screen screen; /* CELLS */
 };
 
 /* To the socket that env names; what goes wrong from here on, a FAIL among

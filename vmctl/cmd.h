@@ -14,6 +14,7 @@
 	X("create", create_run, "[-b base | -i input] [-s size] disk")          \
 	X("events", events_run, "[-j] [id]")                                    \
 	X("image", image_run, "check [-jr] disk | info [-j] disk")              \
+	X("key", key_run, "[-t] id key ...")                                    \
 	X("load", daemon_load, "file")                                          \
 	X("log", daemon_log, "brief | verbose")                                 \
 	X("metrics", metrics_run, "")                                           \
@@ -27,6 +28,7 @@
 	    "[-r path]\n"                                                       \
 	    "\t    [-t name] "                                                  \
 	    "id | name")                                                        \
+	X("screen", screen_run, "[-fj] id")                                     \
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
 	X("show", status_run, "[-jrv] [id]")                                    \

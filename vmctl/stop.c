@@ -90,6 +90,7 @@ await(struct client *c, const struct target *target, uint32_t *id,
 		case CLIENT_VM:
 		case CLIENT_LINE:
 		case CLIENT_EVENT:
+		case CLIENT_CELLS:
 			end = END_REFUSED;
 			break;
 		}

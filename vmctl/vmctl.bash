@@ -50,8 +50,8 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 }
 
 _vmctl() {
-	local commands="check console create events image load log metrics pause reload"
-	commands+=" reset restart run set show start status stop top unpause wait"
+	local commands="check console create events image key load log metrics pause reload"
+	commands+=" reset restart run screen set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' options names
 	COMPREPLY=()
@@ -87,6 +87,8 @@ _vmctl() {
 	console) options="-n" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
 	events) options="-j" names="all" ;;
+	key) options="-t" names="-r" ;;
+	screen) options="-f -j" names="-r" ;;
 	image) options="-j -r" names="" ;;
 	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;

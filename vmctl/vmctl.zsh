@@ -34,6 +34,7 @@ _vmctl_newer() {
 		'create:make a disk image'
 		'events:print what happens to VMs'
 		'image:check a disk image, or tell what it is'
+		'key:press keys of a VM'
 		'load:read one more configuration file'
 		'log:set how much vmd logs'
 		'metrics:print counters as OpenMetrics'
@@ -42,6 +43,7 @@ _vmctl_newer() {
 		'reset:end and forget VMs, forget switches'
 		'restart:stop a VM and start it'
 		'run:start a VM and wait until it has ended'
+		'screen:show the text screen of a VM'
 		'set:change a medium, a link or the memory'
 		'show:list VMs'
 		'start:start a VM'
@@ -97,6 +99,13 @@ _vmctl_newer() {
 		;;
 	reset)
 		_arguments '1:what to forget:(all switches vms)'
+		;;
+	key)
+		_arguments '-t[type this text]' '1:vm:_vmctl_running' '*:key: '
+		;;
+	screen)
+		_arguments '-f[as it changes]' '-j[print JSON]' \
+		    '1:vm:_vmctl_running'
 		;;
 	restart)
 		_arguments '-f[do not ask the VM]' '1:vm:_vmctl_running'

@@ -53,6 +53,7 @@ struct acpi_conf {
 	bool smi; /* ACPI is switched on by ACPI_SMI_PORT */
 	uint32_t pci_mmio_base, pci_mmio_len; /* 32-bit window of the root */
 	uint16_t pci_io_base, pci_io_len;
+	bool vga; /* there is one */
 };
 /* Writes the tables into guest memory; *rsdp is where they start.
  * 0, -EFAULT or -ENOSPC. */

@@ -255,7 +255,9 @@ put_fadt(struct acpi_image *im, const struct acpi_conf *conf, uint32_t facs,
 	f.pm_tmr_len = 4;
 	f.c2_latency = f.c3_latency = NO_C_STATE;
 	f.century = CENTURY;
-	f.boot_arch = LEGACY_DEVICES | HAS_8042 | NO_VGA | NO_ASPM;
+	f.boot_arch = LEGACY_DEVICES | HAS_8042 | NO_ASPM;
+	if (!conf->vga)
+		f.boot_arch |= NO_VGA;
 	/* PWR_BUTTON and FIX_RTC stay clear: both are fixed features. */
 	f.flags = WBINVD | PROC_C1 | SLP_BUTTON | TMR_VAL_EXT | RESET_REG_SUP;
 	f.reset = io_gas(ACPI_RESET_PORT, 8, 1);

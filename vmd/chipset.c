@@ -18,6 +18,7 @@
 #include "chipset.h"
 #include "log.h"
 #include "pcireg.h"
+#include "vga.h"
 #include "vmm.h"
 
 #define PAM0	  0x59
@@ -90,6 +91,10 @@ make_memory(struct chipset *c)
 		    m->region[1].gpa + m->region[1].len);
 	if (r < 0)
 		return r;
+	if (c->conf.vga != NULL) {
+		c->shadow.video = &vga_mem_ops;
+		c->shadow.video_arg = c->conf.vga;
+	}
 	return bus_add(c->conf.mmio, SHADOW_BASE, SHADOW_END - SHADOW_BASE,
 	    &shadow_bus_ops, &c->shadow, "shadow");
 }
@@ -262,6 +267,12 @@ chipset_boot_order(struct chipset *c, enum vm_bootdev only)
 	return fwcfg_add_file(&c->fwcfg, "bootorder", order, len);
 }
 
+int
+chipset_video_bios(struct chipset *c, const void *rom, uint32_t len)
+{
+	return fwcfg_add_file(&c->fwcfg, "vgaroms/vgabios.bin", rom, len);
+}
+
 /* ---- power management ---- */
 
 /* The tables say where the firmware put it; they are read after that. */
@@ -287,6 +298,7 @@ chipset_init(struct chipset *c, const struct chipset_conf *conf)
 		.cpus = conf->cpus,
 		.pm_base = ACPI_PM_BASE,
 		.smi = true,
+		.vga = conf->vga != NULL,
 		.pci_mmio_base = GMEM_PCI_HOLE,
 		.pci_mmio_len = IOAPIC_BASE - GMEM_PCI_HOLE,
 		.pci_io_base = PCI_IO_BASE,

@@ -17,6 +17,7 @@
 
 #define CHIPSET_LINE 120 /* of the debug console */
 
+struct vga;
 struct vmm;
 
 struct chipset_conf {
@@ -30,6 +31,7 @@ struct chipset_conf {
 	uint8_t *rom;
 	uint32_t rom_len;
 	unsigned cpus;
+	struct vga *vga; /* or NULL */
 };
 
 struct chipset {
@@ -49,6 +51,8 @@ void chipset_free(struct chipset *);
 /* A floppy disk in the guest's memory, which SeaBIOS makes of the image.
  * 0 or -errno. */
 int chipset_floppy(struct chipset *, const uint8_t *image, uint32_t len);
+/* The video card's BIOS, before the guest runs.  0 or -errno. */
+int chipset_video_bios(struct chipset *, const void *, uint32_t len);
 /* When all devices are there: the floppy disk, disks in their order, then the
  * CD-ROM; or one of the two last kinds and nothing else. */
 int chipset_boot_order(struct chipset *, enum vm_bootdev);

@@ -397,6 +397,8 @@ vm(FILE *f, const struct vmconf *c)
 	boot(f, c);
 	vm_devices(f, c);
 	seed(f, c);
+	if ((c->flags & VM_F_SCREEN) != 0)
+		fputs("\tscreen\n", f);
 	if ((c->flags & VM_F_SEV) != 0)
 		fprintf(
 		    f, "\tsev%s\n", (c->flags & VM_F_SEVES) != 0 ? "es" : "");

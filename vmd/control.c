@@ -29,6 +29,7 @@
 #include "msg.h"
 #include "role.h"
 #include "sandbox.h"
+#include "screen.h"
 #include "spawn.h"
 #include "vmconf.h"
 #ifdef VMD_CONFINE_TEST
@@ -151,6 +152,20 @@ pass(struct peer *peer, uint32_t type, int fd, struct ibuf *body)
 	return 0;
 }
 
+static int
+copy_keys(struct ibuf *from, struct ibuf *to)
+{
+	struct ctl_target t;
+	uint32_t key[SCREEN_KEYS_MAX], n;
+
+	if (ctl_target_get(from, &t) != 0 ||
+	    screen_get_keys(from, key, &n) != 0)
+		return -EBADMSG;
+	if (ctl_target_put(to, &t) != 0)
+		return -ENOMEM;
+	return screen_put_keys(to, key, n);
+}
+
 /* The fields of a request, from one buffer to the other. */
 static int
 copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
@@ -171,6 +186,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_START:
 	case CTL_WAIT:
 	case CTL_PAUSE:
+	case CTL_SCREEN:
 	case CTL_UNPAUSE:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
@@ -199,6 +215,8 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;
 		return ibuf_add_n64(to, bytes) == -1 ? -errno : 0;
+	case CTL_KEY:
+		return copy_keys(from, to);
 	case CTL_LOG:
 		if (ibuf_get_n32(from, &n) == -1)
 			return -EBADMSG;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 
 /*
- * Keyboard controller with a keyboard that is never pressed and no auxiliary
- * device, and the other ways in which a PC is reset: port 0x92 and 0xcf9.
+ * Keyboard controller with a keyboard, whose keys clients press, and no
+ * auxiliary device, and the other ways in which a PC is reset: port 0x92 and
+ * 0xcf9.
  * After: IBM "Personal System/2 Hardware Interface Technical Reference",
  * "Keyboard and Auxiliary Device Controller" and "Keyboard Commands"; ports
  * 0x92 and 0xcf9 after the PIIX3 data sheet, "Port 92 Register" and "Reset
@@ -16,6 +17,7 @@
  */
 #include <string.h>
 #include "i8042.h"
+#include "scancode.h"
 
 #define ST_OBF	   0x01
 #define ST_SYS	   0x04
@@ -71,13 +73,37 @@ reply(struct i8042 *k, uint8_t val, uint8_t flags)
 	irq_update(k);
 }
 
+/* The controller translates what the keyboard sends in set 2. */
+static bool
+translated(const struct i8042 *k)
+{
+	return (k->ram[0] & CB_XLATE) != 0;
+}
+
+/* The next key's bytes, when answers to commands are out. */
+static void
+next_key(struct i8042 *k)
+{
+	struct i8042_kbd *b = &k->kbd;
+
+	while (b->n == 0 && b->nkeys > 0) {
+		b->n = (uint8_t)scancode_bytes(
+		    b->key[0], b->set == 2 && !translated(k), b->queue);
+		b->nkeys--;
+		memmove(b->key, b->key + 1, b->nkeys * sizeof(b->key[0]));
+	}
+}
+
 /* The keyboard sends when it may and there is room. */
 static void
 kbd_pump(struct i8042 *k)
 {
 	struct i8042_kbd *b = &k->kbd;
 
-	if (k->out_full || b->n == 0 || (k->ram[0] & CB_KBD_OFF))
+	if (k->out_full || (k->ram[0] & CB_KBD_OFF))
+		return;
+	next_key(k);
+	if (b->n == 0)
 		return;
 	b->last = b->queue[0];
 	b->n--;
@@ -90,13 +116,6 @@ kbd_send(struct i8042 *k, uint8_t val)
 {
 	if (k->kbd.n < I8042_QUEUE)
 		k->kbd.queue[k->kbd.n++] = val;
-}
-
-/* The controller translates what the keyboard sends in set 2. */
-static bool
-translated(const struct i8042 *k)
-{
-	return (k->ram[0] & CB_XLATE) != 0;
 }
 
 static void
@@ -133,12 +152,18 @@ kbd_command(struct i8042 *k, uint8_t val)
 		kbd_send(k, 0xab);
 		kbd_send(k, translated(k) ? 0x41 : 0x83);
 		break;
+	case 0xf4: /* enable */
 	case 0xf5: /* disable and set defaults */
-	case 0xf6:
+		k->kbd.off = val == 0xf5;
+		k->kbd.nkeys = 0;
+		if (k->kbd.off)
+			k->kbd.set = 2;
+		kbd_send(k, KBD_ACK);
+		break;
+	case 0xf6: /* set defaults */
 		k->kbd.set = 2;
 		kbd_send(k, KBD_ACK);
 		break;
-	case 0xf4: /* enable */
 	case 0xf7: /* key types of set 3 */
 	case 0xf8:
 	case 0xf9:
@@ -153,6 +178,8 @@ kbd_command(struct i8042 *k, uint8_t val)
 		break;
 	case 0xff:
 		k->kbd.set = 2;
+		k->kbd.off = false;
+		k->kbd.nkeys = 0;
 		kbd_send(k, KBD_ACK);
 		kbd_send(k, KBD_PASSED);
 		break;
@@ -302,6 +329,18 @@ i8042_init(struct i8042 *k, struct line irq, void (*reset)(void *), void *arg)
 	k->status = ST_NOLOCK;
 	k->outport = OUT_RUN | OUT_A20;
 	k->kbd.set = 2;
+}
+
+void
+i8042_key(struct i8042 *k, uint32_t key)
+{
+	struct i8042_kbd *b = &k->kbd;
+
+	/* There is no table of set 3, which nobody asks for. */
+	if (b->off || b->set == 3 || b->nkeys == I8042_KEYS)
+		return;
+	b->key[b->nkeys++] = key;
+	kbd_pump(k);
 }
 
 static uint8_t

@@ -2,10 +2,11 @@
 #ifndef VMD_I8042_H
 #define VMD_I8042_H
 
-/* Ports 0x60/0x64 (a keyboard nobody presses; reset pulse), 0x92 and 0xcf9. */
+/* Ports 0x60/0x64 (a keyboard; reset pulse), 0x92 and 0xcf9. */
 #include "devenv.h"
 
 #define I8042_QUEUE 8
+#define I8042_KEYS  64 /* events that wait; more are lost */
 
 struct i8042 {
 	uint8_t status; /* bits other than OBF, IBF and SYS */
@@ -20,6 +21,9 @@ struct i8042 {
 		uint8_t command; /* waiting for its argument, or 0 */
 		uint8_t last; /* for resend */
 		uint8_t set; /* scan code set */
+		bool off; /* keys do nothing */
+		uint32_t key[I8042_KEYS]; /* SCREEN_KEY_* */
+		unsigned nkeys;
 	} kbd;
 	struct line irq; /* IRQ 1 */
 	void (*reset)(void *arg);
@@ -27,6 +31,8 @@ struct i8042 {
 };
 
 void i8042_init(struct i8042 *, struct line irq, void (*reset)(void *), void *);
+/* A key goes down or up: SCREEN_KEY_*. */
+void i8042_key(struct i8042 *, uint32_t key);
 uint8_t i8042_read(struct i8042 *, uint16_t port);
 void i8042_write(struct i8042 *, uint16_t port, uint8_t val);
 

@@ -15,6 +15,7 @@
  *   0x000e0000  ACPI tables
  */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "gmem.h"
@@ -46,6 +47,7 @@ struct load_in {
 	int initrd; /* -1: none */
 	const char *cmdline;
 	struct gpa rsdp;
+	bool screen; /* there is one, in 80 by 25 text */
 };
 
 /* How the boot processor starts, with flat segments (vcpu_state.c). */

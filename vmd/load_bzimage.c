@@ -148,6 +148,17 @@ identity_map(const struct load *l)
 	return 0;
 }
 
+/* "struct screen_info": what the real-mode code would have found. */
+static void
+fill_screen(struct screen_info *s)
+{
+	s->orig_video_mode = 3;
+	s->orig_video_cols = 80;
+	s->orig_video_lines = 25;
+	s->orig_video_isVGA = 1;
+	s->orig_video_points = 16;
+}
+
 int
 load_bzimage(const struct load *l, struct load_out *out)
 {
@@ -176,6 +187,8 @@ load_bzimage(const struct load *l, struct load_out *out)
 	}
 	bp.acpi_rsdp_addr = l->in->rsdp.v;
 	fill_memmap(l, &bp);
+	if (l->in->screen)
+		fill_screen(&bp.screen_info);
 	r = gmem_write(
 	    l->in->mem, (struct gpa){ LOAD_PARAMS_GPA }, &bp, sizeof(bp));
 	if (r < 0)

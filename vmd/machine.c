@@ -36,6 +36,7 @@
 #include "ns16550.h"
 #include "pci.h"
 #include "pvpanic.h"
+#include "vga.h"
 #include "virtio_host.h"
 #include "vmm.h"
 
@@ -51,8 +52,10 @@
 #define MSI_LEVEL   (1U << 15) /* trigger mode of an MSI's data */
 #define NS	    1000000000ULL
 
-#define COM1_BASE 0x3f8
-#define WINDOWS	  12
+#define COM1_BASE  0x3f8
+#define WINDOWS	   13
+#define VGA_PORTS  0x3b0
+#define VGA_NPORTS 0x30
 
 struct window;
 struct slot { /* argument of a byte-wide window */
@@ -77,6 +80,7 @@ struct machine {
 	struct ns16550 uart;
 	struct i8042 kbd;
 	struct pvpanic panic;
+	struct vga *vga; /* or NULL */
 	struct acpi_pm pm;
 	struct pci pci;
 	struct chipset chipset; /* with firmware only */
@@ -432,6 +436,22 @@ window_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 }
 
 static uint64_t
+vga_port_read(void *arg, uint64_t off, unsigned size)
+{
+	struct machine *m = arg;
+
+	return vga_read(m->vga, (uint16_t)(VGA_PORTS + off));
+}
+
+static void
+vga_port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	struct machine *m = arg;
+
+	vga_write(m->vga, (uint16_t)(VGA_PORTS + off), (uint8_t)val);
+}
+
+static uint64_t
 pm_read(void *arg, uint64_t off, unsigned size)
 {
 	struct machine *m = arg;
@@ -465,6 +485,7 @@ io_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 
 static const struct bus_ops window_ops = { 1, window_read, window_write };
 static const struct bus_ops pm_ops = { 1 | 2 | 4, pm_read, pm_write };
+static const struct bus_ops vga_ops = { 1, vga_port_read, vga_port_write };
 static const struct bus_ops io_ops = { 4, io_read, io_write };
 
 void
@@ -515,6 +536,17 @@ machine_power_button(struct machine *m)
 {
 	machine_lock(m);
 	acpi_pm_power_button(&m->pm);
+	machine_unlock(m);
+}
+
+void
+machine_keys(struct machine *m, const uint32_t *key, uint32_t n)
+{
+	uint32_t i;
+
+	machine_lock(m);
+	for (i = 0; i < n; i++)
+		i8042_key(&m->kbd, key[i]);
 	machine_unlock(m);
 }
 
@@ -649,11 +681,30 @@ make_direct(struct machine *m, struct gpa *rsdp)
 		.pci_mmio_len = PCI_MMIO_LEN,
 		.pci_io_base = PCI_IO_BASE,
 		.pci_io_len = PCI_IO_LEN,
+		.vga = m->vga != NULL,
 	};
 	int r;
 
 	r = bus_add(&m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &pm_ops, m, "acpi pm");
 	return r < 0 ? r : acpi_tables(m->conf.mem, &acpi, rsdp);
+}
+
+static int
+make_screen(struct machine *m)
+{
+	int r;
+
+	if (m->conf.screen == NULL)
+		return 0;
+	if ((m->vga = malloc(sizeof(*m->vga))) == NULL)
+		return -ENOMEM;
+	vga_init(m->vga, m->conf.screen);
+	r = bus_add(&m->pio, VGA_PORTS, VGA_NPORTS, &vga_ops, m, "vga");
+	/* With firmware the memory is behind SMRAM: chipset.c. */
+	if (r < 0 || m->conf.rom != NULL)
+		return r;
+	return bus_add(&m->mmio, VGA_MEM_BASE, VGA_MEM_LEN, &vga_mem_ops,
+	    m->vga, "vga memory");
 }
 
 static int
@@ -671,6 +722,7 @@ make_chipset(struct machine *m)
 		.rom = m->conf.rom,
 		.rom_len = m->conf.rom_len,
 		.cpus = m->conf.cpus,
+		.vga = m->vga,
 	};
 
 	return chipset_init(&m->chipset, &c);
@@ -686,6 +738,12 @@ int
 machine_boot_order(struct machine *m, enum vm_bootdev dev)
 {
 	return chipset_boot_order(&m->chipset, dev);
+}
+
+int
+machine_video_bios(struct machine *m, const void *rom, uint32_t len)
+{
+	return chipset_video_bios(&m->chipset, rom, len);
 }
 
 static void
@@ -707,7 +765,8 @@ make_all(struct machine *m, struct gpa *rsdp)
 	if ((r = make_timer(m)) < 0)
 		return r;
 	make_chips(m, env);
-	if ((r = make_console(m, env)) < 0 || (r = make_windows(m)) < 0)
+	if ((r = make_console(m, env)) < 0 || (r = make_windows(m)) < 0 ||
+	    (r = make_screen(m)) < 0)
 		return r;
 	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);
 	virtio_host_init(
@@ -753,6 +812,7 @@ machine_free(struct machine *m)
 		event_free(m->timer);
 	if (m->timerfd != -1)
 		close(m->timerfd);
+	free(m->vga);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }

@@ -16,6 +16,7 @@
 struct event_base;
 struct machine;
 struct pci;
+struct screen;
 struct virtio_host;
 struct vmm;
 
@@ -35,6 +36,7 @@ struct machine_conf {
 	unsigned cpus;
 	uint8_t *rom; /* firmware, or NULL; stays mapped, filled later */
 	uint32_t rom_len;
+	struct screen *screen; /* a page to show text in, or NULL */
 	int console; /* taken, whatever the result */
 	const struct machine_ops *ops;
 	void *arg;
@@ -55,6 +57,9 @@ int machine_floppy(struct machine *, const uint8_t *image, uint32_t len);
 /* With firmware, when the devices are there: what it may boot.  0 or -errno. */
 int machine_boot_order(struct machine *, enum vm_bootdev);
 
+/* With firmware: the BIOS of the video card.  0 or -errno. */
+int machine_video_bios(struct machine *, const void *rom, uint32_t len);
+
 /* For the device models, while the machine is being made. */
 struct pci *machine_pci(struct machine *);
 struct virtio_host *machine_virtio(struct machine *);
@@ -74,6 +79,8 @@ int machine_extint_ack(struct machine *);
 
 /* The main thread. */
 void machine_power_button(struct machine *);
+/* Keys of the keyboard: SCREEN_KEY_*. */
+void machine_keys(struct machine *, const uint32_t *key, uint32_t n);
 /* Its time stands still, and goes on where it stood.  No vCPU runs. */
 void machine_pause(struct machine *);
 void machine_resume(struct machine *);

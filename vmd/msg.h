@@ -39,6 +39,7 @@
 	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")               \
 	X(VM_ASK, 0, "id = a number; VM_STATE answers")        \
 	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep") \
+	X(VM_KEYS, 0, "keys: lib/screen.h")                    \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                                        \
@@ -63,6 +64,8 @@ enum vm_fdkind {
 	VM_FD_NIC, /* device channel to vionet[index] */
 	VM_FD_CDROM, /* device channel to vioscsi; index 0 */
 	VM_FD_FLOPPY,
+	VM_FD_SCREEN, /* a page for struct screen (lib/screen.h) */
+	VM_FD_VGABIOS, /* for firmware, when there is a screen */
 };
 
 /* In VM_DEVSTATE. */

@@ -42,7 +42,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 	struct stmt_disk disk;
 }
 
-%token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SEV SEVES
+%token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SCREEN SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN ENABLE FLOPPY FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
 %token LOCKED SERIAL
@@ -183,6 +183,7 @@ vmstmt
 	| CLOUD_INIT			{ stmt_seed_begin(p, @1); } seed
 	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
 	| LIMIT				{ stmt_limit_begin(p, @1); } limit
+	| SCREEN			{ stmt_screen(p); }
 	| SEV				{ stmt_sev(p, false); }
 	| SEVES				{ stmt_sev(p, true); }
 	| ENABLE			{ stmt_enable(p, true); }
@@ -470,6 +471,7 @@ static const struct keyword {
 	{ "prefix", PREFIX_KW },
 	{ "rdomain", RDOMAIN },
 	{ "readonly", READONLY },
+	{ "screen", SCREEN },
 	{ "serial", SERIAL },
 	{ "sev", SEV },
 	{ "seves", SEVES },

@@ -19,6 +19,7 @@
 #include "adhoc.h"
 #include "answer.h"
 #include "balloon.h"
+#include "display.h"
 #include "events.h"
 #include "fd.h"
 #include "imsg.h"
@@ -29,6 +30,7 @@
 #include "pause.h"
 #include "requests.h"
 #include "rights.h"
+#include "screen.h"
 
 static int
 refuse_unknown(struct parent *p, uint32_t client, const struct ctl_target *t)
@@ -412,6 +414,49 @@ on_memory(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return answer_ok(p, id, vm->id, "");
 }
 
+static int
+on_screen(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct client *c = clients_find(&p->clients, id);
+	struct ctl_target t;
+	struct ibuf *out;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0)
+		return -EBADMSG;
+	if ((vm = allowed(p, CTL_SCREEN, c, &t)) == NULL || answer_busy(p, id))
+		return 0;
+	out = chan_body();
+	if (display_read(vm, out, &f) != 0) {
+		ibuf_free(out);
+		return answer_fail(p, id, &f);
+	}
+	answer_send(p, CTL_CELLS, id, out);
+	return answer_ok(p, id, vm->id, "");
+}
+
+static int
+on_key(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct client *c = clients_find(&p->clients, id);
+	uint32_t key[SCREEN_KEYS_MAX], n;
+	struct ctl_target t;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0 ||
+	    screen_get_keys(body, key, &n) != 0)
+		return -EBADMSG;
+	if ((vm = allowed(p, CTL_KEY, c, &t)) == NULL)
+		return 0;
+	if (display_keys(vm, key, n, &f) != 0)
+		return answer_fail(p, id, &f);
+	return answer_ok(p, id, vm->id, "");
+}
+
 static const struct chan_row rows[] = {
 	{ CONTROL_CONNECT, "CONTROL_CONNECT", CHAN_FD, on_connect },
 	{ CONTROL_GONE, "CONTROL_GONE", CHAN_NOFD, on_gone },
@@ -427,6 +472,8 @@ static const struct chan_row rows[] = {
 	{ CTL_MEMORY, "CTL_MEMORY", CHAN_NOFD, on_memory },
 	{ CTL_PAUSE, "CTL_PAUSE", CHAN_NOFD, on_pause },
 	{ CTL_UNPAUSE, "CTL_UNPAUSE", CHAN_NOFD, on_unpause },
+	{ CTL_SCREEN, "CTL_SCREEN", CHAN_NOFD, on_screen },
+	{ CTL_KEY, "CTL_KEY", CHAN_NOFD, on_key },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },
 	{ CTL_WAIT, "CTL_WAIT", CHAN_NOFD, on_wait },
 	{ CTL_LOG, "CTL_LOG", CHAN_NOFD, requests_log },

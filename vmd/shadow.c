@@ -147,9 +147,12 @@ area_at(struct shadow *s, uint64_t gpa)
 static uint64_t
 shadow_read(void *arg, uint64_t off, unsigned size)
 {
-	struct shadow_area *a = area_at(arg, SHADOW_BASE + off);
+	struct shadow *s = arg;
+	struct shadow_area *a = area_at(s, SHADOW_BASE + off);
 	const uint8_t *p;
 
+	if (s->video != NULL && a == &s->area[SHADOW_SMRAM] && !a->read)
+		return s->video->read(s->video_arg, off, size);
 	if (a == NULL || (p = a->read ? a->ram : a->rom) == NULL)
 		return UINT64_MAX;
 	return p[SHADOW_BASE + off - a->gpa];
@@ -158,9 +161,12 @@ shadow_read(void *arg, uint64_t off, unsigned size)
 static void
 shadow_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
-	struct shadow_area *a = area_at(arg, SHADOW_BASE + off);
+	struct shadow *s = arg;
+	struct shadow_area *a = area_at(s, SHADOW_BASE + off);
 
-	if (a != NULL && a->write)
+	if (s->video != NULL && a == &s->area[SHADOW_SMRAM] && !a->write)
+		s->video->write(s->video_arg, off, size, val);
+	else if (a != NULL && a->write)
 		a->ram[SHADOW_BASE + off - a->gpa] = (uint8_t)val;
 }
 

@@ -37,6 +37,8 @@ struct shadow {
 	uint32_t rom_len;
 	const struct shadow_ops *ops;
 	void *arg;
+	const struct bus_ops *video; /* what SMRAM hides, by bytes; or NULL */
+	void *video_arg;
 	struct shadow_area {
 		uint64_t gpa;
 		uint32_t len;

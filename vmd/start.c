@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "asuser.h"
+#include "display.h"
 #include "fd.h"
 #include "image.h"
 #include "imsg.h"
@@ -31,6 +32,7 @@
 #include "seed.h"
 #include "spawn.h"
 #include "start.h"
+#include "vga.h"
 
 #define TUN "/dev/net/tun"
 
@@ -41,7 +43,8 @@ start_fds_init(struct start_fds *f)
 {
 	unsigned i;
 
-	f->hypervisor = f->kernel = f->initrd = f->floppy = -1;
+	f->hypervisor = f->kernel = f->initrd = -1;
+	f->floppy = f->vgabios = -1;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
 	for (i = 0; i < SEED_FILES; i++)
@@ -57,6 +60,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->kernel);
 	fd_close(&f->initrd);
 	fd_close(&f->floppy);
+	fd_close(&f->vgabios);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_close(&f->disk[i]);
 	for (i = 0; i < SEED_FILES; i++)
@@ -167,6 +171,18 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	return 0;
 }
 
+/* Only firmware misses it, and what that is the vm process finds out. */
+static int
+open_vgabios(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	if ((c->flags & VM_F_SCREEN) == 0)
+		return 0;
+	f->vgabios = open(VGA_BIOS, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (f->vgabios == -1)
+		return 0;
+	return image_check_fd(f->vgabios, "video BIOS", why);
+}
+
 int
 start_as_owner(
     struct asuser *as, const struct vmconf *c, uint32_t conf, struct fail *why)
@@ -214,7 +230,8 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 		    (c->flags & VM_F_SEVES) != 0 ? "seves" : "sev");
 	if ((error = check_memory(c, why)) != 0)
 		return error;
-	if ((error = open_files(f, c, why)) != 0)
+	if ((error = open_files(f, c, why)) != 0 ||
+	    (error = open_vgabios(f, c, why)) != 0)
 		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
 }
@@ -305,6 +322,13 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 	if (error == 0 && f->floppy != -1)
 		error = send_vm_fd(chan, VM_FD_FLOPPY, 0, fd_take(&f->floppy));
 	if (error != 0)
+		return error;
+	if (f->vgabios != -1 &&
+	    (error = send_vm_fd(
+		 chan, VM_FD_VGABIOS, 0, fd_take(&f->vgabios))) != 0)
+		return error;
+	if ((vm->conf.flags & VM_F_SCREEN) != 0 &&
+	    (error = display_make(&vm->run.vm)) != 0)
 		return error;
 	if ((tty = fcntl(vm->tty.master, F_DUPFD_CLOEXEC, 0)) == -1)
 		return -errno;

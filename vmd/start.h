@@ -19,7 +19,7 @@ struct netproc;
 #define START_FIRMWARE "/usr/share/seabios/bios-256k.bin"
 
 struct start_fds {
-	int hypervisor, kernel, initrd, floppy; /* -1: none */
+	int hypervisor, kernel, initrd, floppy, vgabios; /* -1: none */
 	struct chain disk[VM_DISKS_MAX];
 	int seed[SEED_FILES]; /* enum seed_file */
 };

@@ -568,3 +568,10 @@ stmt_sev(struct parse *p, bool es)
 	p->nstmts++;
 	p->vm->conf.flags |= VM_F_SEV | (es ? VM_F_SEVES : 0);
 }
+
+void
+stmt_screen(struct parse *p)
+{
+	p->nstmts++;
+	p->vm->conf.flags |= VM_F_SCREEN;
+}

@@ -108,6 +108,7 @@ void stmt_disk_free(struct stmt_disk *);
 void stmt_enable(struct parse *, bool);
 void stmt_owner(struct parse *, struct lex_loc, const char *owner);
 void stmt_sev(struct parse *, bool es);
+void stmt_screen(struct parse *);
 /* "user[:group]"; what is not given stays as it is. */
 bool
 stmt_ids(struct parse *, struct lex_loc, const char *, uid_t *uid, gid_t *gid);

@@ -31,10 +31,13 @@
 #include "load.h"
 #include "log.h"
 #include "machine.h"
+#include "page.h"
 #include "role.h"
 #include "sandbox.h"
+#include "screen.h"
 #include "spawn.h"
 #include "vcpu.h"
+#include "vga.h"
 #include "viobal.h"
 #include "viornd.h"
 #include "virtio_chan.h"
@@ -44,17 +47,18 @@
 #include "confine.h"
 #endif
 
-#define SETUP_MS   30000 /* the parent sends all of it at once */
-#define FLUSH_MS   1000
-#define SEAL_MAX   32
-#define MIB	   (1ULL << 20)
-#define NOFILE	   1024 /* vCPUs from 128 on, two per queue of each disk */
-#define WHY_MAX	   256
-#define CLASS_SCSI 0x010000 /* mass storage, as virtio-blk functions say */
-#define CLASS_NET  0x020000 /* network, Ethernet */
-#define TYPE_NET   1 /* virtio 1.2, "Device Types" */
-#define TYPE_BLOCK 2
-#define TYPE_SCSI  8
+#define SETUP_MS    30000 /* the parent sends all of it at once */
+#define FLUSH_MS    1000
+#define SEAL_MAX    32
+#define MIB	    (1ULL << 20)
+#define NOFILE	    1024 /* vCPUs from 128 on, two per queue of each disk */
+#define WHY_MAX	    256
+#define VGABIOS_MAX 0x10000 /* what follows is not its own */
+#define CLASS_SCSI  0x010000 /* mass storage, as virtio-blk functions say */
+#define CLASS_NET   0x020000 /* network, Ethernet */
+#define TYPE_NET    1 /* virtio 1.2, "Device Types" */
+#define TYPE_BLOCK  2
+#define TYPE_SCSI   8
 
 /* A device in a process of its own. */
 struct vm_dev {
@@ -70,7 +74,7 @@ struct vm {
 	uint32_t id;
 	struct vmconf conf;
 	bool has_conf, go;
-	int hypervisor, kernel, initrd, floppy, console;
+	int hypervisor, kernel, initrd, floppy, console, screen, vgabios;
 	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
 
 	struct event_base *base;
@@ -271,6 +275,12 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 	case VM_FD_CONSOLE:
 		slot = &vm->console;
 		break;
+	case VM_FD_SCREEN:
+		slot = &vm->screen;
+		break;
+	case VM_FD_VGABIOS:
+		slot = &vm->vgabios;
+		break;
 	case VM_FD_DISK:
 		if (index < VM_BLKS_MAX)
 			slot = &vm->disk[index].fd;
@@ -341,6 +351,18 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_keys(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	uint32_t key[SCREEN_KEYS_MAX], n;
+
+	if (screen_get_keys(body, key, &n) != 0 || vm->vcpus == NULL)
+		return -EBADMSG;
+	machine_keys(vm->machine, key, n);
+	return 0;
+}
+
+static int
 on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct vm *vm = arg;
@@ -405,6 +427,7 @@ static const struct chan_row rows[] = {
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
+	{ VM_KEYS, "VM_KEYS", CHAN_NOFD, on_keys },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
 	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },
 	{ VM_VERBOSE, "VM_VERBOSE", CHAN_NOFD, on_verbose },
@@ -438,6 +461,12 @@ has_drive(const struct vm *vm)
 	return vm->conf.cdrom[0] != '\0';
 }
 
+static bool
+has_screen(const struct vm *vm)
+{
+	return (vm->conf.flags & VM_F_SCREEN) != 0;
+}
+
 static int
 check_conf(struct vm *vm)
 {
@@ -446,6 +475,8 @@ check_conf(struct vm *vm)
 
 	if (vm->hypervisor == -1 || vm->console == -1)
 		return fail(vm, -EINVAL, "incomplete set-up");
+	if (has_screen(vm) && vm->screen == -1)
+		return fail(vm, -EINVAL, "screen: no page");
 	if (vm->kernel == -1)
 		return fail(vm, -EINVAL, "no kernel to boot");
 	for (i = 0; i < vmconf_nblks(&vm->conf); i++) {
@@ -491,6 +522,29 @@ confine(void)
 	sandbox_confine(&box);
 }
 
+/* Without firmware, and without what the screen's memory is instead of. */
+static int
+map_memory(struct vm *vm)
+{
+	const struct gmem_region *low = &vm->mem.region[0];
+	const struct gmem_region *high = &vm->mem.region[1];
+	int e;
+
+	if (!has_screen(vm))
+		return vmm_set_memory(vm->vmm, &vm->mem);
+	if (low->gpa != 0 || low->len <= VGA_MEM_END)
+		return -EINVAL;
+	e = vmm_set_slot(
+	    vm->vmm, 0, (struct gpa){ 0 }, VGA_MEM_BASE, low->host, false);
+	if (e == 0)
+		e = vmm_set_slot(vm->vmm, 1, (struct gpa){ VGA_MEM_END },
+		    low->len - VGA_MEM_END, low->host + VGA_MEM_END, false);
+	if (e == 0 && vm->mem.nregions > 1)
+		e = vmm_set_slot(vm->vmm, 2, (struct gpa){ high->gpa },
+		    high->len, high->host, false);
+	return e;
+}
+
 /* RAM: not in dumps, not inherited, in huge pages where the host likes. */
 static int
 make_memory(struct vm *vm)
@@ -507,7 +561,7 @@ make_memory(struct vm *vm)
 			return fail(vm, e, "memory: %s", strerrordesc_np(-e));
 		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
 	}
-	if (vm->rom == NULL && (e = vmm_set_memory(vm->vmm, &vm->mem)) < 0)
+	if (vm->rom == NULL && (e = map_memory(vm)) < 0)
 		return fail(vm, e, "memory: refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return 0;
@@ -582,8 +636,13 @@ make_machine(struct vm *vm)
 		.ops = &machine_callbacks,
 		.arg = vm,
 	};
+	void *page = NULL;
 	int e;
 
+	if (has_screen(vm) &&
+	    (e = page_attach(fd_take(&vm->screen), true, &page)) < 0)
+		return fail(vm, e, "screen: %s", strerrordesc_np(-e));
+	mc.screen = page;
 	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
 		return fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	vm->rnd = viornd_new(machine_pci(vm->machine),
@@ -720,6 +779,29 @@ give_floppy(struct vm *vm)
 	return status;
 }
 
+/* What firmware shows text with. */
+static int
+read_vgabios(struct vm *vm)
+{
+	uint8_t *rom;
+	ssize_t n;
+	int e;
+
+	if (vm->vgabios == -1)
+		return fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
+	if ((rom = malloc(VGABIOS_MAX)) == NULL)
+		return fail(vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
+	if ((n = pread(vm->vgabios, rom, VGABIOS_MAX, 0)) == -1)
+		e = -errno;
+	else
+		e = machine_video_bios(vm->machine, rom, (uint32_t)n);
+	free(rom);
+	close(fd_take(&vm->vgabios));
+	return e < 0
+	    ? fail(vm, e, "screen: %s: %s", VGA_BIOS, strerrordesc_np(-e))
+	    : 0;
+}
+
 /* The boot processor is as its reset left it: at the ROM's last 16 bytes. */
 static int
 boot_firmware(struct vm *vm)
@@ -731,6 +813,8 @@ boot_firmware(struct vm *vm)
 	    0)
 		return fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
+	if (has_screen(vm) && (e = read_vgabios(vm)) != 0)
+		return e;
 	if ((e = give_floppy(vm)) != 0)
 		return e;
 	if ((e = machine_boot_order(vm->machine, vm->conf.bootdev)) < 0)
@@ -747,6 +831,7 @@ boot(struct vm *vm)
 		.initrd = vm->initrd,
 		.cmdline = vm->conf.cmdline,
 		.rsdp = vm->rsdp,
+		.screen = has_screen(vm),
 	};
 	struct load_out out;
 	char why[LOAD_WHY_MAX];
@@ -755,6 +840,8 @@ boot(struct vm *vm)
 	if ((e = load_kernel(&in, &out, why)) < 0)
 		return fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
+	if (vm->vgabios != -1)
+		close(fd_take(&vm->vgabios));
 	if (vm->initrd != -1)
 		close(fd_take(&vm->initrd));
 	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
@@ -803,7 +890,7 @@ init(struct vm *vm)
 
 	memset(vm, 0, sizeof(*vm));
 	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
-	vm->console = -1;
+	vm->console = vm->screen = vm->vgabios = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
 	for (i = 0; i < VM_BLKS_MAX; i++)

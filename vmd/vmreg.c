@@ -423,7 +423,7 @@ describe_devices(const struct vm *vm, struct ctl_vm *out)
 
 	for (i = 0; (ch = run_child((struct vm_run *)&vm->run, i)) != NULL;
 	     i++) {
-		if (ch->stats == NULL)
+		if (ch->stats == NULL || ch->kind == CHILD_VM)
 			continue;
 		d = &out->dev[out->ndevs++];
 		child_name(ch, d->name, sizeof(d->name));

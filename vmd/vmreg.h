@@ -50,7 +50,8 @@ struct child {
 	pid_t pid; /* 0: none, or reaped */
 	int status; /* of waitpid(2), once reaped, or CHILD_UNKNOWN */
 	struct chan *chan; /* NULL: closed */
-	void *stats; /* struct devstat_page, of a device's process */
+	void *stats; /* struct devstat_page, of a device's process; of the
+		      * vm process struct screen, or NULL */
 	int stats_fd; /* the same; -1: none */
 	/* One of an earlier parent's: */
 	int pidfd; /* -1: our own child */

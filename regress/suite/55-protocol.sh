@@ -16,6 +16,8 @@ matrix() {
 	cat <<-EOT
 	LIST                                  | stopped | stopped | y y y y y
 	START n32=0 str=one                   | stopped | running | y y y - -
+	SCREEN n32=1 str=                     | running | running | y y y - -
+	KEY n32=1 str= n32=1 n32=2            | running | running | y y y - -
 	PAUSE n32=1 str=                      | running | paused  | y y y - -
 	UNPAUSE n32=0 str=one                 | paused  | running | y y y - -
 	CDROM n32=0 str=one n32=1 fd=$T/iso   | running | running | y y y - -
@@ -57,7 +59,7 @@ setup_protocol() {
 	atom x >"$T/x.conf"
 	{
 		echo 'socket owner root:vmusers'
-		atom one 'owner alice:ops' 'interfaces 1' \
+		atom one 'owner alice:ops' 'interfaces 1' screen \
 		    "cdrom \"$T/iso\"" 'allow instance { memory, owner ines }'
 	} | vmd_up
 	control=$(control_process)
@@ -193,6 +195,10 @@ malformed() {
 	EJECT n32=0 str=one n32=1 fd=/dev/null
 	PAUSE str=one
 	UNPAUSE n32=0 str=one n32=0
+	SCREEN str=one
+	KEY n32=0 str=one
+	KEY n32=0 str=one n32=1 n32=0
+	KEY n32=0 str=one n32=17
 	WAIT n32=0
 	START_KERNEL
 	START_KERNEL fd=/dev/null n8=0

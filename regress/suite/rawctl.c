@@ -35,6 +35,7 @@
 #include "chan.h"
 #include "ctl.h"
 #include "imsg.h"
+#include "screen.h"
 #include "vmconf.h"
 
 #define FDS_MAX	  8
@@ -248,6 +249,7 @@ show(const struct imsg_hdr *hdr, void *bytes, size_t len)
 	char text[8192] = "";
 	struct ctl_event e;
 	struct ctl_vm vm;
+	struct screen cells;
 	struct ibuf body;
 	uint32_t n = 0;
 	size_t i;
@@ -263,6 +265,9 @@ show(const struct imsg_hdr *hdr, void *bytes, size_t len)
 		    text, sizeof(text), "%s %s", vm.name, states[vm.state]);
 	else if (hdr->type == CTL_EVENT && ctl_event_get(&body, &e) == 0)
 		snprintf(text, sizeof(text), "%s", e.name);
+	else if (hdr->type == CTL_CELLS && screen_get(&body, &cells) == 0)
+		snprintf(
+		    text, sizeof(text), "%u by %u", cells.cols, cells.rows);
 	else if ((hdr->type != CTL_LINE && ibuf_get_n32(&body, &n) == -1) ||
 	    ctl_get_str(&body, text, sizeof(text)) != 0)
 		errx(2, "an answer %s that is none", names[i].name);

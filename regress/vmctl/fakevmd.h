@@ -11,6 +11,7 @@
  * writes it down, and plays the script up to the next "|", then closes:
  *	ok:ID:TEXT	fail:CODE:TEXT	ended:ID:NAME
  *	line:TEXT	event:KIND[/OUTCOME]:ID:NAME:TEXT
+ *	cells:MODE:TEXT	(a screen that begins with TEXT)
  *	vm:ID:NAME:PID:TTY:PROBLEM	(one of a list)
  *	vmctlchars	a running VM full of control characters
  *	short:N		the first N bytes of an ok message
@@ -49,6 +50,7 @@
 #include "ctl.h"
 #include "imsg.h"
 #include "log.h"
+#include "screen.h"
 #include "vmconf.h"
 
 #define FAKE_ARGS 32
@@ -147,6 +149,16 @@ fake_note_conf(struct fake *f, struct ibuf *body)
 }
 
 /* Write a request down. true: it is complete and wants an answer. */
+static inline void
+fake_note_keys(struct fake *f, struct ibuf *body)
+{
+	uint32_t key[SCREEN_KEYS_MAX], n, i;
+
+	assert_int_equal(screen_get_keys(body, key, &n), 0);
+	for (i = 0; i < n; i++)
+		fake_note(f, " %x", key[i]);
+}
+
 static inline bool
 fake_request(struct fake *f, struct imsg *imsg)
 {
@@ -183,6 +195,8 @@ fake_request(struct fake *f, struct imsg *imsg)
 		fake_note(f, "%s %s\n", names[type - CTL_NONE], path);
 		break;
 	case CTL_START:
+	case CTL_SCREEN:
+	case CTL_KEY:
 	case CTL_PAUSE:
 	case CTL_UNPAUSE:
 	case CTL_STOP:
@@ -194,6 +208,8 @@ fake_request(struct fake *f, struct imsg *imsg)
 			assert_int_equal(ibuf_get_n32(&body, &extra), 0);
 			fake_note(f, " %u", extra);
 		}
+		if (type == CTL_KEY)
+			fake_note_keys(f, &body);
 		fake_note(f, "\n");
 		break;
 	default:
@@ -350,6 +366,29 @@ fake_event(struct imsgbuf *ib, char *spec)
 	imsg_compose_ibuf(ib, CTL_EVENT, 0, 0, b);
 }
 
+/* White on blue, with a smiling face at the end of the first row. */
+static inline void
+fake_cells(struct imsgbuf *ib, char *spec)
+{
+	struct screen s = { .cursor = SCREEN_NOCURSOR };
+	struct ibuf *b = ibuf_dynamic(0, 65536);
+	unsigned i;
+
+	s.mode = (uint32_t)atoi(strsep(&spec, ":"));
+	if (s.mode == SCREEN_TEXT) {
+		s.cols = 80;
+		s.rows = 25;
+		s.cursor = 83;
+		for (i = 0; i < SCREEN_CELLS; i++)
+			s.cell[i] = 0x0720;
+		for (i = 0; spec[i] != '\0'; i++)
+			s.cell[i] = (uint16_t)(0x1f00 | (uint8_t)spec[i]);
+		s.cell[79] = 0x0701;
+	}
+	assert_int_equal(screen_put(b, &s), 0);
+	imsg_compose_ibuf(ib, CTL_CELLS, 0, 0, b);
+}
+
 static inline void
 fake_play(struct imsgbuf *ib, char *word)
 {
@@ -376,6 +415,8 @@ fake_play(struct imsgbuf *ib, char *word)
 		fake_line(ib, arg);
 	} else if (strcmp(kind, "event") == 0) {
 		fake_event(ib, arg);
+	} else if (strcmp(kind, "cells") == 0) {
+		fake_cells(ib, arg);
 	} else if (strcmp(kind, "mutate") == 0) {
 		fake_mutate(ib->fd, (unsigned)atoi(arg));
 	} else

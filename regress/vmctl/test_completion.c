@@ -36,14 +36,17 @@ static const struct {
 	const char *line, *want;
 } rows[] = {
 	{ "vmctl \"\"",
-	    "check console create events image load log metrics "
-	    "pause reload reset restart run set show start status stop top unpause wait" },
+	    "check console create events image key load log metrics "
+	    "pause reload reset restart run screen set show start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
 	{ "vmctl -", "--exit-codes -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
 	{ "vmctl -v w", "wait" },
 	{ "vmctl pause \"\"", "web" },
 	{ "vmctl u", "unpause" },
+	{ "vmctl screen -", "-f -j" },
+	{ "vmctl key -", "-t" },
+	{ "vmctl key \"\"", "web" },
 	{ "vmctl status \"\"", "web db" },
 	{ "vmctl start \"\"", "web db" },
 	{ "vmctl start -c d", "db" },

@@ -32,13 +32,17 @@ struct run {
 	char why[LOAD_WHY_MAX];
 };
 
+/* Kernels are told of a screen. */
+static bool load_screen __attribute__((unused));
+
 static int
 load(struct run *r, uint64_t memory, size_t initrd_len, const char *cmdline)
 {
 	struct load_in in = { .mem = &r->mem,
 		.initrd = -1,
 		.cmdline = cmdline,
-		.rsdp = { ACPI_TABLES_GPA } };
+		.rsdp = { ACPI_TABLES_GPA },
+		.screen = load_screen };
 	uint8_t *initrd;
 	int e;
 

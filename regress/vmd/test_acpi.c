@@ -233,7 +233,7 @@ test_spray(void **state)
 }
 
 static const struct acpi_conf conf = { 4, ACPI_PM_BASE, false, 0xd0000000,
-	0x10000000, 0xc000, 0x2000 };
+	0x10000000, 0xc000, 0x2000, false };
 
 static uint64_t
 le(const uint8_t *p, size_t n)

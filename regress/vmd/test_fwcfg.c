@@ -423,7 +423,7 @@ static void
 test_loader(void **state)
 {
 	static const struct acpi_conf conf = { 4, 0x600, true, 0xc0000000,
-		0x3ec00000, 0xc000, 0x4000 };
+		0x3ec00000, 0xc000, 0x4000, false };
 	uint32_t high = 0x123440, fseg = 0xf5a30, size;
 	struct bed b;
 	char c[64 * 128];

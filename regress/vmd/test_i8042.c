@@ -19,7 +19,8 @@ enum op {
 	R92,
 	WCF9,
 	RCF9,
-	RESET
+	RESET,
+	KEY
 };
 
 struct row {
@@ -113,6 +114,24 @@ static const struct row rows[] = {
 	{ "interrupt off in the command byte",
 	    { { C, 0x60 }, { D, 0x44 }, { D, 0xee }, { NOIRQ, 0 }, { ST, 1 },
 		{ C, 0x60 }, { D, 0x45 }, { IRQ, 0 } } },
+	{ "keys: translated, down and up, one byte after the other",
+	    { { KEY, 0x1e }, { KEY, 0x801e }, { IRQ, 0 }, { R, 0x1e },
+		{ R, 0x9e }, { EMPTY, 0 }, { KEY, 0x153 }, { R, 0xe0 },
+		{ R, 0x53 }, { KEY, 0x8153 }, { R, 0xe0 }, { R, 0xd3 } } },
+	{ "keys: set 2 without translation, and set 1",
+	    { { C, 0x60 }, { D, 0x05 }, { KEY, 0x8153 }, { R, 0xe0 },
+		{ R, 0xf0 }, { R, 0x71 }, { D, 0xf0 }, { R, 0xfa }, { D, 0x01 },
+		{ R, 0xfa }, { KEY, 0x801e }, { R, 0x9e }, { EMPTY, 0 } } },
+	{ "keys: lost in set 3, while disabled, or unknown",
+	    { { D, 0xf5 }, { R, 0xfa }, { KEY, 0x1e }, { EMPTY, 0 },
+		{ D, 0xf4 }, { R, 0xfa }, { EMPTY, 0 }, { KEY, 0x7f },
+		{ EMPTY, 0 }, { KEY, 0x1e }, { R, 0x1e }, { D, 0xf0 },
+		{ R, 0xfa }, { D, 0x03 }, { R, 0xfa }, { KEY, 0x1e },
+		{ EMPTY, 0 } } },
+	{ "keys: wait while the interface is off; answers come first",
+	    { { C, 0xad }, { KEY, 0x1e }, { KEY, 0x801e }, { EMPTY, 0 },
+		{ D, 0xee }, { R, 0xee }, { R, 0x1e }, { R, 0x9e },
+		{ EMPTY, 0 } } },
 	{ "port 92 resets on bit 0",
 	    { { W92, 0x02 }, { RESET, 0 }, { W92, 0x03 }, { RESET, 1 },
 		{ R92, 0x02 } } },
@@ -178,6 +197,9 @@ run_row(void **state)
 		case RCF9:
 			assert_int_equal(i8042_read(&k, 0xcf9), v);
 			break;
+		case KEY:
+			i8042_key(&k, row->step[i].val);
+			break;
 		case RESET:
 			assert_int_equal(resets, v);
 			break;
@@ -222,11 +244,14 @@ test_spray(void **state)
 	i8042_init(&k, fake_line(&f), on_reset, &resets);
 	for (i = 0; i < 1500000; i++) {
 		r = dice(&seed);
-		if (r & 3)
+		if ((r & 0xff) == 0)
+			i8042_key(&k, r >> 8 & 0x81ff);
+		else if (r & 3)
 			i8042_write(&k, port[(r >> 8) % 5], (uint8_t)(r >> 16));
 		else
 			i8042_read(&k, port[(r >> 8) % 5]);
 		assert_true(k.kbd.n <= I8042_QUEUE);
+		assert_true(k.kbd.nkeys <= I8042_KEYS);
 		assert_true(f.level == k.level);
 	}
 	assert_true(resets > 0);

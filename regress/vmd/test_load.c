@@ -267,6 +267,31 @@ bzimage_64(void **state)
 	gmem_destroy(&r.mem);
 }
 
+/* "struct screen_info": mode 3 of a VGA, or nothing. */
+static void
+bzimage_screen(void **state)
+{
+	static const struct screen_info none;
+	struct boot_params bp;
+	struct run r;
+
+	make_bzimage();
+	assert_int_equal(load(&r, 256 * MIB, 0, ""), 0);
+	gmem_read(&r.mem, (struct gpa){ r.out.rsi }, &bp, sizeof(bp));
+	assert_memory_equal(&bp.screen_info, &none, sizeof(none));
+	gmem_destroy(&r.mem);
+	load_screen = true;
+	assert_int_equal(load(&r, 256 * MIB, 0, ""), 0);
+	load_screen = false;
+	gmem_read(&r.mem, (struct gpa){ r.out.rsi }, &bp, sizeof(bp));
+	assert_int_equal(bp.screen_info.orig_video_mode, 3);
+	assert_int_equal(bp.screen_info.orig_video_cols, 80);
+	assert_int_equal(bp.screen_info.orig_video_lines, 25);
+	assert_int_equal(bp.screen_info.orig_video_isVGA, 1);
+	assert_int_equal(bp.acpi_rsdp_addr, ACPI_TABLES_GPA);
+	gmem_destroy(&r.mem);
+}
+
 static void
 bzimage_memmap(void **state)
 {
@@ -682,6 +707,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bzimage_64),
+		cmocka_unit_test(bzimage_screen),
 		cmocka_unit_test(bzimage_memmap),
 		cmocka_unit_test(bzimage_32),
 		cmocka_unit_test(bzimage_small),

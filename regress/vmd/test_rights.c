@@ -55,6 +55,8 @@ static const struct {
 	{ CTL_MEMORY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_PAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_UNPAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_SCREEN, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_KEY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },
 	{ CTL_LOG, "ynnnnnn", "ynnnnnn", "ynnnnnn" },
 	{ CTL_RELOAD, "ynnnnnn", "ynnnnnn", "ynnnnnn" },

@@ -222,6 +222,47 @@ test_smram(void **state)
 	free(b);
 }
 
+static uint64_t
+video_read(void *arg, uint64_t off, unsigned size)
+{
+	const uint64_t *last = arg;
+
+	return *last == off ? 0x56 : 0;
+}
+
+static void
+video_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+	uint64_t *last = arg;
+
+	*last = off;
+}
+
+/* A video card is behind SMRAM, and nowhere else. */
+static void
+test_video(void **state)
+{
+	static const struct bus_ops video = { 1, video_read, video_write };
+	static const uint8_t pam[SHADOW_PAMS];
+	struct bed *b = malloc(sizeof(*b));
+	uint64_t last = 0;
+
+	bed_init(b);
+	b->s.video = &video;
+	b->s.video_arg = &last;
+	poke(b, 0xb8123, 1);
+	assert_int_equal(last, 0x18123);
+	assert_int_equal(peek(b, 0xb8123), 0x56);
+	poke(b, 0xc0000, 1);
+	assert_int_equal(last, 0x18123);
+	assert_int_equal(shadow_set(&b->s, pam, true), 0);
+	poke(b, 0xb8000, 0x33);
+	assert_int_equal(peek(b, 0xb8000), 0x33);
+	assert_int_equal(last, 0x18123);
+	gmem_destroy(&b->mem);
+	free(b);
+}
+
 /* Nothing is done twice; a refusal leaves what is known to be so. */
 static void
 test_slots(void **state)
@@ -274,6 +315,7 @@ main(void)
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_smram),
+		cmocka_unit_test(test_video),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_bad),
 	};
