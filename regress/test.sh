@@ -140,7 +140,7 @@ tally() {
 # little of that on the other kernel.
 parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many"
 	"35-net 36-legacy 40-life 45-pause 46-adopt 47-limit 48-service"
-	"70-debian 85-deb")
+	"70-debian 85-deb 87-fleet")
 last_part="50-rights 55-protocol 60-badinput 65-firmware"
 hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 36-legacy 40-life 45-pause 65-firmware/disk 65-firmware/cdrom 70-debian 80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
@@ -148,17 +148,19 @@ other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 # What a session of the suite gets.
 suite=()
 suite_needs() {
-	local guest_disk='' guest_files=''
+	local guest_disk='' guest_files='' ansible
 	eval "$(regress/guest/build)" || return
 	regress/bench/extra "$B" "$B/extra.cpio" || return
 	regress/guest/grub "$B/grub.img" "$B/grub.iso" "$guest_files" || return
 	newer=$(regress/lab/qemu)
+	ansible=$(regress/lab/ansible) || return
 	suite=(-c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk"
 		-x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio"
 		-x "$B/regress/bench/netio=bench/netio"
 		-x "$B/regress/suite/rawctl=suite/rawctl"
 		-x "$B/regress/guest/atom=suite/atom" -x README.md=README.md
-		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso")
+		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso"
+		-x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }
 
