@@ -139,21 +139,26 @@ tally() {
 
 # The suite on KVM, in parts; on our driver what depends on the hypervisor, and a
 # little of that on the other kernel.
-parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot" "30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many"
-	"35-net 36-legacy 40-life 45-pause 46-adopt 47-limit 48-service"
-	"70-debian 85-deb")
-last_part="50-rights 55-protocol 60-badinput 65-firmware"
-hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot 30-disk 35-net/local_dhcp 36-legacy 40-life 45-pause 65-firmware/disk 65-firmware/cdrom 70-debian 80-clients"
+parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu"
+	"30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory"
+	"35-net 36-legacy 40-life 44-control 45-pause 46-adopt 47-limit 48-service"
+	"70-debian 85-deb 87-fleet")
+last_part="50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen"
+hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot
+	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory 45-pause
+	65-firmware/disk 65-firmware/cdrom 66-loaders 67-screen/linux 70-debian
+	80-clients"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 # What a session of the suite gets.
 suite=()
 suite_needs() {
-	local guest_disk='' guest_files=''
+	local guest_disk='' guest_files='' ansible
 	eval "$(regress/guest/build)" || return
 	regress/bench/extra "$B" "$B/extra.cpio" || return
 	regress/guest/grub "$B/grub.img" "$B/grub.iso" "$guest_files" || return
 	newer=$(regress/lab/qemu)
+	ansible=$(regress/lab/ansible) || return
 	suite=(-c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk"
 		-x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio"
 		-x "$B/regress/bench/netio=bench/netio"
@@ -165,7 +170,8 @@ suite_needs() {
 		-x "$B/regress/guest/bsd64.gz=suite/bsd64.gz"
 		-x "$B/regress/guest/mb=suite/mb"
 		-x "$B/regress/guest/mbflat=suite/mbflat"
-		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso")
+		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso"
+		-x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
 	[[ -z ${FLOPPY:-} ]] || suite+=(-x "$FLOPPY=suite/openbsd-floppy.img")
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }
@@ -275,7 +281,7 @@ step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/suite/rawctl" "$B/regress/guest/atom" \
 	"$B"/regress/guest/{bsd{32,64}.gz,mb,mbflat}
 check
-step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 60
+step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 30
 step "build of the confinement test" confined_build
 step "Debian packages" regress/deb "$B"
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
