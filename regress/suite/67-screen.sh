@@ -41,7 +41,8 @@ t_linux() {
 	} | vmd_up
 	start one
 	await one "tiny: shell" 90
-	key one 'sh -i </dev/tty1 >/dev/tty1 2>&1 &'
+	key one 'setsid -c sh </dev/tty1 >/dev/tty1 2>&1 &'
+	await one "built-in shell" 30
 	as alice vmctl key -t one 'echo "Sum: $((6*7))" [{a|b}]'
 	as alice vmctl key one ret
 	await one 'Sum: 42 \[{a|b}\]' 30
