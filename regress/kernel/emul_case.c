@@ -51,6 +51,9 @@ case_is_excluded(const struct decoded *d)
 	/* XOP, of which some CPUs remember something. */
 	if (d->op == OP_UD && d->opcode == 0x8f)
 		return true;
+	/* EVEX, which Zen 4 has. */
+	if (d->op == OP_UD && d->opcode == 0x62)
+		return true;
 	/* The host's own thread is there. */
 	if (d->seg == SEG_FS || d->string_seg == SEG_FS)
 		return true;

@@ -43,7 +43,7 @@ t_linux() {
 	await one "tiny: shell" 90
 	key one 'setsid -c sh </dev/tty1 >/dev/tty1 2>&1 &'
 	await one "built-in shell" 30
-	as alice vmctl key -t one 'echo "Sum: $((6*7))" [{a|b}]'
+	as alice vmctl key -t one 'echo "Sum: $((6*7))" "[{a|b}]"'
 	as alice vmctl key one ret
 	await one 'Sum: 42 \[{a|b}\]' 30
 	refused as eve vmctl screen one

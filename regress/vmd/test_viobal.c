@@ -173,7 +173,7 @@ test_identity(void **state)
 {
 	struct fix *x = *state;
 
-	assert_int_equal(cfg_rd(&x->d, 0, 4), 0x10451af4);
+	assert_int_equal(cfg_rd(&x->d, 0, 4), 0x10021af4);
 	bring_up(x, ON_OOM | REPORTING, 7);
 	/* A feature that is not offered cannot be had. */
 	drv_set_status(&x->d, 0);
