@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# The text screen and the keyboard: of firmware, of Linux; who may use them;
-# that they outlive the daemon.
+# The text screen and the keyboard: of firmware, of Linux; who may use them.
 limit=300
 
 shows() { # NAME TEXT
