@@ -53,7 +53,7 @@
 #define NS	    1000000000ULL
 
 #define COM1_BASE  0x3f8
-#define WINDOWS	   13
+#define WINDOWS	   12
 #define VGA_PORTS  0x3b0
 #define VGA_NPORTS 0x30
 
@@ -404,7 +404,7 @@ panic_write(struct machine *m, uint16_t port, uint8_t val)
 	pvpanic_write(&m->panic, val);
 }
 
-static const struct window windows[WINDOWS] = {
+static const struct window windows[] = {
 	{ 0x20, 2, "8259 master", pic_read, pic_write },
 	{ 0x40, 4, "8254", pit_read, pit_write },
 	{ 0x60, 1, "8042 data", kbd_read, kbd_write },
@@ -418,6 +418,8 @@ static const struct window windows[WINDOWS] = {
 	{ PVPANIC_PORT, 1, "pvpanic", panic_read, panic_write },
 	{ 0xcf9, 1, "reset control", kbd_read, kbd_write },
 };
+_Static_assert(
+    sizeof(windows) / sizeof(windows[0]) == WINDOWS, "a slot for each");
 
 static uint64_t
 window_read(void *arg, uint64_t off, unsigned size)
