@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
 
 #include "qcow2_create.h"
 #include "../vdriver.h"
