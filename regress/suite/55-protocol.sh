@@ -45,6 +45,7 @@ matrix() {
 	ENDED n32=1 str=one                   | stopped | stopped | d d d d d
 	EVENT n32=1                           | stopped | stopped | d d d d d
 	LINE str=one                          | stopped | stopped | d d d d d
+	CELLS n32=1                           | stopped | stopped | d d d d d
 	EOT
 }
 
