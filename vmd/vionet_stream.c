@@ -66,7 +66,7 @@ vionet_stream_next(struct vionet_rx *q, const uint8_t **frame)
 			return 0;
 	}
 	q->in0 += VIONET_LEN + len;
-	p += VIONET_LEN - q->dev->hdr;
+	p -= q->dev->hdr - VIONET_LEN;
 	memset(p, 0, q->dev->hdr);
 	*frame = p;
 	return q->dev->hdr + len;

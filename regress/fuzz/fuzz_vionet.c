@@ -40,6 +40,7 @@ enum {
 	H_UNPLUGGED = 32,
 	H_STREAM = 64,
 	H_CONTROL = 128, /* before the others, not after them */
+	H_LEGACY = 256, /* with H_MERGEABLE nothing else */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
@@ -134,6 +135,9 @@ start(struct rig *r, unsigned how)
 	check(vdev_start(&dev->vdev, f, ring, QUEUES) == 0);
 	check(vdev_ok(&dev->vdev));
 	dev->mergeable = (how & H_MERGEABLE) != 0;
+	dev->hdr = (how & (H_LEGACY | H_MERGEABLE)) == H_LEGACY
+	    ? VIONET_HDR_LEGACY
+	    : VIONET_HDR;
 	dev->need = (how & H_BIG) != 0 ? VIONET_BUF_MAX : 2048;
 	dev->conf.locked = (how & H_LOCKED) != 0;
 	dev->conf.serve = (how & H_SERVE) != 0;
@@ -157,9 +161,9 @@ drain(struct rig *r, bool locked)
 
 	if (!r->dev->conf.stream) {
 		while ((n = recv(r->link, buf, sizeof(buf), 0)) > 0)
-			check(n >= VIONET_HDR + ETH_HLEN &&
+			check((size_t)n >= r->dev->hdr + ETH_HLEN &&
 			    (!locked ||
-				memcmp(buf + VIONET_HDR + ETH_ALEN, mac,
+				memcmp(buf + r->dev->hdr + ETH_ALEN, mac,
 				    ETH_ALEN) == 0));
 		return;
 	}
