@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "client.h"
@@ -25,6 +26,9 @@
 #include "stop.h"
 
 #define AWAY_SEC 60 /* that vmd may take to come back */
+#define TRIES \
+	60 /* one a second, once somebody listens: it may be a process
+		     * that vmd leaves behind, or one that begins */
 
 /* What the thread of the signals needs, which ends with the process. */
 struct stopper {
@@ -45,6 +49,7 @@ stop(struct stopper *s, bool force)
 	char name[VM_NAME_MAX + 1];
 	struct target target;
 	bool started;
+	unsigned n;
 
 	pthread_mutex_lock(&s->lock);
 	target = s->target;
@@ -54,10 +59,16 @@ stop(struct stopper *s, bool force)
 	if (!started)
 		return; /* it is stopped as soon as it runs */
 	sdnotify("STOPPING=1");
-	/* It may be on its way back. */
-	client_close(client_await(&env, AWAY_SEC));
 	args_target_text(&target, name);
-	(void)stop_one(&env, &target, &flags, name, false);
+	for (n = 0; n < TRIES; n++) {
+		/* It may be on its way back. */
+		client_close(client_await(&env, AWAY_SEC));
+		why = CMD_EXIT_FAILED;
+		if (stop_one(&env, &target, &flags, name, false) == CMD_OK ||
+		    why != CMD_EXIT_VMD)
+			return;
+		sleep(1);
+	}
 }
 
 /* The first asks, those that follow insist. */
@@ -114,6 +125,33 @@ still_runs(const struct cmd_env *env, const struct target *target)
 	return runs;
 }
 
+/*
+ * vmd went away.  The events of the one that comes back, or NULL: the VM has
+ * ended, or nobody knows; said on stderr.
+ */
+static struct client *
+find_again(const struct cmd_env *env, const struct target *target)
+{
+	char name[VM_NAME_MAX + 1];
+	struct client *c;
+	unsigned n;
+	int runs = -EIO;
+
+	for (n = 0; n < TRIES; n++) {
+		c = listen_to(client_await(env, AWAY_SEC));
+		if (c != NULL && (runs = still_runs(env, target)) == 1)
+			return c;
+		client_close(c);
+		if (runs == 0)
+			break;
+		sleep(1);
+	}
+	if (runs == 0)
+		log_warnx("%s: ended while vmd was away",
+		    args_target_text(target, name));
+	return NULL;
+}
+
 static enum cmd_result
 ended(const struct ctl_event *e, const struct cmd_env *env)
 {
@@ -140,8 +178,9 @@ ended(const struct ctl_event *e, const struct cmd_env *env)
 	return CMD_FAILED;
 }
 
-/* The VM's end, by its event; false: the connection is of no use any more. */
-static bool
+/* 1: the VM's end, by its event; 0: the connection is of no use any more; or
+ * negative: no other one would be. */
+static int
 follow(struct client *c, const struct target *target, struct ctl_event *e)
 {
 	struct client_answer a;
@@ -149,40 +188,36 @@ follow(struct client *c, const struct target *target, struct ctl_event *e)
 	while (client_next(c, &a, CLIENT_FOREVER) == 0) {
 		if (a.kind != CLIENT_EVENT) {
 			log_warnx("events: %s", client_reason(&a));
-			return false;
+			/* We were too slow, or refused. */
+			return a.kind == CLIENT_FAIL && a.code == ENOBUFS
+			    ? 0
+			    : -EPERM;
 		}
 		if (a.event.what != CTL_EV_STOPPED ||
 		    !events_about(&a.event, target))
 			continue;
 		*e = a.event;
-		return true;
+		return 1;
 	}
-	return false;
+	return 0;
 }
 
 static enum cmd_result
 wait_end(
     struct client *c, const struct cmd_env *env, const struct target *target)
 {
-	char name[VM_NAME_MAX + 1];
 	struct ctl_event e;
-	int runs = 1;
+	int end = 0;
 
-	while (c != NULL && runs == 1) {
-		if (follow(c, target, &e)) {
-			client_close(c);
-			return ended(&e, env);
-		}
+	while (c != NULL && end == 0) {
+		end = follow(c, target, &e);
 		client_close(c);
-		*env->why = CMD_EXIT_FAILED;
-		c = listen_to(client_await(env, AWAY_SEC));
-		if (c != NULL)
-			runs = still_runs(env, target);
+		if (end == 0)
+			c = find_again(env, target);
 	}
-	client_close(c);
-	if (runs == 0)
-		log_warnx("%s: ended while vmd was away",
-		    args_target_text(target, name));
+	if (end == 1)
+		return ended(&e, env);
+	*env->why = CMD_EXIT_FAILED;
 	return CMD_FAILED;
 }
 

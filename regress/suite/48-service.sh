@@ -204,7 +204,7 @@ t_vmctl_run() {
 	vmd_killed
 	sleep 1
 	vmd_back
-	kill -0 "$run"
+	kill -0 "$run" || fail "$(<"$T/run")"
 	kill -TERM "$run"
 	runs 0
 	stopped one 5
