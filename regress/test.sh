@@ -281,7 +281,7 @@ step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/suite/rawctl" "$B/regress/guest/atom" \
 	"$B"/regress/guest/{bsd{32,64}.gz,mb,mbflat}
 check
-step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 30
+step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 60
 step "build of the confinement test" confined_build
 step "Debian packages" regress/deb "$B"
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
