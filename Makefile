@@ -207,6 +207,7 @@ kapi: $(kapi_BIN)
 #: checked    those tests on a kernel that catches a driver's errors (KASAN,
 #:            lockdep), built from Debian's source: an hour or two
 checked: kapi
+	@regress/setup.sh flex bison libelf-dev
 	@LAB_LINUX=checked B=$(B) regress/kapi/lab -v --
 	@LAB_LINUX=checked B=$(B) regress/kapi/lab -v -- -c 120
 

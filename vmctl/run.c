@@ -26,9 +26,9 @@
 #include "stop.h"
 
 #define AWAY_SEC 60 /* that vmd may take to come back */
-#define TRIES \
-	60 /* one a second, once somebody listens: it may be a process
-		     * that vmd leaves behind, or one that begins */
+/* One a second, once somebody listens: it may be a process that vmd leaves
+ * behind, or one that begins. */
+#define TRIES 60
 
 /* What the thread of the signals needs, which ends with the process. */
 struct stopper {

@@ -277,11 +277,21 @@ static const struct {
 	{ VIRTIO_PCI_COMMON_Q_USEDHI, 4, write_used_high },
 };
 
-static void
-put(uint8_t *img, unsigned off, unsigned size, uint64_t val)
+void
+virtio_image_put(uint8_t *img, unsigned off, unsigned size, uint64_t val)
 {
 	for (unsigned i = 0; i < size; i++)
 		img[off + i] = (uint8_t)(val >> (8 * i));
+}
+
+uint64_t
+virtio_image_get(const uint8_t *img, unsigned off, unsigned size)
+{
+	uint64_t val = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		val |= (uint64_t)img[off + i] << (8 * i);
+	return val;
 }
 
 /* Fields that are always zero: queue_notify_data, queue_reset. */
@@ -292,40 +302,41 @@ image(const struct virtio_common *c, uint8_t *img)
 	unsigned n = c->queue_select;
 
 	memset(img, 0, VIRTIO_COMMON_LEN);
-	put(img, VIRTIO_PCI_COMMON_DFSELECT, 4, c->device_select);
-	put(img, VIRTIO_PCI_COMMON_DF, 4, half(c->offered, c->device_select));
-	put(img, VIRTIO_PCI_COMMON_GFSELECT, 4, c->driver_select);
-	put(img, VIRTIO_PCI_COMMON_GF, 4, half(c->accepted, c->driver_select));
-	put(img, VIRTIO_PCI_COMMON_MSIX, 2,
+	virtio_image_put(img, VIRTIO_PCI_COMMON_DFSELECT, 4, c->device_select);
+	virtio_image_put(
+	    img, VIRTIO_PCI_COMMON_DF, 4, half(c->offered, c->device_select));
+	virtio_image_put(img, VIRTIO_PCI_COMMON_GFSELECT, 4, c->driver_select);
+	virtio_image_put(
+	    img, VIRTIO_PCI_COMMON_GF, 4, half(c->accepted, c->driver_select));
+	virtio_image_put(img, VIRTIO_PCI_COMMON_MSIX, 2,
 	    virtio_irq_vector(c->irq, VIRTIO_QUEUES_MAX));
-	put(img, VIRTIO_PCI_COMMON_NUMQ, 2, c->nqueues);
-	put(img, VIRTIO_PCI_COMMON_STATUS, 1, c->status);
-	put(img, VIRTIO_PCI_COMMON_CFGGENERATION, 1, c->generation);
-	put(img, VIRTIO_PCI_COMMON_Q_SELECT, 2, n);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_NUMQ, 2, c->nqueues);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_STATUS, 1, c->status);
+	virtio_image_put(
+	    img, VIRTIO_PCI_COMMON_CFGGENERATION, 1, c->generation);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_SELECT, 2, n);
 	if (n >= c->nqueues)
 		return;
 	q = &c->queue[n];
-	put(img, VIRTIO_PCI_COMMON_Q_SIZE, 2, q->size);
-	put(img, VIRTIO_PCI_COMMON_Q_MSIX, 2, virtio_irq_vector(c->irq, n));
-	put(img, VIRTIO_PCI_COMMON_Q_ENABLE, 2, q->enabled);
-	put(img, VIRTIO_PCI_COMMON_Q_NOFF, 2, n);
-	put(img, VIRTIO_PCI_COMMON_Q_DESCLO, 8, q->desc);
-	put(img, VIRTIO_PCI_COMMON_Q_AVAILLO, 8, q->avail);
-	put(img, VIRTIO_PCI_COMMON_Q_USEDLO, 8, q->used);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_SIZE, 2, q->size);
+	virtio_image_put(
+	    img, VIRTIO_PCI_COMMON_Q_MSIX, 2, virtio_irq_vector(c->irq, n));
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_ENABLE, 2, q->enabled);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_NOFF, 2, n);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_DESCLO, 8, q->desc);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_AVAILLO, 8, q->avail);
+	virtio_image_put(img, VIRTIO_PCI_COMMON_Q_USEDLO, 8, q->used);
 }
 
 uint64_t
 virtio_common_read(const struct virtio_common *c, uint64_t off, unsigned size)
 {
 	uint8_t img[VIRTIO_COMMON_LEN];
-	uint64_t val = 0;
 
 	if (size > 8 || off >= sizeof(img) || size > sizeof(img) - off)
 		return UINT64_MAX;
 	image(c, img);
-	for (unsigned i = 0; i < size; i++)
-		val |= (uint64_t)img[off + i] << (8 * i);
-	return val;
+	return virtio_image_get(img, (unsigned)off, size);
 }
 
 void

@@ -58,6 +58,9 @@ void virtio_common_reset(struct virtio_common *);
 void virtio_common_reset_done(struct virtio_common *);
 /* Sets DEVICE_NEEDS_RESET; false when it is set, or the device not started. */
 bool virtio_common_needs_reset(struct virtio_common *);
+/* Little-endian numbers in an image of registers. */
+void virtio_image_put(uint8_t *img, unsigned off, unsigned size, uint64_t val);
+uint64_t virtio_image_get(const uint8_t *img, unsigned off, unsigned size);
 /* Between DRIVER_OK and reset, needing one or not. */
 bool virtio_common_started(const struct virtio_common *);
 bool virtio_common_running(const struct virtio_common *);

@@ -74,47 +74,39 @@ write_status(struct virtio_common *c, uint8_t val)
 }
 
 static void
-put(uint8_t *img, unsigned off, unsigned size, uint32_t val)
-{
-	for (unsigned i = 0; i < size; i++)
-		img[off + i] = (uint8_t)(val >> (8 * i));
-}
-
-static void
 image(const struct virtio_common *c, uint8_t *img)
 {
 	const struct virtio_common_queue *q;
 	unsigned n = c->queue_select;
 
 	memset(img, 0, VIRTIO_LEGACY_CONFIG_MSIX);
-	put(img, VIRTIO_PCI_HOST_FEATURES, 4, offered(c));
-	put(img, VIRTIO_PCI_GUEST_FEATURES, 4, (uint32_t)c->accepted);
-	put(img, VIRTIO_PCI_QUEUE_SEL, 2, n);
-	put(img, VIRTIO_PCI_STATUS, 1, c->status);
-	put(img, VIRTIO_MSI_CONFIG_VECTOR, 2,
+	virtio_image_put(img, VIRTIO_PCI_HOST_FEATURES, 4, offered(c));
+	virtio_image_put(
+	    img, VIRTIO_PCI_GUEST_FEATURES, 4, (uint32_t)c->accepted);
+	virtio_image_put(img, VIRTIO_PCI_QUEUE_SEL, 2, n);
+	virtio_image_put(img, VIRTIO_PCI_STATUS, 1, c->status);
+	virtio_image_put(img, VIRTIO_MSI_CONFIG_VECTOR, 2,
 	    virtio_irq_vector(c->irq, VIRTIO_QUEUES_MAX));
-	put(img, VIRTIO_MSI_QUEUE_VECTOR, 2, VIRTIO_NO_VECTOR);
+	virtio_image_put(img, VIRTIO_MSI_QUEUE_VECTOR, 2, VIRTIO_NO_VECTOR);
 	if (n >= c->nqueues)
 		return;
 	q = &c->queue[n];
-	put(img, VIRTIO_PCI_QUEUE_PFN, 4,
+	virtio_image_put(img, VIRTIO_PCI_QUEUE_PFN, 4,
 	    q->enabled ? (uint32_t)(q->desc / PAGE) : 0);
-	put(img, VIRTIO_PCI_QUEUE_NUM, 2, c->queue_max);
-	put(img, VIRTIO_MSI_QUEUE_VECTOR, 2, virtio_irq_vector(c->irq, n));
+	virtio_image_put(img, VIRTIO_PCI_QUEUE_NUM, 2, c->queue_max);
+	virtio_image_put(
+	    img, VIRTIO_MSI_QUEUE_VECTOR, 2, virtio_irq_vector(c->irq, n));
 }
 
 uint64_t
 virtio_legacy_read(const struct virtio_common *c, unsigned off, unsigned size)
 {
 	uint8_t img[VIRTIO_LEGACY_CONFIG_MSIX];
-	uint64_t val = 0;
 
 	if (off >= sizeof(img) || size > sizeof(img) - off)
 		return UINT64_MAX;
 	image(c, img);
-	for (unsigned i = 0; i < size; i++)
-		val |= (uint64_t)img[off + i] << (8 * i);
-	return val;
+	return virtio_image_get(img, off, size);
 }
 
 void

@@ -191,16 +191,6 @@ region(const struct virtio_dev *dev, uint64_t off, unsigned size, uint64_t *rel)
 }
 
 static uint64_t
-config_read(const struct virtio_dev *dev, unsigned off, unsigned size)
-{
-	uint64_t val = 0;
-
-	for (unsigned i = 0; i < size; i++)
-		val |= (uint64_t)dev->config[off + i] << (8 * i);
-	return val;
-}
-
-static uint64_t
 mem_read(void *arg, uint64_t off, unsigned size)
 {
 	struct pci_dev *pci = arg;
@@ -215,7 +205,7 @@ mem_read(void *arg, uint64_t off, unsigned size)
 	case R_ISR:
 		return rel == 0 ? virtio_irq_isr_read(&dev->irq) : 0;
 	case R_DEVICE:
-		return config_read(dev, (unsigned)rel, size);
+		return virtio_image_get(dev->config, (unsigned)rel, size);
 	case R_TABLE:
 		return msix_table_read(&dev->irq.msix, rel, size);
 	case R_PBA:
@@ -307,7 +297,7 @@ legacy_read(void *arg, uint64_t off, unsigned size)
 	if (off + size <= at)
 		return virtio_legacy_read(&dev->common, (unsigned)off, size);
 	if (in_legacy_config(dev, off, size))
-		return config_read(dev, (unsigned)off - at, size);
+		return virtio_image_get(dev->config, (unsigned)off - at, size);
 	return UINT64_MAX;
 }
 
