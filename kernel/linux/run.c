@@ -72,6 +72,13 @@ window_requested(const struct vcpu *v)
 	return READ_ONCE(v->run->request_interrupt_window) && pic_connected(v);
 }
 
+/* And it may now. */
+static bool
+window_open(const struct vcpu *v)
+{
+	return window_requested(v) && intr_open(v);
+}
+
 static void
 choose_event(struct vcpu *v)
 {
@@ -168,6 +175,24 @@ block(struct vcpu *v)
 	return rcuwait_wait_event(&v->wait,
 	    READ_ONCE(v->requests) != 0 || signal_pending(current),
 	    TASK_INTERRUPTIBLE);
+}
+
+/*
+ * A CPU that does not run.  The window that user space waits for does not come
+ * from the hardware after STI HLT: HLT exits before it opens.
+ */
+static enum next
+stopped(struct vcpu *v)
+{
+	if (awake(v)) {
+		v->mp_state = KVM_MP_STATE_RUNNABLE;
+	} else if (v->mp_state == KVM_MP_STATE_HALTED && window_open(v)) {
+		v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return NEXT_USER;
+	} else {
+		block(v);
+	}
+	return NEXT_ENTER;
 }
 
 /*
@@ -284,7 +309,7 @@ before(struct vcpu *v)
 	}
 	if (debug_report_step(v))
 		return NEXT_USER;
-	if (window_requested(v) && intr_open(v)) {
+	if (window_open(v)) {
 		v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 		return NEXT_USER;
 	}
@@ -309,11 +334,8 @@ loop(struct vcpu *v)
 			return -EINTR;
 		}
 		if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
-			if (!awake(v)) {
-				block(v);
-				continue;
-			}
-			v->mp_state = KVM_MP_STATE_RUNNABLE;
+			next = stopped(v);
+			continue;
 		}
 		if (v->attention || v->debug.stepped)
 			next = before(v);

@@ -105,6 +105,27 @@ irq_window_open(int dev)
 	EQ(rip_of(&v), CODE);
 }
 
+/* HLT in STI's shadow: the window opens in a CPU that sleeps already. */
+GUEST(64, halt_window, "sti\n\thlt\n\t" PUT(1) "cli\n\t" END);
+
+static void
+irq_window_halted(int dev)
+{
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &halt_window);
+	v.run->request_interrupt_window = 1;
+	run_to(&v, KVM_EXIT_IRQ_WINDOW_OPEN);
+	EQ(rip_of(&v), CODE + 2);
+	EQ(v.run->ready_for_interrupt_injection, 1);
+	v.run->request_interrupt_window = 0;
+	DO(v.fd, KVM_INTERRUPT, &(struct kvm_interrupt){ 0x31 });
+	expect_trap(&v, 0x31);
+	run_done(&v);
+	EQ(v.nmarks, 1);
+}
+
 /* LINT0 masked: the process's 8259 is cut off, and no window is one for it. */
 GUEST(64, masked_window,
     "mov $0xfee00000, %esi\n\tmovl $0x10700, 0x350(%rsi)\n\tsti\n\tnop\n\t"
@@ -298,5 +319,6 @@ unknown_hypercall(int dev)
 }
 
 TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
-    T(irq_window), T(irq_window_open), T(irq_window_masked), T(ioapic_eoi),
+    T(irq_window), T(irq_window_open), T(irq_window_halted),
+    T(irq_window_masked), T(ioapic_eoi),
     T(task_switch), T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));

@@ -3,7 +3,7 @@
 #
 # SeaBIOS boots disks and CD-ROMs: GRUB, and by it Linux, to power-off and to
 # login.
-limit=300
+limit='300+120*CYCLES' # s
 bios=/usr/share/seabios/bios-256k.bin
 
 # A disk with GRUB, and a file system with what it boots.
@@ -149,9 +149,8 @@ t_floppy() {
 types() { printf '%s\r' "$2" >"$(field "$1" tty)"; }
 
 # A 32-bit system of the year 2000: first the BIOS's console, then its own.
-t_openbsd_floppy() {
-	[[ -f openbsd-floppy.img ]] || skip "no floppy of OpenBSD 2.8 is given"
-	vm one 'memory 64M' "floppy \"$PWD/openbsd-floppy.img\"" | vmd_up
+openbsd_shell() {
+	: >"$T/one.console"
 	start one
 	prints one "boot>" 100
 	types one "set tty com0"
@@ -170,6 +169,16 @@ t_openbsd_floppy() {
 	types one "ls /"
 	prints one "(^| )sbin" 30
 	vmctl stop -fw one
+}
+
+t_openbsd_floppy() {
+	local i
+	[[ -f openbsd-floppy.img ]] || skip "no floppy of OpenBSD 2.8 is given"
+	vm one 'memory 64M' "floppy \"$PWD/openbsd-floppy.img\"" | vmd_up
+	for ((i = 1; i <= ${CYCLES:-1}; i++)); do
+		echo "boot $i"
+		openbsd_shell
+	done
 }
 
 t_debian_login() {
