@@ -320,5 +320,5 @@ unknown_hypercall(int dev)
 
 TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
     T(irq_window), T(irq_window_open), T(irq_window_halted),
-    T(irq_window_masked), T(ioapic_eoi),
-    T(task_switch), T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));
+    T(irq_window_masked), T(ioapic_eoi), T(task_switch), T(fail_entry),
+    T(fetch_from_nowhere), T(unknown_hypercall));

@@ -19,8 +19,18 @@ case $(uname -r) in
 *-checked) limit=600 ;;
 esac
 
+# Lockdep turns itself off at its first finding, and when its tables are full.
+watching() {
+	[ ! -e /proc/lockdep_stats ] ||
+	    grep -q '^ *debug_locks: *1$' /proc/lockdep_stats || {
+		echo "lockdep is off"
+		return 1
+	}
+}
+
 clean() { # what the kernel said since the last time
 	local said
+	watching || return
 	said=$(dmesg | grep -E 'WARNING|BUG|Oops|RIP:|Call Trace|UBSAN|KASAN|ODEBUG|suspicious RCU|inconsistent lock|recursive locking|general protection fault,|possible circular|lockdep|soft lockup|hung task')
 	[ -z "$said" ] || dmesg | tail -n 60
 	dmesg -C

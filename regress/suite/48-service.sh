@@ -159,6 +159,31 @@ t_service() {
 	box_down
 }
 
+# Its guests are in the service's own group, then, and limited as well.
+t_service_without_scope() {
+	local group pid
+	tiny one idle 'memory 128M' 'limit { cpu 150%, memory 400M }' | box_up
+	in_box tee /usr/bin/systemd-run <<-'EOT'
+		#!/bin/sh
+		exit 1
+	EOT
+	in_box systemctl start vmd
+	box_start one
+	prints one "tiny: idle" 90
+	in_box journalctl -u vmd --no-pager | tee "$T/journal"
+	grep -q "no scope of the service manager's for guests" "$T/journal"
+	not test -e "$scope"
+	pid=$(in_box vmctl status -j one | jq '.[0].pid')
+	group=$(in_box sed -n 's/^0:://p' "/proc/$pid/cgroup")
+	[[ $group = /system.slice/vmd.service/*vm-one ]] || fail "in $group"
+	[[ $(in_box cat "/sys/fs/cgroup$group/cpu.max") = "150000 100000" ]]
+	in_box systemctl stop vmd
+	printed one "tiny: power button"
+	in_box systemctl poweroff
+	within 60 eval '! kill -0 "$box" 2>/dev/null'
+	box_down
+}
+
 # Whatever time the guest takes, within what the daemon gives each.
 t_end_waits_for_a_slow_guest() {
 	tiny one shell 'memory 128M' | vmd_up
