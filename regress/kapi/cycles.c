@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * usage: cycles [-d device] [-n count]
+ * usage: cycles [-d device] [-n count] [-s KiB]
  *
  * Creates, runs and destroys VMs; memory and slab objects at the end must be
- * what they were after the first tenth.  Prints what grew; exit 1 then.  A page
+ * what they were after the first tenth, but for the slack that -s gives.  Prints
+ * what grew; exit 1 then.  A page
  * that the kernel took for itself, as of nested page tables, is in no count of
  * /proc/meminfo: it is what is missing from their sum.
  */
@@ -15,7 +16,7 @@
 #include <unistd.h>
 #include "kapi.h"
 
-#define SLACK_KIB 2048 /* of noise: caches, per-CPU lists */
+#define SLACK_KIB 2048 /* by default; of noise: caches, per-CPU lists */
 
 GUEST(64, touch,
     "1:	mov %rax, (%rsi)\n\tadd $4096, %rsi\n\tcmp $0x400000, %rsi\n\t"
@@ -128,15 +129,18 @@ main(int argc, char **argv)
 {
 	const char *device = "/dev/kvm";
 	unsigned n = 1000, i;
+	long slack = SLACK_KIB;
 	struct usage a, b;
 	bool bad;
 	int o;
 
-	while ((o = getopt(argc, argv, "d:n:")) != -1) {
+	while ((o = getopt(argc, argv, "d:n:s:")) != -1) {
 		if (o == 'd')
 			device = optarg;
 		else if (o == 'n')
 			n = (unsigned)strtoul(optarg, NULL, 0);
+		else if (o == 's')
+			slack = strtol(optarg, NULL, 0);
 		else
 			return 2;
 	}
@@ -150,12 +154,12 @@ main(int argc, char **argv)
 		cycle(device);
 	sleep(1);
 	measure(&b);
-	bad = grew("unaccounted KiB", a.unaccounted, b.unaccounted, SLACK_KIB);
-	bad |= grew("unreclaimable slab KiB", a.unreclaimable, b.unreclaimable,
-	    SLACK_KIB);
-	bad |= grew("page tables KiB", a.tables, b.tables, SLACK_KIB);
-	bad |= grew("per-CPU KiB", a.percpu, b.percpu, SLACK_KIB);
-	bad |= grew("kernel stacks KiB", a.stacks, b.stacks, SLACK_KIB);
+	bad = grew("unaccounted KiB", a.unaccounted, b.unaccounted, slack);
+	bad |= grew(
+	    "unreclaimable slab KiB", a.unreclaimable, b.unreclaimable, slack);
+	bad |= grew("page tables KiB", a.tables, b.tables, slack);
+	bad |= grew("per-CPU KiB", a.percpu, b.percpu, slack);
+	bad |= grew("kernel stacks KiB", a.stacks, b.stacks, slack);
 	bad |= grew("open files", a.files, b.files, 64);
 	return bad;
 }

@@ -4,7 +4,10 @@
 # The Debian packages (regress/deb): installed, used, upgraded with a guest
 # running, removed and purged.  Their programs are in /usr, those that the
 # other tests use in /usr/local.
-limit=300
+limit=400
+
+# shellcheck source=box.sh
+. ./box.sh
 
 packages() {
 	shopt -s nullglob
@@ -87,4 +90,43 @@ t_source_of_the_driver() {
 	[[ $(find "$T/x" -name dkms.conf -path '*/src/vmm-*' | wc -l) = 1 ]]
 	[[ $(find "$T/x" -name '*.c' | wc -l) -gt 50 ]]
 	[[ -z $(find "$T/x" -name '*.o' -o -name '*.ko') ]]
+}
+
+# Where there is one, the service starts with the package, goes on with the old
+# daemon over an upgrade, and the new one takes the guests over.
+t_under_a_service_manager() {
+	local old was
+	packages
+	newer "$vmd_deb"
+	tiny one idle 'memory 128M' | box_up
+	# The lab's own.
+	in_box find /usr/local /etc/systemd /lib/systemd -name 'vm*' \
+	    ! -name '*.conf' ! -type d -delete
+	cp "$vmd_deb" "$T/newer.deb" "$at/new/root/"
+	in_box bash -c 'dpkg -i /root/vmd_*.deb'
+	in_box systemctl is-enabled vmd
+	within 20 in_box systemctl is-active -q vmd
+	in_box systemctl status --no-pager vmd
+	old=$(main_pid)
+	[[ $(in_box readlink "/proc/$old/exe") = /usr/sbin/vmd ]]
+	box_start one
+	prints one "tiny: idle" 90
+	was=$(id_and_pid)
+	in_box dpkg -i /root/newer.deb
+	[[ $(main_pid) = "$old" ]] || fail "the upgrade ended the daemon"
+	[[ $(id_and_pid) = "$was" ]]
+	in_box systemctl restart vmd
+	another_main "$old"
+	within 20 in_box vmctl status
+	[[ $(id_and_pid) = "$was" ]] || fail "was $was, is $(id_and_pid)"
+	printed_times 1 one "tiny: idle"
+	# The guest powers off itself before vmd is removed.
+	in_box dpkg -r vmd
+	printed one "tiny: power button"
+	not in_box systemctl is-active vmd
+	in_box dpkg -P vmd
+	not in_box test -e /usr/sbin/vmd
+	in_box systemctl poweroff
+	within 60 eval '! kill -0 "$box" 2>/dev/null'
+	box_down
 }
