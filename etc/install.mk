@@ -11,7 +11,7 @@ sbindir		= $(DESTDIR)$(PREFIX)/sbin
 sharedir	= $(DESTDIR)$(PREFIX)/share
 # These are looked for below /usr/lib wherever the programs are.
 usrlib		= $(DESTDIR)/usr/lib
-man_PAGES	= $(wildcard vmd/*.[1-8] vmctl/*.[1-8] kernel/*.[1-8])
+man_PAGES	= $(wildcard vmd/*.[1-8] etc/*.[1-8] vmctl/*.[1-8] kernel/*.[1-8])
 module_VERSION	= $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' \
 		    kernel/dkms.conf)
 module_SRC	= $(usrlib:/lib=/src)/vmm-$(module_VERSION)
@@ -27,6 +27,7 @@ install: all
 	install -d -m 755 $(DESTDIR)/var/empty
 	install -m 755 $(B)/vmd/vmd $(sbindir)/vmd
 	install -m 755 $(B)/vmctl/vmctl $(bindir)/vmctl
+	install -m 755 etc/vmd-cert $(sbindir)/vmd-cert
 	ln -sf vmctl $(bindir)/vmmctl
 	install -m 644 etc/vmd.sysusers $(usrlib)/sysusers.d/vmd.conf
 	install -m 644 etc/vmd.tmpfiles $(usrlib)/tmpfiles.d/vmd.conf

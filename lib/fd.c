@@ -2,11 +2,14 @@
 /*
  * Small helpers for descriptors that everything above uses.
  */
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <time.h>
+#include <string.h>
 #include <unistd.h>
 #include "fd.h"
 
@@ -51,6 +54,28 @@ fd_cloexec(int fd)
 	if (flags & FD_CLOEXEC)
 		return 0;
 	return fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == -1 ? -errno : 0;
+}
+
+int
+fd_connect(const char *path, int flags)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+	int error, fd;
+
+	if (len == 0)
+		return -ENOENT;
+	if (len >= sizeof(sun.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sun.sun_path, path, len + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (fd == -1)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	error = -errno;
+	fd_close(&fd);
+	return error;
 }
 
 long long

@@ -14,6 +14,9 @@ void fd_close(int *fdp);
 /* 0 or -errno. */
 int fd_nonblock(int fd);
 int fd_cloexec(int fd);
+/* A connected UNIX stream socket, close-on-exec, with more flags of socket(2);
+ * or -errno. */
+int fd_connect(const char *path, int flags);
 /* Milliseconds of CLOCK_MONOTONIC, for poll(2) deadlines. */
 long long fd_now_ms(void);
 /*

@@ -15,8 +15,10 @@
  */
 #include <linux/prctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -37,6 +39,7 @@ enum promise {
 	P_TAP = 1 << 8,
 	P_NETCFG = 1 << 9,
 	P_ARCHIVE = 1 << 10,
+	P_INET = 1 << 11,
 };
 
 static const struct {
@@ -54,6 +57,7 @@ static const struct {
 	{ "tap", P_TAP },
 	{ "netcfg", P_NETCFG },
 	{ "archive", P_ARCHIVE },
+	{ "inet", P_INET },
 };
 
 /* (argument & mask) == value; mask 0: no condition. */
@@ -155,6 +159,11 @@ static const struct rule {
 	{ P_UNIX, SCMP_SYS(accept4), { { 0 } } },
 	{ P_UNIX, SCMP_SYS(getsockopt), { { 0 } } },
 	{ P_UNIX, SCMP_SYS(getpeername), { { 0 } } },
+
+	{ P_INET, SCMP_SYS(accept4), { { 0 } } },
+	{ P_INET, SCMP_SYS(setsockopt),
+	    { IS(1, SOL_SOCKET), IS(2, SO_KEEPALIVE) } },
+	{ P_INET, SCMP_SYS(setsockopt), { IS(1, IPPROTO_TCP) } },
 
 	{ P_DISK, SCMP_SYS(pread64), { { 0 } } },
 	{ P_DISK, SCMP_SYS(preadv), { { 0 } } },

@@ -64,6 +64,7 @@ struct sandbox_ioctl {
  *             non-executable mmap, exit, signal return, close
  *   recvfd    recvmsg;  sendfd  sendmsg, duplicating a descriptor
  *   unix      accept4, getsockopt, getpeername on listening UNIX sockets
+ *   inet      accept4 on listening TCP sockets; keep-alive and TCP's options
  *   disk      pread/pwrite vectors, fsync, fdatasync, fallocate, fstat, fstatfs, ftruncate never;
  *             the ioctls listed
  *   archive   lseek, uname: writing ISO 9660 images with libarchive

@@ -18,15 +18,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "args.h"
 #include "chan.h"
 #include "client.h"
 #include "cmd.h"
+#include "fd.h"
 #include "imsg.h"
 #include "log.h"
+#include "remote.h"
 #include "text.h"
 
 struct client {
@@ -140,30 +141,6 @@ static const struct chan_ops ops = {
 	rows, sizeof(rows) / sizeof(rows[0]), NULL /* no event loop here */
 };
 
-/* A connected socket or -errno. */
-static int
-connect_unix(const char *path)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	size_t len = strlen(path);
-	int error, fd;
-
-	if (len == 0)
-		return -ENOENT;
-	if (len >= sizeof(sun.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sun.sun_path, path, len + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd == -1)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
-		error = -errno;
-		close(fd);
-		return error;
-	}
-	return fd;
-}
-
 struct client *
 client_open(const struct cmd_env *env)
 {
@@ -173,7 +150,11 @@ client_open(const struct cmd_env *env)
 
 	/* A peer that is gone is an error to report, not a signal. */
 	signal(SIGPIPE, SIG_IGN);
-	if ((fd = connect_unix(path)) < 0) {
+	if (env->host != NULL) {
+		if ((fd = remote_open(env, NULL)) < 0)
+			return NULL;
+		path = env->host;
+	} else if ((fd = fd_connect(path, 0)) < 0) {
 		errno = -fd;
 		log_warn("connect: %s", path);
 		cmd_why(env, fd == -EACCES ? CMD_EXIT_DENIED : CMD_EXIT_VMD);
@@ -200,8 +181,8 @@ client_await(const struct cmd_env *env, unsigned seconds)
 	unsigned n;
 	int fd;
 
-	for (n = 0; n < 5 * seconds; n++) {
-		if ((fd = connect_unix(env->socket)) >= 0) {
+	for (n = 0; env->host == NULL && n < 5 * seconds; n++) {
+		if ((fd = fd_connect(env->socket, 0)) >= 0) {
 			close(fd);
 			break;
 		}
@@ -224,6 +205,13 @@ client_send(struct client *c, enum ctl_type type, int fd, struct ibuf *body)
 {
 	int error;
 
+	if (fd != -1 && c->env->host != NULL) {
+		log_warnx(
+		    "files of this host cannot be passed to %s", c->env->host);
+		ibuf_free(body);
+		close(fd);
+		return -EOPNOTSUPP;
+	}
 	error = chan_send(c->chan, type, CTL_VERSION, fd, body);
 	if (error == 0)
 		error = chan_flush(c->chan, CLIENT_PROMPT);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The command line: vmctl [-v] [--exit-codes] [-s socket] command [arg ...].
+ * The command line: see usage().
  *
  * Exit status: 0 success, 1 any failure; others only when they are asked for.
  */
@@ -49,7 +49,8 @@ usage(void)
 	size_t i;
 
 	fprintf(stderr,
-	    "usage:\tvmctl [-v] [--exit-codes] [-s socket] command [arg ...]\n");
+	    "usage:\tvmctl [-v] [--exit-codes] [-H host | -s socket] "
+	    "command [arg ...]\n");
 	for (i = 0; i < NCMDS; i++)
 		usage_line("\t", &cmds[i]);
 }
@@ -134,8 +135,12 @@ parse_options(int argc, char **argv, struct cmd_env *env, bool *codes)
 	int ch;
 
 	optind = opterr = 0;
-	while ((ch = getopt_long(argc, argv, "+:s:v", longs, NULL)) != -1) {
+	while ((ch = getopt_long(argc, argv, "+:H:s:v", longs, NULL)) != -1) {
 		switch (ch) {
+		case 'H':
+			if (!cmd_once(&env->host, "host"))
+				return false;
+			break;
 		case 's':
 			if (!cmd_once(&path, "socket"))
 				return false;
@@ -152,6 +157,10 @@ parse_options(int argc, char **argv, struct cmd_env *env, bool *codes)
 			return false;
 		}
 	}
+	if (path != NULL && env->host != NULL) {
+		log_warnx("a host and a socket exclude each other");
+		return false;
+	}
 	return true;
 }
 
@@ -159,7 +168,7 @@ int
 cmd_main(int argc, char **argv)
 {
 	enum cmd_exit why = CMD_EXIT_FAILED, status = CMD_EXIT_USAGE;
-	struct cmd_env env = { CTL_SOCKET, &why };
+	struct cmd_env env = { CTL_SOCKET, NULL, &why };
 	bool codes = false;
 	int i;
 

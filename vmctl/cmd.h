@@ -69,6 +69,7 @@ enum cmd_exit {
 
 struct cmd_env {
 	const char *socket; /* path */
+	const char *host; /* vmd's, instead; NULL: this one */
 	enum cmd_exit *why; /* what went wrong first; NULL: nobody asks */
 };
 

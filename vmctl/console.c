@@ -28,10 +28,13 @@
 #include "client.h"
 #include "console.h"
 #include "escape.h"
+#include "fd.h"
 #include "log.h"
+#include "remote.h"
 #include "sandbox.h"
 #include "status.h"
 #include "term.h"
+#include "ttyline.h"
 
 #define TTY_MAX	 sizeof(((struct ctl_vm *)0)->tty)
 #define QUIET_MS 1000 /* after the end of input; the limit of leaving */
@@ -172,7 +175,7 @@ read_line(struct session *s)
 	n = read(s->line, b->data + b->len, sizeof(b->data) - b->len);
 	if (n > 0)
 		b->len += (size_t)n;
-	else if (n == 0 || errno == EIO)
+	else if (n == 0 || errno == EIO || errno == ECONNRESET)
 		s->line_gone = true; /* what was shown is still written */
 	else if (!again())
 		broken(s, -errno);
@@ -183,7 +186,7 @@ write_line(struct session *s)
 {
 	int error = drain(&s->typed, s->line);
 
-	if (error == -EIO)
+	if (error == -EIO || error == -EPIPE)
 		s->line_gone = true;
 	else if (error != 0)
 		broken(s, error);
@@ -329,10 +332,11 @@ farewell(const struct session *s, const char *name, const char *tty)
 	return CMD_OK;
 }
 
-/* The tty of a VM of the list; 0, or -errno after saying why not. */
+/* The tty of a VM of the list, and its name unless that is NULL; 0, or -errno
+ * after saying why not. */
 static int
-find_tty(
-    const struct cmd_env *env, const struct target *target, char tty[TTY_MAX])
+find_tty(const struct cmd_env *env, const struct target *target,
+    char tty[TTY_MAX], char *vm)
 {
 	char name[VM_NAME_MAX + 1];
 	struct ctl_vm *vms;
@@ -353,9 +357,29 @@ find_tty(
 		log_warnx("console not found");
 		cmd_why(env, CMD_EXIT_STATE);
 		error = -ENXIO;
-	} else
+	} else {
 		snprintf(tty, TTY_MAX, "%s", vms[i].tty);
+		if (vm != NULL)
+			snprintf(vm, VM_NAME_MAX + 1, "%s", vms[i].name);
+	}
 	free(vms);
+	return error;
+}
+
+/* Of another host's VM: vmd looks all that up itself. */
+static int
+open_remote(const struct cmd_env *env, const struct target *target)
+{
+	char tty[TTY_MAX], name[VM_NAME_MAX + 1];
+	int error, fd;
+
+	if ((error = find_tty(env, target, tty, name)) != 0)
+		return error;
+	if ((fd = remote_open(env, name)) < 0)
+		return fd;
+	if ((error = fd_nonblock(fd)) == 0)
+		return fd;
+	fd_close(&fd);
 	return error;
 }
 
@@ -371,7 +395,7 @@ open_line(
 	char now[TTY_MAX];
 	int error, line;
 
-	if ((line = term_open_line(tty)) == -EBUSY) {
+	if ((line = ttyline_open(tty)) == -EBUSY) {
 		log_warnx("%s: console is in use", tty);
 		return line;
 	}
@@ -380,14 +404,14 @@ open_line(
 		log_warn("%s", tty);
 		return line;
 	}
-	if ((error = find_tty(env, target, now)) != 0)
+	if ((error = find_tty(env, target, now, NULL)) != 0)
 		goto close_line;
 	if (strcmp(now, tty) != 0) {
 		log_warnx("%s: the vm has another console now", tty);
 		error = -ESTALE;
 		goto close_line;
 	}
-	if ((error = term_prepare_line(line)) != 0) {
+	if ((error = ttyline_prepare(line)) != 0) {
 		errno = -error;
 		log_warn("%s", tty);
 		goto close_line;
@@ -414,7 +438,9 @@ console_attach(const struct cmd_env *env, const struct target *target,
 	}
 	s->input = input;
 	escape_init(&s->escape);
-	if ((s->line = open_line(env, target, tty)) < 0)
+	s->line = env->host != NULL ? open_remote(env, target)
+				    : open_line(env, target, tty);
+	if (s->line < 0)
 		goto free_session;
 	if ((s->sigfd = term_signals()) < 0) {
 		errno = -s->sigfd;
@@ -441,7 +467,7 @@ console_of(const struct cmd_env *env, const struct target *target, bool input)
 {
 	char tty[TTY_MAX];
 
-	if (find_tty(env, target, tty) != 0)
+	if (find_tty(env, target, tty, NULL) != 0)
 		return CMD_FAILED;
 	return console_attach(env, target, tty, input);
 }

@@ -9,6 +9,7 @@
 #include "cmd.h"
 #include "image.h"
 #include "log.h"
+#include "remote.h"
 #include "spawn.h"
 #include "vmmctl.h"
 
@@ -29,6 +30,8 @@ main(int argc, char **argv)
 	if (spawn_is_child(argc, argv, &child)) {
 		if (strcmp(child.role, IMAGE_ROLE) == 0)
 			return image_worker();
+		if (strcmp(child.role, REMOTE_ROLE) == 0)
+			return remote_relay();
 		return vmmctl_child(child.role);
 	}
 	name = argc > 0 && vmmctl_name(argv[0]) ? "vmmctl" : "vmctl";

@@ -45,7 +45,7 @@ stop(struct stopper *s, bool force)
 {
 	const struct stop_flags flags = { .force = force, .quiet = true };
 	enum cmd_exit why = CMD_EXIT_FAILED;
-	struct cmd_env env = { s->env->socket, &why };
+	struct cmd_env env = { s->env->socket, s->env->host, &why };
 	char name[VM_NAME_MAX + 1];
 	struct target target;
 	bool started;

@@ -2,10 +2,7 @@
 #ifndef VMCTL_TERM_H
 #define VMCTL_TERM_H
 
-/*
- * The two terminals of a console session: the user's own, which has to be
- * given back as it was, and the guest's line.
- */
+/* The user's terminal in a console session: it is given back as it was. */
 #include <stdbool.h>
 #include <termios.h>
 
@@ -25,14 +22,6 @@ void term_raw(struct term *, int fd);
 void term_again(const struct term *);
 /* Give it back as it was. */
 void term_restore(struct term *);
-
-/*
- * Open a guest's line: "/dev/pts/N" only, and it has to be a terminal.  One
- * session at a time: -EBUSY.  A non-blocking descriptor, or -errno.
- */
-int term_open_line(const char *path);
-/* Raw, 8 bits, 115200.  0 or -errno. */
-int term_prepare_line(int fd);
 
 /*
  * From here on the signals that would end or suspend this process are read

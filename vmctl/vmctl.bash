@@ -8,6 +8,7 @@
 _vmctl_names() {
 	local args=()
 	[[ -z ${_vmctl_socket-} ]] || args=(-s "$_vmctl_socket")
+	[[ -z ${_vmctl_host-} ]] || args=(-H "$_vmctl_host")
 	# The name is the last column; the first line is the header.
 	timeout 2 vmctl "${args[@]}" status "$@" 2>/dev/null </dev/null |
 		awk 'NR > 1 { print $NF }'
@@ -53,7 +54,7 @@ _vmctl() {
 	local commands="check console create events image key load log metrics pause reload"
 	commands+=" reset restart run screen set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
-	local _vmctl_socket='' options names
+	local _vmctl_socket='' _vmctl_host='' options names
 	COMPREPLY=()
 
 	((COMP_CWORD < 1)) || prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -66,6 +67,10 @@ _vmctl() {
 			}
 			_vmctl_socket=${COMP_WORDS[++i]}
 			;;
+		-H)
+			((i + 1 < COMP_CWORD)) || return
+			_vmctl_host=${COMP_WORDS[++i]}
+			;;
 		-*) ;;
 		*)
 			command=$(_vmctl_command "${COMP_WORDS[i]}" "$commands")
@@ -75,7 +80,7 @@ _vmctl() {
 	done
 	if ((i == COMP_CWORD)); then
 		if [[ $cur = -* ]]; then
-			_vmctl_reply "--exit-codes -s -v" "$cur"
+			_vmctl_reply "--exit-codes -H -s -v" "$cur"
 		else
 			_vmctl_reply "$commands" "$cur"
 		fi

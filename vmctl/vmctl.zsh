@@ -9,6 +9,7 @@
 _vmctl_names() {
 	local -a names
 	names=(${${(f)"$(timeout 2 vmctl ${_vmctl_socket:+-s} $_vmctl_socket \
+	    ${_vmctl_host:+-H} $_vmctl_host \
 	    status $1 2>/dev/null </dev/null)"}[2,-1]##* })
 	_wanted vms expl 'virtual machine' compadd -a names
 }
@@ -26,7 +27,7 @@ _vmctl_set() {
 
 _vmctl_newer() {
 	local -a commands found line only
-	local context curcontext=$curcontext expl state _vmctl_socket
+	local context curcontext=$curcontext expl state _vmctl_socket _vmctl_host
 	local -A opt_args
 	commands=(
 		'check:find out whether this host can run VMs'
@@ -55,10 +56,12 @@ _vmctl_newer() {
 	)
 	_arguments -C -A '-*' \
 	    '--exit-codes[let the status tell what went wrong]' \
-	    '-s[socket of vmd]:socket:_files' \
+	    '(-s)-H[host of vmd]:host:_hosts' \
+	    '(-H)-s[socket of vmd]:socket:_files' \
 	    '-v[print debug lines]' \
 	    '1:command:->command' '*::argument:->argument' && return
 	_vmctl_socket=${opt_args[-s]-}
+	_vmctl_host=${opt_args[-H]-}
 	if [[ $state = command ]]; then
 		_describe -t commands command commands
 		return

@@ -157,7 +157,7 @@ leave(void)
 static int
 start(const char *word)
 {
-	static const struct cmd_env env = { CTL_SOCKET, NULL };
+	static const struct cmd_env env = { CTL_SOCKET, NULL, NULL };
 	char path[VM_PATH_MAX + 1];
 	struct client_answer a;
 	struct ibuf *body;

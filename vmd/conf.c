@@ -112,3 +112,28 @@ conf_switch(const struct conf *c, const char *name)
 	}
 	return NULL;
 }
+
+const struct conf_remote *
+conf_remote(const struct conf *c, const char *subject)
+{
+	unsigned i;
+
+	for (i = 0; i < c->nremotes; i++) {
+		if (strcmp(c->remote[i].subject, subject) == 0)
+			return &c->remote[i];
+	}
+	return NULL;
+}
+
+const char *
+conf_tls_name(enum conf_tls file)
+{
+	static const char *const names[CONF_TLS_FILES] = {
+		[CONF_TLS_CA] = "ca",
+		[CONF_TLS_CERT] = "certificate",
+		[CONF_TLS_KEY] = "key",
+		[CONF_TLS_CRL] = "crl",
+	};
+
+	return names[file];
+}

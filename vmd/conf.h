@@ -43,6 +43,32 @@ struct conf_local {
 #define CONF_LOCAL_PREFIX 0x64400000 /* 100.64.0.0/10, RFC 6598 */
 #define CONF_LOCAL_LEN	  10
 
+/* Control from other hosts, by TLS. */
+#define CONF_LISTENS_MAX 8
+#define CONF_REMOTES_MAX 64
+#define CONF_PORT	 7817
+#define CONF_SUBJECT_MAX 255
+
+enum conf_tls {
+	CONF_TLS_CA, /* who signs clients' certificates */
+	CONF_TLS_CERT,
+	CONF_TLS_KEY,
+	CONF_TLS_CRL, /* optional */
+	CONF_TLS_FILES
+};
+
+struct conf_listen {
+	char addr[46]; /* INET6_ADDRSTRLEN */
+	uint16_t port;
+	char file[CONF_TLS_FILES][VM_PATH_MAX + 1];
+};
+
+/* Who shows a certificate of this subject has the rights of that user. */
+struct conf_remote {
+	char subject[CONF_SUBJECT_MAX + 1];
+	uid_t uid;
+};
+
 struct conf {
 	uid_t sock_uid; /* of the control socket */
 	gid_t sock_gid;
@@ -50,6 +76,9 @@ struct conf {
 	unsigned parallel; /* 0 = one per CPU of the host */
 	unsigned delay;
 	struct conf_local local;
+	unsigned nlistens, nremotes;
+	struct conf_listen listen[CONF_LISTENS_MAX];
+	struct conf_remote remote[CONF_REMOTES_MAX];
 	TAILQ_HEAD(conf_switches, conf_switch) switches;
 	unsigned nvms;
 	TAILQ_HEAD(conf_vms, conf_vm) vms;
@@ -86,5 +115,9 @@ void conf_drop_switches(struct conf *);
 void conf_free(struct conf *);
 const struct conf_switch *conf_switch(const struct conf *, const char *name);
 const struct vmconf *conf_find(const struct conf *, const char *name);
+/* The user that the subject of a certificate stands for; NULL: nobody. */
+const struct conf_remote *conf_remote(const struct conf *, const char *subject);
+/* "ca", "certificate", ... */
+const char *conf_tls_name(enum conf_tls);
 
 #endif

@@ -132,6 +132,35 @@ local(FILE *f, const struct conf_local *l)
 }
 
 static void
+remote(FILE *f, const struct conf *c)
+{
+	const struct conf_listen *l;
+	unsigned i, k;
+
+	for (i = 0; i < c->nlistens; i++) {
+		l = &c->listen[i];
+		fputs("listen on ", f);
+		string(f, l->addr);
+		fprintf(f, " port %u tls {\n", l->port);
+		for (k = 0; k < CONF_TLS_FILES; k++) {
+			if (l->file[k][0] == '\0')
+				continue;
+			fprintf(f, "\t%s ", conf_tls_name((enum conf_tls)k));
+			string(f, l->file[k]);
+			putc('\n', f);
+		}
+		fputs("}\n", f);
+	}
+	for (i = 0; i < c->nremotes; i++) {
+		fputs("allow client ", f);
+		string(f, c->remote[i].subject);
+		fputs(" as ", f);
+		number(f, c->remote[i].uid);
+		putc('\n', f);
+	}
+}
+
+static void
 global(FILE *f, const struct conf *c)
 {
 	fputs("socket ", f);
@@ -146,6 +175,7 @@ global(FILE *f, const struct conf *c)
 		fprintf(f, "staggered start parallel %u delay %u\n",
 		    c->parallel, c->delay);
 	local(f, &c->local);
+	remote(f, c);
 }
 
 /* What interfaces and switches may both have. */

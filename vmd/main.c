@@ -31,6 +31,8 @@ static const struct {
 	{ "scope", scope_main },
 	{ "probe", probe_main },
 	{ "seed", seed_main },
+	{ "remote", remote_main },
+	{ "login", login_main },
 };
 
 static int

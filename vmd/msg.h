@@ -265,6 +265,36 @@ enum keep_what {
 #define PROBE_REPORTS(X) \
 	X(PROBE_REPORT, 0, "u32 fit (1) or not (0), str lines of the report")
 
+/*
+ * parent -> remote.  LISTEN and FILE describe a listener each, GO says that
+ * these are all and take the place of those before.
+ */
+#define REMOTE_REQUESTS(X)                                                \
+	X(REMOTE_LISTEN, 1, "id = its number (fd: the listening socket)") \
+	X(REMOTE_FILE, 1, "id = a listener, u32 enum conf_tls (fd: it)")  \
+	X(REMOTE_GO, 0, "u32 verbose")                                    \
+	X(REMOTE_OPENED, 1, "id = a client (fd: what it wanted)")         \
+	X(REMOTE_REFUSED, 0, "id = a client, str one clear line")
+/* remote -> parent */
+#define REMOTE_REPORTS(X)                                               \
+	X(REMOTE_READY, 0, "sealed")                                    \
+	X(REMOTE_WANTS, 0,                                              \
+	    "id = a client, str subject of its certificate, u32 enum "  \
+	    "remote_what, str name of a VM or empty; REMOTE_OPENED or " \
+	    "REMOTE_REFUSED answers")
+
+enum remote_what { REMOTE_CONTROL, REMOTE_CONSOLE };
+
+/*
+ * parent -> login, a process that becomes a user, opens what this may open,
+ * and ends.
+ */
+#define LOGIN_REQUESTS(X) \
+	X(LOGIN_OPEN, 0, "u32 uid, u32 enum remote_what, str path")
+#define LOGIN_REPORTS(X)           \
+	X(LOGIN_OPENED, 1, "(fd)") \
+	X(LOGIN_REFUSED, 0, "u32 errno")
+
 enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
@@ -274,7 +304,8 @@ enum vmd_msg {
 		PROBE_REPORTS(X) NET_REQUESTS(X) NET_REPORTS(X) SEED_REQUESTS(X)
 		    SEED_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
 			PASST_REQUESTS(X) PASST_REPORTS(X) KEEP_REQUESTS(X)
-			    KEEP_REPORTS(X)
+			    KEEP_REPORTS(X) REMOTE_REQUESTS(X) REMOTE_REPORTS(X)
+				LOGIN_REQUESTS(X) LOGIN_REPORTS(X)
 #undef X
 };
 

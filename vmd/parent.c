@@ -33,6 +33,7 @@ end_begin(struct parent *p)
 	log_info("ending");
 	sdnotify("STOPPING=1\nSTATUS=Waiting for guests to power off");
 	ctlproc_stop(p);
+	remoteproc_stop(p);
 	listen_stop(&p->listener);
 	if (p->boot != NULL)
 		evtimer_del(p->boot);
@@ -56,6 +57,7 @@ leave(struct parent *p)
 	log_info("ending, guests go on");
 	sdnotify("STOPPING=1");
 	ctlproc_stop(p);
+	remoteproc_stop(p);
 	event_base_loopbreak(p->base);
 }
 
@@ -80,6 +82,7 @@ reap(struct parent *p)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (!ctlproc_reaped(p, pid, status) &&
+		    !remoteproc_reaped(p, pid, status) &&
 		    !netproc_reaped(&p->net, pid, status) &&
 		    !keep_reaped(&p->keep, pid, status) &&
 		    !life_reaped(&p->life, pid, status))
@@ -152,6 +155,7 @@ init(struct parent *p, const struct options *o)
 	p->keep.groups = &p->groups;
 	listen_init(&p->listener);
 	clients_init(&p->clients);
+	remoteproc_init(p);
 	TAILQ_INIT(&p->waits);
 }
 
@@ -268,6 +272,7 @@ parent_run(const struct options *o)
 		log_warnx("network process not started, trying again");
 	if (listen_owner(&p.listener, p.conf->sock_uid, p.conf->sock_gid) != 0)
 		log_warn("%s", p.listener.path);
+	remoteproc_configure(&p);
 	log_info("started, %u vms configured", p.reg.n);
 	sdnotify("READY=1");
 	reload_boot(&p);

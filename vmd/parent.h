@@ -15,6 +15,7 @@
 #include "life.h"
 #include "listen.h"
 #include "netproc.h"
+#include "remoteproc.h"
 #include "vmreg.h"
 
 struct adopt;
@@ -50,6 +51,7 @@ struct parent {
 	struct listener listener;
 	struct control control;
 	struct netproc net;
+	struct remoteproc remote;
 	struct keep keep;
 	struct adopt *adopt; /* until they are */
 	struct cgroups groups;

@@ -42,12 +42,12 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 	struct stmt_disk disk;
 }
 
-%token AGENTX ALLOW CLOUD_INIT CONTEXT INSTANCE PATH_KW SCREEN SEV SEVES
+%token AGENTX ALLOW CLIENT CLOUD_INIT CONTEXT INSTANCE PATH_KW SCREEN SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN ENABLE FLOPPY FORMAT GROUP
-%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LLADDR LOCAL
+%token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LISTEN LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
-%token SWITCH UP VM BAD
+%token SWITCH TLS UP VM BAD
 %token <number> NUMBER
 %token <string> STRING
 %type <string> string size owner ifname lladdr parent burst word
@@ -66,6 +66,7 @@ file
 	| file define '\n'
 	| file global '\n'
 	| file switch '\n'
+	| file listen '\n'
 	| file vm '\n'
 	| file error '\n'		{ recover(p, 0); yyerrok; }
 	;
@@ -85,6 +86,12 @@ define
 global
 	: SOCKET OWNER owner		{ stmt_socket(p, @1, $3); free($3); }
 	| HYPERVISOR string		{ stmt_hypervisor(p, @1, $2); free($2); }
+	| ALLOW CLIENT STRING STRING owner {
+		stmt_allow_client(p, @1, $3, $4, $5);
+		free($3);
+		free($4);
+		free($5);
+	}
 	| AGENTX agentx {
 		stmt_error(p, @1, "agentx is not supported: "
 		    "see status -j in vmctl(8)");
@@ -101,6 +108,41 @@ agentx
 	: %empty
 	| agentx CONTEXT string		{ free($3); }
 	| agentx PATH_KW string		{ free($3); }
+	;
+
+listen
+	: LISTEN STRING STRING TLS '{' {
+		stmt_listen_begin(p, @1, $2, $3, NULL, 0);
+		free($2);
+		free($3);
+		$2 = $3 = NULL; /* they stay on the stack: the destructor */
+	} tlsbody '}'			{ stmt_listen_end(p, @1); }
+	| LISTEN STRING STRING STRING NUMBER TLS '{' {
+		stmt_listen_begin(p, @1, $2, $3, $4, $5);
+		free($2);
+		free($3);
+		free($4);
+		$2 = $3 = $4 = NULL;
+	} tlsbody '}'			{ stmt_listen_end(p, @1); }
+	;
+
+tlsbody
+	: tlslines
+	| tlslines tlsitem
+	;
+
+tlslines
+	: %empty
+	| tlslines nicsep
+	| tlslines tlsitem nicsep
+	;
+
+tlsitem
+	: STRING string {
+		stmt_listen_item(p, @1, $1, $2);
+		free($1);
+		free($2);
+	}
 	;
 
 switch
@@ -437,6 +479,7 @@ static const struct keyword {
 	{ "boot", BOOT },
 	{ "burst", BURST },
 	{ "cdrom", CDROM },
+	{ "client", CLIENT },
 	{ "cloud-init", CLOUD_INIT },
 	{ "cmdline", CMDLINE },
 	{ "context", CONTEXT },
@@ -461,6 +504,7 @@ static const struct keyword {
 	{ "interfaces", INTERFACES },
 	{ "iops", IOPS },
 	{ "limit", LIMIT },
+	{ "listen", LISTEN },
 	{ "lladdr", LLADDR },
 	{ "local", LOCAL },
 	{ "locked", LOCKED },
@@ -479,6 +523,7 @@ static const struct keyword {
 	{ "staggered", STAGGERED },
 	{ "start", START },
 	{ "switch", SWITCH },
+	{ "tls", TLS },
 	{ "up", UP },
 	{ "vm", VM },
 };

@@ -177,6 +177,7 @@ take_over(struct parent *p, struct conf *conf, const char *file, bool more,
 	if (tell != NULL)
 		changes_report(tell, p->conf, conf, &p->reg);
 	apply(p, conf, more);
+	remoteproc_configure(p);
 	log_info("%s: loaded", file);
 	reload_boot(p);
 	return 0;

@@ -50,6 +50,9 @@ struct parse {
 	bool sw_disabled;
 	unsigned interfaces; /* interfaces N, 0: not given */
 	bool hypervisor; /* seen */
+	/* the listen statement being read */
+	struct conf_listen listen;
+	unsigned listen_errors; /* p->errors when it began */
 	/* token stream, see yylex() */
 	struct lex_token tok;
 	int depth; /* braces open */
@@ -112,6 +115,15 @@ void stmt_screen(struct parse *);
 /* "user[:group]"; what is not given stays as it is. */
 bool
 stmt_ids(struct parse *, struct lex_loc, const char *, uid_t *uid, gid_t *gid);
+
+/* stmt_remote.c: control from other hosts. */
+void stmt_listen_begin(struct parse *, struct lex_loc, const char *on,
+    const char *addr, const char *port, int64_t);
+void stmt_listen_item(
+    struct parse *, struct lex_loc, const char *item, const char *path);
+void stmt_listen_end(struct parse *, struct lex_loc);
+void stmt_allow_client(struct parse *, struct lex_loc, const char *subject,
+    const char *as, const char *user);
 
 /* stmt_seed.c: cloud-init. */
 void stmt_seed_begin(struct parse *, struct lex_loc);

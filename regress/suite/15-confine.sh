@@ -30,11 +30,14 @@ tries() {
 	truncate -s 16M "$T/disk"
 	for act in $acts; do
 		export VMD_CONFINE=$role:$act
-		tiny one idle 'memory 128M' "disk \"$T/disk\"" "$@" >"$T/vm.conf"
+		{
+			echo "${global:-}"
+			tiny one idle 'memory 128M' "disk \"$T/disk\"" "$@"
+		} >"$T/vm.conf"
 		vmd -d -v -f "$T/vm.conf" 2>"$T/vmd.log" >&2 &
 		vmd_pid=$!
-		# control, netcfg and keeper are there without a VM.
-		if [[ ! $role =~ ^(control|netcfg|keeper)$ ]]; then
+		# Some are there without a VM.
+		if [[ ! $role =~ ^(control|netcfg|keeper|remote)$ ]]; then
 			within 20 vmd_answers
 			vmctl start one >/dev/null 2>&1 || true
 		fi
@@ -62,4 +65,13 @@ t_vioscsi_dies_of_forbidden_acts() {
 t_vionet_dies_of_forbidden_acts() {
 	tun
 	tries vionet vionet0 interface
+}
+
+t_remote_dies_of_forbidden_acts() {
+	local global
+	vmd-cert ca -d "$T/ca"
+	vmd-cert host -d "$T/ca" 127.0.0.1
+	global="listen on 127.0.0.1 tls { ca \"$T/ca/ca.pem\", certificate
+		\"$T/ca/127.0.0.1.pem\", key \"$T/ca/127.0.0.1.key\" }"
+	tries remote remote
 }

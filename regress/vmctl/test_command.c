@@ -475,7 +475,7 @@ test_usage(void **state)
 		const char *err; /* its beginning */
 	} rows[] = {
 		{ { NULL },
-		    "usage:\tvmctl [-v] [--exit-codes] [-s socket] command" },
+		    "usage:\tvmctl [-v] [--exit-codes] [-H host | -s socket] command" },
 		{ { "-x" }, "vmctl: unknown option: -x\nusage:\t" },
 		{ { "--codes" }, "vmctl: unknown option: --codes\nusage:\t" },
 		{ { "-s" }, "vmctl: missing argument of -s\nusage:\t" },

@@ -39,7 +39,7 @@ static const struct {
 	    "check console create events image key load log metrics "
 	    "pause reload reset restart run screen set show start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
-	{ "vmctl -", "--exit-codes -s -v" },
+	{ "vmctl -", "--exit-codes -H -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
 	{ "vmctl -v w", "wait" },
 	{ "vmctl pause \"\"", "web" },

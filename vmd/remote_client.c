@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A client of another host: TLS with its certificate, a line that says what it
+ * wants, then bytes both ways.  vmctl(8) has the protocol: vmctl/remote.c.
+ *
+ * Invariants
+ *  1. Nothing of a client is read beyond its line before what it wants is
+ *     there; before that it has REMOTE_PATIENCE seconds.
+ *  2. What it does not read is at most one buffer, and waits for it at most
+ *     REMOTE_STALL seconds.
+ *  3. pump() does all that can be done, then waits for exactly what it lacked.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tls.h>
+#include <unistd.h>
+#include <event2/event.h>
+
+#include "chan.h"
+#include "ctl.h"
+#include "fd.h"
+#include "imsg.h"
+#include "log.h"
+#include "msg.h"
+#include "remote_impl.h"
+
+#define REMOTE_PATIENCE 10
+#define REMOTE_STALL	60
+#define REMOTE_LINGER	2
+#define LINE_MAX_LEN	(VM_NAME_MAX + 32)
+
+enum phase { HANDSHAKE, LINGER, LINE, WAITING, RELAY };
+
+struct pipebuf {
+	uint8_t data[16384];
+	size_t len;
+};
+
+struct remote_client {
+	TAILQ_ENTRY(remote_client) entry;
+	struct remote *r;
+	uint32_t id;
+	enum phase phase;
+	struct source *source;
+	char from[64];
+	struct tls *tls;
+	int net, local; /* -1 */
+	struct event *net_ev, *local_ev, *timer;
+	short net_what, local_what; /* events that are waited for */
+	short wants_read, wants_write; /* EV_*, of the last try */
+	bool ending; /* once all is written */
+	struct pipebuf in, out; /* from and to the client */
+};
+
+static struct log_rate rate = LOG_RATE(10, 60);
+
+static void pump(struct remote_client *);
+
+static void
+client_free(struct remote_client *c)
+{
+	struct remote *r = c->r;
+
+	TAILQ_REMOVE(&r->clients, c, entry);
+	r->nclients--;
+	source_give(c->source);
+	if (c->net_ev != NULL)
+		event_free(c->net_ev);
+	if (c->local_ev != NULL)
+		event_free(c->local_ev);
+	if (c->timer != NULL)
+		event_free(c->timer);
+	tls_free(c->tls);
+	fd_close(&c->net);
+	fd_close(&c->local);
+	free(c);
+}
+
+static void
+client_drop(struct remote_client *c, const char *why)
+{
+	log_limited(&rate, "client from %s dropped: %s", c->from, why);
+	client_free(c);
+}
+
+struct remote_client *
+remote_client_find(const struct remote *r, uint32_t id)
+{
+	struct remote_client *c;
+
+	TAILQ_FOREACH(c, &r->clients, entry)
+	{
+		if (c->id == id)
+			return c;
+	}
+	return NULL;
+}
+
+static void
+patience(struct remote_client *c, int seconds)
+{
+	const struct timeval tv = { seconds, 0 };
+
+	if (evtimer_add(c->timer, &tv) == -1)
+		fatalx("evtimer_add failed");
+}
+
+static void
+on_late(int fd, short what, void *arg)
+{
+	struct remote_client *c = arg;
+
+	if (c->phase == LINGER)
+		client_free(c);
+	else
+		client_drop(c,
+		    c->phase == RELAY ? "does not read"
+			: c->ending   ? "does not read its answer"
+				      : "says nothing");
+}
+
+static void
+on_ready(int fd, short what, void *arg)
+{
+	pump(arg);
+}
+
+static short
+wants(ssize_t r)
+{
+	return r == TLS_WANT_POLLIN ? EV_READ : EV_WRITE;
+}
+
+/* Everything below returns true when it got on. */
+
+static bool
+tls_wants(ssize_t r)
+{
+	return r == TLS_WANT_POLLIN || r == TLS_WANT_POLLOUT;
+}
+
+/* 1: got on; 0: not now; -1: dropped. */
+static int
+net_read(struct remote_client *c)
+{
+	struct pipebuf *b = &c->in;
+	size_t room = sizeof(b->data) - b->len;
+	ssize_t n;
+
+	c->wants_read = 0;
+	if (room == 0 || c->ending)
+		return 0;
+	if (c->phase == LINE && room > LINE_MAX_LEN - b->len)
+		room = LINE_MAX_LEN - b->len;
+	n = tls_read(c->tls, b->data + b->len, room);
+	if (tls_wants(n)) {
+		c->wants_read = wants(n);
+		return 0;
+	}
+	if (n == 0) { /* it is gone; what it said is still passed on */
+		c->ending = true;
+		c->out.len = 0;
+		return 1;
+	}
+	if (n < 0) {
+		client_drop(c, tls_error(c->tls));
+		return -1;
+	}
+	b->len += (size_t)n;
+	return 1;
+}
+
+static int
+net_write(struct remote_client *c)
+{
+	struct pipebuf *b = &c->out;
+	ssize_t n;
+
+	c->wants_write = 0;
+	if (b->len == 0)
+		return 0;
+	n = tls_write(c->tls, b->data, b->len);
+	if (tls_wants(n)) {
+		c->wants_write = wants(n);
+		if (!evtimer_pending(c->timer, NULL))
+			patience(c, REMOTE_STALL);
+		return 0;
+	}
+	if (n <= 0) {
+		client_drop(c, tls_error(c->tls));
+		return -1;
+	}
+	b->len -= (size_t)n;
+	memmove(b->data, b->data + n, b->len);
+	evtimer_del(c->timer);
+	return 1;
+}
+
+static bool
+again(void)
+{
+	return errno == EAGAIN || errno == EINTR;
+}
+
+static bool
+local_read(struct remote_client *c)
+{
+	struct pipebuf *b = &c->out;
+	ssize_t n;
+
+	if (c->local == -1 || c->ending || b->len == sizeof(b->data))
+		return false;
+	n = read(c->local, b->data + b->len, sizeof(b->data) - b->len);
+	if (n == -1 && again())
+		return false;
+	if (n <= 0) /* the control process or the line is gone */
+		c->ending = true;
+	else
+		b->len += (size_t)n;
+	return true;
+}
+
+static bool
+local_write(struct remote_client *c)
+{
+	struct pipebuf *b = &c->in;
+	ssize_t n;
+
+	if (c->phase != RELAY || c->local == -1 || b->len == 0)
+		return false;
+	n = write(c->local, b->data, b->len);
+	if (n == -1 && again())
+		return false;
+	if (n <= 0) {
+		c->ending = true;
+		b->len = 0;
+		return true;
+	}
+	b->len -= (size_t)n;
+	memmove(b->data, b->data + n, b->len);
+	return true;
+}
+
+static int
+handshake(struct remote_client *c)
+{
+	int r = tls_handshake(c->tls);
+
+	if (tls_wants(r)) {
+		c->wants_read = wants(r);
+		return 0;
+	}
+	if (r != 0) {
+		log_limited(
+		    &rate, "client from %s: %s", c->from, tls_error(c->tls));
+		c->phase = LINGER;
+		patience(c, REMOTE_LINGER);
+		return 1;
+	}
+	if (tls_peer_cert_subject(c->tls) == NULL) {
+		client_drop(c, "no certificate");
+		return -1;
+	}
+	c->phase = LINE;
+	return 1;
+}
+
+/*
+ * TLS has told it why it is not accepted.  What it has sent meanwhile is read,
+ * as else TCP would drop that alert, until it goes.
+ */
+static int
+linger(struct remote_client *c)
+{
+	ssize_t n;
+
+	do
+		n = read(c->net, c->in.data, sizeof(c->in.data));
+	while (n > 0);
+	if (n == 0 || !again()) {
+		client_free(c);
+		return -1;
+	}
+	c->wants_read = EV_READ;
+	return 0;
+}
+
+static int
+ask(struct remote_client *c, enum remote_what what, const char *name)
+{
+	const char *subject = tls_peer_cert_subject(c->tls);
+	struct ibuf *body = chan_body();
+
+	if (strlen(subject) > CONF_SUBJECT_MAX ||
+	    ctl_put_str(body, subject) != 0 || ibuf_add_n32(body, what) == -1 ||
+	    ctl_put_str(body, name) != 0) {
+		ibuf_free(body);
+		return -EMSGSIZE;
+	}
+	c->phase = WAITING;
+	return chan_send(c->r->parent, REMOTE_WANTS, c->id, -1, body);
+}
+
+/* "vmd 1 control" or "vmd 1 console NAME" */
+static int
+line(struct remote_client *c)
+{
+	static const char control[] = "vmd 1 control",
+			  console[] = "vmd 1 console ";
+	struct pipebuf *b = &c->in;
+	char text[LINE_MAX_LEN], *end;
+	int r;
+
+	if ((r = net_read(c)) < 0 || (r == 0 && b->len == 0))
+		return r;
+	end = memchr(b->data, '\n', b->len);
+	if (end == NULL && b->len < LINE_MAX_LEN && !c->ending)
+		return r;
+	if (end == NULL ||
+	    memchr(b->data, '\0', (size_t)((uint8_t *)end - b->data)) != NULL) {
+		client_drop(c, "does not say what it wants");
+		return -1;
+	}
+	*end++ = '\0';
+	memcpy(text, b->data, (size_t)((uint8_t *)end - b->data));
+	b->len -= (size_t)((uint8_t *)end - b->data);
+	memmove(b->data, end, b->len);
+	r = -EPROTO;
+	if (strcmp(text, control) == 0)
+		r = ask(c, REMOTE_CONTROL, "");
+	else if (strncmp(text, console, sizeof(console) - 1) == 0 &&
+	    vmconf_name_ok(text + sizeof(console) - 1))
+		r = ask(c, REMOTE_CONSOLE, text + sizeof(console) - 1);
+	if (r == 0)
+		return 1;
+	client_drop(c, "does not say what it wants");
+	return -1;
+}
+
+static int
+step(struct remote_client *c)
+{
+	bool on = false;
+	int r;
+
+	switch (c->phase) {
+	case HANDSHAKE:
+		return handshake(c);
+	case LINGER:
+		return linger(c);
+	case LINE:
+		return line(c);
+	case WAITING:
+		return net_write(c); /* why it is refused */
+	case RELAY:
+		break;
+	}
+	on |= local_read(c);
+	if ((r = net_write(c)) < 0)
+		return r;
+	on |= r > 0;
+	if ((r = net_read(c)) < 0)
+		return r;
+	on |= r > 0;
+	on |= local_write(c);
+	return on;
+}
+
+static void
+wait_for(struct event *ev, short *now, short what, int fd, void *arg)
+{
+	if (*now == what)
+		return;
+	*now = what;
+	event_del(ev);
+	if (what == 0)
+		return;
+	if (event_assign(ev, event_get_base(ev), fd, (short)(what | EV_PERSIST),
+		on_ready, arg) == -1 ||
+	    event_add(ev, NULL) == -1)
+		fatalx("event_add failed");
+}
+
+static void
+pump(struct remote_client *c)
+{
+	short local = 0;
+	int r;
+
+	while ((r = step(c)) > 0)
+		;
+	if (r < 0)
+		return;
+	if (c->ending && c->out.len == 0 &&
+	    (c->in.len == 0 || c->local == -1)) {
+		/* It sees that this is the end; whether or not, we go. */
+		tls_close(c->tls);
+		client_free(c);
+		return;
+	}
+	wait_for(c->net_ev, &c->net_what,
+	    (short)(c->wants_read | c->wants_write), c->net, c);
+	if (c->local == -1)
+		return;
+	if (c->ending && !evtimer_pending(c->timer, NULL))
+		patience(c, REMOTE_STALL);
+	if (!c->ending && c->out.len < sizeof(c->out.data))
+		local |= EV_READ;
+	if (c->in.len > 0)
+		local |= EV_WRITE;
+	wait_for(c->local_ev, &c->local_what, local, c->local, c);
+}
+
+/* The first line of our answer. */
+static void
+say(struct remote_client *c, const char *lead, const char *text)
+{
+	int n = snprintf(
+	    (char *)c->out.data, sizeof(c->out.data), "%s%.512s\n", lead, text);
+
+	c->out.len = (size_t)n;
+}
+
+void
+remote_client_opened(struct remote_client *c, int fd)
+{
+	if (c->phase != WAITING || c->ending) {
+		fd_close(&fd);
+		return;
+	}
+	c->local = fd;
+	c->local_ev = event_new(c->r->base, fd, EV_READ, on_ready, c);
+	if (c->local_ev == NULL || fd_nonblock(fd) != 0) {
+		client_drop(c, "out of memory");
+		return;
+	}
+	evtimer_del(c->timer);
+	c->phase = RELAY;
+	say(c, "ok", "");
+	pump(c);
+}
+
+void
+remote_client_refused(struct remote_client *c, const char *why)
+{
+	if (c->phase != WAITING || c->ending)
+		return;
+	c->in.len = 0;
+	c->ending = true;
+	say(c, "no ", why);
+	pump(c);
+}
+
+void
+remote_client_new(struct remote *r, struct tls *tls, int fd,
+    struct source *source, const char *from)
+{
+	struct remote_client *c = calloc(1, sizeof(*c));
+
+	if (c == NULL) {
+		log_limited(
+		    &rate, "client from %s refused: out of memory", from);
+		tls_free(tls);
+		fd_close(&fd);
+		source_give(source);
+		return;
+	}
+	c->r = r;
+	c->id = ++r->last_id;
+	c->source = source;
+	c->tls = tls;
+	c->net = fd;
+	c->local = -1;
+	snprintf(c->from, sizeof(c->from), "%s", from);
+	TAILQ_INSERT_TAIL(&r->clients, c, entry);
+	r->nclients++;
+	c->net_ev = event_new(r->base, fd, EV_READ, on_ready, c);
+	c->timer = evtimer_new(r->base, on_late, c);
+	if (c->net_ev == NULL || c->timer == NULL) {
+		client_drop(c, "out of memory");
+		return;
+	}
+	patience(c, REMOTE_PATIENCE);
+	pump(c);
+}
