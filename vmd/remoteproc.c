@@ -311,6 +311,22 @@ static const struct chan_ops ops = {
 
 /* Its sockets */
 
+/* The address need not be there yet, nor its network when the host boots. */
+static bool
+set_options(int fd, bool v6)
+{
+	int one = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == -1)
+		return false;
+	if (!v6)
+		return setsockopt(
+			   fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one)) == 0;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) ==
+	    0 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof(one)) == 0;
+}
+
 /* A listening socket or -errno. */
 static int
 listen_on(const struct conf_listen *l)
@@ -320,7 +336,7 @@ listen_on(const struct conf_listen *l)
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 		.sin_port = htons(l->port) };
 	bool v6 = strchr(l->addr, ':') != NULL;
-	int error, fd, one = 1;
+	int error, fd;
 
 	inet_pton(v6 ? AF_INET6 : AF_INET, l->addr,
 	    v6 ? (void *)&sin6.sin6_addr : (void *)&sin.sin_addr);
@@ -328,10 +344,7 @@ listen_on(const struct conf_listen *l)
 	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-	    (!v6 ||
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) ==
-		    0) &&
+	if (set_options(fd, v6) &&
 	    bind(fd, v6 ? (void *)&sin6 : (void *)&sin,
 		v6 ? sizeof(sin6) : sizeof(sin)) == 0 &&
 	    listen(fd, BACKLOG) == 0)
