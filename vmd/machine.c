@@ -166,14 +166,10 @@ machine_rearm(void *arg)
 	timerfd_settime(m->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
 }
 
+/* What is due. */
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+machine_run(struct machine *m)
 {
-	struct machine *m = arg;
-	uint64_t expired;
-
-	if (read(fd, &expired, sizeof(expired)) != sizeof(expired))
-		return; /* set anew meanwhile: it will fire */
 	machine_lock(m);
 	m->armed = DEV_NEVER;
 	i8254_run(&m->pit);
@@ -184,6 +180,16 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	console_run(m->console);
 	machine_rearm(m);
 	machine_unlock(m);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t expired;
+
+	if (read(fd, &expired, sizeof(expired)) == sizeof(expired))
+		machine_run(arg);
+	/* Else it was set anew meanwhile: it will fire. */
 }
 
 /* Interrupts */

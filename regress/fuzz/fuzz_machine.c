@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Fuzzer: the machine as its vCPUs see it.  Ports and memory of every chip and
+ * of the devices in the vm process itself (entropy, balloon, vmmci), the
+ * 8259's acknowledge, the IOAPIC's end of interrupt, with firmware or without,
+ * with a screen or without, while time passes and the host does what it can.
+ * Whatever the guest does, the machine stays inside of guest memory.
+ *
+ * The input is a byte that says which machine, then steps (struct step).
+ */
+#include <sys/socket.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Its time is ours, and its timers run when we say. */
+#define clock_gettime machine_clock
+static int machine_clock(int, struct timespec *);
+#include "../../vmd/machine.c"
+#undef clock_gettime
+
+#include "screen.h"
+#include "viobal.h"
+#include "viornd.h"
+#include "vmm.h"
+#include "vmmci.h"
+
+#define MEM   (16ULL << 20)
+#define ROM   (64U << 10)
+#define STEPS 400
+
+enum { WITH_ROM = 1, WITH_SCREEN = 2, WITH_VIRTIO = 4 };
+
+struct step {
+	uint8_t what, size;
+	uint8_t at[4]; /* little-endian, as val */
+	uint8_t val[4];
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static uint64_t fake_ns;
+static unsigned held;
+
+static void
+check(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static int
+machine_clock(int id, struct timespec *ts)
+{
+	ts->tv_sec = (time_t)(fake_ns / NS);
+	ts->tv_nsec = (long)(fake_ns % NS);
+	return 0;
+}
+
+/* The hypervisor */
+
+int
+vmm_signal_msi(struct vmm *vmm, uint64_t addr, uint32_t data)
+{
+	return 0;
+}
+
+void
+vmm_route_set(struct vmm *vmm, unsigned gsi, uint64_t addr, uint32_t data)
+{
+}
+
+void
+vmm_route_clear(struct vmm *vmm, unsigned gsi)
+{
+}
+
+int
+vmm_route_commit(struct vmm *vmm)
+{
+	return 0;
+}
+
+int
+vmm_ioeventfd(struct vmm *vmm, int fd, uint64_t addr, unsigned len, bool pio,
+    int64_t match, bool assign)
+{
+	return 0;
+}
+
+int
+vmm_irqfd(struct vmm *vmm, int fd, unsigned gsi, bool assign)
+{
+	return 0;
+}
+
+int
+vmm_set_slot(struct vmm *vmm, unsigned slot, struct gpa gpa, uint64_t len,
+    void *hostmem, bool readonly)
+{
+	return 0;
+}
+
+/* The vm process */
+
+static void
+on_ended(void *arg, enum vm_end how, const char *detail)
+{
+}
+
+static void
+on_nothing(void *arg)
+{
+}
+
+static void
+on_hold(void *arg, bool on)
+{
+	check(on || held > 0);
+	held += on ? 1 : -1;
+}
+
+static void
+on_handled(void *arg, bool handled)
+{
+}
+
+static void
+on_told(void *arg, uint64_t bytes)
+{
+}
+
+static int
+host_time(struct timeval *tv)
+{
+	*tv = (struct timeval){ .tv_sec = (time_t)(fake_ns / NS) };
+	return 0;
+}
+
+static const struct machine_ops machine_calls = {
+	.ended = on_ended,
+	.button_read = on_nothing,
+	.kick = on_nothing,
+	.hold = on_hold,
+	.panicked = on_handled,
+};
+
+static struct rig {
+	struct event_base *base;
+	struct gmem mem;
+	struct screen screen;
+	uint8_t rom[ROM];
+	int line; /* the console's other end */
+	struct machine *m;
+	struct viornd *rnd;
+	struct viobal *bal;
+	struct vmmci *ci;
+} r;
+
+static void
+make(uint8_t how)
+{
+	int line[2],
+	    ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, line);
+	struct machine_conf c = {
+		.mem = &r.mem,
+		.base = r.base,
+		.cpus = 2,
+		.rom = (how & WITH_ROM) ? r.rom : NULL,
+		.rom_len = ROM,
+		.screen = (how & WITH_SCREEN) ? &r.screen : NULL,
+		.console = line[0],
+		.ops = &machine_calls,
+	};
+	struct viobal_conf bal = {
+		.mem = &r.mem, .name = "viobal", .told = on_told
+	};
+	struct vmmci_conf ci = {
+		.name = "vmmci", .acked = on_nothing, .now = host_time
+	};
+	struct gpa rsdp;
+
+	check(ok == 0);
+	r.line = line[1];
+	check(machine_new(&r.m, &c, &rsdp) == 0);
+	r.rnd = NULL;
+	r.bal = NULL;
+	r.ci = NULL;
+	if (!(how & WITH_VIRTIO))
+		return;
+	bal.pci = ci.pci = machine_pci(r.m);
+	bal.host = ci.host = machine_virtio(r.m);
+	r.rnd = viornd_new(bal.pci, bal.host, &r.mem, "viornd");
+	r.bal = viobal_new(&bal);
+	r.ci = vmmci_new(&ci);
+	check(r.rnd != NULL && r.bal != NULL && r.ci != NULL);
+}
+
+static void
+unmake(void)
+{
+	viornd_free(r.rnd);
+	viobal_free(r.bal);
+	vmmci_free(r.ci);
+	machine_free(r.m);
+	close(r.line);
+	held = 0;
+}
+
+/* Steps */
+
+static uint32_t
+le32(const uint8_t b[4])
+{
+	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+	    (uint32_t)b[3] << 24;
+}
+
+/* Most ports have nothing behind them. */
+static uint16_t
+port(uint32_t at)
+{
+	static const uint16_t ports[] = { 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1,
+		0x40, 0x41, 0x42, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x72,
+		0x73, 0x92, 0xb2, 0xb3, 0xcf8, 0xcf9, 0xcfa, 0xcfb, 0xcfc,
+		0xcfd, 0xcfe, 0xcff, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd,
+		0x3fe, 0x3ff, 0x402, 0x505, 0x510, 0x511, 0x514, 0x518, 0x600,
+		0x602, 0x604, 0x608, 0x3b4, 0x3b5, 0x3c0, 0x3c1, 0x3c4, 0x3c5,
+		0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, PCI_IO_BASE,
+		PCI_IO_BASE + 0x40, PCI_IO_BASE + 0x80 };
+
+	if (at & 0x80000000)
+		return (uint16_t)(at +
+		    ports[(at >> 24 & 0x7f) %
+			(sizeof(ports) / sizeof(ports[0]))]);
+	return (uint16_t)at;
+}
+
+static uint64_t
+address(uint32_t at)
+{
+	static const uint64_t bases[] = { IOAPIC_BASE, PCI_MMIO_BASE,
+		PCI_MMIO_BASE + 0x1000, PCI_MMIO_BASE + 0x4000, VGA_MEM_BASE,
+		0xfff00000, 0xc0000, 0xe0000 };
+
+	return bases[at >> 29] + (at & 0x1fff);
+}
+
+/* As the event loop would. */
+static void
+pass(uint32_t val)
+{
+	/* From nothing to some hours, mostly little. */
+	fake_ns += (uint64_t)(val & 0xffffff) << (val >> 24) % 24;
+	machine_run(r.m);
+	event_base_loop(r.base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+}
+
+static void
+memory(uint32_t at, uint32_t val)
+{
+	memcpy((uint8_t *)gmem_range(&r.mem, (struct gpa){ 0 }, MEM) +
+		at % (MEM - 4),
+	    &val, 4);
+}
+
+static void
+host(uint32_t at, uint32_t val)
+{
+	switch (at % 6) {
+	case 0:
+		machine_power_button(r.m);
+		break;
+	case 1:
+		machine_keys(r.m, &val, 1);
+		break;
+	case 2:
+		machine_pause(r.m);
+		fake_ns += val;
+		machine_resume(r.m);
+		break;
+	case 3:
+		if (r.bal != NULL)
+			viobal_keep(r.bal, (uint64_t)val << 8);
+		break;
+	case 4:
+		if (r.ci != NULL)
+			vmmci_shutdown(r.ci);
+		break;
+	case 5:
+		if (r.ci != NULL)
+			vmmci_sync(r.ci);
+		break;
+	}
+}
+
+static void
+step(const struct step *s)
+{
+	static uint8_t strings[4096];
+	uint32_t at = le32(s->at), val = le32(s->val);
+	unsigned size = 1U << s->size % 3;
+	uint8_t data[8] = { 0 };
+
+	memcpy(data, s->val, 4);
+	switch (s->what % 10) {
+	case 0:
+	case 1:
+		machine_pio(r.m, port(at), size, 1, s->what % 2 == 0, data);
+		break;
+	case 2:
+	case 3:
+		machine_mmio(r.m, address(at), 1U << s->size % 4,
+		    s->what % 2 == 0, data);
+		break;
+	case 4:
+		pass(val);
+		break;
+	case 5: /* REP INS and OUTS */
+		memset(strings, s->val[1], sizeof(strings));
+		machine_pio(r.m, port(at), size, s->val[0] + 1U,
+		    (s->size & 0x80) != 0, strings);
+		break;
+	case 6:
+		machine_eoi(r.m, s->val[0]);
+		break;
+	case 7:
+		if (machine_extint(r.m))
+			machine_extint_ack(r.m);
+		break;
+	case 8:
+		memory(at, val);
+		break;
+	case 9:
+		host(at, val);
+		break;
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	unsigned n;
+
+	if (len < 1)
+		return 0;
+	if (r.base == NULL) {
+		check((r.base = event_base_new()) != NULL);
+		check(gmem_create(&r.mem, MEM) == 0);
+		log_init(LOG_TO_STDERR, "fuzz");
+		log_setverbose(-1);
+	}
+	fake_ns = NS;
+	make(data[0]);
+	data++;
+	len--;
+	for (n = 0; n < STEPS && len >= sizeof(struct step); n++) {
+		step((const struct step *)data);
+		data += sizeof(struct step);
+		len -= sizeof(struct step);
+	}
+	unmake();
+	return 0;
+}
