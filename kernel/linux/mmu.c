@@ -10,6 +10,7 @@
  */
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/uaccess.h>
 #include "../core/shadow.h"
