@@ -132,7 +132,7 @@ static const struct walk_ops walk_ops = {
 
 /* --- CPUs ------------------------------------------------------------------ */
 
-#define TLB 8
+#define TLB 64
 
 struct tlb {
 	bool valid;
@@ -336,6 +336,17 @@ table_entry(const struct walk_env *env, u64 gpa)
 	return e;
 }
 
+/* One that accesses may come by, in the page of gpa. */
+static u64
+busy_entry(const struct walk_env *env, u64 gpa)
+{
+	static const u16 index[] = { 0, 1, 255, 511, 2, 3, 510, 1023 };
+	u64 i = one_in(3) ? rnd() % 32 : index[rnd() % 8];
+
+	return (gpa & ~0xfffULL) +
+	    (i * (env->cr4 & X86_CR4_PAE ? 8 : 4) & 0xfff);
+}
+
 static void
 store_entry(const struct walk_env *env, u64 gpa)
 {
@@ -453,6 +464,23 @@ twin(const struct walk_env *env, struct gva va, unsigned access)
 	return a;
 }
 
+/* Another CPU writes to an entry of the path just walked. */
+static void
+race(const struct cpu *c, const struct walk_result *r)
+{
+	u64 gpa;
+
+	if (r->path.levels == 0 || !one_in(32))
+		return;
+	gpa = r->path
+		  .addr[r->path.leaf - 1 +
+		      rnd() % (r->path.levels - r->path.leaf + 1)]
+		  .v;
+	coherent = false;
+	store_entry(&c->env, gpa);
+	shadow_written(shadow, (struct gpa){ gpa }, 8);
+}
+
 static struct answer
 access_memory(struct cpu *c, struct gva va, unsigned access)
 {
@@ -480,6 +508,7 @@ access_memory(struct cpu *c, struct gva va, unsigned access)
 			a.what = DEVICE;
 			return a;
 		}
+		race(c, &r);
 		assert_int_equal(shadow_cache_fill(&cache), 0);
 		switch (shadow_fill(shadow, &cache, &c->root, &c->env, va,
 		    access, &r,
@@ -543,6 +572,31 @@ load_cr3(struct cpu *c)
 	load_root(c, true);
 }
 
+/* CR0.WP, EFER.NXE, CR4.SMEP and SMAP; in 32-bit mode CR4.PSE. */
+static void
+change_mode(struct cpu *c)
+{
+	switch (rnd() % 5) {
+	case 0:
+		c->env.cr0 ^= X86_CR0_WP;
+		break;
+	case 1:
+		c->env.efer ^= X86_EFER_NXE;
+		break;
+	case 2:
+		c->env.cr4 ^= X86_CR4_SMEP;
+		break;
+	case 3:
+		c->env.cr4 ^= X86_CR4_SMAP;
+		break;
+	case 4:
+		if (!(c->env.cr4 & X86_CR4_PAE))
+			c->env.cr4 ^= X86_CR4_PSE;
+		break;
+	}
+	load_root(c, true);
+}
+
 static void
 both_load_cr3(void)
 {
@@ -562,13 +616,27 @@ edit_by_cpu(struct cpu *c)
 	if (a.what != DONE)
 		return;
 	coherent = false;
-	store_entry(&c->env, a.gpa);
+	store_entry(&c->env, busy_entry(&c->env, a.gpa));
+}
+
+/* By what a TLB has, without any walk. */
+static void
+edit_by_tlb(struct cpu *c)
+{
+	const struct tlb *t = &c->tlb[rnd() % TLB];
+	u64 gpa = (t->entry & 0xffffffffff000ULL) - GUEST_PA;
+
+	enter(c);
+	if (!t->valid || !(t->entry & X86_PTE_W))
+		return;
+	coherent = false;
+	store_entry(&c->env, busy_entry(&c->env, gpa));
 }
 
 static void
 edit_by_emulator(struct cpu *c)
 {
-	u64 gpa = rnd() % sizeof(ram) & ~7ULL;
+	u64 gpa = busy_entry(&c->env, rnd() % sizeof(ram));
 
 	coherent = false;
 	store_entry(&c->env, gpa);
@@ -660,7 +728,7 @@ host_event(void)
 static void
 step(struct cpu *c)
 {
-	switch (rnd() % 32) {
+	switch (rnd() % 34) {
 	case 0:
 		edit_by_cpu(c);
 		break;
@@ -677,6 +745,14 @@ step(struct cpu *c)
 		load_cr3(c);
 		break;
 	case 5:
+		change_mode(c);
+		break;
+	case 6:
+	case 7:
+	case 8:
+		edit_by_tlb(c);
+		break;
+	case 9:
 		c->env.rflags ^= X86_RFLAGS_AC;
 		break;
 	default:
@@ -693,7 +769,7 @@ step(struct cpu *c)
 static void
 run_case(unsigned m, unsigned steps)
 {
-	unsigned i;
+	unsigned i, turn = 0;
 
 	for (i = 0; i < 2; i++)
 		random_env(&cpus[i].env, m);
@@ -703,8 +779,11 @@ run_case(unsigned m, unsigned steps)
 	random_memory(&cpus[0].env);
 	shadow_zap_all(shadow);
 	both_load_cr3();
-	for (i = 0; i < steps; i++)
-		step(&cpus[rnd() % 2]);
+	for (i = 0; i < steps; i++) {
+		if (one_in(i / 256 % 2 ? 2 : 64)) /* or one for a while */
+			turn = rnd() % 2;
+		step(&cpus[turn]);
+	}
 }
 
 static void

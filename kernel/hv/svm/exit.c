@@ -191,8 +191,6 @@ svm_decode_exit(struct svm_vcpu *v)
 		return HV_INTR;
 	case VMEXIT_VINTR:
 		return exit_vintr(v);
-	case VMEXIT_CR0_SEL_WRITE:
-		return exit_cr(v, VMEXIT_CR0_WRITE);
 	case VMEXIT_IRET:
 		return exit_iret(v);
 	case VMEXIT_IOIO:

@@ -16,9 +16,6 @@
 #include "../../core/x86.h"
 #include "svm.h"
 
-/* What a guest with shadow tables may change of CR0 by itself. */
-#define CR0_FREE (X86_CR0_MP | X86_CR0_EM | X86_CR0_TS)
-
 #define PAUSE_COUNT  3000
 #define PAUSE_THRESH 128
 
@@ -84,10 +81,8 @@ need(struct gcpu *c, unsigned groups)
 
 	if (groups & CPU_SEGS)
 		segs_in(c, s);
-	if (groups & CPU_CRS) {
+	if (groups & CPU_CRS)
 		c->cr2 = s->cr2;
-		c->cr0 = (c->cr0 & ~CR0_FREE) | (s->cr0 & CR0_FREE);
-	}
 	if ((groups & CPU_CRS) && !v->shadow) {
 		c->cr0 = s->cr0 | v->cache_off;
 		c->cr3 = s->cr3;
@@ -114,21 +109,6 @@ need(struct gcpu *c, unsigned groups)
 
 static const struct gcpu_ops cpu_ops = { .need = need };
 
-/* While CR0 is the guest's own, only what changes more than TS and MP has to
- * exit ("Intercepts", selective write of CR0). */
-static void
-intercept_cr0(struct svm_vcpu *v, bool all)
-{
-	struct vmcb_control *c = &v->vmcb->c;
-	u32 both = 1U << 0 | 1U << (16 + 0);
-
-	if (all == ((c->intercept[VMCB_CR] & both) != 0))
-		return;
-	c->intercept[VMCB_CR] ^= both;
-	c->intercept[VMCB_MISC1] ^= (u32)VMCB_I_CR0_SEL;
-	svm_changed(v, VMCB_C_INTERCEPTS);
-}
-
 /*
  * What the CPU has in place of the guest's own under shadow tables: paging is
  * on in each mode ("Paged Real Mode", for that purpose), of the format that
@@ -136,19 +116,16 @@ intercept_cr0(struct svm_vcpu *v, bool all)
  * its own.
  */
 static void
-crs_shadow(struct svm_vcpu *v, u64 *cr0, u64 *cr3, u64 *cr4, u64 *efer)
+crs_shadow(const struct svm_vcpu *v, u64 *cr0, u64 *cr3, u64 *cr4, u64 *efer)
 {
 	u64 no = X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_PGE;
-	u64 ours = X86_CR0_PG | X86_CR0_WP;
-
-	intercept_cr0(v, (*cr0 & ours) != ours);
 	if (!(*cr0 & X86_CR0_PG))
 		no |= X86_CR4_SMEP | X86_CR4_SMAP;
 	if (!(*efer & X86_EFER_LMA)) {
 		no |= X86_CR4_LA57;
 		*efer &= ~X86_EFER_LME;
 	}
-	*cr0 |= ours;
+	*cr0 |= X86_CR0_PG | X86_CR0_WP;
 	*cr3 = v->vmcb->s.cr3;
 	*cr4 = (*cr4 & ~no) | X86_CR4_PAE;
 	*efer |= X86_EFER_NXE;
