@@ -17,7 +17,7 @@
 #include "shadow_table.h"
 #include "x86.h"
 
-#define SPAN(level) (1ULL << (12 + 9 * ((level) - 1)))
+#define SPAN(level) (1ULL << (12 + 9 * ((level)-1)))
 
 int
 shadow_cache_fill(struct shadow_cache *c)
@@ -157,8 +157,8 @@ index_at(const struct walk_env *env, struct gva va, unsigned level)
  * one of users' is, for a while, nobody else's.
  */
 static int
-leaf_rights(const struct walk_env *env, const struct walk_result *r,
-    unsigned access)
+leaf_rights(
+    const struct walk_env *env, const struct walk_result *r, unsigned access)
 {
 	const struct walk_path *p = &r->path;
 	bool write = (access & WALK_WRITE) != 0;

@@ -48,8 +48,8 @@ int shadow_cache_fill(struct shadow_cache *); /* 0 or -ENOMEM */
 void shadow_cache_drain(struct shadow_cache *);
 
 /* tables: how many there may be at a time, each of 12 KiB. */
-struct shadow *shadow_new(
-    const struct shadow_ops *, void *arg, unsigned tables); /* or NULL */
+struct shadow *
+shadow_new(const struct shadow_ops *, void *arg, unsigned tables); /* or NULL */
 void shadow_free(struct shadow *);
 
 /* One guest CPU's.  `pae' is zero, or four entries that the host keeps below
@@ -93,8 +93,8 @@ void shadow_protect(struct shadow *, struct gpa start, struct gpa end);
 /* Bit i of mask is the page at base + i pages. */
 void shadow_protect_mask(struct shadow *, struct gpa base, u64 mask);
 /* Was anything accessed?  clear: forget it, and flush nothing. */
-bool shadow_young(
-    struct shadow *, struct gpa start, struct gpa end, bool clear);
+bool
+shadow_young(struct shadow *, struct gpa start, struct gpa end, bool clear);
 void shadow_zap_all(struct shadow *);
 
 #endif

@@ -383,8 +383,7 @@ shadow_zap_gfn(struct shadow *s, u64 gfn)
 		next = (u32)link_of(s, e)->next;
 		if (shadow_gfn(shadow_at(s, e / SHADOW_ENTRIES),
 			e % SHADOW_ENTRIES) == gfn)
-			shadow_clear(
-			    s, e / SHADOW_ENTRIES, e % SHADOW_ENTRIES);
+			shadow_clear(s, e / SHADOW_ENTRIES, e % SHADOW_ENTRIES);
 	}
 	for (e = *hash_head(s, gfn); e != 0; e = next) {
 		t = shadow_at(s, e);
@@ -405,10 +404,10 @@ shadow_young_gfn(struct shadow *s, u64 gfn, bool clear)
 	for (e = *rmap_head(s, gfn); e != 0; e = (u32)link_of(s, e)->next) {
 		t = shadow_at(s, e / SHADOW_ENTRIES);
 		if (shadow_gfn(t, e % SHADOW_ENTRIES) == gfn)
-			any |= (__atomic_fetch_and(
-				    &t->entry[e % SHADOW_ENTRIES], mask,
-				    __ATOMIC_ACQ_REL) &
-				   X86_PTE_A) != 0;
+			any |=
+			    (__atomic_fetch_and(&t->entry[e % SHADOW_ENTRIES],
+				 mask, __ATOMIC_ACQ_REL) &
+				X86_PTE_A) != 0;
 	}
 	return any;
 }

@@ -16,19 +16,19 @@
  * differ by the level that it is read at, by the rights of the path to it and
  * by what else decides about its leaves.
  */
-#define ROLE_LEVEL	   0x7u
-#define ROLE_DIRECT	   0x8u /* a part of a large page, or no paging */
-#define ROLE_RIGHTS_SHIFT  4 /* enum walk_rights: of the path, of all leaves */
-#define ROLE_RIGHTS	   0x70u
-#define ROLE_PART_SHIFT	   7 /* which part of the guest's table */
-#define ROLE_PART	   0x3f80u
-#define ROLE_PAE	   0x4000u
-#define ROLE_LONG	   0x8000u
-#define ROLE_PSE	   0x10000u
-#define ROLE_NXE	   0x20000u
-#define ROLE_WP0	   0x40000u
-#define ROLE_SMEP	   0x80000u /* with WP0 only */
-#define ROLE_SMAP	   0x100000u /* with WP0 only */
+#define ROLE_LEVEL	  0x7u
+#define ROLE_DIRECT	  0x8u /* a part of a large page, or no paging */
+#define ROLE_RIGHTS_SHIFT 4 /* enum walk_rights: of the path, of all leaves */
+#define ROLE_RIGHTS	  0x70u
+#define ROLE_PART_SHIFT	  7 /* which part of the guest's table */
+#define ROLE_PART	  0x3f80u
+#define ROLE_PAE	  0x4000u
+#define ROLE_LONG	  0x8000u
+#define ROLE_PSE	  0x10000u
+#define ROLE_NXE	  0x20000u
+#define ROLE_WP0	  0x40000u
+#define ROLE_SMEP	  0x80000u /* with WP0 only */
+#define ROLE_SMAP	  0x100000u /* with WP0 only */
 
 /* An entry's neighbours: those that map the same page, or point to the same
  * table, child.  Numbers are table * 512 + index, 0 is none. */
@@ -56,8 +56,7 @@ struct shadow_table {
 #define SHADOW_RMAP 32
 
 #define SHADOW_PER_PAGE 64 /* struct shadow_table */
-_Static_assert(
-    sizeof(struct shadow_table) * SHADOW_PER_PAGE <= 4096, "a page");
+_Static_assert(sizeof(struct shadow_table) * SHADOW_PER_PAGE <= 4096, "a page");
 
 struct shadow {
 	const struct shadow_ops *ops;
@@ -109,8 +108,8 @@ void shadow_settle(struct shadow *); /* CPUs flush what is pending */
 
 /* One entry. */
 void shadow_clear(struct shadow *, u32 id, unsigned i);
-void shadow_set_table(
-    struct shadow *, u32 id, unsigned i, u64 guest, u32 child);
+void
+shadow_set_table(struct shadow *, u32 id, unsigned i, u64 guest, u32 child);
 void shadow_set_leaf(
     struct shadow *, u32 id, unsigned i, u64 guest, u64 gfn, u64 entry);
 
@@ -126,7 +125,7 @@ void shadow_tighten(struct shadow *, u32 id);
 /* Which page of the guest's a leaf maps. */
 u64 shadow_gfn(const struct shadow_table *, unsigned i);
 /* Where the guest has the entry that entry i repeats, and its size. */
-struct gpa shadow_guest_entry(
-    const struct shadow_table *, unsigned i, unsigned *size);
+struct gpa
+shadow_guest_entry(const struct shadow_table *, unsigned i, unsigned *size);
 
 #endif

@@ -140,9 +140,9 @@ mmu_written(struct vm *vm, struct gpa gpa, unsigned len)
 
 /* --- what the guest does -------------------------------------------------- */
 
-#define CR0_HERE  (X86_CR0_PG | X86_CR0_WP)
-#define CR4_HERE                                                          \
-	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_LA57 |         \
+#define CR0_HERE (X86_CR0_PG | X86_CR0_WP)
+#define CR4_HERE                                                  \
+	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_LA57 | \
 	    X86_CR4_SMEP | X86_CR4_SMAP)
 #define EFER_HERE (X86_EFER_LMA | X86_EFER_NXE)
 

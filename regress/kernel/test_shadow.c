@@ -195,8 +195,7 @@ load_root(struct cpu *c, bool invalidate)
 {
 	c->reload = false;
 	assert_int_equal(shadow_cache_fill(&cache), 0);
-	c->cr3 =
-	    shadow_load(shadow, &cache, &c->root, &c->env, invalidate);
+	c->cr3 = shadow_load(shadow, &cache, &c->root, &c->env, invalidate);
 	if (invalidate)
 		flush_tlb(c);
 	if (c->reload) /* it flushed */
@@ -511,8 +510,8 @@ access_memory(struct cpu *c, struct gva va, unsigned access)
 		race(c, &r);
 		assert_int_equal(shadow_cache_fill(&cache), 0);
 		switch (shadow_fill(shadow, &cache, &c->root, &c->env, va,
-		    access, &r,
-		    (struct hpa){ GUEST_PA + (a.gpa & ~0xfffULL) }, true)) {
+		    access, &r, (struct hpa){ GUEST_PA + (a.gpa & ~0xfffULL) },
+		    true)) {
 		case SHADOW_FILLED:
 			break;
 		case SHADOW_AGAIN:
@@ -681,11 +680,11 @@ check_tlbs(u64 first, u64 last, bool writable_only)
 	for (i = 0; i < 2; i++) {
 		for (n = 0; n < TLB; n++) {
 			t = &cpus[i].tlb[n];
-			gfn = ((t->entry & 0xffffffffff000ULL) - GUEST_PA) >>
-			    12;
+			gfn =
+			    ((t->entry & 0xffffffffff000ULL) - GUEST_PA) >> 12;
 			if (t->valid && gfn >= first && gfn < last)
-				assert_true(writable_only &&
-				    !(t->entry & X86_PTE_W));
+				assert_true(
+				    writable_only && !(t->entry & X86_PTE_W));
 		}
 	}
 }
@@ -706,7 +705,7 @@ host_event(void)
 		shadow_zap(shadow, start, end);
 		check_tlbs(first, last, false);
 		assert_false(shadow_young(shadow, start,
-		    (struct gpa){ GUEST_PAGES << 12 }, false) &&
+				 (struct gpa){ GUEST_PAGES << 12 }, false) &&
 		    last >= GUEST_PAGES);
 		break;
 	case 1:

@@ -78,9 +78,8 @@ intercept_exceptions(struct hv_vcpu *hv, u32 mask)
 {
 	struct svm_vcpu *v = to_svm(hv);
 
-	v->vmcb->c.intercept[VMCB_EXCEPTION] =
-	    mask | 1U << X86_DB | 1U << X86_AC | 1U << X86_MC |
-	    (v->shadow ? 1U << X86_PF : 0);
+	v->vmcb->c.intercept[VMCB_EXCEPTION] = mask | 1U << X86_DB |
+	    1U << X86_AC | 1U << X86_MC | (v->shadow ? 1U << X86_PF : 0);
 	svm_changed(v, VMCB_C_INTERCEPTS);
 }
 

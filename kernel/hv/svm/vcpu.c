@@ -147,8 +147,7 @@ crs_out(struct svm_vcpu *v)
 	if (v->shadow)
 		crs_shadow(v, &cr0, &cr3, &cr4, &efer);
 	v->cache_off = (u32)(c->cr0 & off);
-	if (s->cr0 != cr0 || s->cr3 != cr3 || s->cr4 != cr4 ||
-	    s->efer != efer)
+	if (s->cr0 != cr0 || s->cr3 != cr3 || s->cr4 != cr4 || s->efer != efer)
 		svm_changed(v, VMCB_C_CRX);
 	if (s->cr2 != c->cr2)
 		svm_changed(v, VMCB_C_CR2);
@@ -197,8 +196,8 @@ svm_sync(struct svm_vcpu *v)
 static void
 init_shadow(struct vmcb_control *c)
 {
-	c->intercept[VMCB_CR] |= 1U << 0 | 1U << 3 | 1U << 4 | 1U << (16 + 0) |
-	    1U << (16 + 3);
+	c->intercept[VMCB_CR] |=
+	    1U << 0 | 1U << 3 | 1U << 4 | 1U << (16 + 0) | 1U << (16 + 3);
 	c->intercept[VMCB_EXCEPTION] |= 1U << X86_PF;
 	c->intercept[VMCB_MISC1] |= (u32)(VMCB_I_INVLPG | VMCB_I_TASK);
 	c->intercept[VMCB_MISC3] |= (u32)VMCB_I_INVPCID;
