@@ -17,6 +17,9 @@
 #include "shadow_table.h"
 #include "x86.h"
 
+/* Pages of a range that are looked up one by one. */
+#define FEW 512
+
 #define SPAN(level) (1ULL << (12 + 9 * ((level)-1)))
 
 int
@@ -392,57 +395,83 @@ shadow_written(struct shadow *s, struct gpa gpa, unsigned len)
 
 /* --- what the host does --------------------------------------------------- */
 
-/* fn for each page of the range that may be mapped or be a table. */
+/* What the host does to the pages of a range. */
+struct deed {
+	void (*gfn)(struct shadow *, u64 gfn);
+	void (*leaf)(struct shadow *, u32 id, unsigned i);
+	void (*table)(struct shadow *, u32 id); /* that repeats one */
+};
+
 static void
-over(struct shadow *s, struct gpa start, struct gpa end,
-    void (*fn)(struct shadow *, u64 gfn))
+protect_leaf(struct shadow *s, u32 id, unsigned i)
 {
-	u64 first = start.v >> 12, last = (end.v + 4095) >> 12, gfn;
-	u64 pages = last - first;
+	if (__atomic_fetch_and(&shadow_at(s, id)->entry[i], ~(u64)X86_PTE_W,
+		__ATOMIC_ACQ_REL) &
+	    X86_PTE_W)
+		s->pending = true;
+}
+
+static void
+keep_table(struct shadow *s, u32 id)
+{
+	(void)s;
+	(void)id;
+}
+
+static const struct deed zap = { shadow_zap_gfn, shadow_clear,
+	shadow_zap_table };
+static const struct deed protect = { shadow_protect_gfn, protect_leaf,
+	keep_table };
+
+/* Every leaf once, however often the guest has mapped a page. */
+static void
+over_tables(struct shadow *s, u64 first, u64 last, const struct deed *d)
+{
 	struct shadow_table *t;
 	unsigned i;
+	u64 gfn;
 	u32 id;
 
-	if (start.v >= end.v)
-		return;
-	if (pages <= s->leaves + s->tables) {
-		for (gfn = first; gfn < last; gfn++)
-			fn(s, gfn);
-		return;
-	}
-	/* fn takes away no table but those of the page that it is given. */
 	for (id = 1; id <= s->tables; id++) {
 		t = shadow_at(s, id);
-		if (t->role == 0)
-			continue;
-		if (shadow_level(t) == 1) {
-			for (i = 0; i < SHADOW_ENTRIES && t->role != 0; i++) {
-				if (!(shadow_load_entry(&t->entry[i]) &
-					X86_PTE_P))
-					continue;
-				gfn = shadow_gfn(t, i);
-				if (gfn >= first && gfn < last)
-					fn(s, gfn);
-			}
+		for (i = 0; shadow_level(t) == 1 && i < SHADOW_ENTRIES; i++) {
+			if (!(shadow_load_entry(&t->entry[i]) & X86_PTE_P))
+				continue;
+			gfn = shadow_gfn(t, i);
+			if (gfn >= first && gfn < last)
+				d->leaf(s, id, i);
 		}
 		if (t->role != 0 && shadow_repeats(t) && t->gfn >= first &&
 		    t->gfn < last)
-			fn(s, t->gfn);
+			d->table(s, id);
 	}
+}
+
+static void
+over(struct shadow *s, struct gpa start, struct gpa end, const struct deed *d)
+{
+	u64 first = start.v >> 12, last = (end.v + 4095) >> 12;
+
+	if (start.v >= end.v)
+		return;
+	if (last - first > FEW && last - first > s->tables)
+		over_tables(s, first, last, d);
+	else
+		for (; first < last; first++)
+			d->gfn(s, first);
+	shadow_settle(s);
 }
 
 void
 shadow_zap(struct shadow *s, struct gpa start, struct gpa end)
 {
-	over(s, start, end, shadow_zap_gfn);
-	shadow_settle(s);
+	over(s, start, end, &zap);
 }
 
 void
 shadow_protect(struct shadow *s, struct gpa start, struct gpa end)
 {
-	over(s, start, end, shadow_protect_gfn);
-	shadow_settle(s);
+	over(s, start, end, &protect);
 }
 
 void

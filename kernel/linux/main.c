@@ -13,6 +13,7 @@
 #include "cpuid.h"
 #include "dev.h"
 #include "dirtylog.h"
+#include "mmu.h"
 #include "power.h"
 #include "routing.h"
 #include "vcpu.h"
@@ -131,6 +132,7 @@ vmm_init(void)
 		pr_err("vmm: %s\n", why);
 		return err;
 	}
+	mmu_init();
 	err = hv->global_init();
 	if (err)
 		return err;

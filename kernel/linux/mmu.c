@@ -28,10 +28,16 @@ module_param(nested_paging, bool, 0444);
 MODULE_PARM_DESC(nested_paging,
     "use nested paging where the processor has it (default: yes)");
 
+void
+mmu_init(void)
+{
+	nested_paging = nested_paging && hv->caps->nested_paging;
+}
+
 bool
 mmu_shadows(void)
 {
-	return !nested_paging || !hv->caps->nested_paging;
+	return !nested_paging;
 }
 
 /* --- the seam of core/shadow.h -------------------------------------------- */

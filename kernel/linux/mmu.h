@@ -9,6 +9,7 @@
  */
 #include "run.h"
 
+void mmu_init(void); /* the backend is known */
 /* Are VMs made with shadow tables? */
 bool mmu_shadows(void);
 int mmu_vm_init(struct vm *); /* 0 or -ENOMEM */

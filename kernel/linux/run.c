@@ -225,6 +225,7 @@ quiet(const struct vcpu *v, enum hv_exit why)
 {
 	return why == HV_CPUID || why == HV_RDMSR || why == HV_INTR ||
 	    why == HV_PAUSE || why == HV_IO || why == HV_NPF ||
+	    (why == HV_EXCEPTION && v->hv->info.vector == X86_PF) ||
 	    (why == HV_WRMSR && lone_eoi(v));
 }
 
