@@ -4,6 +4,7 @@
  * comes to: the same on processors with nested paging, and where the hypervisor
  * has to shadow the tables.  The guest carries out a list of commands; what must
  * become of each is computed beside it, from the architecture's rules alone.
+ * With two processors the one that is at work is told by a word in memory.
  */
 #include <stdlib.h>
 #include "kapi.h"
@@ -14,7 +15,9 @@
 #define VA	 (1ull << 39)
 #define CR0_WP	 0x10000ull
 
-enum op { STOP, STORE, INVLPG, CR3, READ, WRITE, CR0 };
+#define TURN (FREE + 0x20000u)
+
+enum op { STOP, STORE, INVLPG, CR3, READ, WRITE, CR0, WAIT };
 
 struct command {
 	uint32_t op, unused;
@@ -29,12 +32,14 @@ GUEST(64, interpreter,
     "1:	mov (%r15), %eax\n\tmov 8(%r15), %rdi\n\tmov 16(%r15), %rdx\n\t"
     "cmp $1, %eax\n\tje 2f\n\tcmp $2, %eax\n\tje 3f\n\tcmp $3, %eax\n\tje 4f\n\t"
     "cmp $4, %eax\n\tje 5f\n\tcmp $5, %eax\n\tje 6f\n\tcmp $6, %eax\n\tje 8f\n\t"
+    "cmp $7, %eax\n\tje 10f\n\t"
     "jmp 9f\n"
     "2:	mov %rdx, (%rdi)\n\tjmp 7f\n"
     "3:	invlpg (%rdi)\n\tjmp 7f\n"
     "4:	mov %cr3, %rax\n\tmov %rax, %cr3\n\tjmp 7f\n"
     "5:	mov (%rdi), %rax\n\tmov %rax, 24(%r15)\n\tjmp 7f\n"
     "6:	mov %rdx, (%rdi)\n\tmovq $1, 24(%r15)\n\tjmp 7f\n"
+    "10:	pause\n\tcmp %rdx, (%rdi)\n\tjne 10b\n\tjmp 7f\n"
     "8:	mov %rdx, %cr0\n"
     "7:	add $32, %r15\n\tjmp 1b\n"
     "9:	" END);
@@ -47,7 +52,7 @@ GUEST(64, fault,
  * each of four of the first; and what the pages hold. */
 struct model {
 	uint64_t entry[7][4];
-	uint64_t data[8], big[4], cr0;
+	uint64_t data[8], big[4];
 };
 #define PAGE_OF(table) (FREE + (table)*0x1000u)
 #define DATA_OF(n)     (FREE + 0x10000u + (n)*0x1000u)
@@ -107,9 +112,10 @@ path_of(struct model *m, const unsigned i[3], uint64_t *path[3], unsigned *leaf)
 	}
 }
 
-/* What the command's result is to be. */
+/* What the command's result is to be; wp: CR0.WP. */
 static uint64_t
-expected(struct model *m, const unsigned i[3], bool write, uint64_t value)
+expected(
+    struct model *m, const unsigned i[3], bool wp, bool write, uint64_t value)
 {
 	uint64_t *path[3], all = 2, *data;
 	unsigned leaf, level;
@@ -120,7 +126,7 @@ expected(struct model *m, const unsigned i[3], bool write, uint64_t value)
 			return FAULTED | (write ? 2ull : 0) << 48 | va_of(i);
 		all &= *path[level];
 	}
-	if (write && !all && (m->cr0 & CR0_WP))
+	if (write && !all && wp)
 		return FAULTED | 3ull << 48 | va_of(i);
 	for (level = 0; level < leaf; level++)
 		*path[level] |= 0x20;
@@ -137,81 +143,102 @@ expected(struct model *m, const unsigned i[3], bool write, uint64_t value)
 	return 1;
 }
 
-/* What is expected, in the place of each result. */
+/* One processor's; what is expected, in the place of each result. */
 struct script {
 	struct command *c;
-	uint64_t *want;
+	uint64_t *want, cr0;
 	unsigned n;
+	bool stale; /* CR3 is to be loaded before the next access */
+};
+
+struct play {
+	struct model m;
+	struct script s[2];
+	unsigned cpus, at, turn; /* at: the one at work */
 };
 
 static void
-say(struct script *s, enum op op, uint64_t addr, uint64_t value, uint64_t want)
+say(struct play *p, enum op op, uint64_t addr, uint64_t value, uint64_t want)
 {
+	struct script *s = &p->s[p->at];
+
 	s->c[s->n] = (struct command){ op, 0, addr, value, 0 };
 	s->want[s->n++] = want;
 }
 
 static void
-say_access(struct script *s, struct model *m, const unsigned i[3])
+say_access(struct play *p, const unsigned i[3])
 {
+	struct script *s = &p->s[p->at];
 	bool write = rnd(2);
-	uint64_t value = s->n + 2;
+	uint64_t value = ++p->turn;
 
-	say(s, write ? WRITE : READ, va_of(i), value,
-	    expected(m, i, write, value));
+	say(p, write ? WRITE : READ, va_of(i), value,
+	    expected(&p->m, i, (s->cr0 & CR0_WP) != 0, write, value));
 }
 
 /* One entry of the path, and what the guest owes the processor for it: nothing
  * when it was not present. */
 static void
-say_edit(struct script *s, struct model *m, const unsigned i[3])
+say_edit(struct play *p, const unsigned i[3])
 {
-	uint64_t *path[3], old, new;
+	uint64_t *path[3], old;
 	unsigned leaf, table, index;
 
-	path_of(m, i, path, &leaf);
+	path_of(&p->m, i, path, &leaf);
 	leaf = rnd(leaf);
-	table = (unsigned)(path[leaf] - m->entry[0]) / 4;
-	index = (unsigned)(path[leaf] - m->entry[0]) % 4;
+	table = (unsigned)(path[leaf] - p->m.entry[0]) / 4;
+	index = (unsigned)(path[leaf] - p->m.entry[0]) % 4;
 	old = *path[leaf];
-	new = *path[leaf] = random_entry(table);
-	say(s, STORE, PAGE_OF(table) + index * 8, new, 0);
+	*path[leaf] = random_entry(table);
+	say(p, STORE, PAGE_OF(table) + index * 8, *path[leaf], 0);
 	if (!(old & 1))
 		return;
-	if (rnd(2)) {
-		say(s, INVLPG, va_of(i), 0, 0);
-		say_access(s, m, i);
+	if (!p->s[p->at].stale && rnd(2)) {
+		say(p, INVLPG, va_of(i), 0, 0);
+		say_access(p, i);
 	}
 	/* By another address it may be known still. */
-	say(s, CR3, 0, 0, 0);
+	p->s[0].stale = p->s[1].stale = true;
 }
 
 static void
-write_script(struct script *s, struct model *m)
+say_turn(struct play *p)
 {
+	say(p, STORE, TURN, ++p->turn, 0);
+	p->at = !p->at;
+	say(p, WAIT, TURN, p->turn, 0);
+}
+
+static void
+write_play(struct play *p)
+{
+	struct script *s;
 	unsigned i[3];
 
-	while (s->n < NCOMMAND - 8) {
+	while (p->s[0].n < NCOMMAND - 8 && p->s[1].n < NCOMMAND - 8) {
+		s = &p->s[p->at];
 		i[0] = rnd(2);
 		i[1] = rnd(2);
 		i[2] = rnd(4);
-		switch (rnd(8)) {
-		case 0:
-		case 1:
-		case 2:
-			say_edit(s, m, i);
-			break;
-		case 3:
-			if (rnd(4) == 0) {
-				m->cr0 ^= CR0_WP;
-				say(s, CR0, 0, m->cr0, 0);
-			}
-			break;
-		default:
-			say_access(s, m, i);
+		if (rnd(8) < 3) {
+			say_edit(p, i);
+		} else if (rnd(32) == 0) {
+			s->cr0 ^= CR0_WP;
+			say(p, CR0, 0, s->cr0, 0);
+		} else if (p->cpus == 2 && rnd(16) == 0) {
+			say_turn(p);
+		} else {
+			if (s->stale)
+				say(p, CR3, 0, 0, 0);
+			s->stale = false;
+			say_access(p, i);
 		}
 	}
-	say(s, STOP, 0, 0, 0);
+	if (p->cpus == 2) /* the other one waits still */
+		say_turn(p);
+	for (p->at = 0; p->at < p->cpus; p->at++)
+		say(p, STOP, 0, 0, 0);
 }
 
 static void
@@ -262,31 +289,64 @@ check_memory(const struct vm *vm, const struct model *m, const uint8_t *big)
 }
 
 static void
-edited(int dev)
+play(int dev, unsigned cpus)
 {
+	struct kvm_mp_state on = { KVM_MP_STATE_RUNNABLE };
 	uint8_t *big = pages(2u << 20);
-	struct model m = { .cr0 = 0 };
-	struct script s = { .want = calloc(NCOMMAND, sizeof(*s.want)) };
+	struct play p = { .cpus = cpus };
+	struct runner run[2];
 	struct kvm_sregs sregs;
 	struct kvm_regs r;
-	struct vcpu v;
+	struct vcpu v[2];
 	struct vm vm;
+	unsigned i;
 
-	guest(&vm, &v, dev, LONG64, &interpreter);
+	guest(&vm, &v[0], dev, LONG64, &interpreter);
+	if (cpus == 2) {
+		vcpu_open(&v[1], &vm, 1);
+		set_cpuid(&v[1], dev);
+		DO(v[1].fd, KVM_SET_MP_STATE, &on);
+		vcpu_mode(&v[1], LONG64);
+	}
 	vm_slot(&vm, 1, 0, BIG, big, 2u << 20);
 	vm_load(&vm, CODE2, &fault);
 	vm_gate(&vm, LONG64, PF, CODE2);
-	sregs_get(&v, &sregs);
-	m.cr0 = sregs.cr0;
-	start_model(&vm, &m);
-	s.c = (struct command *)(void *)(vm.mem + COMMANDS);
-	write_script(&s, &m);
-	regs_get(&v, &r);
-	r.r15 = COMMANDS;
-	regs_set(&v, &r);
-	run_done(&v);
-	check_results(&s);
-	check_memory(&vm, &m, big);
+	start_model(&vm, &p.m);
+	for (i = 0; i < cpus; i++) {
+		sregs_get(&v[i], &sregs);
+		p.s[i].cr0 = sregs.cr0;
+		p.s[i].want = calloc(NCOMMAND, sizeof(*p.s[i].want));
+		p.s[i].c = (struct command *)(void *)(vm.mem + COMMANDS) +
+		    i * NCOMMAND;
+		regs_get(&v[i], &r);
+		r.rip = CODE;
+		r.rflags = 2;
+		r.rsp = STACK - i * 0x400;
+		r.r15 = COMMANDS + i * NCOMMAND * sizeof(struct command);
+		regs_set(&v[i], &r);
+	}
+	write_play(&p);
+	for (i = 0; i < cpus; i++)
+		runner_start(&run[i], &v[i]);
+	for (i = 0; i < cpus; i++) {
+		runner_join(&run[i], 50);
+		CHECK(
+		    at_port(&v[i], DONE), "vCPU %u: exit %u", i, run[i].reason);
+		check_results(&p.s[i]);
+	}
+	check_memory(&vm, &p.m, big);
 }
 
-TESTS(tables, T(edited));
+static void
+edited(int dev)
+{
+	play(dev, 1);
+}
+
+static void
+edited_by_two(int dev)
+{
+	play(dev, 2);
+}
+
+TESTS(tables, T(edited), T(edited_by_two));
