@@ -4,7 +4,7 @@
  * comes to: the same on processors with nested paging, and where the hypervisor
  * has to shadow the tables.  The guest carries out a list of commands; what must
  * become of each is computed beside it, from the architecture's rules alone.
- * With two processors the one that is at work is told by a word in memory.
+ * With two processors, the one that is at work is told by a word in memory.
  */
 #include <stdlib.h>
 #include "kapi.h"
@@ -329,7 +329,7 @@ play(int dev, unsigned cpus)
 	for (i = 0; i < cpus; i++)
 		runner_start(&run[i], &v[i]);
 	for (i = 0; i < cpus; i++) {
-		runner_join(&run[i], 50);
+		runner_join(&run[i], 500); /* the test has a limit */
 		CHECK(
 		    at_port(&v[i], DONE), "vCPU %u: exit %u", i, run[i].reason);
 		check_results(&p.s[i]);

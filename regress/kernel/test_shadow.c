@@ -18,7 +18,7 @@
 #include "shadow.h"
 #include "x86.h"
 
-#define STEPS	   1000000
+#define STEPS	   2000000
 #define STEPS_CASE 2500
 
 static u64 seed = 88172645463325252ULL;
