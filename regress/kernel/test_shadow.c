@@ -116,9 +116,9 @@ mem_swap(void *arg, struct gpa gpa, u64 old, u64 new, unsigned len)
 	u8 *p = guest(gpa.v, len);
 
 	(void)arg;
-	marked(gpa.v);
 	if (p == NULL)
 		return -EFAULT;
+	marked(gpa.v);
 	if (memcmp(p, &old, len) != 0)
 		return -EAGAIN;
 	memcpy(p, &new, len);
@@ -154,7 +154,7 @@ static unsigned long flushes, emulated, faults, hits, devices;
 static bool coherent; /* no edit waits for the guest to invalidate */
 
 /* In an entry of PAE's first level D is a reserved bit: to mark one, as that of
- * another level, is to edit it. */
+ * another level, is to edit it.  Where CR3 may point, see random_env(). */
 static void
 marked(u64 gpa)
 {
@@ -163,9 +163,11 @@ marked(u64 gpa)
 
 	for (i = 0; i < 2; i++) {
 		env = &cpus[i].env;
-		if ((env->cr4 & X86_CR4_PAE) && !(env->efer & X86_EFER_LMA) &&
-		    gpa - (env->cr3 & ~31ULL) < 32)
-			coherent = false;
+		if (!(env->cr4 & X86_CR4_PAE) || (env->efer & X86_EFER_LMA) ||
+		    gpa >= 8 << 12 || (gpa & 0xfff) >= 4 * 32)
+			continue;
+		coherent = false;
+		shadow_written(shadow, (struct gpa){ gpa }, 8);
 	}
 }
 
@@ -518,7 +520,8 @@ access_memory(struct cpu *c, struct gva va, unsigned access)
 			c->reload = true;
 			break;
 		case SHADOW_EMULATE:
-			emulated++;
+			emulated++; /* a write: mem_write() tells */
+			shadow_written(shadow, (struct gpa){ a.gpa }, 1);
 			return a;
 		}
 	}
