@@ -283,16 +283,32 @@ shadow_fill(struct shadow *s, struct shadow_cache *c,
 
 /* --- what the guest invalidates ------------------------------------------- */
 
-/* Does memory still have what this entry repeats? */
-static bool
-same(const struct shadow_table *t, unsigned i, const u8 *page)
+static void
+protect_leaf(struct shadow *s, u32 id, unsigned i)
 {
-	unsigned size;
-	struct gpa at = shadow_guest_entry(t, i, &size);
-	u64 e = 0;
+	if (__atomic_fetch_and(&shadow_at(s, id)->entry[i], ~(u64)X86_PTE_W,
+		__ATOMIC_ACQ_REL) &
+	    X86_PTE_W)
+		s->pending = true;
+}
 
-	memcpy(&e, page + (at.v & 0xfff), size);
-	return e == t->guest[i];
+/* Where the entry has neither moved nor lost its A bit, a leaf may stay as it
+ * is but for W, which the next write brings back if it may. */
+#define HARMLESS (X86_PTE_W | X86_PTE_D | 7 << 9)
+
+/* Memory has e where entry i repeats another one. */
+static void
+changed(struct shadow *s, u32 id, unsigned i, u64 e)
+{
+	struct shadow_table *t = shadow_at(s, id);
+
+	if (shadow_level(t) > 1 || !(e & X86_PTE_A) ||
+	    ((e ^ t->guest[i]) & ~(u64)HARMLESS)) {
+		shadow_clear(s, id, i);
+		return;
+	}
+	protect_leaf(s, id, i);
+	t->guest[i] = e;
 }
 
 static void
@@ -300,15 +316,20 @@ compare(struct shadow *s, u32 id)
 {
 	struct shadow_table *t = shadow_at(s, id);
 	struct gpa gpa = { t->gfn << 12 };
-	unsigned i, n = t->live;
+	unsigned i, size, n = t->live;
 	bool have = s->ops->peek(s->arg, gpa, s->scratch, 4096) == 0;
+	u64 e;
 
 	for (i = 0; n > 0 && i < SHADOW_ENTRIES; i++) {
 		if (!(shadow_load_entry(&t->entry[i]) & X86_PTE_P))
 			continue;
 		n--;
-		if (!have || !same(t, i, s->scratch))
-			shadow_clear(s, id, i);
+		gpa = shadow_guest_entry(t, i, &size);
+		e = 0;
+		if (have)
+			memcpy(&e, s->scratch + (gpa.v & 0xfff), size);
+		if (e != t->guest[i])
+			changed(s, id, i, e);
 	}
 }
 
@@ -401,15 +422,6 @@ struct deed {
 	void (*leaf)(struct shadow *, u32 id, unsigned i);
 	void (*table)(struct shadow *, u32 id); /* that repeats one */
 };
-
-static void
-protect_leaf(struct shadow *s, u32 id, unsigned i)
-{
-	if (__atomic_fetch_and(&shadow_at(s, id)->entry[i], ~(u64)X86_PTE_W,
-		__ATOMIC_ACQ_REL) &
-	    X86_PTE_W)
-		s->pending = true;
-}
 
 static void
 keep_table(struct shadow *s, u32 id)
