@@ -67,7 +67,7 @@ struct hv_info {
 
 /* What the hardware can do beside what every backend needs. */
 struct hv_caps {
-	bool nested_paging;
+	bool no_nested; /* paging: shadow tables only */
 	bool tsc_scaling;
 	u64 tsc_ratio_end; /* ratios, of 32 fraction bits, are below */
 	bool spec_ctrl; /* SPEC_CTRL can be the guest's own */
@@ -108,7 +108,8 @@ struct hv_ops {
 	enum hv_exit (*enter)(struct hv_vcpu *);
 
 	/* Effective at the next entry. */
-	void (*set_root)(struct hv_vcpu *, struct hpa); /* of shadow tables */
+	/* Of shadow tables; NULL: the backend has nested paging only. */
+	void (*set_root)(struct hv_vcpu *, struct hpa);
 	void (*flush_tlb)(struct hv_vcpu *);
 	void (*window)(struct hv_vcpu *, bool intr, bool nmi);
 	/* watch: the guest exits when it writes CR8. */

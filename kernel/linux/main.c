@@ -128,11 +128,12 @@ vmm_init(void)
 	}
 	hv = &svm_ops;
 	err = hv->probe(&why);
+	if (!err)
+		err = mmu_init(&why);
 	if (err) {
 		pr_err("vmm: %s\n", why);
 		return err;
 	}
-	mmu_init();
 	err = hv->global_init();
 	if (err)
 		return err;

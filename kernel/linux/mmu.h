@@ -9,7 +9,8 @@
  */
 #include "run.h"
 
-void mmu_init(void); /* the backend is known */
+/* The backend is known: 0, or -EOPNOTSUPP with a sentence that says why. */
+int mmu_init(const char **why);
 /* Are VMs made with shadow tables? */
 bool mmu_shadows(void);
 int mmu_vm_init(struct vm *); /* 0 or -ENOMEM */

@@ -78,7 +78,7 @@ host_features(void)
 		f->host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		rdmsrl(MSR_IA32_XSS, f->host_xss);
-	svm_caps = (struct hv_caps){ .nested_paging = f->npt,
+	svm_caps = (struct hv_caps){ .no_nested = !f->npt,
 		.tsc_scaling = f->tsc_ratio,
 		.tsc_ratio_end = RATIO_END,
 		.spec_ctrl = f->spec_ctrl,
