@@ -192,6 +192,8 @@ on_our_driver() {
 	    regress/lab/run -v "${suite[@]}" regress/suite/all.sh \
 	    ${TESTS:-$other}
 	counted "KVM API, on our driver" regress/kapi/lab -v --
+	LAB_NESTED=0 counted "KVM API, on our driver, shadow page tables" \
+	    regress/kapi/lab -v --
 	counted "robustness, on our driver" regress/kapi/lab -v -- -c 20
 	step "install-dkms, on a copy of this machine" regress/lab/dkms
 }

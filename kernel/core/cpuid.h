@@ -36,6 +36,7 @@ enum cpuid_cap {
 	CPUID_STABLE = 1 << 7, /* the host's TSC is, across CPUs */
 	CPUID_STEAL_TIME = 1 << 8,
 	CPUID_LA57 = 1 << 9, /* 57-bit guests */
+	CPUID_NESTED = 1 << 10, /* nested paging: its walks know of PCIDs */
 };
 
 struct cpuid_source {

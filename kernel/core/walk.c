@@ -15,7 +15,6 @@
 #include "x86.h"
 
 #define WALK_RETRIES 16
-#define LEVELS_MAX   5
 
 /* The shape of one paging mode. */
 struct mode {
@@ -32,8 +31,9 @@ static const struct mode mode_la57 = { 5, 8, 9 };
 /* What one attempt gathers on its way down. */
 struct path {
 	const struct mode *mode;
-	struct gpa addr[LEVELS_MAX]; /* of each entry, [level - 1] */
-	u64 entry[LEVELS_MAX];
+	struct gpa addr[WALK_LEVELS]; /* of each entry, [level - 1] */
+	u64 entry[WALK_LEVELS];
+	u8 rights[WALK_LEVELS];
 	unsigned leaf; /* level of the leaf, 1 = 4 KiB */
 	bool writable, user, nx;
 };
@@ -184,6 +184,8 @@ descend(const struct walk_env *env, const struct walk_ops *ops, void *arg,
 		}
 		if (m->entry == 8 && (env->efer & X86_EFER_NXE))
 			p->nx |= (entry & X86_PTE_NX) != 0;
+		p->rights[level - 1] = (p->writable ? WALK_W : 0) |
+		    (p->user ? WALK_U : 0) | (p->nx ? WALK_NX : 0);
 		if (level == 1 || large) {
 			p->leaf = level;
 			return 0;
@@ -249,12 +251,12 @@ check(const struct walk_env *env, const struct path *p, unsigned access,
 
 /* Set A on the path and D on the leaf; -EAGAIN: the tables moved. */
 static int
-mark(const struct walk_ops *ops, void *arg, const struct path *p,
-    unsigned access)
+mark(const struct walk_ops *ops, void *arg, struct path *p, unsigned access)
 {
 	const struct mode *m = p->mode;
 	unsigned level;
 	u64 want;
+	int r;
 
 	for (level = m->levels; level >= p->leaf; level--) {
 		if (m == &mode_pae && level == 3)
@@ -262,10 +264,14 @@ mark(const struct walk_ops *ops, void *arg, const struct path *p,
 		want = p->entry[level - 1] | X86_PTE_A;
 		if (level == p->leaf && (access & WALK_WRITE))
 			want |= X86_PTE_D;
-		if (want != p->entry[level - 1] &&
-		    ops->compare_swap(arg, p->addr[level - 1],
-			p->entry[level - 1], want, m->entry) == -EAGAIN)
-			return -EAGAIN;
+		if (want == p->entry[level - 1])
+			continue;
+		r = ops->compare_swap(arg, p->addr[level - 1],
+		    p->entry[level - 1], want, m->entry);
+		if (r == -EAGAIN)
+			return r;
+		if (r == 0)
+			p->entry[level - 1] = want;
 	}
 	return 0;
 }
@@ -284,8 +290,20 @@ leaf_base(const struct walk_env *env, const struct path *p)
 }
 
 static void
+tell_path(const struct path *p, struct walk_path *out)
+{
+	out->levels = p->mode->levels;
+	out->leaf = p->leaf;
+	out->size = p->mode->entry;
+	memcpy(out->addr, p->addr, sizeof(out->addr));
+	memcpy(out->entry, p->entry, sizeof(out->entry));
+	memcpy(out->rights, p->rights, sizeof(out->rights));
+}
+
+static void
 unpaged(struct gva va, struct walk_result *res)
 {
+	res->path.levels = 0;
 	res->gpa.v = va.v & 0xffffffff;
 	res->page = CORE_BIT(32);
 	res->writable = res->user = true;
@@ -296,7 +314,7 @@ int
 walk(const struct walk_env *env, const struct walk_ops *ops, void *arg,
     struct gva va, unsigned access, struct walk_result *res, u32 *error)
 {
-	struct path p;
+	struct path p = { 0 };
 	unsigned try;
 
 	if (!(env->cr0 & X86_CR0_PG)) {
@@ -320,6 +338,7 @@ walk(const struct walk_env *env, const struct walk_ops *ops, void *arg,
 		res->writable = p.writable;
 		res->user = p.user;
 		res->nx = p.nx;
+		tell_path(&p, &res->path);
 		return 0;
 	}
 	/*

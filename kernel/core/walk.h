@@ -41,7 +41,28 @@ struct walk_ops {
 	    void *arg, struct gpa, u64 old, u64 new, unsigned size);
 };
 
+#define WALK_LEVELS 5
+
+/* Rights that the entries down to one level leave. */
+enum walk_rights {
+	WALK_W = 1 << 0,
+	WALK_U = 1 << 1,
+	WALK_NX = 1 << 2,
+};
+
+/* The entries that were used, [level - 1], with the A and D bits that the walk
+ * has set in them. */
+struct walk_path {
+	unsigned levels; /* 0: no paging */
+	unsigned leaf; /* level of the leaf, 1 = 4 KiB */
+	unsigned size; /* bytes of an entry: 4 or 8 */
+	struct gpa addr[WALK_LEVELS];
+	u64 entry[WALK_LEVELS];
+	u8 rights[WALK_LEVELS]; /* enum walk_rights */
+};
+
 struct walk_result {
+	struct walk_path path;
 	struct gpa gpa;
 	u64 page; /* size of the page in bytes */
 	bool writable, user, nx; /* combined rights of the path */

@@ -31,7 +31,7 @@ enum hv_exit {
 	HV_WBINVD, /* INVD too: nothing to do under coherent memory */
 	HV_PAUSE,
 	HV_RDPMC,
-	HV_INVLPG, /* shadow paging only: gva */
+	HV_INVLPG, /* shadow paging only */
 	HV_TASK, /* task switch */
 	HV_UD, /* an instruction that the guest does not have */
 	HV_EMULATE, /* not decoded by the hardware: emulate at rip */
@@ -67,6 +67,7 @@ struct hv_info {
 
 /* What the hardware can do beside what every backend needs. */
 struct hv_caps {
+	bool no_nested; /* paging: shadow tables only */
 	bool tsc_scaling;
 	u64 tsc_ratio_end; /* ratios, of 32 fraction bits, are below */
 	bool spec_ctrl; /* SPEC_CTRL can be the guest's own */
@@ -97,6 +98,7 @@ struct hv_ops {
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);
 
+	/* npt_root 0: it has shadow tables. */
 	struct hv_vcpu *(*vcpu_new)(struct hpa npt_root);
 	void (*vcpu_free)(struct hv_vcpu *);
 	void (*vcpu_reset)(struct hv_vcpu *, bool init);
@@ -106,6 +108,8 @@ struct hv_ops {
 	enum hv_exit (*enter)(struct hv_vcpu *);
 
 	/* Effective at the next entry. */
+	/* Of shadow tables; NULL: the backend has nested paging only. */
+	void (*set_root)(struct hv_vcpu *, struct hpa);
 	void (*flush_tlb)(struct hv_vcpu *);
 	void (*window)(struct hv_vcpu *, bool intr, bool nmi);
 	/* watch: the guest exits when it writes CR8. */

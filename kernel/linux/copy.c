@@ -7,6 +7,7 @@
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/uaccess.h>
+#include "mmu.h"
 #include "slots.h"
 
 /* The slot that has len bytes at gpa, in which the access is permitted. */
@@ -91,6 +92,7 @@ mem_write(struct vm *vm, struct gpa gpa, const void *buf, unsigned len)
 
 	if (s && !copy_to_user((void __user *)slot_hva(s, gpa.v), buf, len)) {
 		slot_mark_dirty(s, gpa.v);
+		mmu_written(vm, gpa, len);
 		r = 0;
 	}
 	srcu_read_unlock(&vm->srcu, idx);

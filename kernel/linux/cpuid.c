@@ -13,6 +13,7 @@
 #include <asm/tsc.h>
 #include "calls.h"
 #include "cpuid.h"
+#include "mmu.h"
 
 /* What the FPU code and the backend switch: x87, SSE, AVX, AVX-512, PKRU. */
 #define XCR0_HERE 0x2e7
@@ -73,7 +74,9 @@ source(void)
 	struct cpuid_source s = { .host = host, .xcr0 = cpuid_host_xcr0() };
 
 	s.caps = CPUID_TSC_AUX | CPUID_PRED_CMD | CPUID_MCE | CPUID_KVMCLOCK;
-	if (boot_cpu_has(X86_FEATURE_OSPKE))
+	if (!mmu_shadows())
+		s.caps |= CPUID_NESTED;
+	if (boot_cpu_has(X86_FEATURE_OSPKE) && !mmu_shadows())
 		s.caps |= CPUID_PKU;
 	if (hv->caps->spec_ctrl)
 		s.caps |= CPUID_SPEC_CTRL;

@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "dirtylog.h"
+#include "mmu.h"
 #include "slots.h"
 
 /* Words of a bitmap that are done under one hold of mmu_lock. */
@@ -47,7 +48,7 @@ dirtylog_begin(struct vm *vm, const struct slot *s)
 	if (vm->log_flags & KVM_DIRTY_LOG_INITIALLY_SET)
 		return;
 	spin_lock(&vm->mmu_lock);
-	if (npt_protect(&vm->npt, start, end))
+	if (mmu_protect(vm, start, end))
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
 }
@@ -73,7 +74,7 @@ take(struct vm *vm, const struct slot *s, size_t at, size_t n,
 		}
 		taken[i] &= atomic_long_fetch_andnot(taken[i], w);
 		base.v = s->gpa + ((u64)(at + i) * BITS_PER_LONG << PAGE_SHIFT);
-		flush |= npt_protect_mask(&vm->npt, base, taken[i]);
+		flush |= mmu_protect_mask(vm, base, taken[i]);
 	}
 	if (flush)
 		vcpu_flush_all(vm);

@@ -11,6 +11,7 @@
 #include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
+#include "mmu.h"
 
 /* Tries of an instruction whose atomic access loses each time. */
 #define TRIES	1000
@@ -50,6 +51,8 @@ ram_cmpxchg(struct emul *e, struct gpa gpa, const void *old, const void *new,
 {
 	int r = mem_cmpxchg(of(e)->vm, gpa, old, new, len);
 
+	if (r == 0)
+		mmu_written(of(e)->vm, gpa, len);
 	return r == -EFAULT ? -EREMOTE : r;
 }
 
@@ -89,6 +92,7 @@ set_msr(struct emul *e, u32 msr, u64 val)
 static void
 invlpg(struct emul *e, struct gva va)
 {
+	mmu_invlpg(of(e), va);
 	hv->flush_tlb(of(e)->hv);
 }
 
@@ -124,6 +128,7 @@ set_cr(struct emul *e, unsigned n, u64 val)
 	if (r)
 		return gp(e);
 	cpu_dirty(c, CPU_CRS);
+	mmu_invalidate(v);
 	hv->flush_tlb(v->hv);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "debug.h"
 #include "linear.h"
 #include "mmio.h"
+#include "mmu.h"
 #include "vapic.h"
 
 bool
@@ -207,8 +208,9 @@ serve_cr(struct vcpu *v)
 	struct insn in;
 	u64 val;
 
-	if (!exits_measure(v, &in) || in.what != INSN_MOV_CR || !in.write)
-		return NEXT_ENTER;
+	if (!exits_measure(v, &in) || in.what != INSN_MOV_CR || !in.write ||
+	    (in.n != 4 && in.n != 8))
+		return v->vm->shadow ? emulate(v, NULL, 0) : NEXT_ENTER;
 	val = c->gpr[in.reg];
 	if (cpu_mode_bits(c) != 64)
 		val = (u32)val;
@@ -219,12 +221,11 @@ serve_cr(struct vcpu *v)
 			vcpu_set_cr8(v, val);
 		return NEXT_ENTER;
 	}
-	if (in.n != 4)
-		return NEXT_ENTER;
 	if (!cpu_cr4_allowed(c, val))
 		return gp(v);
 	c->cr4 = val;
 	cpu_dirty(c, CPU_CRS);
+	mmu_invalidate(v);
 	hv->flush_tlb(v->hv);
 	c->rip += in.len;
 	emulate_done(v, false);
@@ -271,6 +272,25 @@ serve_npf(struct vcpu *v)
 	return NEXT_ERROR;
 }
 
+/* Without nested paging: each one of the guest's comes here. */
+static enum next
+serve_pf(struct vcpu *v)
+{
+	switch (mmu_fault(v)) {
+	case MMU_AGAIN:
+		return NEXT_ENTER;
+	case MMU_DEVICE:
+		if (v->hv->cut.type != EVENT_NONE)
+			return delivery_error(v, HV_EXCEPTION);
+		return mmio_fault(v);
+	case MMU_EMULATE:
+		return emulate(v, NULL, 0);
+	case MMU_ERROR:
+		return NEXT_ERROR;
+	}
+	return NEXT_ERROR;
+}
+
 static enum next
 serve_exception(struct vcpu *v)
 {
@@ -282,6 +302,8 @@ serve_exception(struct vcpu *v)
 	case X86_AC:
 		event_raise(&v->event, X86_AC, true, 0);
 		return NEXT_ENTER;
+	case X86_PF:
+		return serve_pf(v);
 	default:
 		return delivery_error(v, HV_EXCEPTION);
 	}
@@ -313,7 +335,6 @@ serve(struct vcpu *v, enum hv_exit why)
 	switch (why) {
 	case HV_INTR:
 	case HV_WINDOW_INTR:
-	case HV_INVLPG:
 		return NEXT_ENTER;
 	case HV_WINDOW_NMI:
 		event_iret(&v->event, vcpu_state(v)->rip);
@@ -353,6 +374,7 @@ serve(struct vcpu *v, enum hv_exit why)
 		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
 	case HV_EMULATE:
+	case HV_INVLPG:
 		return emulate(v, NULL, 0);
 	case HV_TASK:
 		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);

@@ -28,8 +28,8 @@ static const struct walk_ops walk_ops = {
 	.compare_swap = walk_cmpxchg,
 };
 
-static void
-env_of(const struct gcpu *c, struct walk_env *env)
+void
+linear_env(const struct gcpu *c, struct walk_env *env)
 {
 	memset(env, 0, sizeof(*env)); /* compared with its padding */
 	env->cr0 = c->cr0;
@@ -42,28 +42,37 @@ env_of(const struct gcpu *c, struct walk_env *env)
 }
 
 int
-linear_translate(struct vcpu *v, struct gva va, unsigned access,
-    struct gpa *gpa, struct fault *fault)
+linear_walk(struct vcpu *v, struct gva va, unsigned access,
+    struct walk_result *res, struct fault *fault)
 {
-	struct walk_result res;
 	struct mem_view view;
 	struct walk_env env;
 	u32 error;
 	int r;
 
-	env_of(vcpu_state(v), &env);
+	linear_env(vcpu_state(v), &env);
 	mem_view_open(v->vm, &view);
-	r = walk(&env, &walk_ops, &view, va, access, &res, &error);
+	r = walk(&env, &walk_ops, &view, va, access, res, &error);
 	mem_view_close(&view);
-	if (!r)
-		*gpa = res.gpa;
-	else
+	if (r)
 		*fault = (struct fault){
 			.vector = X86_PF,
 			.has_error = true,
 			.error = error,
 			.cr2 = va.v,
 		};
+	return r;
+}
+
+int
+linear_translate(struct vcpu *v, struct gva va, unsigned access,
+    struct gpa *gpa, struct fault *fault)
+{
+	struct walk_result res;
+	int r = linear_walk(v, va, access, &res, fault);
+
+	if (!r)
+		*gpa = res.gpa;
 	return r;
 }
 
@@ -144,7 +153,7 @@ fetch_page(struct vcpu *v, struct fetch *f, struct gva page, unsigned access)
 	struct walk_result res;
 	u32 error;
 
-	env_of(vcpu_state(v), &now.env);
+	linear_env(vcpu_state(v), &now.env);
 	/* What is looked at for instructions neither AC nor keys decide. */
 	now.env.rflags = 0;
 	now.env.pkru = 0;

@@ -13,6 +13,7 @@
 #include "cpuid.h"
 #include "dev.h"
 #include "dirtylog.h"
+#include "mmu.h"
 #include "power.h"
 #include "routing.h"
 #include "vcpu.h"
@@ -127,6 +128,8 @@ vmm_init(void)
 	}
 	hv = &svm_ops;
 	err = hv->probe(&why);
+	if (!err)
+		err = mmu_init(&why);
 	if (err) {
 		pr_err("vmm: %s\n", why);
 		return err;

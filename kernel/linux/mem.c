@@ -19,11 +19,8 @@
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
+#include "mmu.h"
 #include "slots.h"
-
-/* Pages that one fault maps at most, when they are there: Linux's own
- * fault_around_bytes. */
-#define AROUND 16
 
 /* --- nested faults ------------------------------------------------------ */
 
@@ -81,20 +78,14 @@ choose_level(struct vm *vm, const struct slot *s, struct gpa gpa)
 	return level;
 }
 
-/* Pages from one address on, with references. */
-struct grab {
-	struct page *page[AROUND];
-	unsigned n;
-	bool writable; /* may the guest write to them now? */
-};
-
 /* How many pages from gpa on may be mapped by one fault. */
 static unsigned
-around(const struct slot *s, struct gpa gpa)
+around(const struct vm *vm, const struct slot *s, struct gpa gpa)
 {
 	u64 page = gpa.v >> PAGE_SHIFT;
 
-	if (s->dirty || s->readonly)
+	/* Shadow tables map linear addresses, this is a physical one. */
+	if (vm->shadow || s->dirty || s->readonly)
 		return 1;
 	return (unsigned)min_t(u64, AROUND - page % AROUND,
 	    slot_pages(s) - (page - (s->gpa >> PAGE_SHIFT)));
@@ -103,7 +94,8 @@ around(const struct slot *s, struct gpa gpa)
 /* What the process has there already, as far as it may write to it; or else
  * the one page that is needed, to be had by sleeping. */
 static int
-grab(const struct slot *s, struct gpa gpa, bool write, struct grab *g)
+grab(const struct vm *vm, const struct slot *s, struct gpa gpa, bool write,
+    struct grab *g)
 {
 	unsigned long hva = slot_hva(s, gpa.v) & PAGE_MASK;
 	struct page *page;
@@ -111,7 +103,7 @@ grab(const struct slot *s, struct gpa gpa, bool write, struct grab *g)
 
 	if (!s->readonly)
 		n = get_user_pages_fast_only(
-		    hva, around(s, gpa), FOLL_WRITE, g->page);
+		    hva, around(vm, s, gpa), FOLL_WRITE, g->page);
 	g->writable = true;
 	g->n = 1;
 	if (n > 0) {
@@ -147,8 +139,8 @@ release_pages_of(struct grab *g, bool mapped)
 
 /* Under mmu_lock. */
 static void *
-map(struct vm *vm, struct npt_cache *cache, const struct slot *s,
-    struct gpa gpa, struct grab *g)
+map(struct vm *vm, void *cache, const struct slot *s, struct gpa gpa,
+    struct grab *g)
 {
 	enum npt_level level = choose_level(vm, s, gpa);
 	void *stale = NULL, *none;
@@ -176,7 +168,7 @@ map(struct vm *vm, struct npt_cache *cache, const struct slot *s,
 }
 
 static enum mem_fault
-fault_in(struct vm *vm, struct npt_cache *cache, const struct slot *s,
+fault_in(struct vm *vm, mem_map_fn *fn, void *arg, const struct slot *s,
     struct gpa gpa, bool write)
 {
 	void *stale = NULL;
@@ -186,14 +178,14 @@ fault_in(struct vm *vm, struct npt_cache *cache, const struct slot *s,
 
 	seq = READ_ONCE(vm->mmu_seq);
 	smp_rmb(); /* before pages are looked up; pairs with invalidate */
-	if (grab(s, gpa, write, &g))
+	if (grab(vm, s, gpa, write, &g))
 		return signal_pending(current) ? MEM_MAPPED : MEM_ERROR;
 	if (s->dirty)
 		g.writable &= write; /* the first write is to be seen */
 	spin_lock(&vm->mmu_lock);
 	good = !vm->mmu_busy && vm->mmu_seq == seq;
 	if (good)
-		stale = map(vm, cache, s, gpa, &g);
+		stale = fn(vm, arg, s, gpa, &g);
 	spin_unlock(&vm->mmu_lock);
 	npt_release(stale);
 	release_pages_of(&g, good);
@@ -201,22 +193,29 @@ fault_in(struct vm *vm, struct npt_cache *cache, const struct slot *s,
 }
 
 enum mem_fault
-mem_fault(struct vm *vm, struct npt_cache *cache, struct gpa gpa, bool write)
+mem_fault_with(
+    struct vm *vm, mem_map_fn *fn, void *arg, struct gpa gpa, bool write)
 {
 	const struct slot *s;
 	enum mem_fault r = MEM_NONE;
 	int idx;
 
-	if (npt_cache_fill(cache))
-		return MEM_ERROR;
 	idx = srcu_read_lock(&vm->srcu);
 	s = slots_find(slots_read(vm), gpa.v);
 	if (s && s->going)
 		r = MEM_MAPPED; /* soon it is another */
 	else if (s && !(write && s->readonly))
-		r = fault_in(vm, cache, s, gpa, write);
+		r = fault_in(vm, fn, arg, s, gpa, write);
 	srcu_read_unlock(&vm->srcu, idx);
 	return r;
+}
+
+enum mem_fault
+mem_fault(struct vm *vm, struct npt_cache *cache, struct gpa gpa, bool write)
+{
+	if (npt_cache_fill(cache))
+		return MEM_ERROR;
+	return mem_fault_with(vm, map, cache, gpa, write);
 }
 
 void
@@ -227,7 +226,7 @@ mem_unmap(struct vm *vm, u64 gpa, u64 len)
 	bool flush;
 
 	spin_lock(&vm->mmu_lock);
-	flush = npt_zap(&vm->npt, start, end);
+	flush = mmu_zap(vm, start, end);
 	stale = npt_prune(&vm->npt, start, end);
 	if (flush || stale)
 		vcpu_flush_all(vm);
@@ -240,7 +239,7 @@ mem_unmap(struct vm *vm, u64 gpa, u64 len)
 /* fn over the guest physical image of [start, end); true when any said so. */
 static bool
 over_range(struct vm *vm, unsigned long start, unsigned long end,
-    bool (*fn)(struct npt *, struct gpa, struct gpa))
+    bool (*fn)(struct vm *, struct gpa, struct gpa))
 {
 	const struct slots *all = slots_read(vm);
 	const struct slot *s;
@@ -253,7 +252,7 @@ over_range(struct vm *vm, unsigned long start, unsigned long end,
 		a = max(start, s->hva);
 		b = min(end, s->hva + (unsigned long)s->len);
 		if (a < b)
-			any |= fn(&vm->npt, (struct gpa){ s->gpa + a - s->hva },
+			any |= fn(vm, (struct gpa){ s->gpa + a - s->hva },
 			    (struct gpa){ s->gpa + b - s->hva });
 	}
 	return any;
@@ -273,7 +272,7 @@ invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_range *r)
 
 	spin_lock(&vm->mmu_lock);
 	vm->mmu_busy++;
-	if (over_range(vm, r->start, r->end, npt_zap))
+	if (over_range(vm, r->start, r->end, mmu_zap))
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
@@ -293,20 +292,20 @@ invalidate_end(struct mmu_notifier *mn, const struct mmu_notifier_range *r)
 }
 
 static bool
-forget_young(struct npt *n, struct gpa start, struct gpa end)
+forget_young(struct vm *vm, struct gpa start, struct gpa end)
 {
-	return npt_young(n, start, end, true);
+	return mmu_young(vm, start, end, true);
 }
 
 static bool
-is_young(struct npt *n, struct gpa start, struct gpa end)
+is_young(struct vm *vm, struct gpa start, struct gpa end)
 {
-	return npt_young(n, start, end, false);
+	return mmu_young(vm, start, end, false);
 }
 
 static int
 young(struct vm *vm, unsigned long start, unsigned long end,
-    bool (*fn)(struct npt *, struct gpa, struct gpa), bool flush)
+    bool (*fn)(struct vm *, struct gpa, struct gpa), bool flush)
 {
 	int idx = srcu_read_lock(&vm->srcu);
 	bool any;
@@ -348,7 +347,7 @@ release(struct mmu_notifier *mn, struct mm_struct *mm)
 
 	spin_lock(&vm->mmu_lock);
 	vm->mmu_seq++;
-	if (npt_zap(&vm->npt, (struct gpa){ 0 }, (struct gpa){ VM_GPA_END }))
+	if (mmu_zap(vm, (struct gpa){ 0 }, (struct gpa){ VM_GPA_END }))
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
 }
@@ -376,11 +375,16 @@ mem_create(struct vm *vm)
 	err = npt_init(&vm->npt, pgtable_l5_enabled() ? 5 : 4);
 	if (err)
 		goto free_srcu;
+	err = mmu_vm_init(vm);
+	if (err)
+		goto free_npt;
 	vm->notifier.ops = &notifier_ops;
 	err = mmu_notifier_register(&vm->notifier, vm->mm);
 	if (err)
-		goto free_npt;
+		goto free_shadow;
 	return 0;
+free_shadow:
+	mmu_vm_free(vm);
 free_npt:
 	npt_free(&vm->npt);
 free_srcu:
@@ -399,6 +403,7 @@ mem_stop(struct vm *vm)
 void
 mem_destroy(struct vm *vm)
 {
+	mmu_vm_free(vm);
 	npt_free(&vm->npt);
 	cleanup_srcu_struct(&vm->srcu);
 	slots_free(vm);

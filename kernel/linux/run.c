@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "debug.h"
+#include "mmu.h"
 #include "pveoi.h"
 #include "run.h"
 #include "vapic.h"
@@ -139,8 +140,10 @@ run_accept_init(struct vcpu *v)
 static void
 serve_requests(struct vcpu *v)
 {
-	if (test_and_clear_bit(REQ_FLUSH, &v->requests))
+	if (test_and_clear_bit(REQ_FLUSH, &v->requests)) {
+		mmu_reload(v);
 		hv->flush_tlb(v->hv);
+	}
 	if (test_and_clear_bit(REQ_TIMER, &v->requests))
 		lapic_timer_fired(&v->lapic);
 	if (test_and_clear_bit(REQ_NMI, &v->requests))
@@ -247,6 +250,7 @@ quiet(const struct vcpu *v, enum hv_exit why)
 {
 	return why == HV_CPUID || why == HV_RDMSR || why == HV_INTR ||
 	    why == HV_PAUSE || why == HV_IO || why == HV_NPF ||
+	    (why == HV_EXCEPTION && v->hv->info.vector == X86_PF) ||
 	    (why == HV_WRMSR && lone_eoi(v));
 }
 
@@ -339,6 +343,8 @@ loop(struct vcpu *v)
 		}
 		if (v->attention || v->debug.stepped)
 			next = before(v);
+		if (next == NEXT_ENTER && mmu_prepare(v))
+			return -ENOMEM;
 		if (next == NEXT_ENTER)
 			next = once(v);
 	}

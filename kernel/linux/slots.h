@@ -32,6 +32,24 @@ slots_read(struct vm *vm)
 	return srcu_dereference(vm->slots, &vm->srcu);
 }
 
+/* Pages that one fault maps at most, when they are there: Linux's own
+ * fault_around_bytes. */
+#define AROUND 16
+
+/* Pages from one address on, with references. */
+struct grab {
+	struct page *page[AROUND];
+	unsigned n;
+	bool writable; /* may the guest write to them now? */
+};
+
+/* mem.c: to map what user space has at gpa, under mmu_lock; what it returns
+ * goes to npt_release(). */
+typedef void *mem_map_fn(
+    struct vm *, void *arg, const struct slot *, struct gpa, struct grab *);
+enum mem_fault
+mem_fault_with(struct vm *, mem_map_fn *, void *arg, struct gpa, bool write);
+
 const struct slot *slots_find(const struct slots *, u64 gpa); /* or NULL */
 const struct slot *slots_by_id(const struct slots *, u32 id);
 /* For changes, under slots_lock. */

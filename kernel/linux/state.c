@@ -8,6 +8,7 @@
 #include "../core/walk.h"
 #include "../core/x86.h"
 #include "calls.h"
+#include "mmu.h"
 #include "run.h"
 
 #define RFLAGS_DEFINED 0x3f7fd5ULL
@@ -167,6 +168,7 @@ common_set(struct vcpu *v, const struct kvm_sregs *s)
 	c->efer = s->efer;
 	cpu_dirty(c, CPU_SEGS | CPU_CRS);
 	hv->flush_tlb(v->hv);
+	mmu_forget(v);
 	vcpu_set_cr8(v, s->cr8);
 	/* A processor that user space gives a reset state runs from there. */
 	if (v->id == 0 && c->rip == 0xfff0 && s->cs.selector == 0xf000 &&

@@ -16,6 +16,7 @@
 #include "calls.h"
 #include "clock.h"
 #include "compat.h"
+#include "mmu.h"
 #include "vcpu.h"
 
 /* Single pages, as user mappings count references of each. */
@@ -227,6 +228,7 @@ vcpu_free(struct vcpu *v)
 	hrtimer_cancel(&v->timer);
 	put_pid(rcu_access_pointer(v->pid));
 	npt_cache_drain(&v->cache);
+	mmu_vcpu_free(v);
 	fpu_free_guest_fpstate(&v->fpu);
 	hv->vcpu_free(v->hv);
 	kvfree(v->cpuid);
@@ -252,10 +254,12 @@ make(struct vm *vm, u32 id)
 	v->mp_state = id == 0 || !vm->split ? KVM_MP_STATE_RUNNABLE
 					    : KVM_MP_STATE_UNINITIALIZED;
 	apic_init(v);
-	v->hv = hv->vcpu_new(host_page_pa(vm->npt.root));
+	v->hv = hv->vcpu_new(
+	    vm->shadow ? (struct hpa){ 0 } : host_page_pa(vm->npt.root));
 	v->run = alloc_pages_exact(
 	    RUN_PAGES * PAGE_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!v->hv || !v->run || !fpu_alloc_guest_fpstate(&v->fpu)) {
+	if (!v->hv || !v->run || mmu_vcpu_init(v) ||
+	    !fpu_alloc_guest_fpstate(&v->fpu)) {
 		vcpu_free(v);
 		return NULL;
 	}

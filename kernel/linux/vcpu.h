@@ -20,6 +20,7 @@
 #include "../core/mov.h"
 #include "../core/msr.h"
 #include "../core/pvclock.h"
+#include "../core/shadow.h"
 #include "../core/walk.h"
 #include "../hv/hv.h"
 #include "vm.h"
@@ -81,6 +82,13 @@ struct vcpu {
 	struct hv_vcpu *hv; /* (c), contents (v) */
 	struct kvm_run *run; /* (c), two pages, shared with user space */
 	struct npt_cache cache; /* (v) */
+	struct {
+		struct shadow_cache cache;
+		struct shadow_root root;
+		struct walk_env env; /* what the root is for */
+		bool reload; /* the root is to be looked up */
+		bool invalidate; /* and all translations dropped */
+	} mmu; /* (v) shadow tables, see mmu.c */
 	struct fpu_guest fpu; /* (v) */
 	struct preempt_notifier preempt; /* (v) */
 

@@ -32,6 +32,7 @@
 struct ioevents;
 struct kvm_userspace_memory_region;
 struct route;
+struct shadow;
 struct slot;
 struct slots;
 struct vcpu;
@@ -75,6 +76,7 @@ struct vm {
 
 	spinlock_t mmu_lock;
 	struct npt npt; /* (n) */
+	struct shadow *shadow; /* (c), contents (n); NULL: nested paging */
 	struct mmu_notifier notifier; /* (c), its list is Linux's */
 	/* (n) invalidations completed; looked at without it, too */
 	unsigned long mmu_seq;

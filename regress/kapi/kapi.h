@@ -175,6 +175,7 @@ struct test {
 /* vm.c */
 bool have_cap(int dev, unsigned cap);
 bool is_kvm(int dev);
+bool shadows(int dev); /* without nested paging */
 void vm_open_bare(struct vm *, int dev); /* no APIC, no memory */
 void vm_open(struct vm *, int dev); /* split irqchip, MEMORY at 0 */
 void vm_slot(const struct vm *, unsigned slot, unsigned flags, uint64_t gpa,

@@ -21,7 +21,8 @@ extern const struct test tests_system[], tests_memory[], tests_dirty[],
     tests_regs[], tests_state[], tests_io[], tests_mmio[], tests_exits[],
     tests_events[], tests_faults[], tests_debug[], tests_irq[], tests_ioevent[],
     tests_lapic[], tests_timer[], tests_smp[], tests_signals[], tests_priv[],
-    tests_bad[], tests_attack[], tests_vapic[], tests_pveoi[], tests_stats[];
+    tests_bad[], tests_attack[], tests_vapic[], tests_pveoi[], tests_stats[],
+    tests_tables[];
 
 static const struct {
 	const char *name;
@@ -37,6 +38,7 @@ static const struct {
 	{ "exits", tests_exits },
 	{ "events", tests_events },
 	{ "faults", tests_faults },
+	{ "tables", tests_tables },
 	{ "debug", tests_debug },
 	{ "irq", tests_irq },
 	{ "ioevent", tests_ioevent },

@@ -40,6 +40,30 @@ is_kvm(int dev)
 	return n == 8 && memcmp(target, "/dev/kvm", 8) == 0;
 }
 
+/* What the module that has the device says of it. */
+bool
+shadows(int dev)
+{
+	static const char *const where[] = {
+		"/sys/module/vmm/parameters/nested_paging",
+		"/sys/module/kvm_amd/parameters/npt",
+		"/sys/module/kvm_intel/parameters/ept",
+	};
+	unsigned i;
+	FILE *f;
+	int c;
+
+	for (i = is_kvm(dev) ? 1 : 0; i < 3; i++) {
+		f = fopen(where[i], "re");
+		if (!f)
+			continue;
+		c = getc(f);
+		fclose(f);
+		return c == 'N' || c == '0';
+	}
+	return false;
+}
+
 void *
 pages(size_t size)
 {

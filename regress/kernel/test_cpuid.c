@@ -21,7 +21,7 @@
 			fail_msg("%s: %s", (row)->name, #cond); \
 	} while (0)
 
-#define ALL_CAPS ((1U << 10) - 1)
+#define ALL_CAPS ((1U << 11) - 1)
 #define AMD_XCR0 0x207 /* x87 SSE AVX PKRU */
 
 /* --- hosts --------------------------------------------------------------- */
@@ -210,6 +210,9 @@ static const struct need_row need_rows[] = {
 	{ "PKU", CPUID_PKU, 0x207, 7, LEAF_ECX, 3, true },
 	{ "PKU without its state", CPUID_PKU, 7, 7, LEAF_ECX, 3, false },
 	{ "PKU not switched", 0, 0x207, 7, LEAF_ECX, 3, false },
+	{ "PCID under nested paging", CPUID_NESTED, 7, 1, LEAF_ECX, 17, true },
+	{ "PCID", 0, 7, 1, LEAF_ECX, 17, false },
+	{ "INVPCID", 0, 7, 7, LEAF_EBX, 10, false },
 	{ "RDTSCP", CPUID_TSC_AUX, 7, EXT + 1, LEAF_EDX, 27, true },
 	{ "IBRS wants IBPB", CPUID_SPEC_CTRL, 7, 7, LEAF_EDX, 26, false },
 	{ "IBRS", CPUID_SPEC_CTRL | CPUID_PRED_CMD, 7, 7, LEAF_EDX, 26, true },

@@ -195,6 +195,8 @@ svm_decode_exit(struct svm_vcpu *v)
 		return exit_iret(v);
 	case VMEXIT_IOIO:
 		return exit_io(v);
+	case VMEXIT_INVLPG:
+		return HV_INVLPG;
 	case VMEXIT_TASK_SWITCH:
 		return HV_TASK;
 	case VMEXIT_SHUTDOWN:

@@ -78,7 +78,8 @@ host_features(void)
 		f->host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		rdmsrl(MSR_IA32_XSS, f->host_xss);
-	svm_caps = (struct hv_caps){ .tsc_scaling = f->tsc_ratio,
+	svm_caps = (struct hv_caps){ .no_nested = !f->npt,
+		.tsc_scaling = f->tsc_ratio,
 		.tsc_ratio_end = RATIO_END,
 		.spec_ctrl = f->spec_ctrl,
 		.virt_ssbd = f->virt_ssbd };
@@ -105,10 +106,6 @@ svm_probe(const char **why)
 		return -ENODEV;
 	}
 	cpuid(0x8000000a, &a, &b, &c, &d);
-	if (!(d & BIT(0))) {
-		*why = "the processor has no nested paging";
-		return -ENODEV;
-	}
 	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & VM_CR_SVMDIS)) {
 		*why = "the firmware has disabled SVM: enable it in its setup";
 		return -ENODEV;
@@ -119,6 +116,7 @@ svm_probe(const char **why)
 	}
 	svm_features = (struct svm_features){
 		.asids = b,
+		.npt = d & BIT(0),
 		.nrips = d & BIT(3),
 		.clean = d & BIT(5),
 		.flush_asid = d & BIT(6),

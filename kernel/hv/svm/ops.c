@@ -11,6 +11,15 @@
 #include "svm.h"
 
 static void
+set_root(struct hv_vcpu *hv, struct hpa root)
+{
+	struct svm_vcpu *v = to_svm(hv);
+
+	v->vmcb->s.cr3 = root.v;
+	svm_changed(v, VMCB_C_CRX);
+}
+
+static void
 flush_tlb(struct hv_vcpu *hv)
 {
 	struct svm_vcpu *v = to_svm(hv);
@@ -69,8 +78,8 @@ intercept_exceptions(struct hv_vcpu *hv, u32 mask)
 {
 	struct svm_vcpu *v = to_svm(hv);
 
-	v->vmcb->c.intercept[VMCB_EXCEPTION] =
-	    mask | 1U << X86_DB | 1U << X86_AC | 1U << X86_MC;
+	v->vmcb->c.intercept[VMCB_EXCEPTION] = mask | 1U << X86_DB |
+	    1U << X86_AC | 1U << X86_MC | (v->shadow ? 1U << X86_PF : 0);
 	svm_changed(v, VMCB_C_INTERCEPTS);
 }
 
@@ -149,6 +158,7 @@ const struct hv_ops svm_ops = {
 	.load = svm_load,
 	.put = svm_put,
 	.enter = svm_enter,
+	.set_root = set_root,
 	.flush_tlb = flush_tlb,
 	.window = window,
 	.tpr = tpr,

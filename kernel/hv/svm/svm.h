@@ -17,6 +17,7 @@ struct svm_vcpu {
 	u64 asid_gen; /* 0: needs a new ASID */
 	u64 id; /* (c) never used again, unlike its address */
 	int last_cpu; /* where the CPU may cache the VMCB */
+	bool shadow; /* no nested paging: CR3 is of set_root() */
 	bool loaded;
 	bool guest_drs; /* gcpu's DR0-3 are in force in the guest */
 	bool debugger; /* and are not the guest's to see */
@@ -47,7 +48,7 @@ struct svm_host {
 /* What the hardware has; constant after probe. */
 struct svm_features {
 	u32 asids;
-	bool nrips, decode, flush_asid, clean, pause_filter, pause_thresh;
+	bool npt, nrips, decode, flush_asid, clean, pause_filter, pause_thresh;
 	bool tsc_ratio, virt_spec_ctrl, spec_ctrl, virt_ssbd, tsc_aux, pku;
 	u64 host_xcr0, host_xss; /* 0: without XSAVE, XSAVES */
 };

@@ -81,9 +81,10 @@ need(struct gcpu *c, unsigned groups)
 
 	if (groups & CPU_SEGS)
 		segs_in(c, s);
-	if (groups & CPU_CRS) {
-		c->cr0 = s->cr0 | v->cache_off;
+	if (groups & CPU_CRS)
 		c->cr2 = s->cr2;
+	if ((groups & CPU_CRS) && !v->shadow) {
+		c->cr0 = s->cr0 | v->cache_off;
 		c->cr3 = s->cr3;
 		c->cr4 = s->cr4;
 		c->efer = s->efer & ~X86_EFER_SVME;
@@ -109,6 +110,28 @@ need(struct gcpu *c, unsigned groups)
 static const struct gcpu_ops cpu_ops = { .need = need };
 
 /*
+ * What the CPU has in place of the guest's own under shadow tables: paging is
+ * on in each mode ("Paged Real Mode", for that purpose), of the format that
+ * core/shadow.h names.  Without paging nothing is a user's page, with rights of
+ * its own.
+ */
+static void
+crs_shadow(const struct svm_vcpu *v, u64 *cr0, u64 *cr3, u64 *cr4, u64 *efer)
+{
+	u64 no = X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_PGE;
+	if (!(*cr0 & X86_CR0_PG))
+		no |= X86_CR4_SMEP | X86_CR4_SMAP;
+	if (!(*efer & X86_EFER_LMA)) {
+		no |= X86_CR4_LA57;
+		*efer &= ~X86_EFER_LME;
+	}
+	*cr0 |= X86_CR0_PG | X86_CR0_WP;
+	*cr3 = v->vmcb->s.cr3;
+	*cr4 = (*cr4 & ~no) | X86_CR4_PAE;
+	*efer |= X86_EFER_NXE;
+}
+
+/*
  * Caches stay on whatever CD and NW say that a reset or user space has set:
  * memory is coherent, and without them a guest is slower by orders until it
  * turns them on.  What it writes to CR0 itself is in force.
@@ -119,18 +142,19 @@ crs_out(struct svm_vcpu *v)
 	struct gcpu *c = &v->hv.cpu;
 	struct vmcb_save *s = &v->vmcb->s;
 	u64 off = X86_CR0_CD | X86_CR0_NW, cr0 = c->cr0 & ~off;
-	u64 efer = c->efer | X86_EFER_SVME;
+	u64 efer = c->efer | X86_EFER_SVME, cr3 = c->cr3, cr4 = c->cr4;
 
+	if (v->shadow)
+		crs_shadow(v, &cr0, &cr3, &cr4, &efer);
 	v->cache_off = (u32)(c->cr0 & off);
-	if (s->cr0 != cr0 || s->cr3 != c->cr3 || s->cr4 != c->cr4 ||
-	    s->efer != efer)
+	if (s->cr0 != cr0 || s->cr3 != cr3 || s->cr4 != cr4 || s->efer != efer)
 		svm_changed(v, VMCB_C_CRX);
 	if (s->cr2 != c->cr2)
 		svm_changed(v, VMCB_C_CR2);
 	s->cr0 = cr0;
 	s->cr2 = c->cr2;
-	s->cr3 = c->cr3;
-	s->cr4 = c->cr4;
+	s->cr3 = cr3;
+	s->cr4 = cr4;
 	s->efer = efer;
 }
 
@@ -167,6 +191,18 @@ svm_sync(struct svm_vcpu *v)
 	c->dirty = 0;
 }
 
+/* Each register that decides about paging is ours; a task switch would load
+ * CR3, and what INVPCID is for is not offered. */
+static void
+init_shadow(struct vmcb_control *c)
+{
+	c->intercept[VMCB_CR] |=
+	    1U << 0 | 1U << 3 | 1U << 4 | 1U << (16 + 0) | 1U << (16 + 3);
+	c->intercept[VMCB_EXCEPTION] |= 1U << X86_PF;
+	c->intercept[VMCB_MISC1] |= (u32)(VMCB_I_INVLPG | VMCB_I_TASK);
+	c->intercept[VMCB_MISC3] |= (u32)VMCB_I_INVPCID;
+}
+
 static void
 init_control(struct svm_vcpu *v, struct hpa npt_root)
 {
@@ -195,6 +231,10 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 	c->iopm_pa = svm_iopm_pa;
 	c->msrpm_pa = svm_msrpm_pa;
 	c->int_ctl = VMCB_V_INTR_MASKING;
+	if (v->shadow) {
+		init_shadow(c);
+		return;
+	}
 	c->nested_ctl = VMCB_NP_ENABLE;
 	c->n_cr3 = npt_root.v;
 }
@@ -260,6 +300,7 @@ svm_vcpu_new(struct hpa npt_root)
 	v->id = (u64)atomic64_inc_return(&last_id);
 	v->hv.tsc_ratio = 1ULL << 32;
 	v->last_cpu = -1;
+	v->shadow = npt_root.v == 0;
 	v->hv.cpu.ops = &cpu_ops;
 	v->hv.cpu.valid = CPU_REGS;
 	init_control(v, npt_root);
