@@ -34,6 +34,7 @@
 #include "page.h"
 #include "role.h"
 #include "sandbox.h"
+#include "save.h"
 #include "screen.h"
 #include "spawn.h"
 #include "vcpu.h"
@@ -49,7 +50,7 @@
 
 #define SETUP_MS    30000 /* the parent sends all of it at once */
 #define FLUSH_MS    1000
-#define SEAL_MAX    32
+#define SEAL_MAX    48
 #define MIB	    (1ULL << 20)
 #define NOFILE	    1024 /* vCPUs from 128 on, two per queue of each disk */
 #define WHY_MAX	    256
@@ -75,6 +76,7 @@ struct vm {
 	struct vmconf conf;
 	bool has_conf, go;
 	int hypervisor, kernel, initrd, floppy, console, screen, vgabios;
+	int state; /* to go on from; -1: a start */
 	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
 
 	struct event_base *base;
@@ -87,6 +89,10 @@ struct vm {
 	struct vmmci *ci;
 	struct vcpus *vcpus;
 	bool paused;
+	/* While its state is saved: where to, -1: it is not. */
+	int save;
+	bool save_go_on, save_was_paused, save_lost;
+	unsigned draining; /* devices */
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
 	uint32_t rom_len, floppy_len;
@@ -281,6 +287,9 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 	case VM_FD_VGABIOS:
 		slot = &vm->vgabios;
 		break;
+	case VM_FD_STATE:
+		slot = &vm->state;
+		break;
 	case VM_FD_DISK:
 		if (index < VM_BLKS_MAX)
 			slot = &vm->disk[index].fd;
@@ -315,6 +324,26 @@ on_go(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+/* All device processes, in the order of the bus. */
+static struct vm_dev *
+device(struct vm *vm, unsigned i)
+{
+	if (i < vm->conf.nnics)
+		return &vm->nic[i];
+	i -= vm->conf.nnics;
+	return i < vmconf_nblks(&vm->conf) ? &vm->disk[i] : NULL;
+}
+
+static void
+resume_devices(struct vm *vm)
+{
+	struct vm_dev *d;
+	unsigned i;
+
+	for (i = 0; (d = device(vm, i)) != NULL; i++)
+		virtio_chan_resume(d->front);
+}
+
 /* A guest whose clocks cannot be set back sees the time that has passed. */
 static void
 set_paused(struct vm *vm, bool on)
@@ -326,6 +355,7 @@ set_paused(struct vm *vm, bool on)
 		e = vmm_clock_stop(vm->vmm);
 		machine_pause(vm->machine);
 	} else {
+		resume_devices(vm);
 		machine_resume(vm->machine);
 		e = vmm_clock_go(vm->vmm);
 		vmmci_sync(vm->ci);
@@ -344,9 +374,121 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ibuf_get_n32(body, &on) == -1 || on > 1 || vm->vcpus == NULL)
 		return -EBADMSG;
-	if (vm->paused != (on == 1))
+	if (vm->save != -1)
+		vm->save_was_paused = on == 1; /* once it is saved */
+	else if (vm->paused != (on == 1))
 		set_paused(vm, on == 1);
 	report_paused(vm);
+	return 0;
+}
+
+static void
+parts(struct vm *vm, struct save *s)
+{
+	struct vm_dev *d;
+
+	*s = (struct save){
+		.conf = &vm->conf,
+		.vmm = vm->vmm,
+		.machine = vm->machine,
+		.mem = &vm->mem,
+		.rnd = vm->rnd,
+		.bal = vm->bal,
+		.ci = vm->ci,
+	};
+	while ((d = device(vm, s->ndevs)) != NULL) {
+		s->dev[s->ndevs].name = d->name;
+		s->dev[s->ndevs++].front = d->front;
+	}
+}
+
+/* Whatever came of it: unless it is to end, the guest goes on. */
+static void
+saved(struct vm *vm, int error, const char *why)
+{
+	close(fd_take(&vm->save));
+	report(vm, VM_SAVED, (uint32_t)-error, why);
+	if (error == 0 && !vm->save_go_on) {
+		set_end(vm, VM_END_POWEROFF, "its state was saved");
+		return;
+	}
+	if (!vm->save_was_paused)
+		set_paused(vm, false);
+}
+
+static void
+save_now(struct vm *vm)
+{
+	char why[SAVE_WHY_MAX] = "";
+	struct save s;
+	int e;
+
+	if (vm->save_lost) {
+		saved(vm, -EIO, "a device process ended");
+		return;
+	}
+	parts(vm, &s);
+	e = save_write(&s, vm->save, why);
+	saved(vm, e, why);
+}
+
+static void
+on_drained(void *arg, bool ok)
+{
+	struct vm_dev *d = arg;
+	struct vm *vm = d->vm;
+
+	if (!ok)
+		vm->save_lost = true;
+	if (--vm->draining == 0 && vm->save != -1)
+		save_now(vm);
+}
+
+/* Nothing of the guest's runs; then its devices end what they have begun. */
+static void
+save_begin(struct vm *vm)
+{
+	struct vm_dev *d;
+	unsigned i;
+	int r;
+
+	vm->save_lost = false;
+	vm->save_was_paused = vm->paused;
+	if (!vm->paused)
+		set_paused(vm, true);
+	vcpu_settle(vm->vcpus);
+	vm->draining = 1; /* this loop */
+	for (i = 0; (d = device(vm, i)) != NULL; i++) {
+		if ((r = virtio_chan_drain(d->front)) < 0)
+			vm->save_lost = true;
+		vm->draining += r == 1;
+	}
+	if (--vm->draining == 0)
+		save_now(vm);
+}
+
+static int
+on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	char line[WHY_MAX];
+	const char *what;
+	uint32_t go_on;
+
+	if (ibuf_get_n32(body, &go_on) == -1 || go_on > 1 ||
+	    vm->vcpus == NULL || vm->save != -1 || vm->ended) {
+		close(fd);
+		return -EBADMSG;
+	}
+	vm->save = fd;
+	vm->save_go_on = go_on == 1;
+	if ((what = save_cannot(&vm->conf, vm->rom != NULL)) == NULL) {
+		save_begin(vm);
+		return 0;
+	}
+	snprintf(line, sizeof(line), "%s cannot be saved", what);
+	close(fd_take(&vm->save));
+	report(vm, VM_SAVED, EOPNOTSUPP, line);
 	return 0;
 }
 
@@ -371,7 +513,8 @@ on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
 	answer = chan_body();
-	if (ibuf_add_n32(answer, vm->paused) == -1 ||
+	if (ibuf_add_n32(answer,
+		vm->save != -1 ? vm->save_was_paused : vm->paused) == -1 ||
 	    ibuf_add_n64(answer, viobal_given(vm->bal)) == -1) {
 		ibuf_free(answer);
 		return 0;
@@ -400,7 +543,9 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
 	/* Only a guest that runs can see it. */
-	if (vm->paused) {
+	if (vm->save != -1) {
+		vm->save_was_paused = false;
+	} else if (vm->paused) {
 		set_paused(vm, false);
 		report_paused(vm);
 	}
@@ -427,6 +572,7 @@ static const struct chan_row rows[] = {
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
+	{ VM_SAVE, "VM_SAVE", CHAN_FD, on_save },
 	{ VM_KEYS, "VM_KEYS", CHAN_NOFD, on_keys },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
 	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },
@@ -674,6 +820,7 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 			.class = class,
 			.broken = on_broken,
 			.dead = on_broken,
+			.drained = on_drained,
 			.arg = d,
 		};
 		e = virtio_chan_new(
@@ -748,9 +895,11 @@ seal(struct vm *vm)
 
 	if ((e = chan_attach(vm->parent, vm->base)) < 0)
 		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
-	chan_forbid_fds(vm->parent);
+	if ((e = chan_only_receive_fds(vm->parent)) != 0)
+		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
 	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
 	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
+		     "recvfd " /* a file to save the state to */
 		     "disk " /* pread of the kernel and the initrd */
 		     "vmm", /* run the vCPUs, interrupts, ioeventfds */
 	    list, n);
@@ -849,6 +998,28 @@ boot(struct vm *vm)
 	return 0;
 }
 
+/* As a VM that was paused: what follows is as at the end of a pause. */
+static int
+go_on(struct vm *vm)
+{
+	char why[SAVE_WHY_MAX];
+	const char *what;
+	struct save s;
+	int e;
+
+	if ((what = save_cannot(&vm->conf, vm->rom != NULL)) != NULL)
+		return fail(vm, -EOPNOTSUPP, "%s cannot be restored", what);
+	vm->paused = true;
+	machine_pause(vm->machine);
+	parts(vm, &s);
+	e = save_read(&s, vm->state, why);
+	close(fd_take(&vm->state));
+	close(fd_take(&vm->kernel));
+	if (vm->initrd != -1)
+		close(fd_take(&vm->initrd));
+	return e < 0 ? fail(vm, e, "saved state: %s", why) : 0;
+}
+
 static int
 build(struct vm *vm)
 {
@@ -870,6 +1041,8 @@ build(struct vm *vm)
 	    (status = make_control(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
+	if (vm->state != -1)
+		return go_on(vm);
 	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);
 }
 
@@ -891,6 +1064,7 @@ init(struct vm *vm)
 	memset(vm, 0, sizeof(*vm));
 	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
 	vm->console = vm->screen = vm->vgabios = -1;
+	vm->state = vm->save = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
 	for (i = 0; i < VM_BLKS_MAX; i++)
@@ -941,7 +1115,10 @@ vm_main(void)
 	if ((status = build(&vm)) != 0)
 		return status;
 	chan_send(vm.parent, VM_READY, vm.id, -1, NULL);
-	vcpu_go(vm.vcpus);
+	if (vm.paused)
+		set_paused(&vm, false);
+	else
+		vcpu_go(vm.vcpus);
 	event_base_dispatch(vm.base);
 	finish(&vm);
 	return 0;
