@@ -34,7 +34,6 @@
 #include "page.h"
 #include "role.h"
 #include "sandbox.h"
-#include "save.h"
 #include "screen.h"
 #include "spawn.h"
 #include "vcpu.h"
@@ -42,6 +41,7 @@
 #include "viobal.h"
 #include "viornd.h"
 #include "virtio_chan.h"
+#include "vm_impl.h"
 #include "vmm.h"
 #include "vmmci.h"
 #ifdef VMD_CONFINE_TEST
@@ -53,7 +53,6 @@
 #define SEAL_MAX    48
 #define MIB	    (1ULL << 20)
 #define NOFILE	    1024 /* vCPUs from 128 on, two per queue of each disk */
-#define WHY_MAX	    256
 #define VGABIOS_MAX 0x10000 /* what follows is not its own */
 #define CLASS_SCSI  0x010000 /* mass storage, as virtio-blk functions say */
 #define CLASS_NET   0x020000 /* network, Ethernet */
@@ -61,52 +60,10 @@
 #define TYPE_BLOCK  2
 #define TYPE_SCSI   8
 
-/* A device in a process of its own. */
-struct vm_dev {
-	struct vm *vm;
-	unsigned index; /* as in VM_DEVSTATE */
-	int fd; /* device channel until the front end takes it */
-	char name[16];
-	struct virtio_chan *front;
-};
-
-struct vm {
-	struct chan *parent;
-	uint32_t id;
-	struct vmconf conf;
-	bool has_conf, go;
-	int hypervisor, kernel, initrd, floppy, console, screen, vgabios;
-	int state; /* to go on from; -1: a start */
-	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
-
-	struct event_base *base;
-	struct event *end_event;
-	struct gmem mem;
-	struct vmm *vmm;
-	struct machine *machine;
-	struct viornd *rnd;
-	struct viobal *bal;
-	struct vmmci *ci;
-	struct vcpus *vcpus;
-	bool paused;
-	/* While its state is saved: where to, -1: it is not. */
-	int save;
-	bool save_go_on, save_was_paused, save_lost;
-	unsigned draining; /* devices */
-	struct gpa rsdp;
-	uint8_t *rom; /* of firmware, or NULL */
-	uint32_t rom_len, floppy_len;
-
-	pthread_mutex_t end_lock; /* (e) */
-	bool ended; /* (e) */
-	enum vm_end end;
-	char detail[WHY_MAX];
-};
-
 /* Reports */
 
-static void
-report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
+void
+vm_report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 {
 	struct ibuf *body = chan_body();
 
@@ -142,9 +99,8 @@ report_given(void *arg, uint64_t bytes)
 	chan_send(vm->parent, VM_GIVEN, vm->id, -1, body);
 }
 
-/* Start failed: one line to the parent.  The exit status. */
-static int __attribute__((format(printf, 3, 4)))
-fail(struct vm *vm, int error, const char *fmt, ...)
+int
+vm_fail(struct vm *vm, int error, const char *fmt, ...)
 {
 	char line[WHY_MAX];
 	va_list ap;
@@ -153,14 +109,14 @@ fail(struct vm *vm, int error, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	log_debug("start failed: %s", line);
-	report(vm, VM_ERROR, (uint32_t)-error, line);
+	vm_report(vm, VM_ERROR, (uint32_t)-error, line);
 	chan_flush(vm->parent, FLUSH_MS);
 	return 1;
 }
 
 /* The guest's end; any thread. */
-static void
-set_end(void *arg, enum vm_end how, const char *detail)
+void
+vm_set_end(void *arg, enum vm_end how, const char *detail)
 {
 	struct vm *vm = arg;
 
@@ -222,7 +178,7 @@ on_panicked(void *arg, bool handled)
 }
 
 static const struct machine_ops machine_callbacks = {
-	.ended = set_end,
+	.ended = vm_set_end,
 	.button_read = on_button_read,
 	.kick = on_kick,
 	.hold = on_hold,
@@ -230,7 +186,7 @@ static const struct machine_ops machine_callbacks = {
 };
 
 static const struct vcpu_ops vcpu_callbacks = {
-	.ended = set_end,
+	.ended = vm_set_end,
 };
 
 static void
@@ -238,7 +194,7 @@ on_broken(void *arg, const char *why)
 {
 	struct vm_dev *d = arg;
 
-	report(d->vm, VM_DEVSTATE, d->index, why);
+	vm_report(d->vm, VM_DEVSTATE, d->index, why);
 }
 
 /* The parent's messages */
@@ -324,29 +280,9 @@ on_go(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
-/* All device processes, in the order of the bus. */
-static struct vm_dev *
-device(struct vm *vm, unsigned i)
-{
-	if (i < vm->conf.nnics)
-		return &vm->nic[i];
-	i -= vm->conf.nnics;
-	return i < vmconf_nblks(&vm->conf) ? &vm->disk[i] : NULL;
-}
-
-static void
-resume_devices(struct vm *vm)
-{
-	struct vm_dev *d;
-	unsigned i;
-
-	for (i = 0; (d = device(vm, i)) != NULL; i++)
-		virtio_chan_resume(d->front);
-}
-
 /* A guest whose clocks cannot be set back sees the time that has passed. */
-static void
-set_paused(struct vm *vm, bool on)
+void
+vm_set_paused(struct vm *vm, bool on)
 {
 	int e;
 
@@ -355,7 +291,7 @@ set_paused(struct vm *vm, bool on)
 		e = vmm_clock_stop(vm->vmm);
 		machine_pause(vm->machine);
 	} else {
-		resume_devices(vm);
+		vm_resume_devices(vm);
 		machine_resume(vm->machine);
 		e = vmm_clock_go(vm->vmm);
 		vmmci_sync(vm->ci);
@@ -377,118 +313,8 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (vm->save != -1)
 		vm->save_was_paused = on == 1; /* once it is saved */
 	else if (vm->paused != (on == 1))
-		set_paused(vm, on == 1);
+		vm_set_paused(vm, on == 1);
 	report_paused(vm);
-	return 0;
-}
-
-static void
-parts(struct vm *vm, struct save *s)
-{
-	struct vm_dev *d;
-
-	*s = (struct save){
-		.conf = &vm->conf,
-		.vmm = vm->vmm,
-		.machine = vm->machine,
-		.mem = &vm->mem,
-		.rnd = vm->rnd,
-		.bal = vm->bal,
-		.ci = vm->ci,
-	};
-	while ((d = device(vm, s->ndevs)) != NULL) {
-		s->dev[s->ndevs].name = d->name;
-		s->dev[s->ndevs++].front = d->front;
-	}
-}
-
-/* Whatever came of it: unless it is to end, the guest goes on. */
-static void
-saved(struct vm *vm, int error, const char *why)
-{
-	close(fd_take(&vm->save));
-	report(vm, VM_SAVED, (uint32_t)-error, why);
-	if (error == 0 && !vm->save_go_on) {
-		set_end(vm, VM_END_POWEROFF, "its state was saved");
-		return;
-	}
-	if (!vm->save_was_paused)
-		set_paused(vm, false);
-}
-
-static void
-save_now(struct vm *vm)
-{
-	char why[SAVE_WHY_MAX] = "";
-	struct save s;
-	int e;
-
-	if (vm->save_lost) {
-		saved(vm, -EIO, "a device process ended");
-		return;
-	}
-	parts(vm, &s);
-	e = save_write(&s, vm->save, why);
-	saved(vm, e, why);
-}
-
-static void
-on_drained(void *arg, bool ok)
-{
-	struct vm_dev *d = arg;
-	struct vm *vm = d->vm;
-
-	if (!ok)
-		vm->save_lost = true;
-	if (--vm->draining == 0 && vm->save != -1)
-		save_now(vm);
-}
-
-/* Nothing of the guest's runs; then its devices end what they have begun. */
-static void
-save_begin(struct vm *vm)
-{
-	struct vm_dev *d;
-	unsigned i;
-	int r;
-
-	vm->save_lost = false;
-	vm->save_was_paused = vm->paused;
-	if (!vm->paused)
-		set_paused(vm, true);
-	vcpu_settle(vm->vcpus);
-	vm->draining = 1; /* this loop */
-	for (i = 0; (d = device(vm, i)) != NULL; i++) {
-		if ((r = virtio_chan_drain(d->front)) < 0)
-			vm->save_lost = true;
-		vm->draining += r == 1;
-	}
-	if (--vm->draining == 0)
-		save_now(vm);
-}
-
-static int
-on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
-{
-	struct vm *vm = arg;
-	char line[WHY_MAX];
-	const char *what;
-	uint32_t go_on;
-
-	if (ibuf_get_n32(body, &go_on) == -1 || go_on > 1 ||
-	    vm->vcpus == NULL || vm->save != -1 || vm->ended) {
-		close(fd);
-		return -EBADMSG;
-	}
-	vm->save = fd;
-	vm->save_go_on = go_on == 1;
-	if ((what = save_cannot(&vm->conf, vm->rom != NULL)) == NULL) {
-		save_begin(vm);
-		return 0;
-	}
-	snprintf(line, sizeof(line), "%s cannot be saved", what);
-	close(fd_take(&vm->save));
-	report(vm, VM_SAVED, EOPNOTSUPP, line);
 	return 0;
 }
 
@@ -546,7 +372,7 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (vm->save != -1) {
 		vm->save_was_paused = false;
 	} else if (vm->paused) {
-		set_paused(vm, false);
+		vm_set_paused(vm, false);
 		report_paused(vm);
 	}
 	if (!vmmci_shutdown(vm->ci))
@@ -572,7 +398,7 @@ static const struct chan_row rows[] = {
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
-	{ VM_SAVE, "VM_SAVE", CHAN_FD, on_save },
+	{ VM_SAVE, "VM_SAVE", CHAN_FD, vm_on_save },
 	{ VM_KEYS, "VM_KEYS", CHAN_NOFD, on_keys },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
 	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },
@@ -620,23 +446,23 @@ check_conf(struct vm *vm)
 	unsigned i;
 
 	if (vm->hypervisor == -1 || vm->console == -1)
-		return fail(vm, -EINVAL, "incomplete set-up");
+		return vm_fail(vm, -EINVAL, "incomplete set-up");
 	if (has_screen(vm) && vm->screen == -1)
-		return fail(vm, -EINVAL, "screen: no page");
+		return vm_fail(vm, -EINVAL, "screen: no page");
 	if (vm->kernel == -1)
-		return fail(vm, -EINVAL, "no kernel to boot");
+		return vm_fail(vm, -EINVAL, "no kernel to boot");
 	for (i = 0; i < vmconf_nblks(&vm->conf); i++) {
 		if (vm->disk[i].fd == -1)
-			return fail(vm, -EINVAL, "disk %u: no device", i);
+			return vm_fail(vm, -EINVAL, "disk %u: no device", i);
 	}
 	for (i = 0; i < vm->conf.nnics; i++) {
 		if (vm->nic[i].fd == -1)
-			return fail(vm, -EINVAL, "interface %u: no device", i);
+			return vm_fail(vm, -EINVAL, "interface %u: no device", i);
 	}
 	if (has_drive(vm) && vm->cdrom.fd == -1)
-		return fail(vm, -EINVAL, "cdrom: no device");
+		return vm_fail(vm, -EINVAL, "cdrom: no device");
 	if (sysinfo(&si) == 0 && vm->conf.memory / si.mem_unit > si.totalram)
-		return fail(vm, -ENOMEM,
+		return vm_fail(vm, -ENOMEM,
 		    "memory: %llu MiB is more than the host's %llu MiB",
 		    (unsigned long long)(vm->conf.memory / MIB),
 		    (unsigned long long)si.totalram * si.mem_unit / MIB);
@@ -700,15 +526,15 @@ make_memory(struct vm *vm)
 	int e;
 
 	if ((e = gmem_create(&vm->mem, vm->conf.memory)) < 0)
-		return fail(vm, e, "memory: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "memory: %s", strerrordesc_np(-e));
 	for (i = 0; i < vm->mem.nregions; i++) {
 		r = &vm->mem.region[i];
 		if ((e = sandbox_hide(r->host, r->len)) < 0)
-			return fail(vm, e, "memory: %s", strerrordesc_np(-e));
+			return vm_fail(vm, e, "memory: %s", strerrordesc_np(-e));
 		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
 	}
 	if (vm->rom == NULL && (e = map_memory(vm)) < 0)
-		return fail(vm, e, "memory: refused by the hypervisor: %s",
+		return vm_fail(vm, e, "memory: refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return 0;
 }
@@ -720,11 +546,11 @@ check_floppy(struct vm *vm)
 	if (vm->floppy == -1)
 		return 0;
 	if (vm->rom_len == 0)
-		return fail(vm, -EINVAL,
+		return vm_fail(vm, -EINVAL,
 		    "floppy %s: what is booted is no firmware",
 		    vm->conf.floppy);
 	if ((vm->floppy_len = load_floppy_size(vm->floppy)) == 0)
-		return fail(vm, -EINVAL,
+		return vm_fail(vm, -EINVAL,
 		    "floppy %s: not as long as a floppy disk", vm->conf.floppy);
 	return 0;
 }
@@ -740,11 +566,11 @@ make_rom(struct vm *vm)
 	if ((status = check_floppy(vm)) != 0 || vm->rom_len == 0)
 		return status;
 	if (vm->initrd != -1 || vm->conf.cmdline[0] != '\0')
-		return fail(vm, -EINVAL, "firmware takes no initrd or cmdline");
+		return vm_fail(vm, -EINVAL, "firmware takes no initrd or cmdline");
 	p = mmap(NULL, vm->rom_len, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
-		return fail(vm, -errno, "firmware: %s", strerrordesc_np(errno));
+		return vm_fail(vm, -errno, "firmware: %s", strerrordesc_np(errno));
 	vm->rom = p;
 	return 0;
 }
@@ -757,13 +583,13 @@ make_vmm(struct vm *vm)
 
 	e = vmm_create(&vm->vmm, fd_take(&vm->hypervisor), vm->conf.cpus, &why);
 	if (e < 0)
-		return fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
+		return vm_fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
 	e = vcpu_set_up(vm->vmm, vm->conf.cpu, &missing);
 	if (e < 0 && missing != NULL)
-		return fail(vm, e, "cpu %s: this host has no %s",
+		return vm_fail(vm, e, "cpu %s: this host has no %s",
 		    vmconf_cpu_name(vm->conf.cpu), missing);
 	if (e < 0)
-		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
+		return vm_fail(vm, e, "vCPUs refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return make_memory(vm);
 }
@@ -787,14 +613,14 @@ make_machine(struct vm *vm)
 
 	if (has_screen(vm) &&
 	    (e = page_attach(fd_take(&vm->screen), true, &page)) < 0)
-		return fail(vm, e, "screen: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "screen: %s", strerrordesc_np(-e));
 	mc.screen = page;
 	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
-		return fail(vm, e, "machine: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	vm->rnd = viornd_new(machine_pci(vm->machine),
 	    machine_virtio(vm->machine), &vm->mem, "viornd");
 	if (vm->rnd == NULL)
-		return fail(vm, -errno, "viornd: %s", strerrordesc_np(errno));
+		return vm_fail(vm, -errno, "viornd: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -820,13 +646,13 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 			.class = class,
 			.broken = on_broken,
 			.dead = on_broken,
-			.drained = on_drained,
+			.drained = vm_drained,
 			.arg = d,
 		};
 		e = virtio_chan_new(
 		    &d->front, fd_take(&d->fd), &c, why, sizeof(why));
 		if (e < 0)
-			return fail(vm, e, "%s: %s", d->name, why);
+			return vm_fail(vm, e, "%s: %s", d->name, why);
 	}
 	return 0;
 }
@@ -845,7 +671,7 @@ make_balloon(struct vm *vm)
 	};
 
 	if ((vm->bal = viobal_new(&c)) == NULL)
-		return fail(vm, -errno, "viobal: %s", strerrordesc_np(errno));
+		return vm_fail(vm, -errno, "viobal: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -868,7 +694,7 @@ make_control(struct vm *vm)
 	};
 
 	if ((vm->ci = vmmci_new(&c)) == NULL)
-		return fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
+		return vm_fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -879,10 +705,10 @@ make_threads(struct vm *vm)
 
 	vm->end_event = event_new(vm->base, -1, EV_PERSIST, on_end, vm);
 	if (vm->end_event == NULL)
-		return fail(vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
+		return vm_fail(vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
 	e = vcpu_create(&vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
 	if (e < 0)
-		return fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -894,9 +720,9 @@ seal(struct vm *vm)
 	int e;
 
 	if ((e = chan_attach(vm->parent, vm->base)) < 0)
-		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "channel: %s", strerrordesc_np(-e));
 	if ((e = chan_only_receive_fds(vm->parent)) != 0)
-		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "channel: %s", strerrordesc_np(-e));
 	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
 	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
 		     "recvfd " /* a file to save the state to */
@@ -917,12 +743,12 @@ give_floppy(struct vm *vm)
 	if (vm->floppy == -1)
 		return 0;
 	if ((image = malloc(vm->floppy_len)) == NULL)
-		return fail(vm, -errno, "floppy: %s", strerrordesc_np(errno));
+		return vm_fail(vm, -errno, "floppy: %s", strerrordesc_np(errno));
 	if ((e = load_file(vm->floppy, "floppy", image, vm->floppy_len, why)) <
 	    0)
-		status = fail(vm, e, "%s", why);
+		status = vm_fail(vm, e, "%s", why);
 	else if ((e = machine_floppy(vm->machine, image, vm->floppy_len)) < 0)
-		status = fail(vm, e, "floppy: %s", strerrordesc_np(-e));
+		status = vm_fail(vm, e, "floppy: %s", strerrordesc_np(-e));
 	free(image);
 	close(fd_take(&vm->floppy));
 	return status;
@@ -937,9 +763,9 @@ read_vgabios(struct vm *vm)
 	int e;
 
 	if (vm->vgabios == -1)
-		return fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
+		return vm_fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
 	if ((rom = malloc(VGABIOS_MAX)) == NULL)
-		return fail(vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
+		return vm_fail(vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
 	if ((n = pread(vm->vgabios, rom, VGABIOS_MAX, 0)) == -1)
 		e = -errno;
 	else
@@ -947,7 +773,7 @@ read_vgabios(struct vm *vm)
 	free(rom);
 	close(fd_take(&vm->vgabios));
 	return e < 0
-	    ? fail(vm, e, "screen: %s: %s", VGA_BIOS, strerrordesc_np(-e))
+	    ? vm_fail(vm, e, "screen: %s: %s", VGA_BIOS, strerrordesc_np(-e))
 	    : 0;
 }
 
@@ -960,14 +786,14 @@ boot_firmware(struct vm *vm)
 
 	if ((e = load_file(vm->kernel, "firmware", vm->rom, vm->rom_len, why)) <
 	    0)
-		return fail(vm, e, "%s", why);
+		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
 	if (has_screen(vm) && (e = read_vgabios(vm)) != 0)
 		return e;
 	if ((e = give_floppy(vm)) != 0)
 		return e;
 	if ((e = machine_boot_order(vm->machine, vm->conf.bootdev)) < 0)
-		return fail(vm, e, "boot order: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "boot order: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -987,37 +813,15 @@ boot(struct vm *vm)
 	int e;
 
 	if ((e = load_kernel(&in, &out, why)) < 0)
-		return fail(vm, e, "%s", why);
+		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
 	if (vm->vgabios != -1)
 		close(fd_take(&vm->vgabios));
 	if (vm->initrd != -1)
 		close(fd_take(&vm->initrd));
 	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
-		return fail(vm, e, "boot processor: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "boot processor: %s", strerrordesc_np(-e));
 	return 0;
-}
-
-/* As a VM that was paused: what follows is as at the end of a pause. */
-static int
-go_on(struct vm *vm)
-{
-	char why[SAVE_WHY_MAX];
-	const char *what;
-	struct save s;
-	int e;
-
-	if ((what = save_cannot(&vm->conf, vm->rom != NULL)) != NULL)
-		return fail(vm, -EOPNOTSUPP, "%s cannot be restored", what);
-	vm->paused = true;
-	machine_pause(vm->machine);
-	parts(vm, &s);
-	e = save_read(&s, vm->state, why);
-	close(fd_take(&vm->state));
-	close(fd_take(&vm->kernel));
-	if (vm->initrd != -1)
-		close(fd_take(&vm->initrd));
-	return e < 0 ? fail(vm, e, "saved state: %s", why) : 0;
 }
 
 static int
@@ -1027,7 +831,7 @@ build(struct vm *vm)
 
 	evthread_use_pthreads();
 	if ((vm->base = event_base_new()) == NULL)
-		return fail(
+		return vm_fail(
 		    vm, -ENOMEM, "event loop: %s", strerrordesc_np(ENOMEM));
 	if ((status = make_rom(vm)) != 0 || (status = make_vmm(vm)) != 0 ||
 	    (status = make_machine(vm)) != 0 ||
@@ -1042,7 +846,7 @@ build(struct vm *vm)
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	if (vm->state != -1)
-		return go_on(vm);
+		return vm_go_on(vm);
 	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);
 }
 
@@ -1081,7 +885,7 @@ finish(struct vm *vm)
 	vcpu_stop(vm->vcpus);
 	machine_flush(vm->machine);
 	if (vm->ended)
-		report(vm, VM_ENDED, vm->end, vm->detail);
+		vm_report(vm, VM_ENDED, vm->end, vm->detail);
 	chan_flush(vm->parent, FLUSH_MS);
 }
 
@@ -1116,7 +920,7 @@ vm_main(void)
 		return status;
 	chan_send(vm.parent, VM_READY, vm.id, -1, NULL);
 	if (vm.paused)
-		set_paused(&vm, false);
+		vm_set_paused(&vm, false);
 	else
 		vcpu_go(vm.vcpus);
 	event_base_dispatch(vm.base);

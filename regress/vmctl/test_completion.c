@@ -37,7 +37,7 @@ static const struct {
 } rows[] = {
 	{ "vmctl \"\"",
 	    "check console create events image key load log metrics "
-	    "pause reload reset restart run screen set show start status stop top unpause wait" },
+	    "pause reload reset restart restore run save screen set show start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
 	{ "vmctl -", "--exit-codes -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
