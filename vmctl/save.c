@@ -82,8 +82,8 @@ save_run(int argc, char **argv, const struct cmd_env *env)
 	if (args_target(argv[optind], &target) != 0)
 		return CMD_FAILED;
 	path = argv[optind + 1];
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY,
-	    0600);
+	fd = open(
+	    path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd == -1) {
 		log_warn("%s", path);
 		cmd_why(env, CMD_EXIT_FILE);
@@ -110,8 +110,8 @@ read_name(int fd, const char *path, struct target *target)
 		log_warnx("%s: no state of a vm", path);
 		return -1;
 	}
-	snprintf(word, sizeof(word), "%.*s", HEAD_LEN - HEAD_NAME,
-	    head + HEAD_NAME);
+	snprintf(
+	    word, sizeof(word), "%.*s", HEAD_LEN - HEAD_NAME, head + HEAD_NAME);
 	return args_target(word, target);
 }
 
@@ -139,6 +139,5 @@ restore_run(int argc, char **argv, const struct cmd_env *env)
 		close(fd);
 		return CMD_FAILED;
 	}
-	return ask(
-	    env, CTL_RESTORE, "restore", "restored", &target, NULL, fd);
+	return ask(env, CTL_RESTORE, "restore", "restored", &target, NULL, fd);
 }

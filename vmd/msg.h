@@ -200,17 +200,17 @@ enum net_fdkind {
  * (device -> driver; the vm process binds it as irqfd, or watches it itself
  * for INTx and masked vectors).
  */
-#define DEV_REQUESTS(X)                                                                                   \
-	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                                                   \
-	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")                                       \
-	X(DEV_SEAL, 0, "no more descriptors")                                                             \
-	X(DEV_START, 0,                                                                                   \
-	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }, "  \
-	    "u32 1: the rings were in use, go on behind what was given back; u32 length, bytes of "      \
-	    "DEV_DRAINED")                                                                                \
-	X(DEV_CONFIG, 1,                                                                                  \
-	    "(fd: a page, the configuration as the driver wrote it)")                                     \
-	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")                               \
+#define DEV_REQUESTS(X)                                                                                    \
+	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                                                    \
+	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")                                        \
+	X(DEV_SEAL, 0, "no more descriptors")                                                              \
+	X(DEV_START, 0,                                                                                    \
+	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }, " \
+	    "u32 1: the rings were in use, go on behind what was given back; u32 length, bytes of "        \
+	    "DEV_DRAINED")                                                                                 \
+	X(DEV_CONFIG, 1,                                                                                   \
+	    "(fd: a page, the configuration as the driver wrote it)")                                      \
+	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")                                \
 	X(DEV_DRAIN, 0, "finish what was begun, stop, then DEV_DRAINED")
 #define DEV_KEPT_MAX 2048
 #define DEV_REPORTS(X)                                                                        \
@@ -218,7 +218,8 @@ enum net_fdkind {
 	    "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
 	X(DEV_SEALED, "")                                                                     \
 	X(DEV_RESET_DONE, "")                                                                 \
-	X(DEV_DRAINED, "bytes: what the device itself has to remember, at most DEV_KEPT_MAX") \
+	X(DEV_DRAINED,                                                                        \
+	    "bytes: what the device itself has to remember, at most DEV_KEPT_MAX")            \
 	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
 

@@ -135,8 +135,8 @@ write_memory(struct state *s, const struct gmem *mem)
 		for (off = 0; off < r->len && s->error == 0; off += n) {
 			n = r->len - off < PIECE ? (size_t)(r->len - off)
 						 : PIECE;
-			if ((e = read_file(
-				 mem->fd, piece, n, r->off + off)) != 0)
+			if ((e = read_file(mem->fd, piece, n, r->off + off)) !=
+			    0)
 				state_fail(
 				    s, e, "memory: %s", strerrordesc_np(-e));
 			write_piece(s, r->gpa + off, piece, n);

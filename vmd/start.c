@@ -329,8 +329,7 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 		 chan, VM_FD_VGABIOS, 0, fd_take(&f->vgabios))) != 0)
 		return error;
 	if (f->state != -1 &&
-	    (error = send_vm_fd(
-		 chan, VM_FD_STATE, 0, fd_take(&f->state))) != 0)
+	    (error = send_vm_fd(chan, VM_FD_STATE, 0, fd_take(&f->state))) != 0)
 		return error;
 	if ((vm->conf.flags & VM_F_SCREEN) != 0 &&
 	    (error = display_make(&vm->run.vm)) != 0)

@@ -241,8 +241,8 @@ state_end(struct state *s)
 		put_all(s, s->buf, s->len);
 		s->off += s->len;
 	} else if (s->pos != s->len) {
-		state_fail(s, -EINVAL, "%zu bytes are left over",
-		    s->len - s->pos);
+		state_fail(
+		    s, -EINVAL, "%zu bytes are left over", s->len - s->pos);
 	} else {
 		s->off += SECTION_HEAD + s->len;
 	}

@@ -53,17 +53,17 @@ struct state_field {
 	{                                                         \
 		offsetof(s, m), sizeof(((s *)0)->m), 1, 0, (max), \
 	}
-#define STATE_ARR(s, a, max)                                           \
-	{                                                              \
-		offsetof(s, a), sizeof(((s *)0)->a[0]),                \
-		    sizeof(((s *)0)->a) / sizeof(((s *)0)->a[0]),      \
-		    sizeof(((s *)0)->a[0]), (max),                     \
+#define STATE_ARR(s, a, max)                                      \
+	{                                                         \
+		offsetof(s, a), sizeof(((s *)0)->a[0]),           \
+		    sizeof(((s *)0)->a) / sizeof(((s *)0)->a[0]), \
+		    sizeof(((s *)0)->a[0]), (max),                \
 	}
-#define STATE_SUB(s, a, m, max)                                     \
-	{                                                           \
-		offsetof(s, a[0].m), sizeof(((s *)0)->a[0].m),      \
-		    sizeof(((s *)0)->a) / sizeof(((s *)0)->a[0]),   \
-		    sizeof(((s *)0)->a[0]), (max),                  \
+#define STATE_SUB(s, a, m, max)                                   \
+	{                                                         \
+		offsetof(s, a[0].m), sizeof(((s *)0)->a[0].m),    \
+		    sizeof(((s *)0)->a) / sizeof(((s *)0)->a[0]), \
+		    sizeof(((s *)0)->a[0]), (max),                \
 	}
 
 /* fd stays the caller's.  0 or -errno. */
@@ -79,8 +79,8 @@ int state_end(struct state *);
 void state_bytes(struct state *, void *p, size_t len);
 void state_number(struct state *, uint64_t *v, uint64_t max);
 /* A struct by its table. */
-void state_fields(
-    struct state *, void *chip, const struct state_field *, size_t n);
+void
+state_fields(struct state *, void *chip, const struct state_field *, size_t n);
 /* The payload is wrong: one line, unless there is one already. */
 void __attribute__((format(printf, 3, 4)))
 state_fail(struct state *, int error, const char *fmt, ...);

@@ -376,8 +376,7 @@ vcpu_settle(struct vcpus *all)
 		do /* a string instruction may have more */
 			v->run->immediate_exit = 1;
 		while (!atomic_load(&all->stop) &&
-		    vmm_vcpu_run(all->vmm, i) == 0 &&
-		    (serve_exit(v), true));
+		    vmm_vcpu_run(all->vmm, i) == 0 && (serve_exit(v), true));
 	}
 }
 

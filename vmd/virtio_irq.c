@@ -384,8 +384,8 @@ static const struct state_field irq_fields[] = {
 void
 virtio_irq_state(struct virtio_irq *irq, struct state *s)
 {
-	state_fields(s, irq, irq_fields,
-	    sizeof(irq_fields) / sizeof(irq_fields[0]));
+	state_fields(
+	    s, irq, irq_fields, sizeof(irq_fields) / sizeof(irq_fields[0]));
 	if (s->error != 0 || s->writing)
 		return;
 	for (unsigned i = 0; i < irq->nqueues; i++)

@@ -457,7 +457,8 @@ check_conf(struct vm *vm)
 	}
 	for (i = 0; i < vm->conf.nnics; i++) {
 		if (vm->nic[i].fd == -1)
-			return vm_fail(vm, -EINVAL, "interface %u: no device", i);
+			return vm_fail(
+			    vm, -EINVAL, "interface %u: no device", i);
 	}
 	if (has_drive(vm) && vm->cdrom.fd == -1)
 		return vm_fail(vm, -EINVAL, "cdrom: no device");
@@ -530,7 +531,8 @@ make_memory(struct vm *vm)
 	for (i = 0; i < vm->mem.nregions; i++) {
 		r = &vm->mem.region[i];
 		if ((e = sandbox_hide(r->host, r->len)) < 0)
-			return vm_fail(vm, e, "memory: %s", strerrordesc_np(-e));
+			return vm_fail(
+			    vm, e, "memory: %s", strerrordesc_np(-e));
 		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
 	}
 	if (vm->rom == NULL && (e = map_memory(vm)) < 0)
@@ -566,11 +568,13 @@ make_rom(struct vm *vm)
 	if ((status = check_floppy(vm)) != 0 || vm->rom_len == 0)
 		return status;
 	if (vm->initrd != -1 || vm->conf.cmdline[0] != '\0')
-		return vm_fail(vm, -EINVAL, "firmware takes no initrd or cmdline");
+		return vm_fail(
+		    vm, -EINVAL, "firmware takes no initrd or cmdline");
 	p = mmap(NULL, vm->rom_len, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
-		return vm_fail(vm, -errno, "firmware: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "firmware: %s", strerrordesc_np(errno));
 	vm->rom = p;
 	return 0;
 }
@@ -620,7 +624,8 @@ make_machine(struct vm *vm)
 	vm->rnd = viornd_new(machine_pci(vm->machine),
 	    machine_virtio(vm->machine), &vm->mem, "viornd");
 	if (vm->rnd == NULL)
-		return vm_fail(vm, -errno, "viornd: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "viornd: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -671,7 +676,8 @@ make_balloon(struct vm *vm)
 	};
 
 	if ((vm->bal = viobal_new(&c)) == NULL)
-		return vm_fail(vm, -errno, "viobal: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "viobal: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -705,7 +711,8 @@ make_threads(struct vm *vm)
 
 	vm->end_event = event_new(vm->base, -1, EV_PERSIST, on_end, vm);
 	if (vm->end_event == NULL)
-		return vm_fail(vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
+		return vm_fail(
+		    vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
 	e = vcpu_create(&vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
 	if (e < 0)
 		return vm_fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
@@ -743,7 +750,8 @@ give_floppy(struct vm *vm)
 	if (vm->floppy == -1)
 		return 0;
 	if ((image = malloc(vm->floppy_len)) == NULL)
-		return vm_fail(vm, -errno, "floppy: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "floppy: %s", strerrordesc_np(errno));
 	if ((e = load_file(vm->floppy, "floppy", image, vm->floppy_len, why)) <
 	    0)
 		status = vm_fail(vm, e, "%s", why);
@@ -765,7 +773,8 @@ read_vgabios(struct vm *vm)
 	if (vm->vgabios == -1)
 		return vm_fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
 	if ((rom = malloc(VGABIOS_MAX)) == NULL)
-		return vm_fail(vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
+		return vm_fail(
+		    vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
 	if ((n = pread(vm->vgabios, rom, VGABIOS_MAX, 0)) == -1)
 		e = -errno;
 	else
@@ -820,7 +829,8 @@ boot(struct vm *vm)
 	if (vm->initrd != -1)
 		close(fd_take(&vm->initrd));
 	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
-		return vm_fail(vm, e, "boot processor: %s", strerrordesc_np(-e));
+		return vm_fail(
+		    vm, e, "boot processor: %s", strerrordesc_np(-e));
 	return 0;
 }
 

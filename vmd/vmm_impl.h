@@ -45,8 +45,8 @@ union msrs {
 };
 
 int vmm_call(int fd, unsigned long request, const void *arg);
-int vmm_msrs_call(
-    struct vmm *, unsigned cpu, unsigned long request, union msrs *);
+int
+vmm_msrs_call(struct vmm *, unsigned cpu, unsigned long request, union msrs *);
 /* What the guest sees of the features that a saved one may need. */
 void vmm_remember_cpuid(struct vmm *, const struct kvm_cpuid2 *);
 int vmm_list_msrs(struct vmm *, int devfd);

@@ -43,8 +43,14 @@ static const struct {
 	uint32_t leaf;
 	uint8_t reg; /* 0: eax ... 3: edx */
 } features[VMM_FEATURES] = {
-	{ 1, 2 }, { 1, 3 }, { 7, 1 }, { 7, 2 }, { 7, 3 }, { 0xd, 0 },
-	{ 0x80000001, 2 }, { 0x80000001, 3 },
+	{ 1, 2 },
+	{ 1, 3 },
+	{ 7, 1 },
+	{ 7, 2 },
+	{ 7, 3 },
+	{ 0xd, 0 },
+	{ 0x80000001, 2 },
+	{ 0x80000001, 3 },
 };
 
 /* Bits that say what the system did, not what the processor has: OSXSAVE, and
