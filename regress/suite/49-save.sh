@@ -63,9 +63,9 @@ t_goes_on() {
 t_goes_on_beside() {
 	truncate -s 16M "$T/disk" "$T/disk2"
 	{
-		tiny one shell 'memory 64M' "disk \"$T/disk\" serial \"D\""
-		tiny two shell 'memory 64M' "disk \"$T/disk2\" serial \"D\""
-		tiny three shell 'memory 96M' "disk \"$T/disk2\" serial \"D\""
+		tiny one shell 'memory 128M' "disk \"$T/disk\" serial \"D\""
+		tiny two shell 'memory 128M' "disk \"$T/disk2\" serial \"D\""
+		tiny three shell 'memory 144M' "disk \"$T/disk2\" serial \"D\""
 	} | vmd_up
 	start one
 	prints one "/ # " 120
@@ -81,7 +81,7 @@ t_goes_on_beside() {
 	key two 'dd if=/dev/vda of=/dev/null bs=1M count=1 && echo tiny: clone $x.'
 	prints two "tiny: clone remembered\." 60
 	refused vmctl restore -n three "$T/state"
-	says "memory in MiB: the vm has 96, and had 64"
+	says "memory in MiB: the vm has 144, and had 128"
 	refused vmctl restore -n none "$T/state"
 	says "not found"
 	vmctl stop -fw one
@@ -90,7 +90,7 @@ t_goes_on_beside() {
 
 t_bad_files() {
 	local n at
-	tiny one shell 'memory 64M' | vmd_up
+	tiny one shell 'memory 128M' | vmd_up
 	start one
 	prints one "/ # " 120
 	# A full disk: the guest goes on.
@@ -124,7 +124,7 @@ t_bad_files() {
 }
 
 t_not_everything() {
-	vm one 'memory 64M' "cdrom \"$PWD/README.md\"" "boot \"$G/vmlinuz\"" \
+	vm one 'memory 128M' "cdrom \"$PWD/README.md\"" "boot \"$G/vmlinuz\"" \
 	    "initrd \"$G/tiny.cpio\"" "cmdline \"$base tiny=idle\"" | vmd_up
 	start one
 	prints one "tiny: idle" 120
