@@ -135,17 +135,33 @@ test_every_bit(void **state)
 	}
 }
 
+/* Neither written nor read. */
 static void
 test_limits(void **state)
 {
+	struct state_field f[N];
 	struct thing t = thing, one, two;
-	const char *why;
+	struct state s;
+	int fd = file();
 
 	t.small = 10;
+	assert_int_equal(state_write_head(&s, fd, "web"), 0);
+	section(&s, "one", &t);
+	assert_true(s.error < 0);
+	assert_string_equal(s.why, "number out of range: 10");
+	state_free(&s);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	memcpy(f, fields, sizeof(f));
+	f[0].max = UINT8_MAX;
+	assert_int_equal(state_write_head(&s, fd, "web"), 0);
+	assert_int_equal(state_begin(&s, "one", 3), 0);
+	state_fields(&s, &t, f, N);
+	assert_int_equal(state_end(&s), 0);
+	state_free(&s);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	memset(&one, 0, sizeof(one));
-	why = read_back(written(&t), &one, &two);
-	assert_string_equal(
-	    why, "section \"one\" at byte 80: number out of range: 10");
+	assert_string_equal(read_back(fd, &one, &two),
+	    "section \"one\" at byte 80: number out of range: 10");
 	assert_int_equal(one.small, 0);
 }
 
