@@ -61,11 +61,11 @@ t_goes_on() {
 }
 
 t_goes_on_beside() {
-	truncate -s 16M "$T/disk" "$T/disk2"
+	truncate -s 16M "$T/disk" "$T/disk2" "$T/disk3"
 	{
 		tiny one shell 'memory 128M' "disk \"$T/disk\" serial \"D\""
 		tiny two shell 'memory 128M' "disk \"$T/disk2\" serial \"D\""
-		tiny three shell 'memory 144M' "disk \"$T/disk2\" serial \"D\""
+		tiny three shell 'memory 144M' "disk \"$T/disk3\" serial \"D\""
 	} | vmd_up
 	start one
 	prints one "/ # " 120
@@ -124,7 +124,8 @@ t_bad_files() {
 }
 
 t_not_everything() {
-	vm one 'memory 128M' "cdrom \"$PWD/README.md\"" "boot \"$G/vmlinuz\"" \
+	truncate -s 1M "$T/medium"
+	vm one 'memory 128M' "cdrom \"$T/medium\"" "boot \"$G/vmlinuz\"" \
 	    "initrd \"$G/tiny.cpio\"" "cmdline \"$base tiny=idle\"" | vmd_up
 	start one
 	prints one "tiny: idle" 120
