@@ -14,7 +14,7 @@
  *
  * A VM is named by id when that is not 0, else by name.  START_KERNEL and
  * START_INITRD have no answer of their own, START_ADHOC answers for them.
- * PAUSE and UNPAUSE answer when it is done, RESET when the last VM is gone.
+ * PAUSE, UNPAUSE and SAVE answer when it is done, RESTORE as START, RESET when the last VM is gone.
  * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
  * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
  * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
@@ -49,6 +49,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(MEMORY, CTL_OWNER, 0, "u32 id, str name, u64 bytes")             \
 	X(PAUSE, CTL_OWNER, 0, "u32 id, str name")                         \
 	X(UNPAUSE, CTL_OWNER, 0, "u32 id, str name")                       \
+	X(SAVE, CTL_OWNER, 1, "u32 id, str name, u32 1: it goes on (fd)")  \
+	X(RESTORE, CTL_OWNER, 1, "u32 id, str name (fd: what was saved)")  \
 	X(SCREEN, CTL_OWNER, 0, "u32 id, str name: CELLS, then OK")        \
 	X(KEY, CTL_OWNER, 0, "u32 id, str name, keys: lib/screen.h")       \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \

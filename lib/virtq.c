@@ -117,6 +117,13 @@ virtq_init(struct virtq *q, const struct gmem *mem, uint16_t size,
 	return 0;
 }
 
+void
+virtq_resume(struct virtq *q)
+{
+	q->used_idx = load16(used_at(q, 2));
+	q->last_avail = q->signalled_used = q->used_idx;
+}
+
 /* One buffer descriptor into the chain.  0 or -EPROTO. */
 static int
 add_buffer(

@@ -51,6 +51,12 @@ struct virtq_chain {
 /* Ring addresses as programmed by the driver.  0, or -EINVAL / -EFAULT. */
 int virtq_init(struct virtq *, const struct gmem *, uint16_t size,
     struct gpa desc, struct gpa avail, struct gpa used, bool event_idx);
+/*
+ * After virtq_init(), for a ring that was in use: go on behind what was given
+ * back.  Chains that were taken and not given back are taken again, so all
+ * before the first of them have to have been given back.
+ */
+void virtq_resume(struct virtq *);
 /* 1: chain filled; 0: empty; -EPROTO: broken (see invariant 3). Zero-length
  * buffers are dropped from iov. */
 int virtq_pop(struct virtq *, struct virtq_chain *);

@@ -22,12 +22,14 @@
 	X("reload", daemon_reload, "")                                          \
 	X("reset", daemon_reset, "[all | switches | vms]")                      \
 	X("restart", restart_run, "[-f] id")                                    \
+	X("restore", restore_run, "[-n name] file")                             \
 	X("run", run_run,                                                       \
 	    "[-Lq] [-a cmdline] [-B device] [-b path] [-d disk]\n"              \
 	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] "    \
 	    "[-r path]\n"                                                       \
 	    "\t    [-t name] "                                                  \
 	    "id | name")                                                        \
+	X("save", save_run, "[-k] id file")                                     \
 	X("screen", screen_run, "[-fj] id")                                     \
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \

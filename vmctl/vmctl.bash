@@ -52,7 +52,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 
 _vmctl() {
 	local commands="check console create events image key load log metrics pause reload"
-	commands+=" reset restart run screen set show start status stop top unpause wait"
+	commands+=" reset restart restore run save screen set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' _vmctl_host='' options names
 	COMPREPLY=()
@@ -97,6 +97,8 @@ _vmctl() {
 	image) options="-j -r" names="" ;;
 	load | log | reset) options="" names="" ;;
 	restart | set) options="-f" names="-r" ;;
+	restore) options="-n" names="" ;;
+	save) options="-k" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
@@ -117,6 +119,16 @@ _vmctl() {
 	loadload | start-b | start-d | start-I | start-r | check-k | setcdrom)
 		_vmctl_files "$cur"
 		return
+		;;
+	restore-n)
+		_vmctl_reply "$(_vmctl_names)" "$cur"
+		return
+		;;
+	restore* | save[!-]*)
+		[[ $cur = -* || $command$prev = savesave ]] || {
+			_vmctl_files "$cur"
+			return
+		}
 		;;
 	start-B)
 		_vmctl_reply "cdrom disk net" "$cur"

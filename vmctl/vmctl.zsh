@@ -43,7 +43,9 @@ _vmctl_newer() {
 		'reload:read the configuration again'
 		'reset:end and forget VMs, forget switches'
 		'restart:stop a VM and start it'
+		'restore:go on from a saved state'
 		'run:start a VM and wait until it has ended'
+		'save:write the state of a VM to a file'
 		'screen:show the text screen of a VM'
 		'set:change a medium, a link or the memory'
 		'show:list VMs'
@@ -112,6 +114,13 @@ _vmctl_newer() {
 		;;
 	restart)
 		_arguments '-f[do not ask the VM]' '1:vm:_vmctl_running'
+		;;
+	restore)
+		_arguments '-n[as this VM]:vm:_vmctl_all' '1:file:_files'
+		;;
+	save)
+		_arguments '-k[the VM goes on]' '1:vm:_vmctl_running' \
+		    '2:file:_files'
 		;;
 	set)
 		_arguments '-f[even if the guest has locked the drive]' \

@@ -176,6 +176,26 @@ on_vm_paused(void *arg, struct vm *vm)
 	wait_done(arg, vm, WAIT_PAUSE, "");
 }
 
+/* A VM that is to end is saved when it has ended. */
+static void
+on_vm_saved(void *arg, struct vm *vm, const struct fail *f)
+{
+	struct parent *p = arg;
+	struct wait *w, *next;
+
+	if (f->code == 0 && vm->run.save_go_on) {
+		wait_done(p, vm, WAIT_SAVE, "");
+		return;
+	}
+	for (w = TAILQ_FIRST(&p->waits); f->code != 0 && w != NULL; w = next) {
+		next = TAILQ_NEXT(w, entry);
+		if (w->vm != vm || w->kind != WAIT_SAVE)
+			continue;
+		answer_fail(p, w->client, f);
+		wait_free(p, w);
+	}
+}
+
 static void
 vm_over(struct parent *p, struct vm *vm, const struct fail *f)
 {
@@ -194,6 +214,12 @@ vm_over(struct parent *p, struct vm *vm, const struct fail *f)
 		case WAIT_MEDIUM:
 		case WAIT_PAUSE:
 			answer_fail(p, w->client, f);
+			break;
+		case WAIT_SAVE:
+			if (vm->run.saved)
+				answer_ok(p, w->client, vm->id, "");
+			else
+				answer_fail(p, w->client, f);
 			break;
 		case WAIT_END:
 			answer_code(
@@ -276,6 +302,7 @@ const struct life_ops answer_life_ops = {
 	on_vm_failed,
 	on_vm_ended,
 	on_vm_changed,
+	on_vm_saved,
 	on_vm_paused,
 	on_vm_state,
 	on_vm_problem,

@@ -21,6 +21,7 @@ enum wait_kind {
 	WAIT_END,
 	WAIT_MEDIUM,
 	WAIT_PAUSE,
+	WAIT_SAVE,
 	WAIT_RESET, /* one for each VM that is still there */
 };
 

@@ -188,12 +188,14 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_PAUSE:
 	case CTL_SCREEN:
 	case CTL_UNPAUSE:
+	case CTL_RESTORE:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
 		return ctl_target_put(to, &t);
 	case CTL_STOP:
 	case CTL_CDROM:
 	case CTL_EJECT:
+	case CTL_SAVE:
 	case CTL_LINK:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;

@@ -29,6 +29,9 @@ struct devproc {
 	struct vdev *dev;
 	void *stats; /* page, until there is a device */
 	bool sealed; /* DEV_SEAL was there */
+	bool draining;
+	uint8_t keep[DEV_KEPT_MAX]; /* for DEV_DRAINED */
+	size_t keep_len;
 	bool ended;
 };
 
@@ -92,7 +95,9 @@ dev_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct devproc *p = arg;
 	struct virtio_ring ring[VIRTIO_QUEUES_MAX];
 	uint64_t features;
-	uint32_t i, n;
+	uint8_t kept[DEV_KEPT_MAX];
+	uint32_t i, n, resume, len;
+	int error;
 
 	if (!p->sealed || ibuf_get_n64(body, &features) == -1 ||
 	    ibuf_get_n32(body, &n) == -1 || n > VIRTIO_QUEUES_MAX)
@@ -100,7 +105,16 @@ dev_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 	for (i = 0; i < n; i++)
 		if (get_ring(body, &ring[i]) != 0)
 			return -EBADMSG;
-	return p->ops->start(p->arg, features, ring, n);
+	if (ibuf_get_n32(body, &resume) == -1 || resume > 1 ||
+	    ibuf_get_n32(body, &len) == -1 || len > sizeof(kept) ||
+	    (len > 0 && ibuf_get(body, kept, len) == -1))
+		return -EBADMSG;
+	p->dev->resume = resume == 1;
+	error = p->ops->start(p->arg, features, ring, n);
+	p->dev->resume = false;
+	if (error == 0 && resume == 1 && p->ops->kept != NULL)
+		error = p->ops->kept(p->arg, kept, len);
+	return error;
 }
 
 static int
@@ -109,6 +123,21 @@ dev_reset(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct devproc *p = arg;
 
 	return p->sealed ? p->ops->reset(p->arg) : -EBADMSG;
+}
+
+static int
+dev_drain(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct devproc *p = arg;
+
+	if (!p->sealed || p->draining)
+		return -EBADMSG;
+	p->draining = true;
+	p->keep_len = 0;
+	if (p->ops->keep != NULL)
+		p->keep_len = p->ops->keep(p->arg, p->keep, sizeof(p->keep));
+	__atomic_store_n(&p->dev->draining, true, __ATOMIC_RELAXED);
+	return p->ops->reset(p->arg);
 }
 
 static int
@@ -130,6 +159,7 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_START, "DEV_START", CHAN_NOFD, dev_start },
 	{ DEV_CONFIG, "DEV_CONFIG", CHAN_FD, dev_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
+	{ DEV_DRAIN, "DEV_DRAIN", CHAN_NOFD, dev_drain },
 };
 
 int
@@ -196,6 +226,16 @@ send_config(struct devproc *p)
 }
 
 static void
+send_drained(struct devproc *p)
+{
+	struct ibuf *b = chan_body();
+
+	p->draining = false;
+	must(ibuf_add(b, p->keep, p->keep_len));
+	must(chan_send(p->vm, DEV_DRAINED, 0, -1, b));
+}
+
+static void
 on_report(evutil_socket_t fd, short what, void *arg)
 {
 	struct devproc *p = arg;
@@ -208,7 +248,9 @@ on_report(evutil_socket_t fd, short what, void *arg)
 		send_config(p);
 	if ((mask & VDEV_BROKEN) != 0)
 		send_broken(p, why);
-	if ((mask & VDEV_RESET_DONE) != 0)
+	if ((mask & VDEV_RESET_DONE) != 0 && p->draining)
+		send_drained(p);
+	else if ((mask & VDEV_RESET_DONE) != 0)
 		must(chan_send(p->vm, DEV_RESET_DONE, 0, -1, NULL));
 }
 

@@ -44,6 +44,10 @@ struct devproc_ops {
 	int (*start)(void *arg, uint64_t features, const struct virtio_ring *,
 	    unsigned nrings);
 	int (*reset)(void *arg);
+	/* What a device remembers beside its rings (or both NULL): before it
+	 * is drained; after such a start.  Lengths, 0 or -errno. */
+	size_t (*keep)(void *arg, void *bytes, size_t max);
+	int (*kept)(void *arg, const void *bytes, size_t len);
 	void (*stop)(void *arg); /* for good: threads end */
 };
 

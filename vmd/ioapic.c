@@ -323,3 +323,12 @@ ioapic_write(struct ioapic *io, uint64_t off, unsigned size, uint64_t val)
 		window_write(
 		    io, (window_read(io) & ~mask) | ((uint32_t)val & mask));
 }
+
+void
+ioapic_restored(struct ioapic *io)
+{
+	unsigned pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++)
+		route_update(io, pin, RED_MASK, io->redir[pin]);
+}

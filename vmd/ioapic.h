@@ -43,6 +43,8 @@ ioapic_init(struct ioapic *, uint8_t id, const struct ioapic_ops *, void *);
 void ioapic_set_env(struct ioapic *, struct devenv);
 void ioapic_run(struct ioapic *);
 uint64_t ioapic_deadline(const struct ioapic *);
+/* The registers were read from a saved state: the table learns of all pins. */
+void ioapic_restored(struct ioapic *);
 void ioapic_set(struct ioapic *, unsigned pin, bool level);
 /* The driver reported an EOI of vector (KVM_EXIT_IOAPIC_EOI). */
 void ioapic_eoi(struct ioapic *, uint8_t vector);

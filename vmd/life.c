@@ -229,6 +229,7 @@ reset_run(struct vm *vm)
 	struct vm_run *r = &vm->run;
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
+	r->saving = r->save_go_on = r->saved = false;
 	r->paused = r->pausing = r->oom = r->seeded = r->adopted = false;
 	r->asked = 0;
 	r->given = 0;

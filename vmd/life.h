@@ -22,6 +22,8 @@ struct life_ops {
 	void (*ended)(void *arg, struct vm *);
 	/* A change of its medium is done, or not: errno. */
 	void (*changed)(void *arg, struct vm *, uint32_t error);
+	/* The answer to VM_SAVE; an error has a line. */
+	void (*saved)(void *arg, struct vm *, const struct fail *);
 	/* It paused or goes on, as it was asked to. */
 	void (*paused)(void *arg, struct vm *);
 	/* Its state is not what it was. */

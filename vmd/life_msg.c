@@ -151,6 +151,34 @@ on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm_run *run = &ch->vm->run;
+	struct fail f = { 0 };
+	char text[256];
+	uint32_t error;
+
+	if (ibuf_get_n32(body, &error) == -1 || error > 4095 ||
+	    ctl_get_str(body, text, sizeof(text)) != 0)
+		return -EBADMSG;
+	/* An answer to an earlier parent, whose client is gone. */
+	if (run->adopted && !run->saving)
+		return 0;
+	if (!run->saving)
+		return -EPROTO;
+	run->saving = false;
+	run->saved = error == 0;
+	if (error != 0)
+		fail_set(&f, (int)error, "vm \"%s\": not saved: %s",
+		    ch->vm->conf.name, text);
+	log_info("%s: %s%s", ch->vm->conf.name,
+	    error == 0 ? "its state was saved" : "not saved: ", text);
+	ch->vm->life->ops->saved(ch->vm->life->arg, ch->vm, &f);
+	return 0;
+}
+
+static int
 on_state(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct child *ch = arg;
@@ -326,6 +354,7 @@ static const struct chan_row vm_rows[] = {
 	{ VM_ENDED, "VM_ENDED", CHAN_NOFD, on_ended },
 	{ VM_DEVSTATE, "VM_DEVSTATE", CHAN_NOFD, on_devstate },
 	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
+	{ VM_SAVED, "VM_SAVED", CHAN_NOFD, on_saved },
 	{ VM_STATE, "VM_STATE", CHAN_NOFD, on_state },
 	{ VM_PANICKED, "VM_PANICKED", CHAN_NOFD, on_panicked },
 	{ VM_GIVEN, "VM_GIVEN", CHAN_NOFD, on_given },

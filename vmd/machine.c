@@ -36,6 +36,7 @@
 #include "ns16550.h"
 #include "pci.h"
 #include "pvpanic.h"
+#include "state_chips.h"
 #include "vga.h"
 #include "virtio_host.h"
 #include "vmm.h"
@@ -599,6 +600,49 @@ struct virtio_host *
 machine_virtio(struct machine *m)
 {
 	return &m->virtio;
+}
+
+/* The state, while it is paused.  Time goes on where it stood. */
+static void
+state_time(struct machine *m, struct state *s)
+{
+	uint64_t now = machine_now(m);
+
+	if (state_begin(s, "machine", 1) != 0)
+		return;
+	state_number(s, &now, INT64_MAX);
+	pci_state(&m->pci, s);
+	if (state_end(s) == 0 && !s->writing)
+		m->start = m->paused - now;
+}
+
+void
+machine_state(struct machine *m, struct state *s)
+{
+	unsigned i;
+
+	machine_lock(m);
+	state_time(m, s);
+	state_chip(s, STATE_I8259, &m->pic);
+	state_chip(s, STATE_I8254, &m->pit);
+	state_chip(s, STATE_IOAPIC, &m->ioapic);
+	state_chip(s, STATE_RTC, &m->rtc);
+	state_chip(s, STATE_UART, &m->uart);
+	state_chip(s, STATE_I8042, &m->kbd);
+	state_chip(s, STATE_PVPANIC, &m->panic);
+	state_chip(s, STATE_PM, &m->pm);
+	if (s->error == 0 && !s->writing) {
+		for (i = 0; i < 3; i++) {
+			/* As a count of zero is for the chip. */
+			if (m->pit.ch[i].cr == 0)
+				m->pit.ch[i].cr = 0x10000;
+			if (m->pit.ch[i].cur == 0)
+				m->pit.ch[i].cur = 0x10000;
+		}
+		ioapic_restored(&m->ioapic);
+		atomic_store(&m->extint, m->pic.out);
+	}
+	machine_unlock(m);
 }
 
 /* Set-up */

@@ -89,5 +89,8 @@ void machine_flush(struct machine *);
 
 /* With the lock held: drive the line of a GSI (vmd/DESIGN.md). */
 void machine_set_gsi(void *machine, unsigned gsi, bool level);
+/* All chips of a machine without firmware and screen, while it is paused. */
+struct state;
+void machine_state(struct machine *, struct state *);
 
 #endif

@@ -28,7 +28,7 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 2
+#define MSG_VERSION 3
 
 /* parent -> vm */
 #define VM_REQUESTS(X)                                         \
@@ -40,6 +40,7 @@
 	X(VM_ASK, 0, "id = a number; VM_STATE answers")        \
 	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep") \
 	X(VM_KEYS, 0, "keys: lib/screen.h")                    \
+	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")   \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                                        \
@@ -51,6 +52,9 @@
 	    "str problem: device needs reset")                               \
 	X(VM_PAUSED, "u32 1: paused, 0: runs")                               \
 	X(VM_STATE, "id of VM_ASK; u32 1: paused, 0: runs; u64 as VM_GIVEN") \
+	X(VM_SAVED,                                                          \
+	    "u32 errno, str one clear line; without an error, and not to "   \
+	    "go on, VM_ENDED follows")                                       \
 	X(VM_PANICKED, "u32 1: a kernel of the guest's own handles it")      \
 	X(VM_GIVEN, "u64 bytes of its memory that the guest gave up")        \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
@@ -66,6 +70,7 @@ enum vm_fdkind {
 	VM_FD_FLOPPY,
 	VM_FD_SCREEN, /* a page for struct screen (lib/screen.h) */
 	VM_FD_VGABIOS, /* for firmware, when there is a screen */
+	VM_FD_STATE, /* to go on from, instead of a start */
 };
 
 /* In VM_DEVSTATE. */
@@ -195,20 +200,26 @@ enum net_fdkind {
  * (device -> driver; the vm process binds it as irqfd, or watches it itself
  * for INTx and masked vectors).
  */
-#define DEV_REQUESTS(X)                                                                                   \
-	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                                                   \
-	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")                                       \
-	X(DEV_SEAL, 0, "no more descriptors")                                                             \
-	X(DEV_START, 0,                                                                                   \
-	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }") \
-	X(DEV_CONFIG, 1,                                                                                  \
-	    "(fd: a page, the configuration as the driver wrote it)")                                     \
-	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")
+#define DEV_REQUESTS(X)                                                                                    \
+	X(DEV_MEM, 1, "u64 size (fd: the guest memfd)")                                                    \
+	X(DEV_QUEUEFD, 1, "u32 queue, u32 0 = kick, 1 = call (fd)")                                        \
+	X(DEV_SEAL, 0, "no more descriptors")                                                              \
+	X(DEV_START, 0,                                                                                    \
+	    "u64 features, u32 nqueues, nqueues x { u32 size (0 = off), u64 desc, u64 avail, u64 used }, " \
+	    "u32 1: the rings were in use, go on behind what was given back; u32 length, bytes of "        \
+	    "DEV_DRAINED")                                                                                 \
+	X(DEV_CONFIG, 1,                                                                                   \
+	    "(fd: a page, the configuration as the driver wrote it)")                                      \
+	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")                                \
+	X(DEV_DRAIN, 0, "finish what was begun, stop, then DEV_DRAINED")
+#define DEV_KEPT_MAX 2048
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \
 	    "u64 features, u32 nqueues, u32 queue size max, u32 config length, config bytes") \
 	X(DEV_SEALED, "")                                                                     \
 	X(DEV_RESET_DONE, "")                                                                 \
+	X(DEV_DRAINED,                                                                        \
+	    "bytes: what the device itself has to remember, at most DEV_KEPT_MAX")            \
 	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
 

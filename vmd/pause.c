@@ -29,7 +29,7 @@ pause_ask(struct vm *vm, bool on, struct fail *why)
 	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
 		return fail_set(why, CTL_E_NOTRUNNING,
 		    "vm \"%s\" is not running", vm->conf.name);
-	if (vm->run.pausing || vm->run.asked != 0)
+	if (vm->run.pausing || vm->run.saving || vm->run.asked != 0)
 		return fail_set(why, EBUSY,
 		    "vm \"%s\" is being paused or unpaused", vm->conf.name);
 	if (vm->run.paused == on)

@@ -21,6 +21,7 @@
 #include "gmem.h"
 #include "pci.h"
 #include "pcireg.h"
+#include "state.h"
 
 #define CFG_ADDRESS  0xcf8
 #define CFG_DATA     0xcfc
@@ -458,4 +459,47 @@ pci_add_cap(struct pci_dev *d, uint8_t id, uint8_t len)
 	d->cfg[PCIR_STATUS] |= PCIR_STATUS_CAPS;
 	d->cap_end = end;
 	return (int)off;
+}
+
+/* ---- state ---- */
+
+/* The guest's bits are taken, those that are ours stay. */
+void
+pci_dev_state(struct pci_dev *d, struct state *s)
+{
+	uint64_t intx = d->intx;
+	uint8_t cfg[sizeof(d->cfg)], own;
+
+	memcpy(cfg, d->cfg, sizeof(cfg));
+	state_bytes(s, cfg, sizeof(cfg));
+	state_number(s, &intx, 1);
+	if (s->error != 0 || s->writing)
+		return;
+	if (memcmp(cfg, d->cfg, 4) != 0) {
+		state_fail(s, -EINVAL, "slot %u is another device", d->slot);
+		return;
+	}
+	for (unsigned i = 0; i < sizeof(cfg); i++) {
+		own = (uint8_t) ~(d->wmask[i] | d->w1c[i]);
+		d->cfg[i] = (uint8_t)((d->cfg[i] & own) | (cfg[i] & ~own));
+	}
+	d->intx = intx != 0;
+	d->cfg[PCIR_STATUS] &= (uint8_t)~PCIR_STATUS_INTX;
+	if (d->intx)
+		d->cfg[PCIR_STATUS] |= PCIR_STATUS_INTX;
+	bars_update(d->pci);
+}
+
+static const struct state_field fields[] = {
+	STATE_NUM(struct pci, address, UINT32_MAX),
+	STATE_ARR(struct pci, root, 1),
+	STATE_NUM(struct pci, isa_level, UINT16_MAX),
+};
+
+void
+pci_state(struct pci *p, struct state *s)
+{
+	pci_dev_state(&p->host, s);
+	pci_dev_state(&p->isa, s);
+	state_fields(s, p, fields, sizeof(fields) / sizeof(fields[0]));
 }

@@ -93,6 +93,10 @@ int pci_add_bar(struct pci_dev *, unsigned bar, enum pci_bar_kind, uint32_t len,
     const struct bus_ops *);
 /* Offset of a new capability of len bytes (header included), or -ENOSPC. */
 int pci_add_cap(struct pci_dev *, uint8_t id, uint8_t len);
+/* In the section at hand; a function's, then what is the bus's. */
+struct state;
+void pci_dev_state(struct pci_dev *, struct state *);
+void pci_state(struct pci *, struct state *);
 /* Configuration bytes as they are stored, little-endian; size 1, 2 or 4. */
 uint32_t pci_cfg_get(const struct pci_dev *, unsigned off, unsigned size);
 void pci_cfg_set(struct pci_dev *, unsigned off, unsigned size, uint32_t val);

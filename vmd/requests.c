@@ -62,6 +62,13 @@ allowed(struct parent *p, uint32_t type, const struct client *c,
 	return NULL;
 }
 
+struct vm *
+requests_allowed(struct parent *p, uint32_t type, uint32_t client,
+    const struct ctl_target *t)
+{
+	return allowed(p, type, clients_find(&p->clients, client), t);
+}
+
 /* Clients. */
 
 static int
@@ -472,6 +479,8 @@ static const struct chan_row rows[] = {
 	{ CTL_MEMORY, "CTL_MEMORY", CHAN_NOFD, on_memory },
 	{ CTL_PAUSE, "CTL_PAUSE", CHAN_NOFD, on_pause },
 	{ CTL_UNPAUSE, "CTL_UNPAUSE", CHAN_NOFD, on_unpause },
+	{ CTL_SAVE, "CTL_SAVE", CHAN_FD, requests_save },
+	{ CTL_RESTORE, "CTL_RESTORE", CHAN_FD, requests_restore },
 	{ CTL_SCREEN, "CTL_SCREEN", CHAN_NOFD, on_screen },
 	{ CTL_KEY, "CTL_KEY", CHAN_NOFD, on_key },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },

@@ -5,6 +5,7 @@
 /* Requests about files and the daemon itself, for the table of requests.c. */
 #include <stdint.h>
 
+struct ctl_target;
 struct ibuf;
 
 int requests_log(void *arg, uint32_t client, int fd, struct ibuf *);
@@ -24,5 +25,12 @@ struct start_fds;
  */
 int requests_start(struct parent *, struct client *, struct vm *,
     struct start_fds *given, struct fail *why);
+
+/* reqsave.c */
+int requests_save(void *parent, uint32_t id, int fd, struct ibuf *);
+int requests_restore(void *parent, uint32_t id, int fd, struct ibuf *);
+/* The VM that the client asks about; NULL: it was answered, or has left. */
+struct vm *requests_allowed(
+    struct parent *, uint32_t type, uint32_t client, const struct ctl_target *);
 
 #endif

@@ -44,7 +44,7 @@ start_fds_init(struct start_fds *f)
 	unsigned i;
 
 	f->hypervisor = f->kernel = f->initrd = -1;
-	f->floppy = f->vgabios = -1;
+	f->floppy = f->vgabios = f->state = -1;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
 	for (i = 0; i < SEED_FILES; i++)
@@ -61,6 +61,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->initrd);
 	fd_close(&f->floppy);
 	fd_close(&f->vgabios);
+	fd_close(&f->state);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_close(&f->disk[i]);
 	for (i = 0; i < SEED_FILES; i++)
@@ -326,6 +327,9 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 	if (f->vgabios != -1 &&
 	    (error = send_vm_fd(
 		 chan, VM_FD_VGABIOS, 0, fd_take(&f->vgabios))) != 0)
+		return error;
+	if (f->state != -1 &&
+	    (error = send_vm_fd(chan, VM_FD_STATE, 0, fd_take(&f->state))) != 0)
 		return error;
 	if ((vm->conf.flags & VM_F_SCREEN) != 0 &&
 	    (error = display_make(&vm->run.vm)) != 0)

@@ -366,6 +366,21 @@ vcpu_park(struct vcpus *all)
 }
 
 void
+vcpu_settle(struct vcpus *all)
+{
+	struct vcpu *v;
+	unsigned i;
+
+	for (i = 0; i < all->n; i++) {
+		v = &all->v[i];
+		do /* a string instruction may have more */
+			v->run->immediate_exit = 1;
+		while (!atomic_load(&all->stop) &&
+		    vmm_vcpu_run(all->vmm, i) == 0 && (serve_exit(v), true));
+	}
+}
+
+void
 vcpu_hold(struct vcpus *all, bool on)
 {
 	pthread_mutex_lock(&all->lock);

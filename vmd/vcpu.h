@@ -38,6 +38,12 @@ void vcpu_park(struct vcpus *);
  * go back before it is undone.  Those in the guest stay there.
  */
 void vcpu_hold(struct vcpus *, bool on);
+/*
+ * Parked: the end of what a vCPU had asked the machine for reaches its
+ * registers ("The kvm_run structure": the operation is complete when the vCPU
+ * is entered again).  Main thread.
+ */
+void vcpu_settle(struct vcpus *);
 /* Any thread: makes the vCPU look at the machine again before it goes on. */
 void vcpu_kick(struct vcpus *, unsigned cpu);
 /* Any thread: no vCPU enters the guest any more once its exit is served. */

@@ -255,6 +255,8 @@ check_rings(struct vdev *v, const struct virtio_ring *r, unsigned n)
 		    r[i].desc, r[i].avail, r[i].used, event);
 		if (error != 0)
 			return error;
+		if (v->resume)
+			virtq_resume(&v->queue[i]->vq);
 	}
 	return 0;
 }
@@ -362,6 +364,7 @@ vdev_report(struct vdev *v, const char **why)
 	}
 	if (v->resetting && all_settled(v)) {
 		v->resetting = v->started = false;
+		__atomic_store_n(&v->draining, false, __ATOMIC_RELAXED);
 		(void)broken(v); /* of the past */
 		mask |= VDEV_RESET_DONE;
 	}

@@ -54,6 +54,8 @@ struct vdev {
 	int report; /* eventfd: a queue has news */
 	uint64_t offered, features;
 	bool started, resetting, reported;
+	bool resume; /* the rings of the next start were in use */
+	bool draining; /* atomic: the reset lets requests end, and loses none */
 	bool configured; /* anew, and not reported yet */
 	const char *start_error;
 	/*

@@ -31,6 +31,7 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 #include <sys/eventfd.h>
+#include "state.h"
 #include "viobal.h"
 #include "virtio_host.h"
 #include "virtio_pci.h"
@@ -317,6 +318,8 @@ start_queue(struct queue *q, const struct virtio_ring *ring, bool event_idx)
 	if (virtq_init(&q->vq, b->conf.mem, ring->size, ring->desc, ring->avail,
 		ring->used, event_idx) != 0)
 		return false;
+	if (virtio_resuming(b->dev))
+		virtq_resume(&q->vq);
 	q->on = true;
 	/* Buffers may be there already. */
 	eventfd_write(virtio_kick_fd(b->dev, q->n), 1);
@@ -470,4 +473,17 @@ viobal_free(struct viobal *b)
 		event_free(b->timer);
 	virtio_pci_free(b->dev);
 	free(b);
+}
+
+void
+viobal_state(struct viobal *b, struct state *s)
+{
+	lock(b);
+	virtio_state(b->dev, s);
+	state_bytes(s, b->actual, sizeof(b->actual));
+	if (s->error == 0 && !s->writing) {
+		period_begin(b);
+		virtio_resume(b->dev);
+	}
+	unlock(b);
 }

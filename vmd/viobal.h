@@ -33,5 +33,8 @@ void viobal_free(struct viobal *);
 void viobal_keep(struct viobal *, uint64_t bytes);
 /* What the guest says that it has given up, bytes.  Main thread. */
 uint64_t viobal_given(struct viobal *);
+/* In the section at hand, while no vCPU runs.  Main thread. */
+struct state;
+void viobal_state(struct viobal *, struct state *);
 
 #endif

@@ -142,8 +142,15 @@ follow(struct vioblk_queue *q, uint32_t want)
 
 	if (q->v.is == want)
 		return true;
-	if (state != VDEV_RUN)
+	/* Those that wait for their share are done, in their own time. */
+	if (state == VDEV_IDLE &&
+	    __atomic_load_n(&q->dev->vdev.draining, __ATOMIC_RELAXED)) {
+		vioblk_req_release(q);
+		if (q->nfree < VIOBLK_QUEUE_SIZE)
+			return true;
+	} else if (state != VDEV_RUN) {
 		vioblk_req_forget(q);
+	}
 	/* Requests have to end before guest memory is let go. */
 	if (state != VDEV_RUN && aio_inflight(q->aio) > 0)
 		return true;

@@ -230,6 +230,22 @@ reset(void *arg)
 	return vionet_reset(p->dev);
 }
 
+static size_t
+keep(void *arg, void *bytes, size_t max)
+{
+	const struct proc *p = arg;
+
+	return vionet_keep(p->dev, bytes, max);
+}
+
+static int
+kept(void *arg, const void *bytes, size_t len)
+{
+	const struct proc *p = arg;
+
+	return vionet_kept(p->dev, bytes, len);
+}
+
 static void
 log_stats(const struct vionet *dev)
 {
@@ -274,6 +290,8 @@ static const struct devproc_ops ops = {
 	.ioctls = ioctls,
 	.start = start,
 	.reset = reset,
+	.keep = keep,
+	.kept = kept,
 	.stop = stop,
 };
 

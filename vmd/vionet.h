@@ -90,6 +90,9 @@ int vionet_threads(struct vionet *, struct event_base *);
 /* As vdev_start() and vdev_reset(). */
 int vionet_start(struct vionet *, uint64_t features, const struct virtio_ring *,
     unsigned nrings);
+/* For a start that goes on where another device stopped: devproc.h. */
+size_t vionet_keep(struct vionet *, void *, size_t max);
+int vionet_kept(struct vionet *, const void *, size_t len);
 int vionet_reset(struct vionet *);
 
 /*

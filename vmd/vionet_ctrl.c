@@ -48,6 +48,7 @@ vionet_set_offload(struct vionet *v, uint64_t f)
 	};
 	unsigned flags = 0, i;
 
+	v->guest_offload = f;
 	for (i = 0; i < sizeof(map) / sizeof(map[0]); i++)
 		if ((f & 1ULL << map[i].feature) != 0)
 			flags |= map[i].flag;

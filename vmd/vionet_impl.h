@@ -134,6 +134,7 @@ struct vionet {
 	struct vdev_queue *ctrl; /* which one that is; NULL: none */
 	unsigned active; /* pairs */
 	struct vionet_filter filter;
+	uint64_t guest_offload; /* features, as last asked for */
 	struct vionet_ads ads;
 	bool unplugged; /* atomic; main thread writes */
 	struct limit in, out;

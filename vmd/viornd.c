@@ -22,6 +22,7 @@
 #include <linux/virtio_ring.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include "state.h"
 #include "viornd.h"
 #include "virtio_host.h"
 #include "virtio_pci.h"
@@ -199,6 +200,8 @@ start(struct virtio_dev *dev, uint64_t features, const struct virtio_ring *ring,
 		virtio_needs_reset(dev, "bad ring address");
 		return;
 	}
+	if (virtio_resuming(dev))
+		virtq_resume(&r->vq);
 	r->running = true;
 	/* Buffers may be there already. */
 	eventfd_write(virtio_kick_fd(dev, 0), 1);
@@ -254,6 +257,16 @@ viornd_new(struct pci *pci, struct virtio_host *host, const struct gmem *mem,
 free_all:
 	viornd_free(r);
 	return NULL;
+}
+
+void
+viornd_state(struct viornd *r, struct state *s)
+{
+	r->host->ops->lock(r->host);
+	virtio_state(r->dev, s);
+	if (s->error == 0 && !s->writing)
+		virtio_resume(r->dev);
+	r->host->ops->unlock(r->host);
 }
 
 void

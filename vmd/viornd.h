@@ -16,5 +16,8 @@ struct viornd *viornd_new(
     struct pci *, struct virtio_host *, const struct gmem *, const char *name);
 /* Main thread, without the lock, once no vCPU runs. */
 void viornd_free(struct viornd *);
+/* In the section at hand, while no vCPU runs.  Main thread. */
+struct state;
+void viornd_state(struct viornd *, struct state *);
 
 #endif

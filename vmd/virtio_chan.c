@@ -8,6 +8,7 @@
  *   HELLO ──▶ SEALING ──▶ IDLE ◀──▶ STARTED
  *                          ▲           │
  *                          └─ RESETTING◀┘         any ──▶ DEAD
+ *                             DRAINING
  *
  * Invariants
  *  1. A message that does not belong to the state ends the channel.
@@ -42,6 +43,7 @@
 #include "log.h"
 #include "msg.h"
 #include "page.h"
+#include "state.h"
 #include "virtio_chan.h"
 #include "virtio_host.h"
 #include "virtio_pci.h"
@@ -63,14 +65,14 @@
 	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |     \
 	    UINT64_C(1) << VIRTIO_F_VERSION_1)
 
-enum state { HELLO, SEALING, IDLE, STARTED, RESETTING, DEAD };
+enum stage { HELLO, SEALING, IDLE, STARTED, RESETTING, DRAINING, DEAD };
 
 struct virtio_chan {
 	struct virtio_chan_conf conf;
 	struct chan *chan; /* (m) once attached; NULL when DEAD */
 	struct virtio_dev *dev;
 	struct event *stuck; /* timer of a reset */
-	enum state state; /* (m) once attached */
+	enum stage state; /* (m) once attached */
 	/* from DEV_HELLO, checked */
 	uint64_t features;
 	uint32_t nqueues, queue_size, config_len;
@@ -78,6 +80,9 @@ struct virtio_chan {
 	uint8_t *page; /* what the driver wrote, for the device to read */
 	int page_fd; /* until passed on */
 	char reason[REASON_MAX]; /* why the set-up fails */
+	uint8_t kept[DEV_KEPT_MAX]; /* of DEV_DRAINED */
+	uint32_t kept_len;
+	bool drained; /* between DEV_DRAINED and virtio_chan_resume() */
 };
 
 static void
@@ -92,10 +97,10 @@ unlock(struct virtio_chan *vc)
 	vc->conf.host->ops->unlock(vc->conf.host);
 }
 
-static enum state
-state(struct virtio_chan *vc)
+static enum stage
+stage(struct virtio_chan *vc)
 {
-	enum state now;
+	enum stage now;
 
 	lock(vc);
 	now = vc->state;
@@ -151,7 +156,7 @@ on_hello(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct virtio_chan *vc = arg;
 	int error;
 
-	if (state(vc) != HELLO)
+	if (stage(vc) != HELLO)
 		return -EPROTO;
 	if (ibuf_get_n64(body, &vc->features) == -1 ||
 	    ibuf_get_n32(body, &vc->nqueues) == -1 ||
@@ -173,7 +178,7 @@ on_sealed(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct virtio_chan *vc = arg;
 
 	/* Not before it was told to: dev is made after DEV_HELLO. */
-	if (state(vc) != SEALING || vc->dev == NULL)
+	if (stage(vc) != SEALING || vc->dev == NULL)
 		return -EPROTO;
 	vc->state = IDLE;
 	return 0;
@@ -199,6 +204,24 @@ on_reset_done(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_drained(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	size_t len = ibuf_size(body);
+
+	if (stage(vc) != DRAINING || len > sizeof(vc->kept) ||
+	    (len > 0 && ibuf_get(body, vc->kept, len) == -1))
+		return -EPROTO;
+	lock(vc);
+	vc->state = IDLE;
+	vc->drained = true;
+	vc->kept_len = (uint32_t)len;
+	unlock(vc);
+	vc->conf.drained(vc->conf.arg, true);
+	return 0;
+}
+
+static int
 on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct virtio_chan *vc = arg;
@@ -208,7 +231,7 @@ on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_get_str(body, text, sizeof(text)) != 0)
 		return -EBADMSG;
 	clean(why, sizeof(why), text);
-	if (state(vc) == HELLO || state(vc) == SEALING)
+	if (stage(vc) == HELLO || stage(vc) == SEALING)
 		return refuse(vc, -ECANCELED, "%s", why);
 	lock(vc);
 	/* Once per start: a device that repeats itself is not heard. */
@@ -238,7 +261,7 @@ on_configured(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct virtio_chan *vc = arg;
 	uint8_t config[VIRTIO_CONFIG_MAX];
-	enum state now = state(vc);
+	enum stage now = stage(vc);
 
 	if (now == HELLO || now == SEALING)
 		return -EPROTO;
@@ -258,6 +281,7 @@ on_closed(void *arg, const char *text)
 	struct virtio_chan *vc = arg;
 	struct chan *chan = vc->chan;
 	char why[REASON_MAX];
+	bool draining;
 
 	clean(why, sizeof(why),
 	    text[0] == '\0' ? "the device process ended" : text);
@@ -265,6 +289,7 @@ on_closed(void *arg, const char *text)
 	vc->chan = NULL;
 	if (vc->state == RESETTING)
 		virtio_reset_done(vc->dev); /* invariant 2 */
+	draining = vc->state == DRAINING;
 	virtio_needs_reset(vc->dev, why);
 	vc->state = DEAD;
 	event_del_noblock(vc->stuck);
@@ -272,6 +297,8 @@ on_closed(void *arg, const char *text)
 	chan_free(chan);
 	if (vc->conf.dead != NULL)
 		vc->conf.dead(vc->conf.arg, why);
+	if (draining)
+		vc->conf.drained(vc->conf.arg, false);
 }
 
 static void
@@ -313,6 +340,9 @@ start(struct virtio_dev *dev, uint64_t features, const struct virtio_ring *ring,
 		ibuf_add_n64(body, ring[i].avail.v);
 		ibuf_add_n64(body, ring[i].used.v);
 	}
+	ibuf_add_n32(body, virtio_resuming(dev));
+	ibuf_add_n32(body, vc->kept_len);
+	ibuf_add(body, vc->kept, vc->kept_len);
 	/* A channel that is ending tells it by on_closed(). */
 	if (chan_send(vc->chan, DEV_START, 0, -1, body) != 0)
 		virtio_needs_reset(dev, "cannot reach the device process");
@@ -383,6 +413,64 @@ static const struct virtio_ops ops = {
 	.config = config,
 };
 
+/* ---- stop and go on ---- */
+
+int
+virtio_chan_drain(struct virtio_chan *vc)
+{
+	int error = 0;
+
+	lock(vc);
+	if (vc->state == STARTED)
+		error = chan_send(vc->chan, DEV_DRAIN, 0, -1, NULL);
+	if (vc->state == RESETTING || vc->state == DEAD)
+		error = -EBUSY;
+	else if (vc->state == STARTED && error == 0) {
+		vc->state = DRAINING;
+		error = 1;
+	}
+	unlock(vc);
+	return error;
+}
+
+void
+virtio_chan_resume(struct virtio_chan *vc)
+{
+	lock(vc);
+	if (vc->drained) {
+		vc->drained = false;
+		virtio_resume(vc->dev);
+		vc->kept_len = 0;
+	}
+	unlock(vc);
+}
+
+void
+virtio_chan_state(struct virtio_chan *vc, struct state *s)
+{
+	uint64_t len = vc->kept_len, i;
+	uint8_t byte;
+
+	lock(vc);
+	if (!s->writing && vc->state != IDLE)
+		state_fail(s, -EIO, "the device process ended");
+	virtio_state(vc->dev, s);
+	state_number(s, &len, sizeof(vc->kept));
+	if (s->error == 0)
+		state_bytes(s, vc->kept, (size_t)len);
+	for (i = 0; i < vc->config_len; i++) {
+		byte = virtio_config_byte(vc->dev, (unsigned)i);
+		if (s->error == 0 && !s->writing &&
+		    writable(vc, (unsigned)i, byte))
+			put_config(vc, (unsigned)i, byte);
+	}
+	if (s->error == 0 && !s->writing) {
+		vc->kept_len = (uint32_t)len;
+		vc->drained = virtio_running(vc->dev);
+	}
+	unlock(vc);
+}
+
 /* ---- set-up ---- */
 
 #define ROW(type, handler)                      \
@@ -394,6 +482,7 @@ static const struct chan_row rows[] = {
 	ROW(DEV_HELLO, on_hello),
 	ROW(DEV_SEALED, on_sealed),
 	ROW(DEV_RESET_DONE, on_reset_done),
+	ROW(DEV_DRAINED, on_drained),
 	ROW(DEV_CONFIGURED, on_configured),
 	ROW(DEV_BROKEN, on_broken),
 };
@@ -406,7 +495,7 @@ static const struct chan_ops chan_ops = {
 
 /* One message of the device, which has to take us on to state next. */
 static int
-await(struct virtio_chan *vc, enum state next, const char *what)
+await(struct virtio_chan *vc, enum stage next, const char *what)
 {
 	int error = chan_recv(vc->chan, SETUP_MS);
 	const char *why = chan_why(vc->chan);

@@ -8,10 +8,12 @@
  * not trusted: what it says is checked, and all that it can do is to break
  * its own device.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct gmem;
+struct state;
 struct pci;
 struct virtio_chan;
 struct virtio_host;
@@ -28,6 +30,8 @@ struct virtio_chan_conf {
 	void (*broken)(void *arg, const char *why);
 	/* The process is gone: no reset will help.  As broken; once. */
 	void (*dead)(void *arg, const char *why);
+	/* The answer to virtio_chan_drain(); false: the process is gone. */
+	void (*drained)(void *arg, bool ok);
 	void *arg;
 };
 
@@ -38,6 +42,16 @@ struct virtio_chan_conf {
  */
 int virtio_chan_new(struct virtio_chan **, int chanfd,
     const struct virtio_chan_conf *, char *why, size_t whylen);
+/*
+ * While no vCPU runs: let the device end what it has begun and stop, with its
+ * rings as they are.  0: it is not started; 1: conf.drained follows; -EBUSY: it
+ * cannot be now.
+ */
+int virtio_chan_drain(struct virtio_chan *);
+/* A drained device, or one whose state was read, goes on. */
+void virtio_chan_resume(struct virtio_chan *);
+/* Of a drained device, in the section at hand: write it, or read it. */
+void virtio_chan_state(struct virtio_chan *, struct state *);
 /* Main thread, without the lock, once no vCPU runs. */
 void virtio_chan_free(struct virtio_chan *);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
+#include "state.h"
 #include "virtio_common.h"
 #include "virtq.h"
 
@@ -354,4 +355,37 @@ virtio_common_write(
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		if (fields[i].off == off && fields[i].size == size)
 			fields[i].write(c, (uint32_t)val);
+}
+
+static const struct state_field state_fields_of[] = {
+	STATE_NUM(struct virtio_common, accepted, UINT64_MAX),
+	STATE_NUM(struct virtio_common, device_select, UINT32_MAX),
+	STATE_NUM(struct virtio_common, driver_select, UINT32_MAX),
+	STATE_NUM(struct virtio_common, status, UINT8_MAX),
+	STATE_NUM(struct virtio_common, generation, UINT8_MAX),
+	STATE_NUM(struct virtio_common, queue_select, UINT16_MAX),
+	STATE_SUB(struct virtio_common, queue, size, VIRTQ_SIZE_MAX),
+	STATE_SUB(struct virtio_common, queue, enabled, 1),
+	STATE_SUB(struct virtio_common, queue, desc, UINT64_MAX),
+	STATE_SUB(struct virtio_common, queue, avail, UINT64_MAX),
+	STATE_SUB(struct virtio_common, queue, used, UINT64_MAX),
+};
+
+void
+virtio_common_state(struct virtio_common *c, struct state *s)
+{
+	if (s->writing && c->resetting)
+		state_fail(s, -EBUSY, "%s is being reset", c->irq->name);
+	state_fields(s, c, state_fields_of,
+	    sizeof(state_fields_of) / sizeof(state_fields_of[0]));
+	if (s->error != 0 || s->writing)
+		return;
+	/* Legacy drivers know nothing of VERSION_1, others accept it. */
+	if ((c->accepted & ~c->offered) != 0)
+		state_fail(s, -ENOTSUP,
+		    "features that are not offered any more: %#llx",
+		    (unsigned long long)(c->accepted & ~c->offered));
+	for (unsigned i = 0; i < c->nqueues; i++)
+		if (c->queue[i].size > c->queue_max)
+			state_fail(s, -EINVAL, "queue %u is too large", i);
 }

@@ -53,6 +53,8 @@ uint64_t
 virtio_common_read(const struct virtio_common *, uint64_t off, unsigned size);
 void virtio_common_write(
     struct virtio_common *, uint64_t off, unsigned size, uint64_t val);
+struct state;
+void virtio_common_state(struct virtio_common *, struct state *);
 /* The driver asks for a reset; its end comes now, or with: */
 void virtio_common_reset(struct virtio_common *);
 void virtio_common_reset_done(struct virtio_common *);

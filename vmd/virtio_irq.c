@@ -17,6 +17,7 @@
 #include <event2/event.h>
 #include <sys/eventfd.h>
 #include "log.h"
+#include "state.h"
 #include "virtio_host.h"
 #include "virtio_irq.h"
 
@@ -365,4 +366,33 @@ virtio_irq_table_write(
 {
 	if (msix_table_write(&irq->msix, off, size, val))
 		update(irq);
+}
+
+static const struct state_field irq_fields[] = {
+	STATE_NUM(struct virtio_irq, msix.enabled, 1),
+	STATE_NUM(struct virtio_irq, msix.fmask, 1),
+	STATE_NUM(struct virtio_irq, msix.pending, UINT64_MAX),
+	STATE_SUB(struct virtio_irq, msix.entry, addr, UINT64_MAX),
+	STATE_SUB(struct virtio_irq, msix.entry, data, UINT32_MAX),
+	STATE_SUB(struct virtio_irq, msix.entry, control, UINT32_MAX),
+	STATE_NUM(struct virtio_irq, config_vector, UINT16_MAX),
+	STATE_NUM(struct virtio_irq, isr, ISR_QUEUE | ISR_CONFIG),
+	STATE_SUB(struct virtio_irq, queue, vector, UINT16_MAX),
+};
+
+/* Which of the queues are live is said by virtio_irq_start(). */
+void
+virtio_irq_state(struct virtio_irq *irq, struct state *s)
+{
+	state_fields(
+	    s, irq, irq_fields, sizeof(irq_fields) / sizeof(irq_fields[0]));
+	if (s->error != 0 || s->writing)
+		return;
+	for (unsigned i = 0; i < irq->nqueues; i++)
+		if (irq->queue[i].vector >= irq->msix.n)
+			irq->queue[i].vector = VIRTIO_NO_VECTOR;
+	if (irq->config_vector >= irq->msix.n)
+		irq->config_vector = VIRTIO_NO_VECTOR;
+	for (unsigned v = 0; v < irq->msix.n; v++)
+		irq->msix.entry[v].addr &= ~UINT64_C(3);
 }

@@ -79,6 +79,8 @@ void virtio_irq_stop(struct virtio_irq *);
  * not exist becomes VIRTIO_NO_VECTOR. */
 void virtio_irq_set_vector(struct virtio_irq *, unsigned queue, uint16_t);
 uint16_t virtio_irq_vector(const struct virtio_irq *, unsigned queue);
+struct state;
+void virtio_irq_state(struct virtio_irq *, struct state *);
 /* Configuration change: tell the driver. */
 void virtio_irq_config(struct virtio_irq *);
 /* The guest reads the ISR status, which clears it. */

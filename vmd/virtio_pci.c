@@ -31,6 +31,7 @@
 #include <sys/eventfd.h>
 #include "log.h"
 #include "pcireg.h"
+#include "state.h"
 #include "virtio_common.h"
 #include "virtio_host.h"
 #include "virtio_irq.h"
@@ -78,6 +79,7 @@ struct virtio_dev {
 	bool notify_mapped, legacy_mapped;
 	uint16_t notify_base, legacy_base;
 	uint32_t notify_len;
+	bool resuming;
 	bool holding; /* vCPUs, until a reset is over */
 	unsigned msix_cap, window_cap; /* offsets in configuration space */
 	unsigned config_len;
@@ -537,6 +539,78 @@ void *
 virtio_arg(struct virtio_dev *dev)
 {
 	return dev->arg;
+}
+
+bool
+virtio_resuming(const struct virtio_dev *dev)
+{
+	return dev->resuming;
+}
+
+uint8_t
+virtio_config_byte(const struct virtio_dev *dev, unsigned off)
+{
+	return dev->config[off];
+}
+
+void
+virtio_resume(struct virtio_dev *dev)
+{
+	if (!virtio_running(dev))
+		return;
+	dev->resuming = true;
+	start(dev);
+	dev->resuming = false;
+	for (unsigned i = 0; i < dev->nqueues; i++) {
+		if (!dev->common.queue[i].enabled)
+			continue;
+		eventfd_write(dev->kick[i].fd, 1);
+		eventfd_write(dev->irq.queue[i].fd, 1);
+	}
+}
+
+/* What a driver of this device was told has to be true still. */
+static void
+state_config(struct virtio_dev *dev, struct state *s)
+{
+	uint16_t type = (uint16_t)pci_cfg_get(&dev->pci, PCIR_SUBDEVICE, 2);
+	uint8_t was[VIRTIO_CONFIG_MAX], now[VIRTIO_CONFIG_MAX];
+
+	memcpy(was, dev->config_reset, sizeof(was));
+	memcpy(now, dev->config, sizeof(now));
+	state_bytes(s, was, dev->config_len);
+	state_bytes(s, now, dev->config_len);
+	if (s->error != 0 || s->writing)
+		return;
+	for (unsigned i = 0; i < dev->config_len; i++) {
+		/* The link's status is told anew. */
+		if (type == VIRTIO_ID_NET && (i == 6 || i == 7))
+			now[i] = was[i] = dev->config_reset[i];
+		if (type != VIRTIO_ID_BALLOON && was[i] != dev->config_reset[i])
+			state_fail(s, -EINVAL,
+			    "it is another device: byte %u of its "
+			    "configuration was %#x and is %#x",
+			    i, was[i], dev->config_reset[i]);
+	}
+	if (s->error != 0)
+		return;
+	memcpy(dev->config_reset, was, dev->config_len);
+	memcpy(dev->config, now, dev->config_len);
+}
+
+void
+virtio_state(struct virtio_dev *dev, struct state *s)
+{
+	uint64_t n = dev->nqueues;
+
+	state_number(s, &n, VIRTIO_QUEUES_MAX);
+	if (s->error == 0 && n != dev->nqueues)
+		state_fail(s, -EINVAL, "it has %u queues, and had %llu",
+		    dev->nqueues, (unsigned long long)n);
+	pci_dev_state(&dev->pci, s);
+	virtio_common_state(&dev->common, s);
+	virtio_irq_state(&dev->irq, s);
+	state_config(dev, s);
 }
 
 int

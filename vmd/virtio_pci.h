@@ -28,6 +28,7 @@
 #include "gmem.h"
 
 struct virtio_host;
+struct state;
 
 #define VIRTIO_QUEUES_MAX 16
 #define VIRTIO_CONFIG_MAX 256 /* bytes of device-specific configuration */
@@ -83,6 +84,16 @@ void virtio_needs_reset(struct virtio_dev *, const char *why);
 /* Bytes of the configuration are others from now on; the driver is told. */
 void
 virtio_configure(struct virtio_dev *, unsigned off, const void *, unsigned len);
+/*
+ * The function's state, in the section at hand.  A device that was running is
+ * started again with virtio_resume(): its ops->start() then finds that
+ * virtio_resuming(), which means rings that were in use.  Its queues are kicked
+ * and their interrupts raised once, as whoever waits for either cannot know.
+ */
+void virtio_state(struct virtio_dev *, struct state *);
+void virtio_resume(struct virtio_dev *);
+bool virtio_resuming(const struct virtio_dev *);
+uint8_t virtio_config_byte(const struct virtio_dev *, unsigned off);
 /* DRIVER_OK is set, no reset is under way or needed. */
 bool virtio_running(const struct virtio_dev *);
 

@@ -41,6 +41,7 @@
 #include "viobal.h"
 #include "viornd.h"
 #include "virtio_chan.h"
+#include "vm_impl.h"
 #include "vmm.h"
 #include "vmmci.h"
 #ifdef VMD_CONFINE_TEST
@@ -49,10 +50,9 @@
 
 #define SETUP_MS    30000 /* the parent sends all of it at once */
 #define FLUSH_MS    1000
-#define SEAL_MAX    32
+#define SEAL_MAX    48
 #define MIB	    (1ULL << 20)
 #define NOFILE	    1024 /* vCPUs from 128 on, two per queue of each disk */
-#define WHY_MAX	    256
 #define VGABIOS_MAX 0x10000 /* what follows is not its own */
 #define CLASS_SCSI  0x010000 /* mass storage, as virtio-blk functions say */
 #define CLASS_NET   0x020000 /* network, Ethernet */
@@ -60,47 +60,10 @@
 #define TYPE_BLOCK  2
 #define TYPE_SCSI   8
 
-/* A device in a process of its own. */
-struct vm_dev {
-	struct vm *vm;
-	unsigned index; /* as in VM_DEVSTATE */
-	int fd; /* device channel until the front end takes it */
-	char name[16];
-	struct virtio_chan *front;
-};
-
-struct vm {
-	struct chan *parent;
-	uint32_t id;
-	struct vmconf conf;
-	bool has_conf, go;
-	int hypervisor, kernel, initrd, floppy, console, screen, vgabios;
-	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
-
-	struct event_base *base;
-	struct event *end_event;
-	struct gmem mem;
-	struct vmm *vmm;
-	struct machine *machine;
-	struct viornd *rnd;
-	struct viobal *bal;
-	struct vmmci *ci;
-	struct vcpus *vcpus;
-	bool paused;
-	struct gpa rsdp;
-	uint8_t *rom; /* of firmware, or NULL */
-	uint32_t rom_len, floppy_len;
-
-	pthread_mutex_t end_lock; /* (e) */
-	bool ended; /* (e) */
-	enum vm_end end;
-	char detail[WHY_MAX];
-};
-
 /* Reports */
 
-static void
-report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
+void
+vm_report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 {
 	struct ibuf *body = chan_body();
 
@@ -136,9 +99,8 @@ report_given(void *arg, uint64_t bytes)
 	chan_send(vm->parent, VM_GIVEN, vm->id, -1, body);
 }
 
-/* Start failed: one line to the parent.  The exit status. */
-static int __attribute__((format(printf, 3, 4)))
-fail(struct vm *vm, int error, const char *fmt, ...)
+int
+vm_fail(struct vm *vm, int error, const char *fmt, ...)
 {
 	char line[WHY_MAX];
 	va_list ap;
@@ -147,14 +109,14 @@ fail(struct vm *vm, int error, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	log_debug("start failed: %s", line);
-	report(vm, VM_ERROR, (uint32_t)-error, line);
+	vm_report(vm, VM_ERROR, (uint32_t)-error, line);
 	chan_flush(vm->parent, FLUSH_MS);
 	return 1;
 }
 
 /* The guest's end; any thread. */
-static void
-set_end(void *arg, enum vm_end how, const char *detail)
+void
+vm_set_end(void *arg, enum vm_end how, const char *detail)
 {
 	struct vm *vm = arg;
 
@@ -216,7 +178,7 @@ on_panicked(void *arg, bool handled)
 }
 
 static const struct machine_ops machine_callbacks = {
-	.ended = set_end,
+	.ended = vm_set_end,
 	.button_read = on_button_read,
 	.kick = on_kick,
 	.hold = on_hold,
@@ -224,7 +186,7 @@ static const struct machine_ops machine_callbacks = {
 };
 
 static const struct vcpu_ops vcpu_callbacks = {
-	.ended = set_end,
+	.ended = vm_set_end,
 };
 
 static void
@@ -232,7 +194,7 @@ on_broken(void *arg, const char *why)
 {
 	struct vm_dev *d = arg;
 
-	report(d->vm, VM_DEVSTATE, d->index, why);
+	vm_report(d->vm, VM_DEVSTATE, d->index, why);
 }
 
 /* The parent's messages */
@@ -281,6 +243,9 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 	case VM_FD_VGABIOS:
 		slot = &vm->vgabios;
 		break;
+	case VM_FD_STATE:
+		slot = &vm->state;
+		break;
 	case VM_FD_DISK:
 		if (index < VM_BLKS_MAX)
 			slot = &vm->disk[index].fd;
@@ -316,8 +281,8 @@ on_go(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 /* A guest whose clocks cannot be set back sees the time that has passed. */
-static void
-set_paused(struct vm *vm, bool on)
+void
+vm_set_paused(struct vm *vm, bool on)
 {
 	int e;
 
@@ -326,6 +291,7 @@ set_paused(struct vm *vm, bool on)
 		e = vmm_clock_stop(vm->vmm);
 		machine_pause(vm->machine);
 	} else {
+		vm_resume_devices(vm);
 		machine_resume(vm->machine);
 		e = vmm_clock_go(vm->vmm);
 		vmmci_sync(vm->ci);
@@ -344,8 +310,10 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ibuf_get_n32(body, &on) == -1 || on > 1 || vm->vcpus == NULL)
 		return -EBADMSG;
-	if (vm->paused != (on == 1))
-		set_paused(vm, on == 1);
+	if (vm->save != -1)
+		vm->save_was_paused = on == 1; /* once it is saved */
+	else if (vm->paused != (on == 1))
+		vm_set_paused(vm, on == 1);
 	report_paused(vm);
 	return 0;
 }
@@ -371,7 +339,8 @@ on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
 	answer = chan_body();
-	if (ibuf_add_n32(answer, vm->paused) == -1 ||
+	if (ibuf_add_n32(answer,
+		vm->save != -1 ? vm->save_was_paused : vm->paused) == -1 ||
 	    ibuf_add_n64(answer, viobal_given(vm->bal)) == -1) {
 		ibuf_free(answer);
 		return 0;
@@ -400,8 +369,10 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
 	/* Only a guest that runs can see it. */
-	if (vm->paused) {
-		set_paused(vm, false);
+	if (vm->save != -1) {
+		vm->save_was_paused = false;
+	} else if (vm->paused) {
+		vm_set_paused(vm, false);
 		report_paused(vm);
 	}
 	if (!vmmci_shutdown(vm->ci))
@@ -427,6 +398,7 @@ static const struct chan_row rows[] = {
 	{ VM_GO, "VM_GO", CHAN_NOFD, on_go },
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
+	{ VM_SAVE, "VM_SAVE", CHAN_FD, vm_on_save },
 	{ VM_KEYS, "VM_KEYS", CHAN_NOFD, on_keys },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
 	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },
@@ -474,23 +446,24 @@ check_conf(struct vm *vm)
 	unsigned i;
 
 	if (vm->hypervisor == -1 || vm->console == -1)
-		return fail(vm, -EINVAL, "incomplete set-up");
+		return vm_fail(vm, -EINVAL, "incomplete set-up");
 	if (has_screen(vm) && vm->screen == -1)
-		return fail(vm, -EINVAL, "screen: no page");
+		return vm_fail(vm, -EINVAL, "screen: no page");
 	if (vm->kernel == -1)
-		return fail(vm, -EINVAL, "no kernel to boot");
+		return vm_fail(vm, -EINVAL, "no kernel to boot");
 	for (i = 0; i < vmconf_nblks(&vm->conf); i++) {
 		if (vm->disk[i].fd == -1)
-			return fail(vm, -EINVAL, "disk %u: no device", i);
+			return vm_fail(vm, -EINVAL, "disk %u: no device", i);
 	}
 	for (i = 0; i < vm->conf.nnics; i++) {
 		if (vm->nic[i].fd == -1)
-			return fail(vm, -EINVAL, "interface %u: no device", i);
+			return vm_fail(
+			    vm, -EINVAL, "interface %u: no device", i);
 	}
 	if (has_drive(vm) && vm->cdrom.fd == -1)
-		return fail(vm, -EINVAL, "cdrom: no device");
+		return vm_fail(vm, -EINVAL, "cdrom: no device");
 	if (sysinfo(&si) == 0 && vm->conf.memory / si.mem_unit > si.totalram)
-		return fail(vm, -ENOMEM,
+		return vm_fail(vm, -ENOMEM,
 		    "memory: %llu MiB is more than the host's %llu MiB",
 		    (unsigned long long)(vm->conf.memory / MIB),
 		    (unsigned long long)si.totalram * si.mem_unit / MIB);
@@ -554,15 +527,16 @@ make_memory(struct vm *vm)
 	int e;
 
 	if ((e = gmem_create(&vm->mem, vm->conf.memory)) < 0)
-		return fail(vm, e, "memory: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "memory: %s", strerrordesc_np(-e));
 	for (i = 0; i < vm->mem.nregions; i++) {
 		r = &vm->mem.region[i];
 		if ((e = sandbox_hide(r->host, r->len)) < 0)
-			return fail(vm, e, "memory: %s", strerrordesc_np(-e));
+			return vm_fail(
+			    vm, e, "memory: %s", strerrordesc_np(-e));
 		(void)madvise(r->host, r->len, MADV_HUGEPAGE);
 	}
 	if (vm->rom == NULL && (e = map_memory(vm)) < 0)
-		return fail(vm, e, "memory: refused by the hypervisor: %s",
+		return vm_fail(vm, e, "memory: refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return 0;
 }
@@ -574,11 +548,11 @@ check_floppy(struct vm *vm)
 	if (vm->floppy == -1)
 		return 0;
 	if (vm->rom_len == 0)
-		return fail(vm, -EINVAL,
+		return vm_fail(vm, -EINVAL,
 		    "floppy %s: what is booted is no firmware",
 		    vm->conf.floppy);
 	if ((vm->floppy_len = load_floppy_size(vm->floppy)) == 0)
-		return fail(vm, -EINVAL,
+		return vm_fail(vm, -EINVAL,
 		    "floppy %s: not as long as a floppy disk", vm->conf.floppy);
 	return 0;
 }
@@ -594,11 +568,13 @@ make_rom(struct vm *vm)
 	if ((status = check_floppy(vm)) != 0 || vm->rom_len == 0)
 		return status;
 	if (vm->initrd != -1 || vm->conf.cmdline[0] != '\0')
-		return fail(vm, -EINVAL, "firmware takes no initrd or cmdline");
+		return vm_fail(
+		    vm, -EINVAL, "firmware takes no initrd or cmdline");
 	p = mmap(NULL, vm->rom_len, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
-		return fail(vm, -errno, "firmware: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "firmware: %s", strerrordesc_np(errno));
 	vm->rom = p;
 	return 0;
 }
@@ -611,13 +587,13 @@ make_vmm(struct vm *vm)
 
 	e = vmm_create(&vm->vmm, fd_take(&vm->hypervisor), vm->conf.cpus, &why);
 	if (e < 0)
-		return fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
+		return vm_fail(vm, e, "%s: %s", why, strerrordesc_np(-e));
 	e = vcpu_set_up(vm->vmm, vm->conf.cpu, &missing);
 	if (e < 0 && missing != NULL)
-		return fail(vm, e, "cpu %s: this host has no %s",
+		return vm_fail(vm, e, "cpu %s: this host has no %s",
 		    vmconf_cpu_name(vm->conf.cpu), missing);
 	if (e < 0)
-		return fail(vm, e, "vCPUs refused by the hypervisor: %s",
+		return vm_fail(vm, e, "vCPUs refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
 	return make_memory(vm);
 }
@@ -641,14 +617,15 @@ make_machine(struct vm *vm)
 
 	if (has_screen(vm) &&
 	    (e = page_attach(fd_take(&vm->screen), true, &page)) < 0)
-		return fail(vm, e, "screen: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "screen: %s", strerrordesc_np(-e));
 	mc.screen = page;
 	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
-		return fail(vm, e, "machine: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	vm->rnd = viornd_new(machine_pci(vm->machine),
 	    machine_virtio(vm->machine), &vm->mem, "viornd");
 	if (vm->rnd == NULL)
-		return fail(vm, -errno, "viornd: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "viornd: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -674,12 +651,13 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 			.class = class,
 			.broken = on_broken,
 			.dead = on_broken,
+			.drained = vm_drained,
 			.arg = d,
 		};
 		e = virtio_chan_new(
 		    &d->front, fd_take(&d->fd), &c, why, sizeof(why));
 		if (e < 0)
-			return fail(vm, e, "%s: %s", d->name, why);
+			return vm_fail(vm, e, "%s: %s", d->name, why);
 	}
 	return 0;
 }
@@ -698,7 +676,8 @@ make_balloon(struct vm *vm)
 	};
 
 	if ((vm->bal = viobal_new(&c)) == NULL)
-		return fail(vm, -errno, "viobal: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "viobal: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -721,7 +700,7 @@ make_control(struct vm *vm)
 	};
 
 	if ((vm->ci = vmmci_new(&c)) == NULL)
-		return fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
+		return vm_fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
 	return 0;
 }
 
@@ -732,10 +711,11 @@ make_threads(struct vm *vm)
 
 	vm->end_event = event_new(vm->base, -1, EV_PERSIST, on_end, vm);
 	if (vm->end_event == NULL)
-		return fail(vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
+		return vm_fail(
+		    vm, -ENOMEM, "event: %s", strerrordesc_np(ENOMEM));
 	e = vcpu_create(&vm->vcpus, vm->vmm, vm->machine, &vcpu_callbacks, vm);
 	if (e < 0)
-		return fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "vCPU threads: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -747,10 +727,12 @@ seal(struct vm *vm)
 	int e;
 
 	if ((e = chan_attach(vm->parent, vm->base)) < 0)
-		return fail(vm, e, "channel: %s", strerrordesc_np(-e));
-	chan_forbid_fds(vm->parent);
+		return vm_fail(vm, e, "channel: %s", strerrordesc_np(-e));
+	if ((e = chan_only_receive_fds(vm->parent)) != 0)
+		return vm_fail(vm, e, "channel: %s", strerrordesc_np(-e));
 	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
 	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
+		     "recvfd " /* a file to save the state to */
 		     "disk " /* pread of the kernel and the initrd */
 		     "vmm", /* run the vCPUs, interrupts, ioeventfds */
 	    list, n);
@@ -768,12 +750,13 @@ give_floppy(struct vm *vm)
 	if (vm->floppy == -1)
 		return 0;
 	if ((image = malloc(vm->floppy_len)) == NULL)
-		return fail(vm, -errno, "floppy: %s", strerrordesc_np(errno));
+		return vm_fail(
+		    vm, -errno, "floppy: %s", strerrordesc_np(errno));
 	if ((e = load_file(vm->floppy, "floppy", image, vm->floppy_len, why)) <
 	    0)
-		status = fail(vm, e, "%s", why);
+		status = vm_fail(vm, e, "%s", why);
 	else if ((e = machine_floppy(vm->machine, image, vm->floppy_len)) < 0)
-		status = fail(vm, e, "floppy: %s", strerrordesc_np(-e));
+		status = vm_fail(vm, e, "floppy: %s", strerrordesc_np(-e));
 	free(image);
 	close(fd_take(&vm->floppy));
 	return status;
@@ -788,9 +771,10 @@ read_vgabios(struct vm *vm)
 	int e;
 
 	if (vm->vgabios == -1)
-		return fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
+		return vm_fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
 	if ((rom = malloc(VGABIOS_MAX)) == NULL)
-		return fail(vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
+		return vm_fail(
+		    vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
 	if ((n = pread(vm->vgabios, rom, VGABIOS_MAX, 0)) == -1)
 		e = -errno;
 	else
@@ -798,7 +782,7 @@ read_vgabios(struct vm *vm)
 	free(rom);
 	close(fd_take(&vm->vgabios));
 	return e < 0
-	    ? fail(vm, e, "screen: %s: %s", VGA_BIOS, strerrordesc_np(-e))
+	    ? vm_fail(vm, e, "screen: %s: %s", VGA_BIOS, strerrordesc_np(-e))
 	    : 0;
 }
 
@@ -811,14 +795,14 @@ boot_firmware(struct vm *vm)
 
 	if ((e = load_file(vm->kernel, "firmware", vm->rom, vm->rom_len, why)) <
 	    0)
-		return fail(vm, e, "%s", why);
+		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
 	if (has_screen(vm) && (e = read_vgabios(vm)) != 0)
 		return e;
 	if ((e = give_floppy(vm)) != 0)
 		return e;
 	if ((e = machine_boot_order(vm->machine, vm->conf.bootdev)) < 0)
-		return fail(vm, e, "boot order: %s", strerrordesc_np(-e));
+		return vm_fail(vm, e, "boot order: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -838,14 +822,15 @@ boot(struct vm *vm)
 	int e;
 
 	if ((e = load_kernel(&in, &out, why)) < 0)
-		return fail(vm, e, "%s", why);
+		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
 	if (vm->vgabios != -1)
 		close(fd_take(&vm->vgabios));
 	if (vm->initrd != -1)
 		close(fd_take(&vm->initrd));
 	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
-		return fail(vm, e, "boot processor: %s", strerrordesc_np(-e));
+		return vm_fail(
+		    vm, e, "boot processor: %s", strerrordesc_np(-e));
 	return 0;
 }
 
@@ -856,7 +841,7 @@ build(struct vm *vm)
 
 	evthread_use_pthreads();
 	if ((vm->base = event_base_new()) == NULL)
-		return fail(
+		return vm_fail(
 		    vm, -ENOMEM, "event loop: %s", strerrordesc_np(ENOMEM));
 	if ((status = make_rom(vm)) != 0 || (status = make_vmm(vm)) != 0 ||
 	    (status = make_machine(vm)) != 0 ||
@@ -870,6 +855,8 @@ build(struct vm *vm)
 	    (status = make_control(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
+	if (vm->state != -1)
+		return vm_go_on(vm);
 	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);
 }
 
@@ -891,6 +878,7 @@ init(struct vm *vm)
 	memset(vm, 0, sizeof(*vm));
 	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
 	vm->console = vm->screen = vm->vgabios = -1;
+	vm->state = vm->save = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
 	for (i = 0; i < VM_BLKS_MAX; i++)
@@ -907,7 +895,7 @@ finish(struct vm *vm)
 	vcpu_stop(vm->vcpus);
 	machine_flush(vm->machine);
 	if (vm->ended)
-		report(vm, VM_ENDED, vm->end, vm->detail);
+		vm_report(vm, VM_ENDED, vm->end, vm->detail);
 	chan_flush(vm->parent, FLUSH_MS);
 }
 
@@ -941,7 +929,10 @@ vm_main(void)
 	if ((status = build(&vm)) != 0)
 		return status;
 	chan_send(vm.parent, VM_READY, vm.id, -1, NULL);
-	vcpu_go(vm.vcpus);
+	if (vm.paused)
+		vm_set_paused(&vm, false);
+	else
+		vcpu_go(vm.vcpus);
 	event_base_dispatch(vm.base);
 	finish(&vm);
 	return 0;

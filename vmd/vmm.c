@@ -22,39 +22,14 @@
 #include <string.h>
 #include <unistd.h>
 #include "vmm.h"
+#include "vmm_impl.h"
 
 #define VCPU_FD_BASE  128
 #define VCPU_FD_LIMIT 1024
 /* Intel's real-mode helpers: a page and three, where nothing else is. */
-#define IDENTITY_GPA	 GMEM_HIDDEN
-#define TSS_GPA		 (GMEM_HIDDEN + 0x1000)
-#define CPUID_MAX	 256
-#define MSRS_MAX	 16
-#define MSR_TSC		 0x10
-#define MSR_TSC_DEADLINE 0x6e0
-
-struct vmm {
-	int fd;
-	unsigned ncpus;
-	int vcpu_base; /* invariant 1 */
-	unsigned vcpu_span; /* a power of two >= ncpus */
-	size_t run_len;
-	struct kvm_run *run[VM_CPUS_MAX];
-	struct kvm_cpuid2 *cpuid;
-	bool tsc_deadline;
-	bool dirty;
-	bool slots; /* memory changes while the guest runs */
-	bool stopped; /* vmm_clock_stop() filled these two */
-	struct kvm_clock_data clock;
-	struct {
-		uint64_t tsc, deadline;
-	} time[VM_CPUS_MAX];
-	struct vmm_gsi {
-		bool used;
-		uint32_t data;
-		uint64_t addr;
-	} gsi[VMM_GSI_MAX]; /* (m) */
-};
+#define IDENTITY_GPA GMEM_HIDDEN
+#define TSS_GPA	     (GMEM_HIDDEN + 0x1000)
+#define CPUID_MAX    256
 
 static const struct {
 	int cap;
@@ -71,8 +46,8 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, "no KVM_CAP_IMMEDIATE_EXIT" },
 };
 
-static int
-call(int fd, unsigned long request, const void *arg)
+int
+vmm_call(int fd, unsigned long request, const void *arg)
 {
 	int r;
 
@@ -125,7 +100,7 @@ read_cpuid(int devfd, struct kvm_cpuid2 **cpuid)
 	if (c == NULL)
 		return -ENOMEM;
 	c->nent = CPUID_MAX;
-	r = call(devfd, KVM_GET_SUPPORTED_CPUID, c);
+	r = vmm_call(devfd, KVM_GET_SUPPORTED_CPUID, c);
 	if (r >= 0 && c->nent > CPUID_MAX)
 		r = -E2BIG;
 	if (r < 0) {
@@ -208,14 +183,14 @@ set_up_vm(struct vmm *v)
 
 	/* An Intel host without unrestricted guest needs both; others accept
 	 * or do not know them. */
-	r = call(v->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	r = vmm_call(v->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
 	if (r < 0 && r != -ENOTTY)
 		return r;
 	r = call_n(v->fd, KVM_SET_TSS_ADDR, TSS_GPA);
 	if (r < 0 && r != -ENOTTY)
 		return r;
 	cap.args[0] = VMM_GSI_PINS;
-	return call(v->fd, KVM_ENABLE_CAP, &cap);
+	return vmm_call(v->fd, KVM_ENABLE_CAP, &cap);
 }
 
 static int
@@ -236,6 +211,9 @@ make_vm(struct vmm *v, int devfd, const char **why)
 		return -EPROTO;
 	*why = "the hypervisor does not list its CPUID leaves";
 	if ((r = read_cpuid(devfd, &v->cpuid)) < 0)
+		return r;
+	*why = "the hypervisor does not list its MSRs";
+	if ((r = vmm_list_msrs(v, devfd)) < 0)
 		return r;
 	*why = "the hypervisor refuses split interrupt controllers";
 	if ((r = set_up_vm(v)) < 0)
@@ -297,7 +275,7 @@ vmm_set_memory(struct vmm *v, const struct gmem *mem)
 			.userspace_addr = (uintptr_t)mem->region[i].host,
 		};
 
-		r = call(v->fd, KVM_SET_USER_MEMORY_REGION, &slot);
+		r = vmm_call(v->fd, KVM_SET_USER_MEMORY_REGION, &slot);
 		if (r < 0)
 			return r;
 	}
@@ -317,7 +295,7 @@ vmm_set_slot(struct vmm *v, unsigned slot, struct gpa at, uint64_t len,
 	};
 
 	v->slots = true;
-	return call(v->fd, KVM_SET_USER_MEMORY_REGION, &region);
+	return vmm_call(v->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
 void
@@ -353,7 +331,7 @@ vmm_ioeventfd(struct vmm *v, int fd, uint64_t addr, unsigned len, bool pio,
 		e.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
 		e.datamatch = (uint64_t)datamatch;
 	}
-	return call(v->fd, KVM_IOEVENTFD, &e);
+	return vmm_call(v->fd, KVM_IOEVENTFD, &e);
 }
 
 int
@@ -363,7 +341,7 @@ vmm_irqfd(struct vmm *v, int fd, unsigned gsi, bool assign)
 
 	if (!assign)
 		i.flags = KVM_IRQFD_FLAG_DEASSIGN;
-	return call(v->fd, KVM_IRQFD, &i);
+	return vmm_call(v->fd, KVM_IRQFD, &i);
 }
 
 void
@@ -416,7 +394,7 @@ vmm_route_commit(struct vmm *v)
 	}
 	t.head.nr = n;
 	t.head.flags = 0;
-	r = call(v->fd, KVM_SET_GSI_ROUTING, &t);
+	r = vmm_call(v->fd, KVM_SET_GSI_ROUTING, &t);
 	if (r == 0)
 		v->dirty = false;
 	return r;
@@ -433,7 +411,7 @@ vmm_signal_msi(struct vmm *v, uint64_t addr, uint32_t data)
 	int r;
 
 	/* 0: no APIC took it; more: delivered. */
-	r = call(v->fd, KVM_SIGNAL_MSI, &m);
+	r = vmm_call(v->fd, KVM_SIGNAL_MSI, &m);
 	return r < 0 ? r : 0;
 }
 
@@ -464,20 +442,15 @@ vmm_vcpu_state(const struct vmm *v, unsigned cpu)
 int
 vmm_vcpu_set_cpuid(struct vmm *v, unsigned cpu, const struct kvm_cpuid2 *c)
 {
-	return call(v->vcpu_base + (int)cpu, KVM_SET_CPUID2, c);
+	vmm_remember_cpuid(v, c);
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_SET_CPUID2, c);
 }
 
-union msrs {
-	struct kvm_msrs head;
-	uint8_t room[sizeof(struct kvm_msrs) +
-	    MSRS_MAX * sizeof(struct kvm_msr_entry)];
-};
-
 /* The result of the call is how many were done before one was refused. */
-static int
-msrs_call(struct vmm *v, unsigned cpu, unsigned long request, union msrs *t)
+int
+vmm_msrs_call(struct vmm *v, unsigned cpu, unsigned long request, union msrs *t)
 {
-	int r = call(v->vcpu_base + (int)cpu, request, t);
+	int r = vmm_call(v->vcpu_base + (int)cpu, request, t);
 
 	if (r < 0)
 		return r;
@@ -499,7 +472,7 @@ vmm_vcpu_set_msrs(
 		t.head.entries[i].index = msr[i].index;
 		t.head.entries[i].data = msr[i].value;
 	}
-	return msrs_call(v, cpu, KVM_SET_MSRS, &t);
+	return vmm_msrs_call(v, cpu, KVM_SET_MSRS, &t);
 }
 
 int
@@ -514,12 +487,12 @@ vmm_clock_stop(struct vmm *v)
 		t.head.nmsrs = v->tsc_deadline ? 2 : 1;
 		t.head.entries[0].index = MSR_TSC;
 		t.head.entries[1].index = MSR_TSC_DEADLINE;
-		if ((r = msrs_call(v, i, KVM_GET_MSRS, &t)) != 0)
+		if ((r = vmm_msrs_call(v, i, KVM_GET_MSRS, &t)) != 0)
 			return r;
 		v->time[i].tsc = t.head.entries[0].data;
 		v->time[i].deadline = t.head.entries[1].data;
 	}
-	if ((r = call(v->fd, KVM_GET_CLOCK, &v->clock)) == 0)
+	if ((r = vmm_call(v->fd, KVM_GET_CLOCK, &v->clock)) == 0)
 		v->stopped = true;
 	return r;
 }
@@ -547,7 +520,7 @@ vmm_clock_go(struct vmm *v)
 		if (r != 0)
 			return r;
 	}
-	if ((r = call(v->fd, KVM_SET_CLOCK, &clock)) != 0)
+	if ((r = vmm_call(v->fd, KVM_SET_CLOCK, &clock)) != 0)
 		return r;
 	/* Says that a watchdog should not bark; a guest without kvm-clock has
 	 * nobody to tell. */
@@ -559,25 +532,25 @@ vmm_clock_go(struct vmm *v)
 int
 vmm_vcpu_get_regs(struct vmm *v, unsigned cpu, struct kvm_regs *r)
 {
-	return call(v->vcpu_base + (int)cpu, KVM_GET_REGS, r);
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_GET_REGS, r);
 }
 
 int
 vmm_vcpu_set_regs(struct vmm *v, unsigned cpu, const struct kvm_regs *r)
 {
-	return call(v->vcpu_base + (int)cpu, KVM_SET_REGS, r);
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_SET_REGS, r);
 }
 
 int
 vmm_vcpu_get_sregs(struct vmm *v, unsigned cpu, struct kvm_sregs *s)
 {
-	return call(v->vcpu_base + (int)cpu, KVM_GET_SREGS, s);
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_GET_SREGS, s);
 }
 
 int
 vmm_vcpu_set_sregs(struct vmm *v, unsigned cpu, const struct kvm_sregs *s)
 {
-	return call(v->vcpu_base + (int)cpu, KVM_SET_SREGS, s);
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_SET_SREGS, s);
 }
 
 int
@@ -591,7 +564,7 @@ vmm_vcpu_interrupt(struct vmm *v, unsigned cpu, uint8_t vector)
 {
 	struct kvm_interrupt i = { .irq = vector };
 
-	return call(v->vcpu_base + (int)cpu, KVM_INTERRUPT, &i);
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_INTERRUPT, &i);
 }
 
 size_t
@@ -606,6 +579,13 @@ vmm_seal_list(const struct vmm *v, struct sandbox_ioctl *list, size_t max)
 		{ KVM_GET_REGS, true }, /* rip for the end's detail */
 		{ KVM_SET_REGS, true }, /* the kernel is loaded sealed */
 		{ KVM_GET_SREGS, true }, { KVM_SET_SREGS, true },
+		/* what vmm_state() reads and writes */
+		{ KVM_GET_XSAVE, true }, { KVM_SET_XSAVE, true },
+		{ KVM_GET_XCRS, true }, { KVM_SET_XCRS, true },
+		{ KVM_GET_LAPIC, true }, { KVM_SET_LAPIC, true },
+		{ KVM_GET_MP_STATE, true }, { KVM_SET_MP_STATE, true },
+		{ KVM_GET_DEBUGREGS, true }, { KVM_SET_DEBUGREGS, true },
+		{ KVM_GET_VCPU_EVENTS, true }, { KVM_SET_VCPU_EVENTS, true },
 		{ KVM_GET_MSRS, true }, /* clocks of a guest that is paused */
 		{ KVM_SET_MSRS, true }, { KVM_KVMCLOCK_CTRL, true },
 		{ KVM_GET_CLOCK, false }, { KVM_SET_CLOCK, false },

@@ -58,6 +58,7 @@ int vmm_clock_go(struct vmm *);
 struct kvm_cpuid2;
 struct kvm_regs;
 struct kvm_run;
+struct state;
 struct kvm_sregs;
 
 /* What the hypervisor says a vCPU can do; valid as long as the VM. */
@@ -86,6 +87,12 @@ int vmm_vcpu_set_sregs(struct vmm *, unsigned cpu, const struct kvm_sregs *);
 int vmm_vcpu_run(struct vmm *, unsigned cpu);
 /* Hand an ExtINT to a vCPU that is ready for one. */
 int vmm_vcpu_interrupt(struct vmm *, unsigned cpu, uint8_t vector);
+
+/*
+ * All vCPUs and the clocks, a section each: after vmm_clock_stop(), and with
+ * vmm_clock_go() to follow.  No vCPU runs.
+ */
+void vmm_state(struct vmm *, struct state *);
 
 /* For the host probe: what the device says before any VM exists. */
 struct vmm_info {

@@ -19,6 +19,7 @@
 #include <linux/virtio_pci.h>
 #include "pci.h"
 #include "virtio_host.h"
+#include "state.h"
 #include "vmmci.h"
 
 #define OPENBSD_VENDOR	0x0b5d
@@ -230,4 +231,21 @@ vmmci_free(struct vmmci *v)
 	if (v->on_bus)
 		pci_remove(&v->pci);
 	free(v);
+}
+
+void
+vmmci_state(struct vmmci *v, struct state *s)
+{
+	static const struct state_field fields[] = {
+		STATE_NUM(struct vmmci, features, FEATURES),
+		STATE_NUM(struct vmmci, status, UINT8_MAX),
+		STATE_NUM(struct vmmci, isr, UINT8_MAX),
+		STATE_NUM(struct vmmci, going, 1),
+		STATE_NUM(struct vmmci, config.command, UINT32_MAX),
+	};
+
+	v->conf.host->ops->lock(v->conf.host);
+	pci_dev_state(&v->pci, s);
+	state_fields(s, v, fields, sizeof(fields) / sizeof(fields[0]));
+	v->conf.host->ops->unlock(v->conf.host);
 }

@@ -41,5 +41,8 @@ void vmmci_free(struct vmmci *);
 bool vmmci_shutdown(struct vmmci *);
 /* The guest's clock may be wrong.  Main thread. */
 void vmmci_sync(struct vmmci *);
+/* In the section at hand, while no vCPU runs.  Main thread. */
+struct state;
+void vmmci_state(struct vmmci *, struct state *);
 
 #endif

@@ -97,6 +97,9 @@ struct vm_run {
 	bool oom; /* a process was killed as memory ran out */
 	bool acked; /* the guest saw the power button */
 	bool paused; /* says the vm process */
+	bool saving; /* VM_SAVED will follow */
+	bool save_go_on;
+	bool saved; /* and ends */
 	bool pausing; /* it was asked for that, or for the opposite */
 	bool adopted; /* from an earlier parent */
 	uint64_t given; /* bytes of its memory that the guest gave up */

@@ -37,7 +37,7 @@ static const struct {
 } rows[] = {
 	{ "vmctl \"\"",
 	    "check console create events image key load log metrics "
-	    "pause reload reset restart run screen set show start status stop top unpause wait" },
+	    "pause reload reset restart restore run save screen set show start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
 	{ "vmctl -", "--exit-codes -H -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
@@ -73,7 +73,7 @@ static const struct {
 	{ "vmctl image info -j vmctl/vmctl.8", "vmctl/vmctl.8" },
 	{ "vmctl image check -", "-j -r" },
 	{ "vmctl reload \"\"", "" },
-	{ "vmctl res", "reset restart" },
+	{ "vmctl res", "reset restart restore" },
 	{ "vmctl run -", "-a -B -b -d -I -i -L -m -n -p -q -r -t" },
 	{ "vmctl run -q d", "db" },
 	{ "vmctl run -b vmctl/vmctl.b", "vmctl/vmctl.bash" },

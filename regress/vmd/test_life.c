@@ -100,8 +100,13 @@ on_problem(void *arg, struct vm *v)
 {
 }
 
+static void
+on_saved(void *arg, struct vm *vm, const struct fail *f)
+{
+}
+
 static const struct life_ops ops = { on_started, on_failed, on_ended,
-	on_changed, on_paused, on_state, on_problem };
+	on_changed, on_saved, on_paused, on_state, on_problem };
 
 static void
 on_chld(int sig, short what, void *arg)

@@ -291,6 +291,8 @@ send_start(struct peer *p)
 		ibuf_add_n64(b, p->r.q[i].avail_gpa.v);
 		ibuf_add_n64(b, p->r.q[i].used_gpa.v);
 	}
+	ibuf_add_n32(b, 0);
+	ibuf_add_n32(b, 0);
 	say(p->dev, DEV_START, 0, -1, b);
 }
 

@@ -55,6 +55,8 @@ static const struct {
 	{ CTL_MEMORY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_PAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_UNPAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_SAVE, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_RESTORE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_SCREEN, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_KEY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },

@@ -235,6 +235,8 @@ send_start(struct peer *p)
 		assert_int_equal(ibuf_add_n64(b, p->r.q[i].avail_gpa.v), 0);
 		assert_int_equal(ibuf_add_n64(b, p->r.q[i].used_gpa.v), 0);
 	}
+	assert_int_equal(ibuf_add_n32(b, 0), 0);
+	assert_int_equal(ibuf_add_n32(b, 0), 0);
 	assert_int_equal(chan_send(p->dev, DEV_START, 0, -1, b), 0);
 	assert_int_equal(chan_flush(p->dev, MS), 0);
 }

@@ -46,6 +46,7 @@ struct fix {
 	uint64_t features;
 	struct virtio_ring ring[VIRTIO_QUEUES_MAX];
 	uint32_t nrings;
+	uint32_t resume, kept;
 	/* what our user was told */
 	uint16_t type; /* of the device; 0: a disk */
 	unsigned broken, dead;
@@ -105,6 +106,10 @@ peer_start(void *arg, uint32_t id, int fd, struct ibuf *body)
 		ibuf_get_n64(body, &x->ring[i].avail.v);
 		assert_int_equal(ibuf_get_n64(body, &x->ring[i].used.v), 0);
 	}
+	assert_int_equal(ibuf_get_n32(body, &x->resume), 0);
+	assert_int_equal(ibuf_get_n32(body, &x->kept), 0);
+	assert_int_equal(ibuf_size(body), x->kept);
+	assert_int_equal(ibuf_skip(body, x->kept), 0);
 	return 0;
 }
 

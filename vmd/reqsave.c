@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What clients ask of the state of a VM: save it, go on from it.  The client
+ * has opened the file with its own rights; the vm process writes or reads it,
+ * and nobody else looks into it.
+ */
+#include <sys/stat.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "answer.h"
+#include "ctl.h"
+#include "fd.h"
+#include "imsg.h"
+#include "life.h"
+#include "log.h"
+#include "msg.h"
+#include "parent.h"
+#include "requests.h"
+#include "start.h"
+
+static int
+check_file(int fd, int mode, struct fail *why)
+{
+	struct stat st;
+	int flags;
+
+	if (fstat(fd, &st) == -1 || (flags = fcntl(fd, F_GETFL)) == -1)
+		return fail_set(why, errno, "file: %s", strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return fail_set(why, EINVAL, "file: not a regular file");
+	if ((flags & O_ACCMODE) != mode)
+		return fail_set(why, EBADF, "file: %s", strerror(EBADF));
+	return 0;
+}
+
+/* Takes fd. */
+static int
+ask_save(struct vm *vm, bool go_on, int fd, struct fail *why)
+{
+	struct ibuf *body;
+	int error;
+
+	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
+		error = fail_set(why, CTL_E_NOTRUNNING,
+		    "vm \"%s\" is not running", vm->conf.name);
+	else if (vm->run.saving || vm->run.pausing || vm->run.asked != 0)
+		error = fail_set(why, EBUSY,
+		    "vm \"%s\" is being paused, unpaused or saved",
+		    vm->conf.name);
+	else
+		error = check_file(fd, O_WRONLY, why);
+	if (error != 0) {
+		fd_close(&fd);
+		return error;
+	}
+	body = chan_body();
+	if (ibuf_add_n32(body, go_on) == -1) {
+		ibuf_free(body);
+		fd_close(&fd);
+		return fail_set(why, ENOMEM, "out of memory");
+	}
+	error = chan_send(vm->run.vm.chan, VM_SAVE, 0, fd, body);
+	if (error != 0)
+		return fail_set(why, -error, "cannot reach vm \"%s\": %s",
+		    vm->conf.name, strerror(-error));
+	vm->run.saving = true;
+	vm->run.save_go_on = go_on;
+	return 0;
+}
+
+int
+requests_save(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct ctl_target t;
+	uint32_t go_on;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &go_on) == -1 ||
+	    go_on > 1) {
+		fd_close(&fd);
+		return -EBADMSG;
+	}
+	if ((vm = requests_allowed(p, CTL_SAVE, id, &t)) == NULL) {
+		fd_close(&fd);
+		return 0;
+	}
+	if (ask_save(vm, go_on == 1, fd, &f) != 0)
+		return answer_fail(p, id, &f);
+	if (wait_add(p, id, vm, WAIT_SAVE) == 0)
+		return 0;
+	fail_set(&f, ENOMEM, "out of memory");
+	return answer_fail(p, id, &f);
+}
+
+int
+requests_restore(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct parent *p = arg;
+	struct start_fds given;
+	struct ctl_target t;
+	struct client *c;
+	struct vm *vm;
+	struct fail f;
+
+	if (ctl_target_get(body, &t) != 0) {
+		fd_close(&fd);
+		return -EBADMSG;
+	}
+	if ((vm = requests_allowed(p, CTL_RESTORE, id, &t)) == NULL) {
+		fd_close(&fd);
+		return 0;
+	}
+	if (check_file(fd, O_RDONLY, &f) != 0) {
+		fd_close(&fd);
+		return answer_fail(p, id, &f);
+	}
+	c = clients_find(&p->clients, id);
+	start_fds_init(&given);
+	given.state = fd;
+	if (requests_start(p, c, vm, &given, &f) == 0)
+		return 0;
+	return answer_fail(p, id, &f);
+}

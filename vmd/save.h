@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_SAVE_H
+#define VMD_SAVE_H
+
+/*
+ * The whole of a VM to a file and back (state.h): while no vCPU runs, the
+ * machine's time stands still and all devices are drained.  Main thread of the
+ * vm process, sealed.
+ */
+#include "gmem.h"
+#include "vmconf.h"
+
+struct machine;
+struct viobal;
+struct viornd;
+struct virtio_chan;
+struct vmm;
+struct vmmci;
+
+#define SAVE_DEVS    (VM_BLKS_MAX + VM_NICS_MAX)
+#define SAVE_WHY_MAX 256
+
+struct save {
+	const struct vmconf *conf;
+	struct vmm *vmm;
+	struct machine *machine;
+	const struct gmem *mem;
+	struct viornd *rnd;
+	struct viobal *bal;
+	struct vmmci *ci;
+	unsigned ndevs;
+	struct {
+		const char *name;
+		struct virtio_chan *front;
+	} dev[SAVE_DEVS];
+};
+
+/* Why a VM of that kind cannot be saved, or NULL.  firmware: it has some. */
+const char *save_cannot(const struct vmconf *, bool firmware);
+/* 0, or -errno with a line in why.  fd stays the caller's. */
+int save_write(const struct save *, int fd, char why[SAVE_WHY_MAX]);
+int save_read(const struct save *, int fd, char why[SAVE_WHY_MAX]);
+
+#endif

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The stream of state.h.
+ *
+ * Invariants
+ *  1. A section is read as a whole and its checksum compared before anything
+ *     of it is used.
+ *  2. A number is compared with its limit before it is stored.
+ *  3. After an error nothing is written or stored any more.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "state.h"
+
+#define SECTION_HEAD 32
+#define SECTION_NAME 16
+
+void
+state_fail(struct state *s, int error, const char *fmt, ...)
+{
+	char what[STATE_WHY_MAX / 2];
+	va_list ap;
+
+	if (s->error != 0)
+		return;
+	s->error = error;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (s->writing)
+		snprintf(s->why, sizeof(s->why), "%s", what);
+	else
+		snprintf(s->why, sizeof(s->why),
+		    "section \"%s\" at byte %llu: %s", s->section,
+		    (unsigned long long)s->off, what);
+}
+
+static void
+put_all(struct state *s, const void *p, size_t len)
+{
+	const uint8_t *b = p;
+	ssize_t n;
+
+	while (len > 0 && s->error == 0) {
+		n = write(s->fd, b, len);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			state_fail(s, n == 0 ? -EIO : -errno, "%s",
+			    strerrordesc_np(n == 0 ? EIO : errno));
+			return;
+		}
+		b += n;
+		len -= (size_t)n;
+	}
+}
+
+static void
+get_all(struct state *s, void *p, size_t len)
+{
+	uint8_t *b = p;
+	ssize_t n;
+
+	while (len > 0 && s->error == 0) {
+		n = read(s->fd, b, len);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1) {
+			state_fail(s, -errno, "%s", strerrordesc_np(errno));
+			return;
+		}
+		if (n == 0) {
+			state_fail(s, -ENODATA, "the file ends here");
+			return;
+		}
+		b += n;
+		len -= (size_t)n;
+	}
+}
+
+static void
+start(struct state *s, int fd, bool writing)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = fd;
+	s->writing = writing;
+	snprintf(s->section, sizeof(s->section), "head");
+	if ((s->buf = malloc(STATE_SECTION_MAX)) == NULL)
+		state_fail(s, -ENOMEM, "out of memory");
+}
+
+static void
+put32(uint8_t *to, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(to, &v, sizeof(v));
+}
+
+static uint32_t
+get32(const uint8_t *from)
+{
+	uint32_t v;
+
+	memcpy(&v, from, sizeof(v));
+	return le32toh(v);
+}
+
+int
+state_write_head(struct state *s, int fd, const char *name)
+{
+	uint8_t head[STATE_HEAD] = STATE_MAGIC;
+
+	start(s, fd, true);
+	put32(head + 8, STATE_VERSION);
+	snprintf((char *)head + 16, STATE_HEAD - 16, "%s", name);
+	put_all(s, head, sizeof(head));
+	s->off = sizeof(head);
+	return s->error;
+}
+
+int
+state_read_head(struct state *s, int fd, char name[STATE_NAME_MAX + 1])
+{
+	uint8_t head[STATE_HEAD] = { 0 };
+
+	start(s, fd, false);
+	get_all(s, head, sizeof(head));
+	if (s->error != 0)
+		return s->error;
+	if (memcmp(head, STATE_MAGIC, sizeof(STATE_MAGIC)) != 0)
+		state_fail(s, -EINVAL, "no state of a vm");
+	else if (get32(head + 8) != STATE_VERSION)
+		state_fail(s, -ENOTSUP, "version %u, not %u", get32(head + 8),
+		    STATE_VERSION);
+	else if (get32(head + 12) != 0 || head[16] == '\0' ||
+	    head[STATE_HEAD - 1] != '\0')
+		state_fail(s, -EINVAL, "not as a head is");
+	if (s->error != 0)
+		return s->error;
+	memcpy(name, head + 16, STATE_NAME_MAX + 1);
+	s->off = sizeof(head);
+	return 0;
+}
+
+void
+state_free(struct state *s)
+{
+	free(s->buf);
+	s->buf = NULL;
+}
+
+/* A name is letters, digits and punctuation, then NULs. */
+static bool
+good_name(const uint8_t *p)
+{
+	size_t i, n = strnlen((const char *)p, SECTION_NAME);
+
+	for (i = 0; i < n; i++)
+		if (p[i] <= ' ' || p[i] > '~' || p[i] == '"')
+			return false;
+	for (; i < SECTION_NAME; i++)
+		if (p[i] != '\0')
+			return false;
+	return n > 0;
+}
+
+static void
+read_section(struct state *s, const char *section, uint32_t version)
+{
+	uint8_t head[SECTION_HEAD] = { 0 };
+	uint64_t len;
+
+	get_all(s, head, sizeof(head));
+	if (s->error != 0)
+		return;
+	if (!good_name(head)) {
+		state_fail(s, -EINVAL, "no section");
+		return;
+	}
+	if (strncmp((char *)head, section, SECTION_NAME) != 0) {
+		state_fail(s, -EINVAL, "it is \"%.16s\" instead", head);
+		return;
+	}
+	if (get32(head + 16) != version) {
+		state_fail(s, -ENOTSUP, "version %u, not %u", get32(head + 16),
+		    version);
+		return;
+	}
+	len = get32(head + 24) | (uint64_t)get32(head + 28) << 32;
+	if (len > STATE_SECTION_MAX) {
+		state_fail(s, -EINVAL, "longer than a section can be");
+		return;
+	}
+	get_all(s, s->buf, (size_t)len);
+	if (s->error != 0)
+		return;
+	if (crc32(0, s->buf, (uInt)len) != get32(head + 20)) {
+		state_fail(s, -EINVAL, "wrong checksum");
+		return;
+	}
+	s->len = (size_t)len;
+}
+
+int
+state_begin(struct state *s, const char *section, uint32_t version)
+{
+	if (s->error != 0)
+		return s->error;
+	snprintf(s->section, sizeof(s->section), "%s", section);
+	s->len = s->pos = 0;
+	if (s->writing) {
+		memset(s->buf, 0, SECTION_HEAD);
+		memcpy(s->buf, section, strnlen(section, SECTION_NAME));
+		put32(s->buf + 16, version);
+		s->len = SECTION_HEAD;
+	} else {
+		read_section(s, section, version);
+	}
+	return s->error;
+}
+
+int
+state_end(struct state *s)
+{
+	uint32_t len;
+
+	if (s->error != 0)
+		return s->error;
+	if (s->writing) {
+		len = (uint32_t)(s->len - SECTION_HEAD);
+		put32(s->buf + 20,
+		    (uint32_t)crc32(0, s->buf + SECTION_HEAD, len));
+		put32(s->buf + 24, len);
+		put_all(s, s->buf, s->len);
+		s->off += s->len;
+	} else if (s->pos != s->len) {
+		state_fail(
+		    s, -EINVAL, "%zu bytes are left over", s->len - s->pos);
+	} else {
+		s->off += SECTION_HEAD + s->len;
+	}
+	return s->error;
+}
+
+void
+state_bytes(struct state *s, void *p, size_t len)
+{
+	if (s->error != 0)
+		return;
+	if (s->writing) {
+		if (len > STATE_SECTION_MAX - s->len) {
+			state_fail(s, -EOVERFLOW, "section \"%s\" is too long",
+			    s->section);
+			return;
+		}
+		memcpy(s->buf + s->len, p, len);
+		s->len += len;
+		return;
+	}
+	if (len > s->len - s->pos) {
+		state_fail(s, -EINVAL, "shorter than it has to be");
+		return;
+	}
+	memcpy(p, s->buf + s->pos, len);
+	s->pos += len;
+}
+
+void
+state_number(struct state *s, uint64_t *v, uint64_t max)
+{
+	uint64_t n = htole64(*v);
+
+	state_bytes(s, &n, sizeof(n));
+	if (s->error != 0)
+		return;
+	n = le64toh(n);
+	if (n > max)
+		state_fail(s, -EINVAL, "number out of range: %llu",
+		    (unsigned long long)n);
+	else
+		*v = n;
+}
+
+/* A row has a size of 1, 2, 4 or 8, of an unsigned or a bool member, or one
+ * of two's complement without a limit; the host is little-endian, x86. */
+void
+state_fields(struct state *s, void *chip, const struct state_field *f, size_t n)
+{
+	uint64_t v;
+	uint8_t *p;
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < f[i].count && s->error == 0; k++) {
+			p = (uint8_t *)chip + f[i].off + k * f[i].stride;
+			v = 0;
+			if (s->writing)
+				memcpy(&v, p, f[i].size);
+			state_bytes(s, &v, f[i].size);
+			if (s->error == 0 && v > f[i].max)
+				state_fail(s, -EINVAL,
+				    "number out of range: %llu",
+				    (unsigned long long)v);
+			if (s->error == 0 && !s->writing)
+				memcpy(p, &v, f[i].size);
+		}
+	}
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_STATE_H
+#define VMD_STATE_H
+
+/*
+ * A VM's state as a stream of bytes: what vmctl save writes and vmctl restore
+ * reads.  Numbers are little-endian.
+ *
+ *   head     magic (8), u32 version, u32 0, name of the VM (64, with NULs)
+ *   section  name (16, with NULs), u32 version, u32 CRC-32 of the payload,
+ *            u64 bytes of payload; then those
+ *   ...      the last one is named "end" and has none
+ *
+ * Sections follow each other in the order in which they are asked for.  One of
+ * another name or version than the reader knows ends the reading, with a line
+ * that names it.  The writer is in the vm process and so is the reader: what a
+ * hostile stream reaches is a process that the guest may have taken over
+ * anyway.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STATE_MAGIC	  "VMSTATE"
+#define STATE_VERSION	  1
+#define STATE_HEAD	  80
+#define STATE_NAME_MAX	  63
+#define STATE_SECTION_MAX (1U << 20) /* payload; memory comes in pieces */
+#define STATE_WHY_MAX	  192
+
+struct state {
+	int fd;
+	bool writing;
+	uint64_t off; /* of the section at hand */
+	uint8_t *buf; /* its payload */
+	size_t len, pos;
+	int error; /* the first one; what follows does nothing */
+	char section[17];
+	char why[STATE_WHY_MAX];
+};
+
+/*
+ * One number of a chip's state, or several at equal distances.  A table has a
+ * row for each member of a struct that is saved; what is not is made anew.
+ */
+struct state_field {
+	uint16_t off, size, count, stride;
+	uint64_t max; /* what a stream may say at most */
+};
+
+/* m: a number.  a: an array of them.  n: a number in an array of structs. */
+#define STATE_NUM(s, m, max)                                      \
+	{                                                         \
+		offsetof(s, m), sizeof(((s *)0)->m), 1, 0, (max), \
+	}
+#define STATE_ARR(s, a, max)                                      \
+	{                                                         \
+		offsetof(s, a), sizeof(((s *)0)->a[0]),           \
+		    sizeof(((s *)0)->a) / sizeof(((s *)0)->a[0]), \
+		    sizeof(((s *)0)->a[0]), (max),                \
+	}
+#define STATE_SUB(s, a, m, max)                                   \
+	{                                                         \
+		offsetof(s, a[0].m), sizeof(((s *)0)->a[0].m),    \
+		    sizeof(((s *)0)->a) / sizeof(((s *)0)->a[0]), \
+		    sizeof(((s *)0)->a[0]), (max),                \
+	}
+
+/* fd stays the caller's.  0 or -errno. */
+int state_write_head(struct state *, int fd, const char *name);
+int state_read_head(struct state *, int fd, char name[STATE_NAME_MAX + 1]);
+void state_free(struct state *);
+
+/* A section begins; reading: it has to be this one.  At its end nothing may be
+ * left of it. */
+int state_begin(struct state *, const char *section, uint32_t version);
+int state_end(struct state *);
+/* Bytes of the section: written, or read into p. */
+void state_bytes(struct state *, void *p, size_t len);
+void state_number(struct state *, uint64_t *v, uint64_t max);
+/* A struct by its table. */
+void
+state_fields(struct state *, void *chip, const struct state_field *, size_t n);
+/* The payload is wrong: one line, unless there is one already. */
+void __attribute__((format(printf, 3, 4)))
+state_fail(struct state *, int error, const char *fmt, ...);
+
+#endif

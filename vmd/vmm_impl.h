@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef VMD_VMM_IMPL_H
+#define VMD_VMM_IMPL_H
+
+/* Shared by vmm.c and vmm_state.c. */
+#include <linux/kvm.h>
+#include "vmm.h"
+
+#define MSRS_MAX	 16
+#define MSR_LIST_MAX	 512
+#define VMM_FEATURES	 8
+#define MSR_TSC		 0x10
+#define MSR_TSC_DEADLINE 0x6e0
+
+struct vmm {
+	int fd;
+	unsigned ncpus;
+	int vcpu_base; /* invariant 1 */
+	unsigned vcpu_span; /* a power of two >= ncpus */
+	size_t run_len;
+	struct kvm_run *run[VM_CPUS_MAX];
+	struct kvm_cpuid2 *cpuid;
+	bool tsc_deadline;
+	bool dirty;
+	uint32_t msr[MSR_LIST_MAX]; /* the state that is in MSRs */
+	unsigned nmsrs;
+	uint32_t feature[VMM_FEATURES]; /* of the guest's CPUID */
+	bool slots; /* memory changes while the guest runs */
+	bool stopped; /* vmm_clock_stop() filled these two */
+	struct kvm_clock_data clock;
+	struct {
+		uint64_t tsc, deadline;
+	} time[VM_CPUS_MAX];
+	struct vmm_gsi {
+		bool used;
+		uint32_t data;
+		uint64_t addr;
+	} gsi[VMM_GSI_MAX]; /* (m) */
+};
+
+union msrs {
+	struct kvm_msrs head;
+	uint8_t room[sizeof(struct kvm_msrs) +
+	    MSRS_MAX * sizeof(struct kvm_msr_entry)];
+};
+
+int vmm_call(int fd, unsigned long request, const void *arg);
+int
+vmm_msrs_call(struct vmm *, unsigned cpu, unsigned long request, union msrs *);
+/* What the guest sees of the features that a saved one may need. */
+void vmm_remember_cpuid(struct vmm *, const struct kvm_cpuid2 *);
+int vmm_list_msrs(struct vmm *, int devfd);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The vCPUs' part of a saved state.  What the hypervisor says of a vCPU is
+ * bytes to us: structures of the KVM API ("The Definitive KVM API
+ * Documentation"), which both of our hypervisors have.
+ *
+ * The order is that of the table: the MSRs follow sregs, which has the APIC's
+ * base, and mp_state comes last.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+#include "vmm_impl.h"
+
+static const struct part {
+	const char *name;
+	unsigned long get, set;
+	size_t len;
+} before[] = {
+	{ "sregs", KVM_GET_SREGS, KVM_SET_SREGS, sizeof(struct kvm_sregs) },
+	{ "xcrs", KVM_GET_XCRS, KVM_SET_XCRS, sizeof(struct kvm_xcrs) },
+	{ "xsave", KVM_GET_XSAVE, KVM_SET_XSAVE, sizeof(struct kvm_xsave) },
+	{ "regs", KVM_GET_REGS, KVM_SET_REGS, sizeof(struct kvm_regs) },
+}, after[] = {
+	{ "lapic", KVM_GET_LAPIC, KVM_SET_LAPIC,
+	    sizeof(struct kvm_lapic_state) },
+	{ "debugregs", KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS,
+	    sizeof(struct kvm_debugregs) },
+	{ "events", KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS,
+	    sizeof(struct kvm_vcpu_events) },
+	{ "mp_state", KVM_GET_MP_STATE, KVM_SET_MP_STATE,
+	    sizeof(struct kvm_mp_state) },
+};
+
+#define PARTS(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Intel SDM, "CPUID"; AMD64 APM volume 3, "Obtaining Processor Information
+ * Via the CPUID Instruction". */
+static const struct {
+	uint32_t leaf;
+	uint8_t reg; /* 0: eax ... 3: edx */
+} features[VMM_FEATURES] = {
+	{ 1, 2 },
+	{ 1, 3 },
+	{ 7, 1 },
+	{ 7, 2 },
+	{ 7, 3 },
+	{ 0xd, 0 },
+	{ 0x80000001, 2 },
+	{ 0x80000001, 3 },
+};
+
+/* Bits that say what the system did, not what the processor has: OSXSAVE, and
+ * OSPKE. */
+static const uint32_t not_features[VMM_FEATURES] = {
+	[0] = 1U << 27,
+	[3] = 1U << 4,
+};
+
+void
+vmm_remember_cpuid(struct vmm *v, const struct kvm_cpuid2 *c)
+{
+	const struct kvm_cpuid_entry2 *e;
+	unsigned i;
+	uint32_t n;
+
+	memset(v->feature, 0, sizeof(v->feature));
+	for (n = 0; n < c->nent; n++) {
+		e = &c->entries[n];
+		for (i = 0; i < VMM_FEATURES; i++) {
+			const uint32_t r[] = { e->eax, e->ebx, e->ecx, e->edx };
+
+			if (e->function == features[i].leaf && e->index == 0)
+				v->feature[i] =
+				    r[features[i].reg] & ~not_features[i];
+		}
+	}
+}
+
+int
+vmm_list_msrs(struct vmm *v, int devfd)
+{
+	struct kvm_msr_list *l;
+	int r;
+
+	l = calloc(1, sizeof(*l) + sizeof(v->msr));
+	if (l == NULL)
+		return -ENOMEM;
+	l->nmsrs = MSR_LIST_MAX;
+	r = vmm_call(devfd, KVM_GET_MSR_INDEX_LIST, l);
+	if (r >= 0 && l->nmsrs <= MSR_LIST_MAX) {
+		v->nmsrs = l->nmsrs;
+		memcpy(v->msr, l->indices, l->nmsrs * sizeof(v->msr[0]));
+	}
+	free(l);
+	return r < 0 ? r : 0;
+}
+
+static void
+state_features(struct vmm *v, struct state *s)
+{
+	static const char *const reg[] = { "eax", "ebx", "ecx", "edx" };
+	uint64_t f;
+	uint32_t lost;
+	unsigned i;
+
+	for (i = 0; i < VMM_FEATURES; i++) {
+		f = v->feature[i];
+		state_number(s, &f, UINT32_MAX);
+		lost = (uint32_t)f & ~v->feature[i];
+		if (s->error == 0 && !s->writing && lost != 0)
+			state_fail(s, -ENOTSUP,
+			    "the guest has a processor feature that is not "
+			    "here: CPUID %#x %s bit %d",
+			    features[i].leaf, reg[features[i].reg],
+			    __builtin_ctz(lost));
+	}
+}
+
+static void
+state_parts(struct vmm *v, unsigned cpu, struct state *s, const struct part *p,
+    size_t n)
+{
+	uint8_t bytes[sizeof(struct kvm_xsave)];
+	int r = 0, fd = v->vcpu_base + (int)cpu;
+	size_t i;
+
+	for (i = 0; i < n && s->error == 0; i++) {
+		memset(bytes, 0, sizeof(bytes));
+		if (s->writing && (r = vmm_call(fd, p[i].get, bytes)) < 0)
+			state_fail(s, r, "vCPU %u: %s: %s", cpu, p[i].name,
+			    strerrordesc_np(-r));
+		state_bytes(s, bytes, p[i].len);
+		if (s->error == 0 && !s->writing &&
+		    (r = vmm_call(fd, p[i].set, bytes)) < 0)
+			state_fail(s, r, "vCPU %u: %s refused: %s", cpu,
+			    p[i].name, strerrordesc_np(-r));
+	}
+}
+
+static int
+one_msr(struct vmm *v, unsigned cpu, unsigned long request, uint32_t index,
+    uint64_t *value)
+{
+	union msrs t;
+	int r;
+
+	memset(&t, 0, sizeof(t));
+	t.head.nmsrs = 1;
+	t.head.entries[0].index = index;
+	t.head.entries[0].data = *value;
+	if ((r = vmm_msrs_call(v, cpu, request, &t)) == 0)
+		*value = t.head.entries[0].data;
+	return r;
+}
+
+/* The clocks' are vmm_clock_stop()'s. */
+static bool
+is_clock(uint32_t index)
+{
+	return index == MSR_TSC || index == MSR_TSC_DEADLINE;
+}
+
+static void
+write_msrs(struct vmm *v, unsigned cpu, struct state *s)
+{
+	uint64_t index, value, none = UINT64_MAX;
+	unsigned i;
+
+	for (i = 0; i < v->nmsrs; i++) {
+		index = v->msr[i];
+		value = 0;
+		/* Some are listed and not there. */
+		if (is_clock(v->msr[i]) ||
+		    one_msr(v, cpu, KVM_GET_MSRS, v->msr[i], &value) != 0)
+			continue;
+		state_number(s, &index, UINT32_MAX);
+		state_number(s, &value, UINT64_MAX);
+	}
+	state_number(s, &none, UINT64_MAX);
+}
+
+static void
+read_msrs(struct vmm *v, unsigned cpu, struct state *s)
+{
+	uint64_t index, value, is;
+
+	for (;;) {
+		index = value = is = 0;
+		state_number(s, &index, UINT64_MAX);
+		if (s->error != 0 || index == UINT64_MAX)
+			return;
+		state_number(s, &value, UINT64_MAX);
+		if (s->error != 0)
+			return;
+		if (index > UINT32_MAX || is_clock((uint32_t)index)) {
+			state_fail(s, -EINVAL, "no MSR: %#llx",
+			    (unsigned long long)index);
+			return;
+		}
+		/* What has that value already need not be writable. */
+		if (one_msr(v, cpu, KVM_GET_MSRS, (uint32_t)index, &is) == 0 &&
+		    is == value)
+			continue;
+		if (one_msr(v, cpu, KVM_SET_MSRS, (uint32_t)index, &value) !=
+			0 &&
+		    value != 0)
+			state_fail(s, -ENOTSUP,
+			    "vCPU %u: MSR %#llx cannot be %#llx here", cpu,
+			    (unsigned long long)index,
+			    (unsigned long long)value);
+	}
+}
+
+static void
+state_vcpu(struct vmm *v, unsigned cpu, struct state *s)
+{
+	char name[17];
+
+	snprintf(name, sizeof(name), "vcpu%u", cpu);
+	if (state_begin(s, name, 1) != 0)
+		return;
+	state_parts(v, cpu, s, before, PARTS(before));
+	if (s->writing)
+		write_msrs(v, cpu, s);
+	else
+		read_msrs(v, cpu, s);
+	state_parts(v, cpu, s, after, PARTS(after));
+	state_number(s, &v->time[cpu].tsc, UINT64_MAX);
+	state_number(s, &v->time[cpu].deadline, UINT64_MAX);
+	(void)state_end(s);
+}
+
+void
+vmm_state(struct vmm *v, struct state *s)
+{
+	uint64_t clock = v->clock.clock, tsc_deadline = v->tsc_deadline;
+	unsigned cpu;
+
+	if (state_begin(s, "processor", 1) != 0)
+		return;
+	state_features(v, s);
+	state_number(s, &tsc_deadline, 1);
+	if (s->error == 0 && tsc_deadline > v->tsc_deadline)
+		state_fail(s, -ENOTSUP, "no TSC deadline timers here");
+	state_number(s, &clock, INT64_MAX);
+	if (state_end(s) != 0)
+		return;
+	for (cpu = 0; cpu < v->ncpus && s->error == 0; cpu++)
+		state_vcpu(v, cpu, s);
+	if (s->error == 0 && !s->writing) {
+		v->clock.clock = clock;
+		v->stopped = true;
+	}
+}
