@@ -16,7 +16,16 @@
 #include "x86.h"
 
 #define ENTRIES	  512
+#define W	  X86_PTE_W /* bit 1 in all formats */
 #define ADDR_MASK 0x000ffffffffff000ULL
+
+const struct npt_format npt_long_mode = {
+	.table = X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A,
+	.leaf = X86_PTE_P | X86_PTE_U | X86_PTE_A,
+	.writable = X86_PTE_W | X86_PTE_D,
+	.accessed = X86_PTE_A,
+	.largest = NPT_1G,
+};
 
 static unsigned
 index_of(struct gpa gpa, int level)
@@ -45,6 +54,7 @@ table_of(u64 e)
 int
 npt_init(struct npt *n, int levels)
 {
+	n->format = &npt_long_mode;
 	n->levels = levels;
 	n->root = host_page_alloc();
 	n->tables = n->root != NULL;
@@ -135,6 +145,8 @@ npt_fits(const struct npt *n, struct gpa gpa, enum npt_level level)
 {
 	u64 *table, e;
 
+	if (level > n->format->largest)
+		return false;
 	if (level != NPT_1G)
 		return true;
 	table = find(n, gpa, level);
@@ -146,10 +158,9 @@ npt_fits(const struct npt *n, struct gpa gpa, enum npt_level level)
 
 /* The entry for a table; rights are those of the leaves. */
 static u64
-table_entry(const u64 *table)
+table_entry(const struct npt *n, const u64 *table)
 {
-	return host_page_pa(table).v | X86_PTE_P | X86_PTE_W | X86_PTE_U |
-	    X86_PTE_A;
+	return host_page_pa(table).v | n->format->table;
 }
 
 /* Fill a table with what the leaf e of `level' maps. */
@@ -179,7 +190,7 @@ make_table(struct npt *n, struct npt_cache *c, u64 *p, int level, bool *flush)
 		split(table, e, level);
 		*flush = true;
 	}
-	__atomic_store_n(p, table_entry(table), __ATOMIC_RELEASE);
+	__atomic_store_n(p, table_entry(n, table), __ATOMIC_RELEASE);
 	return table;
 }
 
@@ -196,10 +207,9 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 		table = make_table(
 		    n, c, &table[index_of(gpa, level)], level, &flush);
 	p = &table[index_of(gpa, level)];
-	new = (hpa.v & ~(npt_page_size(leaf) - 1)) | X86_PTE_P | X86_PTE_U |
-	    X86_PTE_A;
+	new = (hpa.v & ~(npt_page_size(leaf) - 1)) | n->format->leaf;
 	if (writable)
-		new |= X86_PTE_W | X86_PTE_D;
+		new |= n->format->writable;
 	if (leaf != NPT_4K)
 		new |= X86_PTE_PS;
 	e = __atomic_exchange_n(p, new, __ATOMIC_RELEASE);
@@ -210,7 +220,7 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 		return true;
 	}
 	return flush || ((e ^ new) & ADDR_MASK) ||
-	    ((e & X86_PTE_W) && !writable);
+	    ((e & W) && !writable);
 }
 
 /* What a visit does to one leaf: the entry's new value. */
@@ -265,7 +275,7 @@ static u64
 protect_leaf(u64 e, int level)
 {
 	(void)level;
-	return e & ~(u64)X86_PTE_W;
+	return e & ~(u64)W;
 }
 
 static u64
@@ -301,7 +311,8 @@ npt_protect_mask(struct npt *n, struct gpa base, u64 mask)
 }
 
 static bool
-any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
+any_young(u64 accessed, const u64 *table, int level, u64 base, u64 start,
+    u64 end)
 {
 	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e;
 	unsigned i;
@@ -317,8 +328,9 @@ any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
 		if (!(e & X86_PTE_P))
 			continue;
 		if (is_leaf(e, level)
-			? (e & X86_PTE_A) != 0
-			: any_young(table_of(e), level - 1, at, start, end))
+			? (e & accessed) == accessed
+			: any_young(accessed, table_of(e), level - 1, at, start,
+			      end))
 			return true;
 	}
 	return false;
@@ -328,8 +340,10 @@ bool
 npt_young(struct npt *n, struct gpa start, struct gpa end, bool clear)
 {
 	if (clear)
-		return visit(n->root, n->levels, 0, start.v, end.v, old_leaf);
-	return any_young(n->root, n->levels, 0, start.v, end.v);
+		return visit(n->root, n->levels, 0, start.v, end.v,
+		    n->format->accessed ? old_leaf : zap_leaf);
+	return any_young(
+	    n->format->accessed, n->root, n->levels, 0, start.v, end.v);
 }
 
 /* Below `table', which serves from base on; true when it maps nothing. */

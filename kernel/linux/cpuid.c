@@ -72,7 +72,9 @@ source(void)
 {
 	struct cpuid_source s = { .host = host, .xcr0 = cpuid_host_xcr0() };
 
-	s.caps = CPUID_TSC_AUX | CPUID_PRED_CMD | CPUID_MCE | CPUID_KVMCLOCK;
+	s.caps = CPUID_PRED_CMD | CPUID_MCE | CPUID_KVMCLOCK;
+	if (hv->caps->rdtscp)
+		s.caps |= CPUID_TSC_AUX;
 	if (boot_cpu_has(X86_FEATURE_OSPKE))
 		s.caps |= CPUID_PKU;
 	if (hv->caps->spec_ctrl)
