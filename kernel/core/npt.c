@@ -219,8 +219,7 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 		unlink_table(n, table_of(e), stale);
 		return true;
 	}
-	return flush || ((e ^ new) & ADDR_MASK) ||
-	    ((e & W) && !writable);
+	return flush || ((e ^ new) & ADDR_MASK) || ((e & W) && !writable);
 }
 
 /* What a visit does to one leaf: the entry's new value. */
@@ -311,8 +310,8 @@ npt_protect_mask(struct npt *n, struct gpa base, u64 mask)
 }
 
 static bool
-any_young(u64 accessed, const u64 *table, int level, u64 base, u64 start,
-    u64 end)
+any_young(
+    u64 accessed, const u64 *table, int level, u64 base, u64 start, u64 end)
 {
 	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e;
 	unsigned i;
@@ -327,10 +326,9 @@ any_young(u64 accessed, const u64 *table, int level, u64 base, u64 start,
 		e = load(&table[i]);
 		if (!(e & X86_PTE_P))
 			continue;
-		if (is_leaf(e, level)
-			? (e & accessed) == accessed
-			: any_young(accessed, table_of(e), level - 1, at, start,
-			      end))
+		if (is_leaf(e, level) ? (e & accessed) == accessed
+				      : any_young(accessed, table_of(e),
+					    level - 1, at, start, end))
 			return true;
 	}
 	return false;

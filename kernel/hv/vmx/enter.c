@@ -149,8 +149,7 @@ host_segments(const struct vmx_vcpu *v)
 	}
 	if (v->gs) {
 		load_gs_index(v->gs);
-		wrmsrl(MSR_KERNEL_GS_BASE,
-		    v->lists->host[VMX_KERNEL_GS].value);
+		wrmsrl(MSR_KERNEL_GS_BASE, v->lists->host[VMX_KERNEL_GS].value);
 	}
 }
 
@@ -397,15 +396,21 @@ run(struct vmx_vcpu *v)
 {
 	struct gcpu *c = &v->hv.cpu;
 	struct vmx_spec values, *spec = NULL;
+	u16 ldt = 0;
 	int failed;
 
 	if (vmx_features.spec_ctrl) {
 		values.guest = v->hv.spec_ctrl;
 		values.host = this_cpu_read(x86_spec_ctrl_current);
-		if (values.guest != values.host)
+		/* There the write itself is the barrier. */
+		if (values.guest != values.host ||
+		    boot_cpu_has(X86_FEATURE_KERNEL_IBRS))
 			spec = &values;
 	}
-	asm volatile("sldt %0" : "=m"(v->ldt));
+	/* 0 after the first exit; a process never loses its LDT. */
+	asm volatile("sldt %0" : "=m"(ldt));
+	if (ldt)
+		v->ldt = ldt;
 	if (v->guest_drs)
 		drs_in(c);
 	if (native_read_cr2() != c->cr2)

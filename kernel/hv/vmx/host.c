@@ -30,7 +30,6 @@
 #define BASIC_TRUE     BIT_ULL(55)
 /* CPUID.1:ECX, whatever the firmware has made of it */
 #define CPUID_VMX BIT(5)
-#define FLUSH_L1D BIT(0) /* of IA32_FLUSH_CMD */
 
 struct vmx_features vmx_features;
 struct hv_caps vmx_caps;
@@ -80,29 +79,29 @@ controls(u32 msr, u32 need, u32 want, u32 *out)
 	return !(need & ~high) && !(*out & ~high);
 }
 
-#define PIN \
-	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS)
-#define PRIMARY                                                          \
-	(CPU_BASED_USE_TSC_OFFSETTING | CPU_BASED_HLT_EXITING |          \
-	    CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |        \
-	    CPU_BASED_RDPMC_EXITING | CPU_BASED_TPR_SHADOW |             \
-	    CPU_BASED_MOV_DR_EXITING | CPU_BASED_UNCOND_IO_EXITING |     \
+#define PIN                                                \
+	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | \
+	    PIN_BASED_VIRTUAL_NMIS)
+#define PRIMARY                                                      \
+	(CPU_BASED_USE_TSC_OFFSETTING | CPU_BASED_HLT_EXITING |      \
+	    CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |    \
+	    CPU_BASED_RDPMC_EXITING | CPU_BASED_TPR_SHADOW |         \
+	    CPU_BASED_MOV_DR_EXITING | CPU_BASED_UNCOND_IO_EXITING | \
 	    CPU_BASED_USE_MSR_BITMAPS | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-#define SECONDARY_WANT                                              \
+#define SECONDARY_WANT                                               \
 	(SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP | \
 	    SECONDARY_EXEC_WBINVD_EXITING |                          \
 	    SECONDARY_EXEC_PAUSE_LOOP_EXITING | SECONDARY_EXEC_ENABLE_INVPCID)
-#define EXIT                                                           \
-	(VM_EXIT_SAVE_DEBUG_CONTROLS | VM_EXIT_HOST_ADDR_SPACE_SIZE |  \
-	    VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_IA32_EFER |           \
+#define EXIT                                                          \
+	(VM_EXIT_SAVE_DEBUG_CONTROLS | VM_EXIT_HOST_ADDR_SPACE_SIZE | \
+	    VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_IA32_EFER |          \
 	    VM_EXIT_LOAD_IA32_EFER)
-#define ENTRY                                                      \
-	(VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT |   \
+#define ENTRY                                                    \
+	(VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT | \
 	    VM_ENTRY_LOAD_IA32_EFER)
 
 /* What must not be set, however the processor starts. */
-#define PRIMARY_NOT \
-	(CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING)
+#define PRIMARY_NOT (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING)
 
 static int
 choose_controls(const char **why)
@@ -113,8 +112,8 @@ choose_controls(const char **why)
 		*why = "the processor has no virtual NMIs";
 		return -ENODEV;
 	}
-	if (!controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY, 0,
-		&f->primary) ||
+	if (!controls(
+		MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY, 0, &f->primary) ||
 	    (f->primary & PRIMARY_NOT)) {
 		*why = "the processor's VMX lacks a primary control";
 		return -ENODEV;
@@ -195,8 +194,7 @@ vmx_probe(const char **why)
 		*why = "the processor has no VMX";
 		return -ENODEV;
 	}
-	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &ctl) ||
-	    !(ctl & FEAT_CTL_LOCKED) ||
+	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &ctl) || !(ctl & FEAT_CTL_LOCKED) ||
 	    !(ctl & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)) {
 		*why = "the firmware has disabled VMX: enable it in its setup";
 		return -ENODEV;
@@ -206,8 +204,8 @@ vmx_probe(const char **why)
 		*why = "the processor's VMX is too old";
 		return -ENODEV;
 	}
-	vmx_features = (struct vmx_features){ .revision =
-						  basic & BASIC_REVISION };
+	vmx_features =
+	    (struct vmx_features){ .revision = basic & BASIC_REVISION };
 	err = choose_controls(why);
 	if (!err)
 		err = choose_ept(why);
@@ -283,6 +281,7 @@ vmx_global_exit(void)
 static int
 vmxon(u64 pa)
 {
+	/* clang-format off */
 	asm goto("1: vmxon %[pa]\n\t"
 		 "jbe %l[failed]\n\t"
 		 _ASM_EXTABLE(1b, %l[failed])
@@ -290,6 +289,7 @@ vmxon(u64 pa)
 		 : [pa] "m"(pa)
 		 : "memory", "cc"
 		 : failed);
+	/* clang-format on */
 	return 0;
 failed:
 	return -EIO;
@@ -353,9 +353,8 @@ vmx_invept(u64 eptp)
 	struct {
 		u64 eptp, zero;
 	} desc = { eptp, 0 };
-	unsigned long type = vmx_features.invept_single
-	    ? VMX_EPT_EXTENT_CONTEXT
-	    : VMX_EPT_EXTENT_GLOBAL;
+	unsigned long type = vmx_features.invept_single ? VMX_EPT_EXTENT_CONTEXT
+							: VMX_EPT_EXTENT_GLOBAL;
 
 	asm volatile("invept %0, %1" ::"m"(desc), "r"(type) : "cc", "memory");
 }

@@ -209,10 +209,10 @@ crs_out(struct vmx_vcpu *v)
 	vmx_write(GUEST_CR4, c->cr4 | vmx_features.cr4_fixed0);
 	vmx_write(CR4_READ_SHADOW, c->cr4);
 	vmx_write(GUEST_IA32_EFER, c->efer);
-	v->entry = vmx_features.entry |
-	    (c->efer & X86_EFER_LMA ? VM_ENTRY_IA32E_MODE : 0);
 	/* The processor changes it with the guest's CR0. */
-	vmx_write(VM_ENTRY_CONTROLS, v->entry);
+	vmx_write(VM_ENTRY_CONTROLS,
+	    vmx_features.entry |
+		(c->efer & X86_EFER_LMA ? VM_ENTRY_IA32E_MODE : 0));
 }
 
 /* "Loading MSRs": an address that is not canonical would refuse the entry. */
@@ -399,8 +399,7 @@ vmx_vcpu_new(struct hpa npt_root)
 	v->hv.tsc_ratio = 1ULL << 32;
 	v->last_cpu = -1;
 	v->hv.cpu.ops = &cpu_ops;
-	v->hv.cpu.valid =
-	    CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
+	v->hv.cpu.valid = CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
 	vmx_vcpu_reset(&v->hv, false);
 	return &v->hv;
 }

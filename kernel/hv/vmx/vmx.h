@@ -49,8 +49,8 @@ struct vmx_vcpu {
 	bool nmi_window;
 	u32 blocking; /* STI or MOV SS, as the last exit said */
 	u64 pending_dbg; /* exceptions that MOV SS holds back */
-	u32 primary, secondary, exceptions, entry; /* as they should be */
-	u32 in_primary, in_secondary, in_exceptions, in_entry; /* in the VMCS */
+	u32 primary, secondary, exceptions; /* as they should be */
+	u32 in_primary, in_secondary, in_exceptions; /* in the VMCS */
 	u64 in_tsc_offset, in_cr3, in_cr4; /* cr3, cr4: the host's */
 	bool pdptrs_dirty;
 	u64 pdptr[4];
