@@ -27,6 +27,22 @@ const struct npt_format npt_long_mode = {
 	.largest = NPT_1G,
 };
 
+/* SDM vol. 3 "Format of an EPT Page-Table Entry": read, write, execute; memory
+ * type write-back, whatever the guest's PAT says: no device of the host's is
+ * ever in it. */
+#define EPT_R	 CORE_BIT(0)
+#define EPT_W	 CORE_BIT(1)
+#define EPT_X	 CORE_BIT(2)
+#define EPT_WB	 (6ULL << 3)
+#define EPT_IPAT CORE_BIT(6)
+
+const struct npt_format npt_ept = {
+	.table = EPT_R | EPT_W | EPT_X,
+	.leaf = EPT_R | EPT_X | EPT_WB | EPT_IPAT,
+	.writable = EPT_W,
+	.largest = NPT_1G,
+};
+
 static unsigned
 index_of(struct gpa gpa, int level)
 {

@@ -36,6 +36,8 @@ struct npt_format {
 	enum npt_level largest;
 };
 extern const struct npt_format npt_long_mode; /* that of npt_init() */
+extern const struct npt_format
+    npt_ept; /* SDM vol. 3 "EPT Translation Mechanism" */
 
 struct npt {
 	const struct npt_format *format;

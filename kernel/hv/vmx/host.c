@@ -50,15 +50,6 @@ static const u32 direct[] = {
 	MSR_IA32_SYSENTER_EIP,
 };
 
-/* Guest memory is write-back whatever its page tables say: no device of the
- * host's is ever in it. */
-static const struct npt_format ept_format = {
-	.table = VMX_EPT_RWX_MASK,
-	.leaf = VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK |
-	    VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT,
-	.writable = VMX_EPT_WRITABLE_MASK,
-	.largest = NPT_1G,
-};
 static struct npt_format format;
 
 struct vmx_host *
@@ -155,7 +146,7 @@ choose_ept(const char **why)
 		return -ENODEV;
 	}
 	vmx_features.invept_single = cap & VMX_EPT_EXTENT_CONTEXT_BIT;
-	format = ept_format;
+	format = npt_ept;
 	if (!(cap & VMX_EPT_1GB_PAGE_BIT))
 		format.largest = NPT_2M;
 	return 0;
