@@ -21,10 +21,18 @@ bochs_model() {
 	esac
 }
 
-# The boot CD-ROM: kernel, initrd, root, payload.
+# The boot CD-ROM: kernel, initrd, root, payload, and of the guest images the
+# kernels and what boots without a disk.
 bochs_iso() { # DIR
-	local d=$1/cd
+	local d=$1/cd f
 	mkdir -p "$d/isolinux"
+	# shellcheck disable=SC2154 # of run
+	if [[ -n $guest ]]; then
+		mkdir "$d/files"
+		for f in "$(dirname "$guest")"/files/{vmlinuz*,tiny*}; do
+			ln -s "$f" "$d/files/"
+		done
+	fi
 	cp /usr/lib/ISOLINUX/isolinux.bin \
 	    /usr/lib/syslinux/modules/bios/ldlinux.c32 "$d/isolinux/"
 	cp "${lab_kernel:?}/vmlinuz" "$d/isolinux/"

@@ -335,7 +335,6 @@ guest_out(struct vmx_vcpu *v)
 	blocking = inject(v, blocking);
 	vmx_write(GUEST_INTERRUPTIBILITY_INFO, blocking);
 	pending_out(v, blocking);
-	v->vapic[VAPIC_TPR] = (u8)(c->cr8 << 4);
 }
 
 static void

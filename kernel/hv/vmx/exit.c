@@ -103,7 +103,9 @@ exit_ept(struct vmx_vcpu *v)
 	return HV_NPF;
 }
 
-/* "Exit Qualification for Debug Exceptions": DR6 is as before. */
+/* "Exit Qualification for Debug Exceptions", "Architectural
+ * State Before a VM Exit":
+ * DR6 and DR7 are as before, whereas a delivery would have cleared GD. */
 static void
 debug_causes(struct vmx_vcpu *v)
 {
@@ -113,6 +115,8 @@ debug_causes(struct vmx_vcpu *v)
 
 	cpu_need(c, CPU_DRS);
 	c->dr6 = (c->dr6 & ~X86_DR6_B) | causes;
+	if (causes & X86_DR6_BD)
+		c->dr7 &= ~X86_DR7_GD;
 	cpu_dirty(c, CPU_DRS);
 }
 
