@@ -275,8 +275,6 @@ task_switch(int dev)
 }
 
 GUEST(64, hypercalls, "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
-GUEST(
-    64, hypercalls_vt, "mov $0x7777, %eax\n\tvmcall\n\tmov %rax, %rbx\n\t" END);
 
 /* Hypercalls that do not exist: -KVM_ENOSYS; from level 3 -KVM_EPERM. */
 static void
@@ -286,9 +284,7 @@ unknown_hypercall(int dev)
 	struct vcpu v;
 	struct vm vm;
 
-	/* Each vendor has an instruction of its own. */
-	guest(&vm, &v, dev, LONG64,
-	    __builtin_cpu_is("intel") ? &hypercalls_vt : &hypercalls);
+	guest(&vm, &v, dev, LONG64, &hypercalls);
 	run_done(&v);
 	regs_get(&v, &r);
 	EQ(r.rbx, -1000ll);
