@@ -99,6 +99,9 @@ exit_ept(struct vmx_vcpu *v)
 	i->error = (x & EPT_VIOLATION_RWX_MASK ? X86_PFEC_P : 0) |
 	    (x & EPT_VIOLATION_ACC_WRITE ? X86_PFEC_W : 0) |
 	    (x & EPT_VIOLATION_ACC_INSTR ? X86_PFEC_ID : 0) | X86_PFEC_U;
+	/* A walk will set accessed bits: as SVM says it of each. */
+	if (i->table)
+		i->error |= X86_PFEC_W;
 	i->insn_len = 0;
 	return HV_NPF;
 }
