@@ -18,7 +18,8 @@ packages="
 	libzstd-dev libmnl-dev libmd-dev libarchive-dev libtls-dev openssl xorriso nftables iproute2 passt mandoc sparse cppcheck clang clang-format shellcheck
 	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
 	fakeroot uidmap qemu-utils acpica-tools expect socat jq procps
-	debian-archive-keyring rsync zsh seabios grub-common grub-pc-bin"
+	debian-archive-keyring rsync zsh seabios grub-common grub-pc-bin
+	bochs bochsbios vgabios isolinux syslinux-common"
 list=/etc/apt/sources.list.d/vmm-backports.list
 updated=''
 

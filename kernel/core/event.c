@@ -215,6 +215,12 @@ event_iret(struct event_state *s, u64 rip)
 	s->iret_rip = rip;
 }
 
+void
+event_iret_done(struct event_state *s)
+{
+	s->nmi = NMI_OPEN;
+}
+
 bool
 event_wants_intr(const struct event_state *s, const struct event_env *env)
 {

@@ -79,6 +79,8 @@ void event_undo(struct event_state *);
 void event_exit(struct event_state *, const struct event *cut, u64 rip);
 /* The backend met the IRET of an NMI's handler, before its execution. */
 void event_iret(struct event_state *, u64 rip);
+/* Or it met it afterwards: the next NMI may come. */
+void event_iret_done(struct event_state *);
 
 /* After event_choose(); env->lapic as it is after lapic_accept(). */
 bool event_wants_intr(const struct event_state *, const struct event_env *);

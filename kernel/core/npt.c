@@ -16,7 +16,32 @@
 #include "x86.h"
 
 #define ENTRIES	  512
+#define W	  X86_PTE_W /* bit 1 in all formats */
 #define ADDR_MASK 0x000ffffffffff000ULL
+
+const struct npt_format npt_long_mode = {
+	.table = X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A,
+	.leaf = X86_PTE_P | X86_PTE_U | X86_PTE_A,
+	.writable = X86_PTE_W | X86_PTE_D,
+	.accessed = X86_PTE_A,
+	.largest = NPT_1G,
+};
+
+/* SDM vol. 3 "Format of an EPT Page-Table Entry": read, write, execute; memory
+ * type write-back, whatever the guest's PAT says: no device of the host's is
+ * ever in it. */
+#define EPT_R	 CORE_BIT(0)
+#define EPT_W	 CORE_BIT(1)
+#define EPT_X	 CORE_BIT(2)
+#define EPT_WB	 (6ULL << 3)
+#define EPT_IPAT CORE_BIT(6)
+
+const struct npt_format npt_ept = {
+	.table = EPT_R | EPT_W | EPT_X,
+	.leaf = EPT_R | EPT_X | EPT_WB | EPT_IPAT,
+	.writable = EPT_W,
+	.largest = NPT_1G,
+};
 
 static unsigned
 index_of(struct gpa gpa, int level)
@@ -45,6 +70,7 @@ table_of(u64 e)
 int
 npt_init(struct npt *n, int levels)
 {
+	n->format = &npt_long_mode;
 	n->levels = levels;
 	n->root = host_page_alloc();
 	n->tables = n->root != NULL;
@@ -135,6 +161,8 @@ npt_fits(const struct npt *n, struct gpa gpa, enum npt_level level)
 {
 	u64 *table, e;
 
+	if (level > n->format->largest)
+		return false;
 	if (level != NPT_1G)
 		return true;
 	table = find(n, gpa, level);
@@ -146,10 +174,9 @@ npt_fits(const struct npt *n, struct gpa gpa, enum npt_level level)
 
 /* The entry for a table; rights are those of the leaves. */
 static u64
-table_entry(const u64 *table)
+table_entry(const struct npt *n, const u64 *table)
 {
-	return host_page_pa(table).v | X86_PTE_P | X86_PTE_W | X86_PTE_U |
-	    X86_PTE_A;
+	return host_page_pa(table).v | n->format->table;
 }
 
 /* Fill a table with what the leaf e of `level' maps. */
@@ -179,7 +206,7 @@ make_table(struct npt *n, struct npt_cache *c, u64 *p, int level, bool *flush)
 		split(table, e, level);
 		*flush = true;
 	}
-	__atomic_store_n(p, table_entry(table), __ATOMIC_RELEASE);
+	__atomic_store_n(p, table_entry(n, table), __ATOMIC_RELEASE);
 	return table;
 }
 
@@ -196,10 +223,9 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 		table = make_table(
 		    n, c, &table[index_of(gpa, level)], level, &flush);
 	p = &table[index_of(gpa, level)];
-	new = (hpa.v & ~(npt_page_size(leaf) - 1)) | X86_PTE_P | X86_PTE_U |
-	    X86_PTE_A;
+	new = (hpa.v & ~(npt_page_size(leaf) - 1)) | n->format->leaf;
 	if (writable)
-		new |= X86_PTE_W | X86_PTE_D;
+		new |= n->format->writable;
 	if (leaf != NPT_4K)
 		new |= X86_PTE_PS;
 	e = __atomic_exchange_n(p, new, __ATOMIC_RELEASE);
@@ -209,8 +235,7 @@ npt_map(struct npt *n, struct npt_cache *c, struct gpa gpa, struct hpa hpa,
 		unlink_table(n, table_of(e), stale);
 		return true;
 	}
-	return flush || ((e ^ new) & ADDR_MASK) ||
-	    ((e & X86_PTE_W) && !writable);
+	return flush || ((e ^ new) & ADDR_MASK) || ((e & W) && !writable);
 }
 
 /* What a visit does to one leaf: the entry's new value. */
@@ -265,7 +290,7 @@ static u64
 protect_leaf(u64 e, int level)
 {
 	(void)level;
-	return e & ~(u64)X86_PTE_W;
+	return e & ~(u64)W;
 }
 
 static u64
@@ -301,7 +326,8 @@ npt_protect_mask(struct npt *n, struct gpa base, u64 mask)
 }
 
 static bool
-any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
+any_young(
+    u64 accessed, const u64 *table, int level, u64 base, u64 start, u64 end)
 {
 	u64 span = 1ULL << (12 + 9 * (level - 1)), at, e;
 	unsigned i;
@@ -316,9 +342,9 @@ any_young(const u64 *table, int level, u64 base, u64 start, u64 end)
 		e = load(&table[i]);
 		if (!(e & X86_PTE_P))
 			continue;
-		if (is_leaf(e, level)
-			? (e & X86_PTE_A) != 0
-			: any_young(table_of(e), level - 1, at, start, end))
+		if (is_leaf(e, level) ? (e & accessed) == accessed
+				      : any_young(accessed, table_of(e),
+					    level - 1, at, start, end))
 			return true;
 	}
 	return false;
@@ -328,8 +354,10 @@ bool
 npt_young(struct npt *n, struct gpa start, struct gpa end, bool clear)
 {
 	if (clear)
-		return visit(n->root, n->levels, 0, start.v, end.v, old_leaf);
-	return any_young(n->root, n->levels, 0, start.v, end.v);
+		return visit(n->root, n->levels, 0, start.v, end.v,
+		    n->format->accessed ? old_leaf : zap_leaf);
+	return any_young(
+	    n->format->accessed, n->root, n->levels, 0, start.v, end.v);
 }
 
 /* Below `table', which serves from base on; true when it maps nothing. */

@@ -27,7 +27,20 @@
 
 enum npt_level { NPT_4K = 1, NPT_2M = 2, NPT_1G = 3 };
 
+/* The bits of an entry; a leaf above 4 KiB has X86_PTE_PS too.  Present is bit
+ * 0 in all formats. */
+struct npt_format {
+	u64 table; /* of one that names a table */
+	u64 leaf, writable; /* of one that maps a page, and may be written */
+	u64 accessed; /* set by the CPU; 0: by none, and each page is young */
+	enum npt_level largest;
+};
+extern const struct npt_format npt_long_mode; /* that of npt_init() */
+extern const struct npt_format
+    npt_ept; /* SDM vol. 3 "EPT Translation Mechanism" */
+
 struct npt {
+	const struct npt_format *format;
 	u64 *root;
 	int levels; /* 4 or 5 */
 	unsigned long tables; /* pages of ours, the root included */
@@ -70,7 +83,8 @@ bool npt_zap(struct npt *, struct gpa start, struct gpa end);
 bool npt_protect(struct npt *, struct gpa start, struct gpa end);
 /* Bit i of mask is the 4 KiB page at base + i pages: 64 pages of a bitmap. */
 bool npt_protect_mask(struct npt *, struct gpa base, u64 mask);
-/* Was anything accessed?  clear: forget it. */
+/* Was anything accessed?  clear: forget it; without accessed bits by a zap, of
+ * which the caller flushes. */
 bool npt_young(struct npt *, struct gpa start, struct gpa end, bool clear);
 
 /*

@@ -12,6 +12,7 @@
  * way; what it returns is one decoded exit that both vendors can express.
  */
 #include "../core/event.h"
+#include "../core/npt.h"
 
 enum hv_exit {
 	HV_INTR, /* a host interrupt or NMI: enable interrupts */
@@ -24,7 +25,7 @@ enum hv_exit {
 	HV_IO, /* io.* */
 	HV_HYPERCALL,
 	HV_WINDOW_INTR, /* the guest can take an interrupt now */
-	HV_WINDOW_NMI, /* at the IRET of an NMI handler */
+	HV_WINDOW_NMI, /* at the IRET of an NMI handler; caps: after it */
 	HV_CR, /* cr.* */
 	HV_DR,
 	HV_XSETBV,
@@ -72,6 +73,10 @@ struct hv_caps {
 	u64 tsc_ratio_end; /* ratios, of 32 fraction bits, are below */
 	bool spec_ctrl; /* SPEC_CTRL can be the guest's own */
 	bool virt_ssbd; /* VIRT_SPEC_CTRL can */
+	bool rdtscp; /* TSC_AUX is switched */
+	bool nmi_window; /* HV_WINDOW_NMI comes after the IRET */
+	const struct npt_format *npt; /* of nested tables */
+	int npt_levels; /* 0: as many as the host's own */
 };
 
 struct hv_vcpu {
@@ -121,8 +126,11 @@ struct hv_ops {
 	void (*spec_ctrl)(struct hv_vcpu *, u64);
 	/* gcpu's DR0-3 are in force at each entry; every access exits. */
 	void (*debugger)(struct hv_vcpu *, bool on);
+	/* NULL, or the CPU reads PAE's first level only when it loads CR3:
+	 * called where gcpu's control registers were changed. */
+	void (*pdptrs)(struct hv_vcpu *, const u64 pdptr[4]);
 };
 
-extern const struct hv_ops svm_ops;
+extern const struct hv_ops svm_ops, vmx_ops;
 
 #endif

@@ -19,6 +19,7 @@ long state_get_sregs(struct vcpu *, void *);
 long state_set_sregs(struct vcpu *, void *);
 long state_get_sregs2(struct vcpu *, void *);
 long state_set_sregs2(struct vcpu *, void *);
+void state_load_pdptrs(struct vcpu *); /* before an entry, for hv->pdptrs */
 long state_get_mp(struct vcpu *, void *);
 long state_set_mp(struct vcpu *, void *);
 long state_translate(struct vcpu *, void *);

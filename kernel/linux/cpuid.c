@@ -73,7 +73,9 @@ source(void)
 {
 	struct cpuid_source s = { .host = host, .xcr0 = cpuid_host_xcr0() };
 
-	s.caps = CPUID_TSC_AUX | CPUID_PRED_CMD | CPUID_MCE | CPUID_KVMCLOCK;
+	s.caps = CPUID_PRED_CMD | CPUID_MCE | CPUID_KVMCLOCK;
+	if (hv->caps->rdtscp)
+		s.caps |= CPUID_TSC_AUX;
 	if (!mmu_shadows())
 		s.caps |= CPUID_NESTED;
 	if (boot_cpu_has(X86_FEATURE_OSPKE) && !mmu_shadows())

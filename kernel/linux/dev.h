@@ -2,7 +2,10 @@
 #ifndef LINUX_DEV_H
 #define LINUX_DEV_H
 
-/* SVM on all CPUs, while there is a VM; 0 or -EBUSY. */
+struct hv_ops;
+extern const struct hv_ops *hv;
+
+/* SVM or VMX on all CPUs, while there is a VM; 0 or -EBUSY. */
 int dev_enable(void);
 void dev_disable(void);
 

@@ -198,8 +198,8 @@ exits_complete(struct vcpu *v)
 }
 
 /*
- * MOV to CR4, for what OSXSAVE and the valid bits need; MOV to CR8, while an
- * interrupt waits for the TPR to fall.
+ * MOV to CR4, for what OSXSAVE and the valid bits need; to CR0, where the
+ * backend has bits of it; to CR8, while an interrupt waits for the TPR to fall.
  */
 static enum next
 serve_cr(struct vcpu *v)
@@ -209,7 +209,7 @@ serve_cr(struct vcpu *v)
 	u64 val;
 
 	if (!exits_measure(v, &in) || in.what != INSN_MOV_CR || !in.write ||
-	    (in.n != 4 && in.n != 8))
+	    (in.n != 4 && in.n != 8 && (in.n != 0 || v->vm->shadow)))
 		return v->vm->shadow ? emulate(v, NULL, 0) : NEXT_ENTER;
 	val = c->gpr[in.reg];
 	if (cpu_mode_bits(c) != 64)
@@ -221,10 +221,8 @@ serve_cr(struct vcpu *v)
 			vcpu_set_cr8(v, val);
 		return NEXT_ENTER;
 	}
-	if (!cpu_cr4_allowed(c, val))
+	if (in.n == 4 ? cpu_set_cr4(c, val) : cpu_set_cr0(c, val))
 		return gp(v);
-	c->cr4 = val;
-	cpu_dirty(c, CPU_CRS);
 	mmu_invalidate(v);
 	hv->flush_tlb(v->hv);
 	c->rip += in.len;
@@ -337,7 +335,10 @@ serve(struct vcpu *v, enum hv_exit why)
 	case HV_WINDOW_INTR:
 		return NEXT_ENTER;
 	case HV_WINDOW_NMI:
-		event_iret(&v->event, vcpu_state(v)->rip);
+		if (hv->caps->nmi_window)
+			event_iret_done(&v->event);
+		else
+			event_iret(&v->event, vcpu_state(v)->rip);
 		return NEXT_ENTER;
 	case HV_CPUID:
 		return serve_cpuid(v);

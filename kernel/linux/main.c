@@ -18,6 +18,8 @@
 #include "routing.h"
 #include "vcpu.h"
 
+#define CPUID_VMX (1U << 5) /* of CPUID.1:ECX, also where firmware forbids it */
+
 const struct hv_ops *hv;
 
 int
@@ -126,7 +128,7 @@ vmm_init(void)
 		pr_err("vmm: the frequency of the host's TSC is not known\n");
 		return -ENODEV;
 	}
-	hv = &svm_ops;
+	hv = cpuid_ecx(1) & CPUID_VMX ? &vmx_ops : &svm_ops;
 	err = hv->probe(&why);
 	if (!err)
 		err = mmu_init(&why);

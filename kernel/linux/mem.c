@@ -19,6 +19,8 @@
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
+#include "../hv/hv.h"
+#include "dev.h"
 #include "mmu.h"
 #include "slots.h"
 
@@ -312,7 +314,8 @@ young(struct vm *vm, unsigned long start, unsigned long end,
 
 	spin_lock(&vm->mmu_lock);
 	any = over_range(vm, start, end, fn);
-	if (any && flush)
+	/* What was zapped will not be met again, so it goes now. */
+	if (any && (flush || !vm->npt.format->accessed))
 		vcpu_flush_all(vm);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
@@ -361,6 +364,14 @@ static const struct mmu_notifier_ops notifier_ops = {
 	.invalidate_range_end = invalidate_end,
 };
 
+static int
+npt_levels(void)
+{
+	if (hv->caps->npt_levels)
+		return hv->caps->npt_levels;
+	return pgtable_l5_enabled() ? 5 : 4;
+}
+
 int
 mem_create(struct vm *vm)
 {
@@ -372,9 +383,10 @@ mem_create(struct vm *vm)
 	err = init_srcu_struct(&vm->srcu);
 	if (err)
 		goto free_slots;
-	err = npt_init(&vm->npt, pgtable_l5_enabled() ? 5 : 4);
+	err = npt_init(&vm->npt, npt_levels());
 	if (err)
 		goto free_srcu;
+	vm->npt.format = hv->caps->npt;
 	err = mmu_vm_init(vm);
 	if (err)
 		goto free_npt;

@@ -113,7 +113,7 @@ resume(void)
 {
 	clock_resume(tsc_asleep);
 	if (READ_ONCE(users) && hv->cpu_enable())
-		pr_err("vmm: no SVM after the suspend\n");
+		pr_err("vmm: no %s after the suspend\n", hv->name);
 }
 
 static struct syscore_ops syscore = { .suspend = suspend, .resume = resume };

@@ -268,6 +268,8 @@ once(struct vcpu *v)
 		pveoi_offer(v);
 	if (debug)
 		debug_before(v);
+	if (hv->pdptrs && (h->cpu.dirty & CPU_CRS))
+		state_load_pdptrs(v);
 	preempt_disable();
 	why = enter(v);
 	preempt_enable();

@@ -226,6 +226,31 @@ pae_paging(const struct kvm_sregs *s)
 	    !(s->efer & X86_EFER_LMA);
 }
 
+#define PDPTE_RESERVED 0x1e6ULL /* below the address; SDM "PDPTE" */
+
+/* As MOV to CR3 does, but that what it would refuse is absent. */
+void
+state_load_pdptrs(struct vcpu *v)
+{
+	struct gcpu *c = vcpu_state(v);
+	struct gpa table;
+	u64 e[4];
+	unsigned i;
+
+	cpu_need(c, CPU_CRS);
+	if (!(c->cr0 & X86_CR0_PG) || !(c->cr4 & X86_CR4_PAE) ||
+	    (c->efer & X86_EFER_LMA))
+		return;
+	table.v = c->cr3 & 0xffffffe0ULL;
+	if (mem_read(v->vm, table, e, sizeof(e)))
+		memset(e, 0, sizeof(e));
+	for (i = 0; i < ARRAY_SIZE(e); i++) {
+		if ((e[i] & PDPTE_RESERVED) || (e[i] >> c->maxphyaddr))
+			e[i] = 0;
+	}
+	hv->pdptrs(v->hv, e);
+}
+
 /* The four entries of PAE's first level: this hardware reads them from
  * memory whenever it needs them, so they are shown and never set. */
 long

@@ -233,7 +233,16 @@ vm_open(struct vm *vm, int dev)
 void
 vm_load(const struct vm *vm, uint64_t gpa, const struct guest *g)
 {
-	memcpy(vm->mem + gpa, g->start, (size_t)(g->end - g->start));
+	size_t n = (size_t)(g->end - g->start);
+	uint8_t *p;
+
+	memcpy(vm->mem + gpa, g->start, n);
+	/* Guests are written with AMD's VMMCALL; Intel's is VMCALL. */
+	if (!__builtin_cpu_is("intel"))
+		return;
+	for (p = vm->mem + gpa; n >= 3; p++, n--)
+		if (memcmp(p, "\x0f\x01\xd9", 3) == 0)
+			p[2] = 0xc1;
 }
 
 uint64_t

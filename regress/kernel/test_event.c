@@ -382,6 +382,11 @@ test_nmi_mask(void **state)
 	assert_int_equal(s.nmi, NMI_OPEN);
 	assert_int_equal(turn(&s, RIP, 0x2000), EVENT_NMI);
 	assert_int_equal(s.nmi, NMI_MASKED);
+	/* A processor that tells of the IRET afterwards: no step. */
+	s.nmi_pending = true;
+	event_iret_done(&s);
+	assert_false(event_wants_step(&s));
+	assert_int_equal(turn(&s, RIP, 0x2000), EVENT_NMI);
 }
 
 /* Cut off, an NMI goes again although NMIs are masked meanwhile. */

@@ -461,6 +461,45 @@ test_no_memory(void **state)
 	budget = ARENA_PAGES;
 }
 
+/* EPT: each entry as the SDM has it, and no bit that is reserved there. */
+static void
+test_ept(void **state)
+{
+	struct gpa a = { 0x200000 }, b = { 0x400000 };
+	struct npt_format no_1g = npt_ept;
+	const u64 *table;
+	struct npt n;
+
+	no_1g.largest = NPT_2M;
+	assert_int_equal(npt_init(&n, 4), 0);
+	n.format = &no_1g;
+	assert_false(npt_fits(&n, a, NPT_1G));
+	map(&n, a.v, 0x40000000, NPT_2M, false);
+	table = host_page_va((struct hpa){ n.root[0] & ~7ULL });
+	assert_int_equal(n.root[0] & 0xfff, 7);
+	assert_int_equal(table[0] & 0xfff, 7);
+	table = host_page_va((struct hpa){ table[0] & ~7ULL });
+	assert_int_equal(table[1], 0x400000f5);
+
+	/* A page of it is written: the others stay as they were. */
+	map(&n, 0x201000, 0x40001000, NPT_4K, true);
+	assert_int_equal(table[1] & 0xfff, 7);
+	table = host_page_va((struct hpa){ table[1] & ~7ULL });
+	assert_int_equal(table[0], 0x40000075);
+	assert_int_equal(table[1], 0x40001077);
+	assert_int_equal(table[511], 0x401ff075);
+	assert_true(npt_protect(&n, a, b));
+	assert_int_equal(table[1], 0x40001075);
+
+	/* Without accessed bits to forget is to unmap. */
+	assert_true(npt_young(&n, a, b, false));
+	assert_true(npt_young(&n, a, b, true));
+	assert_int_equal(table[0] | table[1] | table[511], 0);
+	assert_false(npt_young(&n, a, b, false));
+	npt_free(&n);
+	assert_int_equal(in_use, 0);
+}
+
 int
 main(void)
 {
@@ -469,6 +508,7 @@ main(void)
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_prune_borders),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_ept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,9 @@ host_features(void)
 		.tsc_scaling = f->tsc_ratio,
 		.tsc_ratio_end = RATIO_END,
 		.spec_ctrl = f->spec_ctrl,
-		.virt_ssbd = f->virt_ssbd };
+		.virt_ssbd = f->virt_ssbd,
+		.rdtscp = true,
+		.npt = &npt_long_mode };
 }
 
 /* EFER.SVME of this CPU: who else would set it? */
@@ -102,7 +104,7 @@ svm_probe(const char **why)
 	u64 vm_cr;
 
 	if (!boot_cpu_has(X86_FEATURE_SVM)) {
-		*why = "the processor has no SVM";
+		*why = "the processor has neither SVM nor VMX";
 		return -ENODEV;
 	}
 	cpuid(0x8000000a, &a, &b, &c, &d);

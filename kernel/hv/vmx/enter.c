@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * Entering a guest: what is switched when a vCPU comes to a CPU, and what at
+ * each entry (SDM vol. 3 "VM Entries", "Loading Host State").
+ *
+ * Invariants
+ *  1. vmx_enter() is called with IRQs off.  An NMI may come at any time: what
+ *     is the guest's while it does, nothing of the kernel's NMI path uses.
+ *  2. The host's debug registers, DEBUGCTL, XCR0, XSS, PKRU and SPEC_CTRL are
+ *     as before when it returns; of the MSRs the exit has loaded them.  The
+ *     limits of GDT, IDT and TSS, LDTR and the selectors of the thread are
+ *     the host's again after vmx_put().
+ *  3. Before the first entry on a CPU, and after each flush_tlb(), that CPU
+ *     drops what it knows of the vCPU's EPT.
+ */
+#include <linux/hw_breakpoint.h>
+#include <linux/sched.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/segment.h>
+#include <asm/spec-ctrl.h>
+#include <asm/special_insns.h>
+#include "../../core/x86.h"
+#include "vmx.h"
+
+#define VAPIC_TPR 0x80
+#define DR6_NONE  0xffff0ff0UL
+
+/* The base of the TSS that TR names: a descriptor of 16 bytes (SDM vol. 3
+ * "TSS Descriptor in 64-bit mode"). */
+static u64
+tss_base(const struct desc_ptr *gdt, u16 tr)
+{
+	const u32 *d = (const void *)(gdt->address + (tr & ~7));
+
+	return d[0] >> 16 | (u64)(d[1] & 0xff) << 16 | (d[1] & 0xff000000) |
+	    (u64)d[2] << 32;
+}
+
+/* What does not change while the thread stays on this CPU. */
+static void
+host_state(struct vmx_vcpu *v)
+{
+	struct vmx_msr_entry *m = v->lists->host;
+	struct desc_ptr dt;
+	u16 tr = 0;
+	unsigned i;
+	u64 val;
+
+	savesegment(ds, v->ds);
+	savesegment(es, v->es);
+	savesegment(fs, v->fs);
+	savesegment(gs, v->gs);
+	rdmsrl(MSR_FS_BASE, v->fs_base);
+	v->debugctl = get_debugctlmsr();
+	for (i = 0; i < (vmx_features.rdtscp ? VMX_MSRS : VMX_TSC_AUX); i++)
+		rdmsrl(m[i].index, m[i].value);
+
+	/* Only selectors of the kernel's can be in these fields. */
+	vmx_write(HOST_CS_SELECTOR, __KERNEL_CS);
+	vmx_write(HOST_SS_SELECTOR, __KERNEL_DS);
+	vmx_write(HOST_DS_SELECTOR, 0);
+	vmx_write(HOST_ES_SELECTOR, 0);
+	vmx_write(HOST_FS_SELECTOR, 0);
+	vmx_write(HOST_GS_SELECTOR, 0);
+	vmx_write(HOST_FS_BASE, v->fs_base);
+	rdmsrl(MSR_GS_BASE, val);
+	vmx_write(HOST_GS_BASE, val);
+	native_store_gdt(&dt);
+	asm volatile("str %0" : "=m"(tr));
+	vmx_write(HOST_GDTR_BASE, dt.address);
+	vmx_write(HOST_TR_SELECTOR, tr);
+	vmx_write(HOST_TR_BASE, tss_base(&dt, tr));
+	store_idt(&dt);
+	v->idt_limit = dt.size;
+	vmx_write(HOST_IDTR_BASE, dt.address);
+	rdmsrl(MSR_IA32_SYSENTER_CS, val);
+	vmx_write(HOST_IA32_SYSENTER_CS, (u32)val);
+	rdmsrl(MSR_IA32_SYSENTER_ESP, val);
+	vmx_write(HOST_IA32_SYSENTER_ESP, val);
+	rdmsrl(MSR_IA32_SYSENTER_EIP, val);
+	vmx_write(HOST_IA32_SYSENTER_EIP, val);
+	rdmsrl(MSR_IA32_CR_PAT, val);
+	vmx_write(HOST_IA32_PAT, val);
+	rdmsrl(MSR_EFER, val);
+	vmx_write(HOST_IA32_EFER, val);
+	vmx_write(HOST_CR0, read_cr0());
+	vmx_write(HOST_RIP, (unsigned long)vmx_exit_to);
+}
+
+void
+vmx_load(struct hv_vcpu *hv)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+	struct vmx_host *h;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	h = vmx_this_host();
+	if (!h->enabled || !vmx_ptr_load(__pa(v->vmcs))) {
+		local_irq_restore(flags);
+		return;
+	}
+	h->loaded = v;
+	v->loaded = true;
+	v->launched = false;
+	if (!v->written)
+		vmx_write_all(v);
+	if (v->last_cpu != smp_processor_id()) {
+		v->last_cpu = smp_processor_id();
+		v->flush = true;
+	}
+	if (h->last != v->id) {
+		h->last = v->id;
+		indirect_branch_prediction_barrier();
+	}
+	if (vmx_features.pku)
+		v->host_pkru = rdpkru();
+	host_state(v);
+	v->ldt = 0;
+	local_irq_restore(flags);
+}
+
+/* "Loading Host Segment and Descriptor-Table Registers": what an exit leaves
+ * different from what it was. */
+static void
+host_segments(const struct vmx_vcpu *v)
+{
+	struct desc_ptr idt;
+
+	load_fixmap_gdt(smp_processor_id());
+	store_idt(&idt);
+	idt.size = v->idt_limit;
+	load_idt(&idt);
+	invalidate_tss_limit();
+	if (v->ldt)
+		asm volatile("lldt %0" ::"m"(v->ldt));
+	if (v->ds)
+		loadsegment(ds, v->ds);
+	if (v->es)
+		loadsegment(es, v->es);
+	if (v->fs) {
+		loadsegment(fs, v->fs);
+		wrmsrl(MSR_FS_BASE, v->fs_base);
+	}
+	if (v->gs) {
+		load_gs_index(v->gs);
+		wrmsrl(MSR_KERNEL_GS_BASE, v->lists->host[VMX_KERNEL_GS].value);
+	}
+}
+
+void
+vmx_put(struct hv_vcpu *hv)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+	struct vmx_host *h;
+	unsigned long flags;
+
+	if (!v->loaded)
+		return;
+	/* Breakpoints that are on stay in force; others are fetched anew. */
+	cpu_need(&hv->cpu, CPU_DRS);
+	if (v->guest_drs && !v->debugger && !(hv->cpu.dr7 & 0xff)) {
+		v->guest_drs = false;
+		v->primary |= CPU_BASED_MOV_DR_EXITING;
+	}
+	local_irq_save(flags);
+	h = vmx_this_host();
+	if (h->enabled && h->loaded == v) {
+		vmx_clear(__pa(v->vmcs));
+		h->loaded = NULL;
+	}
+	v->loaded = false;
+	host_segments(v);
+	local_irq_restore(flags);
+}
+
+static void
+drs_in(const struct gcpu *c)
+{
+	set_debugreg(0UL, 7);
+	set_debugreg(c->dr[0], 0);
+	set_debugreg(c->dr[1], 1);
+	set_debugreg(c->dr[2], 2);
+	set_debugreg(c->dr[3], 3);
+	set_debugreg(c->dr6, 6);
+}
+
+static void
+drs_out(struct gcpu *c)
+{
+	get_debugreg(c->dr[0], 0);
+	get_debugreg(c->dr[1], 1);
+	get_debugreg(c->dr[2], 2);
+	get_debugreg(c->dr[3], 3);
+	get_debugreg(c->dr6, 6);
+	set_debugreg(DR6_NONE, 6);
+}
+
+/* "Event Injection", "VM-Entry Exception Error Code": which exceptions push an
+ * error code, in protected mode only. */
+static bool
+pushes_error(const struct event *e, u64 cr0)
+{
+	u32 with = 1U << X86_DF | 1U << X86_TS | 1U << X86_NP | 1U << X86_SS |
+	    1U << X86_GP | 1U << X86_PF | 1U << X86_AC;
+
+	return (cr0 & X86_CR0_PE) && e->vector < 32 && (with >> e->vector & 1);
+}
+
+static void
+inject_soft(const struct event *e)
+{
+	vmx_write(VM_ENTRY_INSTRUCTION_LEN, e->insn_len ? e->insn_len : 1);
+}
+
+/* Returns what blocks, as the event lets it be. */
+static u32
+inject(struct vmx_vcpu *v, u32 blocking)
+{
+	struct event *e = &v->hv.inject;
+	u32 info = e->vector | INTR_INFO_VALID_MASK;
+	u32 keep = GUEST_INTR_STATE_NMI;
+
+	switch (e->type) {
+	case EVENT_NONE:
+		return blocking;
+	case EVENT_INTR:
+		blocking &= keep;
+		break;
+	case EVENT_NMI: /* and begins to block by itself */
+		info = X86_NMI | INTR_TYPE_NMI_INTR | INTR_INFO_VALID_MASK;
+		blocking = 0;
+		break;
+	case EVENT_EXCEPTION:
+		if (e->vector == X86_BP || e->vector == X86_OF) {
+			info |= INTR_TYPE_SOFT_EXCEPTION;
+			inject_soft(e);
+			break;
+		}
+		info |= INTR_TYPE_HARD_EXCEPTION;
+		cpu_need(&v->hv.cpu, CPU_CRS);
+		if (!pushes_error(e, v->hv.cpu.cr0))
+			break;
+		info |= INTR_INFO_DELIVER_CODE_MASK;
+		vmx_write(VM_ENTRY_EXCEPTION_ERROR_CODE, e->error & 0x7fff);
+		break;
+	case EVENT_SOFT:
+		info |= INTR_TYPE_SOFT_INTR;
+		inject_soft(e);
+		break;
+	}
+	vmx_write(VM_ENTRY_INTR_INFO_FIELD, info);
+	e->type = EVENT_NONE;
+	return blocking;
+}
+
+/* "Guest Non-Register State": STI blocks only with IF; one of the two. */
+static u32
+blocking_of(struct vmx_vcpu *v)
+{
+	u32 one = GUEST_INTR_STATE_MOV_SS, nmi = 0;
+
+	if (v->nmi_window)
+		nmi = GUEST_INTR_STATE_NMI;
+	if (!v->hv.intr_shadow)
+		return nmi;
+	if ((v->hv.cpu.rflags & X86_RFLAGS_IF) &&
+	    v->blocking != GUEST_INTR_STATE_MOV_SS)
+		one = GUEST_INTR_STATE_STI;
+	return nmi | one;
+}
+
+/* Where something blocks, a trap that waits must be a step, and is one under
+ * TF ("Checks on Guest Non-Register State"). */
+static void
+pending_out(struct vmx_vcpu *v, u32 blocking)
+{
+	u64 pending = v->pending_dbg;
+
+	blocking &= GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS;
+	pending &= ~X86_DR6_BS;
+	if (blocking && (v->hv.cpu.rflags & X86_RFLAGS_TF))
+		pending |= X86_DR6_BS;
+	if (!blocking)
+		pending = 0;
+	vmx_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
+}
+
+static void
+put32(u32 field, u32 want, u32 *in)
+{
+	if (*in == want)
+		return;
+	vmx_write(field, want);
+	*in = want;
+}
+
+static void
+controls_out(struct vmx_vcpu *v)
+{
+	u64 cr3 = __read_cr3(), cr4 = __read_cr4();
+
+	put32(CPU_BASED_VM_EXEC_CONTROL, v->primary, &v->in_primary);
+	put32(SECONDARY_VM_EXEC_CONTROL, v->secondary, &v->in_secondary);
+	put32(EXCEPTION_BITMAP, v->exceptions, &v->in_exceptions);
+	if (v->in_tsc_offset != v->hv.tsc_offset)
+		vmx_write(TSC_OFFSET, v->in_tsc_offset = v->hv.tsc_offset);
+	if (v->in_cr3 != cr3)
+		vmx_write(HOST_CR3, v->in_cr3 = cr3);
+	if (v->in_cr4 != cr4)
+		vmx_write(HOST_CR4, v->in_cr4 = cr4);
+}
+
+static void
+guest_out(struct vmx_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+	u32 blocking = blocking_of(v);
+	unsigned i;
+
+	vmx_write(GUEST_RSP, c->gpr[R_RSP]);
+	vmx_write(GUEST_RIP, c->rip);
+	vmx_write(GUEST_RFLAGS, c->rflags);
+	if (c->dirty & ~(unsigned)CPU_REGS)
+		vmx_sync(v);
+	c->dirty = 0;
+	for (i = 0; v->pdptrs_dirty && i < 4; i++)
+		vmx_write(GUEST_PDPTR0 + 2 * i, v->pdptr[i]);
+	v->pdptrs_dirty = false;
+	blocking = inject(v, blocking);
+	vmx_write(GUEST_INTERRUPTIBILITY_INFO, blocking);
+	pending_out(v, blocking);
+}
+
+static void
+guest_in(struct vmx_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+	u32 blocking = vmx_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	c->gpr[R_RSP] = vmx_read(GUEST_RSP);
+	c->rip = vmx_read(GUEST_RIP);
+	c->rflags = vmx_read(GUEST_RFLAGS);
+	c->cr8 = v->vapic[VAPIC_TPR] >> 4;
+	c->valid = CPU_REGS;
+	v->blocking =
+	    blocking & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	v->hv.intr_shadow = v->blocking != 0;
+	v->pending_dbg =
+	    v->blocking ? vmx_read(GUEST_PENDING_DBG_EXCEPTIONS) : 0;
+}
+
+/*
+ * What XSAVE, XRSTOR and protection keys of the guest work with.  The host's
+ * own FPU functions need the host's, so it is changed for the guest alone.
+ */
+static void
+xstate_in(const struct vmx_vcpu *v, u64 cr4)
+{
+	const struct gcpu *c = &v->hv.cpu;
+
+	if ((cr4 & X86_CR4_OSXSAVE) && c->xcr0 != vmx_features.host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, c->xcr0);
+	if (vmx_features.host_xss)
+		wrmsrl(MSR_IA32_XSS, 0);
+	if (vmx_features.pku && c->pkru != v->host_pkru &&
+	    ((c->xcr0 & XFEATURE_MASK_PKRU) || (cr4 & X86_CR4_PKE)))
+		wrpkru(c->pkru);
+}
+
+static void
+xstate_out(struct vmx_vcpu *v, u64 cr4)
+{
+	struct gcpu *c = &v->hv.cpu;
+
+	if (vmx_features.pku &&
+	    ((c->xcr0 & XFEATURE_MASK_PKRU) || (cr4 & X86_CR4_PKE))) {
+		c->pkru = rdpkru();
+		if (c->pkru != v->host_pkru)
+			wrpkru(v->host_pkru);
+	}
+	if (vmx_features.host_xss)
+		wrmsrl(MSR_IA32_XSS, vmx_features.host_xss);
+	if ((cr4 & X86_CR4_OSXSAVE) && c->xcr0 != vmx_features.host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vmx_features.host_xcr0);
+}
+
+static int
+run(struct vmx_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+	struct vmx_spec values, *spec = NULL;
+	u16 ldt = 0;
+	int failed;
+
+	if (vmx_features.spec_ctrl) {
+		values.guest = v->hv.spec_ctrl;
+		values.host = this_cpu_read(x86_spec_ctrl_current);
+		/* There the write itself is the barrier. */
+		if (values.guest != values.host ||
+		    boot_cpu_has(X86_FEATURE_KERNEL_IBRS))
+			spec = &values;
+	}
+	/* 0 after the first exit; a process never loses its LDT. */
+	asm volatile("sldt %0" : "=m"(ldt));
+	if (ldt)
+		v->ldt = ldt;
+	if (v->guest_drs)
+		drs_in(c);
+	if (native_read_cr2() != c->cr2)
+		native_write_cr2(c->cr2);
+	if (vmx_features.l1tf)
+		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	failed = vmx_switch(c->gpr, v->launched, spec);
+	c->cr2 = native_read_cr2();
+	if (v->debugctl)
+		update_debugctlmsr(v->debugctl);
+	if (v->guest_drs)
+		drs_out(c);
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+	return failed;
+}
+
+static enum hv_exit
+refused(struct vmx_vcpu *v, u64 reason)
+{
+	v->hv.cut.type = v->hv.inject.type = EVENT_NONE;
+	v->hv.info.hw_reason = reason;
+	return HV_FAILED;
+}
+
+enum hv_exit
+vmx_enter(struct hv_vcpu *hv)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+	struct vmx_host *h = vmx_this_host();
+	u32 reason;
+	u64 cr4;
+
+	if (!h->enabled || h->loaded != v) /* the host is on its way down */
+		return refused(v, 0);
+	/* Nothing reads a group between here and the exit. */
+	guest_out(v);
+	controls_out(v);
+	if (v->flush) {
+		v->flush = false;
+		vmx_invept(v->eptp);
+	}
+	cr4 = vmx_read(CR4_READ_SHADOW);
+	xstate_in(v, cr4);
+	if (run(v)) {
+		xstate_out(v, cr4);
+		vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+		return refused(v, vmx_read(VM_INSTRUCTION_ERROR));
+	}
+	xstate_out(v, cr4);
+	reason = vmx_read(VM_EXIT_REASON);
+	if (reason & VMX_EXIT_REASONS_FAILED_VMENTRY) {
+		vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+		if ((u16)reason == EXIT_REASON_MCE_DURING_VMENTRY)
+			asm volatile("int $18");
+		return refused(v, reason);
+	}
+	v->launched = true;
+	guest_in(v);
+	return vmx_decode_exit(v, reason);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * Why the guest left: exit reasons to enum hv_exit, with what the hardware
+ * says beside them (SDM vol. 3 "VM-Exit Information Fields", "Exit
+ * Qualification").
+ *
+ * Invariants
+ *  1. next_rip is 0 unless the exit is of an instruction, whose length the
+ *     processor then has.
+ *  2. An event whose delivery was cut off is in hv->cut; RIP is that of the
+ *     instruction that raised it, or was interrupted.
+ *  3. NMIs and machine checks of the host are served here, before IRQs are on.
+ */
+#include <linux/kernel.h>
+#include "../../core/x86.h"
+#include "vmx.h"
+
+#define REASON_GETSEC 11
+#define REASON_RSM    17
+
+/* "IDT-Vectoring Information Field" */
+static void
+take_cut(struct vmx_vcpu *v)
+{
+	struct event *e = &v->hv.cut;
+	u32 info = vmx_read(IDT_VECTORING_INFO_FIELD);
+
+	*e = (struct event){ .type = EVENT_NONE };
+	if (!(info & VECTORING_INFO_VALID_MASK))
+		return;
+	e->vector = info & VECTORING_INFO_VECTOR_MASK;
+	e->has_error = (info & VECTORING_INFO_DELIVER_CODE_MASK) != 0;
+	if (e->has_error)
+		e->error = vmx_read(IDT_VECTORING_ERROR_CODE);
+	switch (info & VECTORING_INFO_TYPE_MASK) {
+	case INTR_TYPE_EXT_INTR:
+		e->type = EVENT_INTR;
+		break;
+	case INTR_TYPE_NMI_INTR:
+		e->type = EVENT_NMI;
+		break;
+	case INTR_TYPE_SOFT_INTR:
+		e->type = EVENT_SOFT;
+		e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+		break;
+	default:
+		e->type = EVENT_EXCEPTION;
+		e->insn_len = vmx_read(VM_EXIT_INSTRUCTION_LEN);
+		break;
+	}
+}
+
+/* "Exit Qualification for I/O Instructions" */
+static enum hv_exit
+exit_io(struct vmx_vcpu *v)
+{
+	struct hv_info *i = &v->hv.info;
+	u64 x = vmx_read(EXIT_QUALIFICATION);
+
+	i->io.port = (u16)(x >> 16);
+	i->io.size = (u8)((x & 7) + 1);
+	i->io.in = (x & 8) != 0;
+	i->io.string = (x & 16) != 0;
+	i->io.rep = (x & 32) != 0;
+	return HV_IO;
+}
+
+static enum hv_exit
+exit_cr(struct vmx_vcpu *v)
+{
+	v->hv.info.cr.decoded = false;
+	return HV_CR;
+}
+
+/*
+ * The first use of a debug register: from now to vmx_put() the guest has all
+ * of them itself; the instruction is executed again.
+ */
+static enum hv_exit
+exit_dr(struct vmx_vcpu *v)
+{
+	if (v->debugger)
+		return HV_DR;
+	v->guest_drs = true;
+	v->primary &= ~CPU_BASED_MOV_DR_EXITING;
+	return HV_INTR; /* nothing else is to be done */
+}
+
+/* "Exit Qualification for EPT Violations" */
+static enum hv_exit
+exit_ept(struct vmx_vcpu *v)
+{
+	struct hv_info *i = &v->hv.info;
+	u64 x = vmx_read(EXIT_QUALIFICATION);
+
+	i->gpa = vmx_read(GUEST_PHYSICAL_ADDRESS);
+	i->table = (x & EPT_VIOLATION_GVA_IS_VALID) &&
+	    !(x & EPT_VIOLATION_GVA_TRANSLATED);
+	i->error = (x & EPT_VIOLATION_RWX_MASK ? X86_PFEC_P : 0) |
+	    (x & EPT_VIOLATION_ACC_WRITE ? X86_PFEC_W : 0) |
+	    (x & EPT_VIOLATION_ACC_INSTR ? X86_PFEC_ID : 0) | X86_PFEC_U;
+	/* A walk will set accessed bits: as SVM says it of each. */
+	if (i->table)
+		i->error |= X86_PFEC_W;
+	i->insn_len = 0;
+	return HV_NPF;
+}
+
+/* "Exit Qualification for Debug Exceptions", "Architectural
+ * State Before a VM Exit":
+ * DR6 and DR7 are as before, whereas a delivery would have cleared GD. */
+static void
+debug_causes(struct vmx_vcpu *v)
+{
+	u64 causes = vmx_read(EXIT_QUALIFICATION) &
+	    (X86_DR6_B | X86_DR6_BD | X86_DR6_BS);
+	struct gcpu *c = &v->hv.cpu;
+
+	cpu_need(c, CPU_DRS);
+	c->dr6 = (c->dr6 & ~X86_DR6_B) | causes;
+	if (causes & X86_DR6_BD)
+		c->dr7 &= ~X86_DR7_GD;
+	cpu_dirty(c, CPU_DRS);
+}
+
+static enum hv_exit
+exit_exception(struct vmx_vcpu *v)
+{
+	u32 info = vmx_read(VM_EXIT_INTR_INFO);
+	struct hv_info *i = &v->hv.info;
+
+	i->vector = info & INTR_INFO_VECTOR_MASK;
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR) {
+		asm volatile("int $2");
+		return HV_INTR;
+	}
+	if (i->vector == X86_MC) {
+		asm volatile("int $18");
+		return HV_INTR;
+	}
+	i->error = info & INTR_INFO_DELIVER_CODE_MASK
+	    ? vmx_read(VM_EXIT_INTR_ERROR_CODE)
+	    : 0;
+	if (i->vector == X86_DB)
+		debug_causes(v);
+	return HV_EXCEPTION;
+}
+
+static enum hv_exit
+exit_window(struct vmx_vcpu *v)
+{
+	v->hv.irq_window = false;
+	v->primary &= ~CPU_BASED_INTR_WINDOW_EXITING;
+	return HV_WINDOW_INTR;
+}
+
+/* The handler's IRET is behind us. */
+static enum hv_exit
+exit_nmi_window(struct vmx_vcpu *v)
+{
+	v->nmi_window = false;
+	v->primary &= ~CPU_BASED_NMI_WINDOW_EXITING;
+	return HV_WINDOW_NMI;
+}
+
+static void
+next_rip(struct vmx_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+	u64 rip = c->rip + vmx_read(VM_EXIT_INSTRUCTION_LEN);
+
+	/* It wraps at the end of 4 GiB but in 64-bit code. */
+	if ((rip ^ c->rip) >> 32) {
+		cpu_need(c, CPU_SEGS | CPU_CRS);
+		if (cpu_mode_bits(c) != 64)
+			rip = (u32)rip;
+	}
+	v->hv.info.next_rip = rip;
+}
+
+static enum hv_exit
+exit_insn(struct vmx_vcpu *v, u32 reason)
+{
+	next_rip(v);
+	switch (reason) {
+	case EXIT_REASON_CPUID:
+		return HV_CPUID;
+	case EXIT_REASON_MSR_READ:
+		return HV_RDMSR;
+	case EXIT_REASON_MSR_WRITE:
+		return HV_WRMSR;
+	case EXIT_REASON_HLT:
+		return HV_HLT;
+	case EXIT_REASON_VMCALL:
+		return HV_HYPERCALL;
+	case EXIT_REASON_XSETBV:
+		return HV_XSETBV;
+	case EXIT_REASON_WBINVD:
+	case EXIT_REASON_INVD:
+		return HV_WBINVD;
+	case EXIT_REASON_PAUSE_INSTRUCTION:
+		return HV_PAUSE;
+	case EXIT_REASON_RDPMC:
+		return HV_RDPMC;
+	case EXIT_REASON_IO_INSTRUCTION:
+		return exit_io(v);
+	default:
+		return HV_UD; /* VMX's own, MONITOR, MWAIT, GETSEC, RSM */
+	}
+}
+
+enum hv_exit
+vmx_decode_exit(struct vmx_vcpu *v, u32 reason)
+{
+	reason = (u16)reason;
+	v->hv.info.next_rip = 0;
+	take_cut(v);
+	switch (reason) {
+	case EXIT_REASON_EXCEPTION_NMI:
+		return exit_exception(v);
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+	case EXIT_REASON_INIT_SIGNAL:
+		return HV_INTR;
+	case EXIT_REASON_TRIPLE_FAULT:
+		return HV_SHUTDOWN;
+	case EXIT_REASON_INTERRUPT_WINDOW:
+		return exit_window(v);
+	case EXIT_REASON_NMI_WINDOW:
+		return exit_nmi_window(v);
+	case EXIT_REASON_TASK_SWITCH:
+		return HV_TASK;
+	case EXIT_REASON_CR_ACCESS:
+		return exit_cr(v);
+	case EXIT_REASON_DR_ACCESS:
+		return exit_dr(v);
+	case EXIT_REASON_EPT_VIOLATION:
+		return exit_ept(v);
+	case EXIT_REASON_EPT_MISCONFIG:
+		v->hv.info.hw_reason = reason;
+		return HV_FAILED;
+	default:
+		return exit_insn(v, reason);
+	}
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
+/*
+ * The VMX backend's table, and its small members: what linux/ sets for the
+ * next entry.  A vCPU may be loaded or not: nothing here touches the VMCS.
+ */
+#include <linux/kernel.h>
+#include <linux/preempt.h>
+#include "../../core/x86.h"
+#include "vmx.h"
+
+#define VAPIC_TPR 0x80
+
+static void
+flush_tlb(struct hv_vcpu *hv)
+{
+	to_vmx(hv)->flush = true;
+}
+
+static void
+set(u32 *word, u32 bit, bool on)
+{
+	*word = on ? *word | bit : *word & ~bit;
+}
+
+/* SDM vol. 3 "NMI-Window Exiting", "Interrupt-Window Exiting": the NMI's is
+ * after the handler's IRET. */
+static void
+window(struct hv_vcpu *hv, bool intr, bool nmi)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+
+	v->nmi_window = nmi;
+	hv->irq_window = intr;
+	set(&v->primary, CPU_BASED_NMI_WINDOW_EXITING, nmi);
+	set(&v->primary, CPU_BASED_INTR_WINDOW_EXITING, intr);
+}
+
+static void
+tpr(struct hv_vcpu *hv, u8 cr8, bool watch)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+
+	set(&v->primary, CPU_BASED_CR8_LOAD_EXITING, watch);
+	v->vapic[VAPIC_TPR] = (u8)(cr8 << 4);
+}
+
+static void
+intercept_exceptions(struct hv_vcpu *hv, u32 mask)
+{
+	to_vmx(hv)->exceptions =
+	    mask | 1U << X86_DB | 1U << X86_AC | 1U << X86_MC;
+}
+
+static void
+tsc(struct hv_vcpu *hv, u64 offset, u64 ratio)
+{
+	hv->tsc_offset = offset;
+	hv->tsc_ratio = ratio;
+}
+
+static void
+tsc_aux(struct hv_vcpu *hv, u32 val)
+{
+	hv->tsc_aux = val;
+	to_vmx(hv)->lists->guest[VMX_TSC_AUX].value = val;
+}
+
+static void
+rdtscp(struct hv_vcpu *hv, bool allowed)
+{
+	set(&to_vmx(hv)->secondary, SECONDARY_EXEC_ENABLE_RDTSCP,
+	    allowed && vmx_features.rdtscp);
+}
+
+static void
+spec_ctrl(struct hv_vcpu *hv, u64 val)
+{
+	hv->spec_ctrl = val;
+}
+
+static void
+debugger(struct hv_vcpu *hv, bool on)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+
+	v->debugger = v->guest_drs = on;
+	set(&v->primary, CPU_BASED_MOV_DR_EXITING, true);
+}
+
+static void
+pdptrs(struct hv_vcpu *hv, const u64 pdptr[4])
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+
+	memcpy(v->pdptr, pdptr, sizeof(v->pdptr));
+	v->pdptrs_dirty = true;
+}
+
+const struct hv_ops vmx_ops = {
+	.name = "VMX",
+	.caps = &vmx_caps,
+	.probe = vmx_probe,
+	.global_init = vmx_global_init,
+	.global_exit = vmx_global_exit,
+	.cpu_enable = vmx_cpu_enable,
+	.cpu_disable = vmx_cpu_disable,
+	.vcpu_new = vmx_vcpu_new,
+	.vcpu_free = vmx_vcpu_free,
+	.vcpu_reset = vmx_vcpu_reset,
+	.load = vmx_load,
+	.put = vmx_put,
+	.enter = vmx_enter,
+	.flush_tlb = flush_tlb,
+	.window = window,
+	.tpr = tpr,
+	.intercept_exceptions = intercept_exceptions,
+	.tsc = tsc,
+	.tsc_aux = tsc_aux,
+	.rdtscp = rdtscp,
+	.spec_ctrl = spec_ctrl,
+	.debugger = debugger,
+	.pdptrs = pdptrs,
+};
