@@ -80,11 +80,12 @@
 #define X86_RFLAGS_ID	CORE_BIT(21)
 
 /* APM vol. 2 "Debug Registers" */
-#define X86_DR6_B  0xfULL /* breakpoints 0 to 3 */
-#define X86_DR6_BD CORE_BIT(13)
-#define X86_DR6_BS CORE_BIT(14)
-#define X86_DR6_BT CORE_BIT(15)
-#define X86_DR7_GD CORE_BIT(13)
+#define X86_DR6_B	0xfULL /* breakpoints 0 to 3 */
+#define X86_DR6_BD	CORE_BIT(13)
+#define X86_DR6_BS	CORE_BIT(14)
+#define X86_DR6_BT	CORE_BIT(15)
+#define X86_DR7_GD	CORE_BIT(13)
+#define X86_DR7_ENABLED 0xff /* L0 G0 ... L3 G3 */
 
 /* APM vol. 2 "Vectors" */
 enum x86_vector {

@@ -214,6 +214,30 @@ guest_debug_registers(int dev)
 	run_done(&v);
 }
 
+GUEST(64, watched, PUT(1) "mov %rbx, (0xc100)\n\tnop\n\t" END);
+
+/* Breakpoints that user space set are the guest's, and stay so when the vCPU
+ * has left the CPU. */
+static void
+breakpoints_set_for_guest(int dev)
+{
+	struct kvm_debugregs d;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &watched);
+	DO(v.fd, KVM_GET_DEBUGREGS, &d);
+	d.db[0] = 0xc100;
+	d.dr7 = 0xd0401;
+	DO(v.fd, KVM_SET_DEBUGREGS, &d);
+	expect_trap(&v, DB);
+	EQ(v.nmarks, 1);
+	DO(v.fd, KVM_GET_DEBUGREGS, &d);
+	EQ(d.db[0], 0xc100);
+	EQ(d.dr6 & 1, 1);
+	run_done(&v);
+}
+
 GUEST(64, general_detect, "mov %dr0, %rax\n\t" END);
 
 static void
@@ -238,4 +262,5 @@ dr7_general_detect(int dev)
 
 TESTS(debug, T(software_breakpoint), T(hardware_breakpoint), T(watchpoint),
     T(single_step), T(step_is_hidden), T(step_into_handler),
-    T(guest_steps_itself), T(guest_debug_registers), T(dr7_general_detect));
+    T(guest_steps_itself), T(guest_debug_registers),
+    T(breakpoints_set_for_guest), T(dr7_general_detect));

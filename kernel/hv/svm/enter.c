@@ -89,6 +89,14 @@ svm_put(struct hv_vcpu *hv)
 	v->loaded = false;
 }
 
+/* Breakpoints that are on have to be where the guest's are, whether it has set
+ * them just now, before a preemption, or user space has. */
+static bool
+drs_live(const struct svm_vcpu *v)
+{
+	return v->guest_drs || (v->vmcb->s.dr7 & X86_DR7_ENABLED) != 0;
+}
+
 /* A guest that uses breakpoints has DR0-3 itself.  DR7 is off meanwhile: the
  * guest's comes with VMRUN, the exit disables all. */
 static void
@@ -257,9 +265,10 @@ run(struct svm_vcpu *v, struct svm_host *h)
 	struct gcpu *c = &v->hv.cpu;
 	const struct svm_spec *spec;
 	struct svm_spec values;
+	bool drs = drs_live(v);
 
 	spec = spec_of(v, &values);
-	if (v->guest_drs)
+	if (drs)
 		drs_in(c);
 	/* The kernel knows which register, and what the host wants of it. */
 	if (svm_features.virt_ssbd)
@@ -267,7 +276,7 @@ run(struct svm_vcpu *v, struct svm_host *h)
 	svm_switch(c->gpr, v->vmcb_pa, h->state_pa, spec);
 	if (svm_features.virt_ssbd)
 		x86_spec_ctrl_restore_host(v->hv.virt_spec_ctrl);
-	if (v->guest_drs)
+	if (drs)
 		drs_out(c);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
