@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "chan.h"
 #include "fd.h"
@@ -131,9 +132,15 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 	uint32_t go_on;
 
 	if (ibuf_get_n32(body, &go_on) == -1 || go_on > 1 ||
-	    vm->vcpus == NULL || vm->save != -1 || vm->ended) {
+	    vm->vcpus == NULL) {
 		close(fd);
 		return -EBADMSG;
+	}
+	/* Asked by an earlier parent, or the guest was faster. */
+	if (vm->save != -1 || vm->ended) {
+		close(fd);
+		vm_report(vm, VM_SAVED, EBUSY, strerrordesc_np(EBUSY));
+		return 0;
 	}
 	vm->save = fd;
 	vm->save_go_on = go_on == 1;

@@ -135,3 +135,27 @@ t_not_everything() {
 	in_state one running
 	vmctl stop -fw one
 }
+
+t_network() {
+	tun
+	modprobe nf_tables 2>/dev/null || true
+	{
+		echo 'local prefix 10.77.0.0/16'
+		tiny one net,dhcp,ping=10.77.1.2,serve=7003:1,idle 'cpus 2' \
+		    'memory 128M' 'local interface { lladdr fe:e1:bb:d1:22:33 }'
+	} | vmd_up
+	start one
+	prints one "tiny: ping 10.77.1.2 3" 120
+	sleep 5
+	vmctl save one "$T/state"
+	stopped one 10
+	restore "$T/state" one
+	# To the socket that it listened at.
+	socat -u TCP:10.77.1.3:7003,connect-timeout=20 "CREATE:$T/got"
+	[[ $(stat -c %s "$T/got") = 1048576 ]]
+	prints one "tiny: idle" 30
+	# Its timers and its power button are what they were.
+	vmctl stop one
+	prints one "tiny: power button" 30
+	stopped one 30
+}
