@@ -71,7 +71,10 @@ t_remote_dies_of_forbidden_acts() {
 	local global
 	vmd-cert ca -d "$T/ca"
 	vmd-cert host -d "$T/ca" 127.0.0.1
-	global="listen on 127.0.0.1 tls { ca \"$T/ca/ca.pem\", certificate
-		\"$T/ca/127.0.0.1.pem\", key \"$T/ca/127.0.0.1.key\" }"
+	global="listen on 127.0.0.1 tls {
+		ca \"$T/ca/ca.pem\"
+		certificate \"$T/ca/127.0.0.1.pem\"
+		key \"$T/ca/127.0.0.1.key\"
+	}"
 	tries remote remote
 }
