@@ -16,7 +16,7 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
-		  liburing libcap-ng libmnl libmd libtls zlib libzstd
+		  liburing libcap-ng libmnl libmd zlib libzstd
 CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)

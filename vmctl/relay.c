@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tls.h>
 #include <unistd.h>
 
 #include "chan.h"
@@ -24,6 +23,7 @@
 #include "remote.h"
 #include "sandbox.h"
 #include "spawn.h"
+#include "tlslib.h"
 
 #define SETUP_MS   10000
 #define CONNECT_MS 10000
@@ -84,33 +84,33 @@ load(struct relay *r, struct tls_config *tc, const char *name,
 	int error = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", r->dir, name);
-	if ((data = tls_load_file(path, &len, NULL)) == NULL)
+	if ((data = tlslib.tls_load_file(path, &len, NULL)) == NULL)
 		return fail(r, "%s: %s", path, strerror(errno));
 	if (set(tc, data, len) != 0)
-		error = fail(r, "%s: %s", path, tls_config_error(tc));
-	tls_unload_file(data, len);
+		error = fail(r, "%s: %s", path, tlslib.tls_config_error(tc));
+	tlslib.tls_unload_file(data, len);
 	return error;
 }
 
 static int
 configure(struct relay *r)
 {
-	struct tls_config *tc = tls_config_new();
+	struct tls_config *tc = tlslib.tls_config_new();
 	int error;
 
-	if (tc == NULL || (r->tls = tls_client()) == NULL)
+	if (tc == NULL || (r->tls = tlslib.tls_client()) == NULL)
 		return fail(r, "out of memory");
-	error = load(r, tc, "ca.pem", tls_config_set_ca_mem);
+	error = load(r, tc, "ca.pem", tlslib.tls_config_set_ca_mem);
 	if (error == 0)
-		error = load(r, tc, "cert.pem", tls_config_set_cert_mem);
+		error = load(r, tc, "cert.pem", tlslib.tls_config_set_cert_mem);
 	if (error == 0)
-		error = load(r, tc, "key.pem", tls_config_set_key_mem);
+		error = load(r, tc, "key.pem", tlslib.tls_config_set_key_mem);
 	if (error == 0 &&
-	    (tls_config_set_protocols(
+	    (tlslib.tls_config_set_protocols(
 		 tc, TLS_PROTOCOL_TLSv1_2 | TLS_PROTOCOL_TLSv1_3) != 0 ||
-		tls_configure(r->tls, tc) != 0))
-		error = fail(r, "%s", tls_error(r->tls));
-	tls_config_free(tc);
+		tlslib.tls_configure(r->tls, tc) != 0))
+		error = fail(r, "%s", tlslib.tls_error(r->tls));
+	tlslib.tls_config_free(tc);
 	return error;
 }
 
@@ -154,8 +154,8 @@ reach(struct relay *r)
 	freeaddrinfo(all);
 	if (r->net < 0)
 		return fail(r, "connect: %s", strerror(-r->net));
-	if (tls_connect_fds(r->tls, r->net, r->net, r->host) != 0)
-		return fail(r, "%s", tls_error(r->tls));
+	if (tlslib.tls_connect_fds(r->tls, r->net, r->net, r->host) != 0)
+		return fail(r, "%s", tlslib.tls_error(r->tls));
 	return 0;
 }
 
@@ -180,13 +180,14 @@ ask(struct relay *r)
 	ssize_t n;
 
 	do
-		n = tls_handshake(r->tls);
+		n = tlslib.tls_handshake(r->tls);
 	while (again(r, n, until));
 	if (n != 0)
-		return fail(r, "%s", n == -1 ? tls_error(r->tls) : "no answer");
+		return fail(
+		    r, "%s", n == -1 ? tlslib.tls_error(r->tls) : "no answer");
 	len = (size_t)snprintf(line, sizeof(line), "vmd 1 %s\n", r->want);
 	while (done < len) {
-		n = tls_write(r->tls, line + done, len - done);
+		n = tlslib.tls_write(r->tls, line + done, len - done);
 		if (n > 0)
 			done += (size_t)n;
 		else if (!again(r, n, until))
@@ -194,14 +195,14 @@ ask(struct relay *r)
 	}
 	/* Byte by byte: what follows is not ours. */
 	for (len = 0; len < sizeof(answer);) {
-		n = tls_read(r->tls, &answer[len], 1);
+		n = tlslib.tls_read(r->tls, &answer[len], 1);
 		if (n == 1 && answer[len] == '\n')
 			break;
 		if (n == 1)
 			len++;
 		else if (!again(r, n, until))
 			return fail(r, "%s",
-			    n == -1	 ? tls_error(r->tls)
+			    n == -1	 ? tlslib.tls_error(r->tls)
 				: n == 0 ? "refused by the host"
 					 : "no answer");
 	}
@@ -230,7 +231,7 @@ tls_step(struct relay *r, struct ways *w)
 
 	w->net = 0;
 	if (w->out.len > 0) {
-		n = tls_write(r->tls, w->out.data, w->out.len);
+		n = tlslib.tls_write(r->tls, w->out.data, w->out.len);
 		if (n > 0) {
 			w->out.len -= (size_t)n;
 			memmove(w->out.data, w->out.data + n, w->out.len);
@@ -241,7 +242,7 @@ tls_step(struct relay *r, struct ways *w)
 			w->ended = true;
 	}
 	if (w->in.len < sizeof(w->in.data)) {
-		n = tls_read(r->tls, w->in.data + w->in.len,
+		n = tlslib.tls_read(r->tls, w->in.data + w->in.len,
 		    sizeof(w->in.data) - w->in.len);
 		if (n > 0) {
 			w->in.len += (size_t)n;
@@ -301,7 +302,7 @@ finish(struct relay *r, struct ways *w)
 			memmove(w->in.data, w->in.data + n, w->in.len);
 		}
 	}
-	tls_close(r->tls);
+	tlslib.tls_close(r->tls);
 }
 
 static void
@@ -347,15 +348,16 @@ remote_relay(void)
 {
 	struct relay r = { .local = -1, .net = -1 };
 	struct chan *c;
+	const char *why;
 	int error;
 
 	if ((c = chan_new(NULL, SPAWN_FD, &ops, &r)) == NULL)
 		fatal("channel");
 	if (chan_recv(c, SETUP_MS) != 0)
 		return 1;
-	if (tls_init() != 0)
-		fatalx("tls_init failed");
-	if ((error = configure(&r)) == 0)
+	if ((why = tlslib_load()) != NULL)
+		error = fail(&r, "%s", why);
+	else if ((error = configure(&r)) == 0)
 		error = reach(&r);
 	if (error == 0) {
 		chan_forbid_fds(c);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tls.h>
 #include <unistd.h>
 #include <event2/event.h>
 
@@ -26,6 +25,7 @@
 #include "role.h"
 #include "sandbox.h"
 #include "spawn.h"
+#include "tlslib.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -96,14 +96,14 @@ blob_read(struct blob *b, int fd)
 static int
 set_files(struct tls_config *tc, const struct blob *f, const char **why)
 {
-	static const struct {
+	const struct {
 		enum conf_tls file;
 		int (*set)(struct tls_config *, const uint8_t *, size_t);
 	} rows[] = {
-		{ CONF_TLS_CA, tls_config_set_ca_mem },
-		{ CONF_TLS_CERT, tls_config_set_cert_mem },
-		{ CONF_TLS_KEY, tls_config_set_key_mem },
-		{ CONF_TLS_CRL, tls_config_set_crl_mem },
+		{ CONF_TLS_CA, tlslib.tls_config_set_ca_mem },
+		{ CONF_TLS_CERT, tlslib.tls_config_set_cert_mem },
+		{ CONF_TLS_KEY, tlslib.tls_config_set_key_mem },
+		{ CONF_TLS_CRL, tlslib.tls_config_set_crl_mem },
 	};
 	size_t i;
 
@@ -125,7 +125,7 @@ set_files(struct tls_config *tc, const struct blob *f, const char **why)
 static struct tls *
 make_server(const struct draft *d, unsigned id)
 {
-	struct tls_config *tc = tls_config_new();
+	struct tls_config *tc = tlslib.tls_config_new();
 	struct tls *tls = NULL;
 	const char *why;
 
@@ -133,21 +133,24 @@ make_server(const struct draft *d, unsigned id)
 		fatalx("tls_config_new: out of memory");
 	if (set_files(tc, d->file, &why) != 0)
 		log_warnx("listener %u: no good %s%s%s", id + 1, why,
-		    tls_config_error(tc) != NULL ? ": " : "",
-		    tls_config_error(tc) != NULL ? tls_config_error(tc) : "");
+		    tlslib.tls_config_error(tc) != NULL ? ": " : "",
+		    tlslib.tls_config_error(tc) != NULL
+			? tlslib.tls_config_error(tc)
+			: "");
 	else {
-		tls_config_verify_client(tc);
-		if (tls_config_set_protocols(
+		tlslib.tls_config_verify_client(tc);
+		if (tlslib.tls_config_set_protocols(
 			tc, TLS_PROTOCOL_TLSv1_2 | TLS_PROTOCOL_TLSv1_3) != 0 ||
-		    (tls = tls_server()) == NULL)
+		    (tls = tlslib.tls_server()) == NULL)
 			fatalx("tls: out of memory");
-		if (tls_configure(tls, tc) != 0) {
-			log_warnx("listener %u: %s", id + 1, tls_error(tls));
-			tls_free(tls);
+		if (tlslib.tls_configure(tls, tc) != 0) {
+			log_warnx(
+			    "listener %u: %s", id + 1, tlslib.tls_error(tls));
+			tlslib.tls_free(tls);
 			tls = NULL;
 		}
 	}
-	tls_config_free(tc);
+	tlslib.tls_config_free(tc);
 	return tls;
 }
 
@@ -157,7 +160,7 @@ listener_clear(struct remote_listener *l)
 	if (l->accept != NULL)
 		event_free(l->accept);
 	l->accept = NULL;
-	tls_free(l->tls);
+	tlslib.tls_free(l->tls);
 	l->tls = NULL;
 	fd_close(&l->fd);
 }
@@ -258,9 +261,9 @@ on_accept(int listener, short what, void *arg)
 		return;
 	}
 	keepalive(fd);
-	if (tls_accept_fds(l->tls, &tls, fd, fd) != 0) {
+	if (tlslib.tls_accept_fds(l->tls, &tls, fd, fd) != 0) {
 		log_limited(&rate, "client from %s refused: %s", from,
-		    tls_error(l->tls));
+		    tlslib.tls_error(l->tls));
 		fd_close(&fd);
 		source_give(source);
 		return;
@@ -397,14 +400,15 @@ static const struct chan_ops ops = {
 static void
 setup(struct process *p)
 {
+	const char *why;
 	unsigned i;
 
 	for (i = 0; i < CONF_LISTENS_MAX; i++)
 		p->r.listener[i].fd = p->draft[i].fd = -1;
 	TAILQ_INIT(&p->r.sources);
 	TAILQ_INIT(&p->r.clients);
-	if (tls_init() != 0)
-		fatalx("tls_init failed");
+	if ((why = tlslib_load()) != NULL)
+		fatalx("%s", why);
 	if ((p->r.base = event_base_new()) == NULL ||
 	    (p->r.resume = evtimer_new(p->r.base, on_resume, &p->r)) == NULL)
 		fatalx("events: out of memory");

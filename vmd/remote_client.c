@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tls.h>
 #include <unistd.h>
 #include <event2/event.h>
 
@@ -26,6 +25,7 @@
 #include "log.h"
 #include "msg.h"
 #include "remote_impl.h"
+#include "tlslib.h"
 
 #define REMOTE_PATIENCE 10
 #define REMOTE_STALL	60
@@ -73,7 +73,7 @@ client_free(struct remote_client *c)
 		event_free(c->local_ev);
 	if (c->timer != NULL)
 		event_free(c->timer);
-	tls_free(c->tls);
+	tlslib.tls_free(c->tls);
 	fd_close(&c->net);
 	fd_close(&c->local);
 	free(c);
@@ -155,7 +155,7 @@ net_read(struct remote_client *c)
 		return 0;
 	if (c->phase == LINE && room > LINE_MAX_LEN - b->len)
 		room = LINE_MAX_LEN - b->len;
-	n = tls_read(c->tls, b->data + b->len, room);
+	n = tlslib.tls_read(c->tls, b->data + b->len, room);
 	if (tls_wants(n)) {
 		c->wants_read = wants(n);
 		return 0;
@@ -166,7 +166,7 @@ net_read(struct remote_client *c)
 		return 1;
 	}
 	if (n < 0) {
-		client_drop(c, tls_error(c->tls));
+		client_drop(c, tlslib.tls_error(c->tls));
 		return -1;
 	}
 	b->len += (size_t)n;
@@ -182,7 +182,7 @@ net_write(struct remote_client *c)
 	c->wants_write = 0;
 	if (b->len == 0)
 		return 0;
-	n = tls_write(c->tls, b->data, b->len);
+	n = tlslib.tls_write(c->tls, b->data, b->len);
 	if (tls_wants(n)) {
 		c->wants_write = wants(n);
 		if (!evtimer_pending(c->timer, NULL))
@@ -190,7 +190,7 @@ net_write(struct remote_client *c)
 		return 0;
 	}
 	if (n <= 0) {
-		client_drop(c, tls_error(c->tls));
+		client_drop(c, tlslib.tls_error(c->tls));
 		return -1;
 	}
 	b->len -= (size_t)n;
@@ -247,20 +247,20 @@ local_write(struct remote_client *c)
 static int
 handshake(struct remote_client *c)
 {
-	int r = tls_handshake(c->tls);
+	int r = tlslib.tls_handshake(c->tls);
 
 	if (tls_wants(r)) {
 		c->wants_read = wants(r);
 		return 0;
 	}
 	if (r != 0) {
-		log_limited(
-		    &rate, "client from %s: %s", c->from, tls_error(c->tls));
+		log_limited(&rate, "client from %s: %s", c->from,
+		    tlslib.tls_error(c->tls));
 		c->phase = LINGER;
 		patience(c, REMOTE_LINGER);
 		return 1;
 	}
-	if (tls_peer_cert_subject(c->tls) == NULL) {
+	if (tlslib.tls_peer_cert_subject(c->tls) == NULL) {
 		client_drop(c, "no certificate");
 		return -1;
 	}
@@ -291,7 +291,7 @@ linger(struct remote_client *c)
 static int
 ask(struct remote_client *c, enum remote_what what, const char *name)
 {
-	const char *subject = tls_peer_cert_subject(c->tls);
+	const char *subject = tlslib.tls_peer_cert_subject(c->tls);
 	struct ibuf *body = chan_body();
 
 	if (strlen(subject) > CONF_SUBJECT_MAX ||
@@ -397,7 +397,7 @@ pump(struct remote_client *c)
 	if (c->ending && c->out.len == 0 &&
 	    (c->in.len == 0 || c->local == -1)) {
 		/* It sees that this is the end; whether or not, we go. */
-		tls_close(c->tls);
+		tlslib.tls_close(c->tls);
 		client_free(c);
 		return;
 	}
@@ -463,7 +463,7 @@ remote_client_new(struct remote *r, struct tls *tls, int fd,
 	if (c == NULL) {
 		log_limited(
 		    &rate, "client from %s refused: out of memory", from);
-		tls_free(tls);
+		tlslib.tls_free(tls);
 		fd_close(&fd);
 		source_give(source);
 		return;
