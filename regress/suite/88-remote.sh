@@ -138,10 +138,10 @@ t_console() {
 	hosts_off
 }
 
-# s_client OPTION...: what a stranger is told.
+# s_client OPTION...: what a stranger is told, who waits for it.
 s_client() {
 	ip netns exec away timeout 10 openssl s_client -connect 10.77.0.1:7817 \
-	    "$@" </dev/null 2>&1 || true
+	    "$@" < <(sleep 5) 2>&1 || true
 }
 
 t_strangers() {
