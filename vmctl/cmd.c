@@ -102,10 +102,23 @@ cmd_why(const struct cmd_env *env, enum cmd_exit why)
 		*env->why = why;
 }
 
+/* Those that do not speak with vmd: what they do, they do here. */
+static bool
+is_local(const struct cmd *cmd)
+{
+	return cmd->run == check_run || cmd->run == create_run ||
+	    cmd->run == image_run;
+}
+
 static enum cmd_exit
 run(const struct cmd *cmd, int argc, char **argv, const struct cmd_env *env)
 {
 	log_debug("command %s, socket %s", cmd->name, env->socket);
+	if (env->host != NULL && is_local(cmd)) {
+		log_warnx("%s works on this host only, not on %s", cmd->name,
+		    env->host);
+		return CMD_EXIT_USAGE;
+	}
 	optind = 0;
 	switch (cmd->run(argc, argv, env)) {
 	case CMD_OK:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* vmctl -H: see remote.h. */
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
@@ -138,7 +139,7 @@ remote_open(const struct cmd_env *env, const char *vm)
 	const struct spawn s = { REMOTE_ROLE, REMOTE_ROLE, "vmctl", 0, -1 };
 	char host[HOST_MAX + 1], dir[PATH_MAX], want[128];
 	struct opening o = { false, false, "" };
-	struct chan *c;
+	struct chan *c = NULL;
 	const char *port;
 	int error, fd = -1, pair[2];
 
@@ -152,8 +153,13 @@ remote_open(const struct cmd_env *env, const char *vm)
 		log_warn("socketpair");
 		return -ENFILE;
 	}
-	if ((error = spawn_child(&s, &fd)) < 0 ||
-	    (c = chan_new(NULL, fd, &ops, &o)) == NULL) {
+	/* Those of earlier connections; no other child is there with a host. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	error = spawn_child(&s, &fd);
+	if (error >= 0 && (c = chan_new(NULL, fd, &ops, &o)) == NULL)
+		error = -errno;
+	if (error < 0) {
 		log_warnx("cannot start a process: %s", strerror(-error));
 		fd_close(&pair[0]);
 		fd_close(&pair[1]);

@@ -105,6 +105,9 @@ t_rights() {
 	# What is of that host's alone.
 	refused away root vmctl -H vmhost start -d /tmp/x -b "$G/vmlinuz" x
 	says "files of this host cannot be passed to vmhost"
+	refused away root vmctl -H vmhost create -s 1M "$T/disk"
+	says "create works on this host only, not on vmhost"
+	not test -e "$T/disk"
 	# Who may not use the socket may not from afar.
 	refused as mallory vmctl status
 	refused away mallory vmctl -H vmhost status

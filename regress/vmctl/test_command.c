@@ -518,6 +518,8 @@ test_usage(void **state)
 		{ { "reset", "vms", "x" }, "usage: vmctl " },
 		{ { "res" }, "vmctl: ambiguous argument: res\nusage:" },
 		{ { "check", "x" }, "usage: vmctl " },
+		{ { "-H", "there", "status" },
+		    "vmctl: a host and a socket exclude each other\nusage:" },
 		{ { "check", "-k" }, "vmctl: missing argument of -k\nusage: " },
 		{ { "check", "-k", "a", "-k", "b" },
 		    "vmctl: device specified multiple times\nusage: " },
