@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,28 +274,33 @@ enter(struct parent *p, struct found *f)
 	return 0;
 }
 
-/*
- * The keeper's word for its own number is not enough to move a process to
- * another group: it has to be one without rights, as the keeper is.  0: no.
- */
-static pid_t
-check_keeper(pid_t pid)
+pid_t
+adopt_keeper(pid_t pid, uid_t uid)
 {
 	char line[128];
-	unsigned uid = 0;
+	unsigned real = 0;
+	bool known = false;
 	FILE *f;
 
 	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
 	if (pid <= 0 || (f = fopen(line, "re")) == NULL)
 		return 0;
-	while (fgets(line, sizeof(line), f) != NULL &&
-	    sscanf(line, "Uid: %u", &uid) != 1)
-		;
+	while (!known && fgets(line, sizeof(line), f) != NULL)
+		known = sscanf(line, "Uid: %u", &real) == 1;
 	fclose(f);
-	if (uid != 0)
+	if (known && real == uid)
 		return pid;
 	log_warnx("keeper: process %d is none of ours", (int)pid);
 	return 0;
+}
+
+/* The number that the last parent left; 0: there is no such process. */
+static pid_t
+keeper_of(const struct record_daemon *d)
+{
+	const struct passwd *pw = getpwnam("_vmd");
+
+	return pw != NULL ? adopt_keeper(d->keeper, pw->pw_uid) : 0;
 }
 
 static void
@@ -345,7 +351,7 @@ adopt_find(struct parent *p, struct fail *why)
 	}
 	p->net.have_prefix6 = a->daemon.have_prefix6;
 	memcpy(p->net.prefix6, a->daemon.prefix6, sizeof(p->net.prefix6));
-	p->keep.process = check_keeper(a->daemon.keeper);
+	p->keep.process = keeper_of(&a->daemon);
 	enter_all(a, p);
 	return a;
 }

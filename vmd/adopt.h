@@ -6,6 +6,8 @@
  * What an earlier parent left with the keeper: its VMs, which still run, and
  * what it knew.
  */
+#include <sys/types.h>
+
 #include "fail.h"
 
 struct adopt;
@@ -21,5 +23,11 @@ struct adopt *adopt_find(struct parent *, struct fail *why);
 void adopt_stopped(struct adopt *, struct parent *);
 /* Once there are events: they go on with us.  Frees it. */
 void adopt_running(struct adopt *, struct parent *);
+/*
+ * The keeper's word for its own number is not enough to move a process to
+ * another control group: it has to be a process of the user whose the keeper
+ * is.  The number, or 0.
+ */
+pid_t adopt_keeper(pid_t claimed, uid_t);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "parent_rig.h"
 
+#include "adopt.h"
 #include "record.h"
 
 #define ROUNDS	   40
@@ -429,6 +430,35 @@ adopt_teardown(void **state)
 	return error;
 }
 
+/* A keeper that names a process which is not its own. */
+static void
+test_whose_keeper(void **state)
+{
+	const struct {
+		pid_t claimed;
+		uid_t uid;
+		bool taken;
+	} claims[] = {
+		{ getpid(), getuid(), true },
+		{ getpid(), getuid() + 1, false },
+		/* Root's, and those of others. */
+		{ 1, ALICE, false },
+		{ 1, 0, true },
+		{ vmd, 0, true },
+		{ vmd, ALICE, false },
+		/* None at all. */
+		{ 0, 0, false },
+		{ -1, 0, false },
+		{ INT32_MIN, 0, false },
+		{ INT32_MAX, 0, false },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(claims) / sizeof(claims[0]); i++)
+		assert_int_equal(adopt_keeper(claims[i].claimed, claims[i].uid),
+		    claims[i].taken ? claims[i].claimed : 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -445,6 +475,7 @@ main(int argc, char **argv)
 		T(test_damaged),
 		T(test_any_instant),
 		T(test_keeper_ends),
+		T(test_whose_keeper),
 	};
 
 	fake_role(argc, argv);
