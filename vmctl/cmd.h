@@ -9,7 +9,7 @@
  * come from it.  X(name, function, arguments)
  */
 #define CMD_LIST(X)                                                             \
-	X("check", check_run, "[-k device]")                                    \
+	X("check", check_run, "[-j] [-k device]")                               \
 	X("console", console_run, "[-n] id")                                    \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")          \
 	X("events", events_run, "[-j] [id]")                                    \

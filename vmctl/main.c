@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "cmd.h"
 #include "image.h"
 #include "log.h"
@@ -30,6 +31,8 @@ main(int argc, char **argv)
 	if (spawn_is_child(argc, argv, &child)) {
 		if (strcmp(child.role, IMAGE_ROLE) == 0)
 			return image_worker();
+		if (strcmp(child.role, CHECK_ROLE) == 0)
+			return check_child();
 		if (strcmp(child.role, REMOTE_ROLE) == 0)
 			return remote_relay();
 		return vmmctl_child(child.role);

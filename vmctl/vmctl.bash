@@ -88,7 +88,7 @@ _vmctl() {
 	fi
 
 	case $command in
-	check) options="-k" names="" ;;
+	check) options="-j -k" names="" ;;
 	console) options="-n" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
 	events) options="-j" names="all" ;;

@@ -75,7 +75,8 @@ _vmctl_newer() {
 
 	case $found[1] in
 	check)
-		_arguments '-k[examine this hypervisor]:device:_files'
+		_arguments '-j[print JSON]' \
+		    '-k[examine this hypervisor]:device:_files'
 		;;
 	console)
 		_arguments '-n[do not read standard input]' \

@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,32 +40,14 @@ vmmctl_name(const char *argv0)
 	return strcmp(slash != NULL ? slash + 1 : argv0, "vmmctl") == 0;
 }
 
-/* Returns when it failed. */
-static void
-become_check(void)
-{
-	char name[] = "vmd", opt_c[] = "-c", opt_k[] = "-k", device[] = DEVICE;
-	char *args[] = { name, opt_c, opt_k, device, NULL };
-	char path[PATH_MAX], self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	self[n == -1 ? 0 : n] = '\0';
-	if (check_path(self, path, sizeof(path)) != 0) {
-		log_warnx("vmd's path is too long");
-		return;
-	}
-	errno = -spawn_replace(path, args, -1);
-	log_warn("%s", path);
-}
-
 int
 vmmctl_child(const char *role)
 {
-	char name[] = "modprobe", driver[] = DRIVER;
+	char name[] = "modprobe", driver[] = DRIVER, device[] = DEVICE;
 	char *args[] = { name, driver, NULL };
 
 	if (strcmp(role, VMMCTL_CHECK) == 0)
-		become_check();
+		check_become(device);
 	else {
 		errno = -spawn_replace(MODPROBE, args, -1);
 		log_warn("%s", MODPROBE);
@@ -108,6 +89,7 @@ run_on(int cpu)
 static int
 enter(void)
 {
+	char device[] = DEVICE;
 	int cpu, n = 0;
 
 	if (access(DEVICE, F_OK) == -1 && !child_works(VMMCTL_LOAD)) {
@@ -121,7 +103,7 @@ enter(void)
 			log_warnx("cpu%d: not in VMM mode", cpu);
 			fflush(stdout);
 			/* The same once more, with its report. */
-			become_check();
+			check_become(device);
 			return 1;
 		}
 		printf("cpu%d: entered VMM mode\n", cpu);

@@ -13,11 +13,23 @@ t_check_says_this_host_is_fit() {
 		grep -qx 'device: /dev/kvm' "$T/check"
 	fi
 	grep -qx fit "$T/check"
+	# Every line of it is in the JSON.
+	vmctl check -j | tee "$T/json"
+	[[ $(jq -c '[.fit, .reason, .api_version, .virtualization]' "$T/json") = \
+	    '[true,null,12,"SVM"]' ]]
+	[[ $(jq '[.[] | select(. != null)] | length' "$T/json") = 9 ]]
+	grep -qx "device: $(jq -r .device "$T/json")" "$T/check"
+	grep -qx "memory: $(jq '.memory / 1048576' "$T/json") MiB" "$T/check"
+	grep -qx "features: $(jq -r '.features | join(" ")' "$T/json")" "$T/check"
 }
 
 t_check_tells_why_not() {
 	unfit vmctl check -k /dev/null
 	unfit vmctl check -k /dev/nothing
+	says "No such file"
+	unfit vmctl check -j -k /dev/null
+	[[ $(jq -c '[.fit, .device]' "$T/refused.err") = '[false,"/dev/null"]' ]]
+	unfit vmctl check -j -k /dev/nothing
 	says "No such file"
 }
 

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "fakevmd.h"
+#include "spawn.h"
 
 #define NROWS(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -641,16 +642,41 @@ copy_self(const char *path)
 	close(to);
 }
 
+/* Run self with the arguments; what it prints, and its exit status. */
+static int
+run_self(const char *const *argv, char *out, size_t len)
+{
+	int fds[2], status;
+	size_t done = 0;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	if ((pid = fork()) == 0) {
+		dup2(fds[1], STDOUT_FILENO);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(99);
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], out + done, len - 1 - done)) > 0)
+		done += (size_t)n;
+	out[done] = '\0';
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 /* A directory as `make install' makes it, with this test as vmctl. */
 static void
 test_check(void **state)
 {
 	struct fake *f = *state;
-	char bin[64], sbin[64], vmd[96], self[96], want[128], out[256];
+	char bin[64], sbin[64], vmd[96], self[96], want[128], out[1024];
 	const char *argv[] = { self, "--vmctl", "check", "-k", "/dev/x", NULL };
-	int fds[2], status;
-	ssize_t n;
-	pid_t pid;
+	const char *json[] = { self, "--vmctl", "check", "-j", "-k", "/dev/x",
+		NULL };
+	json_t *j;
 
 	snprintf(bin, sizeof(bin), "%s/bin", f->dir);
 	snprintf(sbin, sizeof(sbin), "%s/sbin", f->dir);
@@ -661,7 +687,7 @@ test_check(void **state)
 	assert_int_equal(mkdir(sbin, 0755), 0);
 	assert_int_equal(check_path(self, out, sizeof(out)), 0);
 	assert_string_equal(out, PREFIX "/sbin/vmd");
-	write_file(vmd, "#!/bin/sh\necho vmd \"$@\"\nexit 1\n");
+	write_file(vmd, "#!/bin/sh\necho \"device: $@\"\nexit 1\n");
 	assert_int_equal(check_path(self, out, sizeof(out)), 0);
 	assert_string_equal(out, want);
 	assert_int_equal(check_path("", out, sizeof(out)), 0);
@@ -669,23 +695,62 @@ test_check(void **state)
 	assert_int_equal(check_path("", out, 5), -ENAMETOOLONG);
 
 	copy_self(self);
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	if ((pid = fork()) == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		execv(self, (char *const *)(uintptr_t)argv);
-		_exit(99);
-	}
-	close(fds[1]);
-	n = read(fds[0], out, sizeof(out) - 1);
-	out[n > 0 ? n : 0] = '\0';
-	close(fds[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_string_equal(out, "vmd -c -k /dev/x\n");
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	assert_int_equal(run_self(argv, out, sizeof(out)), 1);
+	assert_string_equal(out, "device: -c -k /dev/x\n");
+	assert_int_equal(run_self(json, out, sizeof(out)), 1);
+	assert_non_null(j = json_loads(out, 0, NULL));
+	assert_string_equal(
+	    json_string_value(json_object_get(j, "device")), "-c -k /dev/x");
+	json_decref(j);
+	/* A status without a report is no result. */
+	write_file(vmd, "#!/bin/sh\nexit 0\n");
+	assert_int_equal(run_self(json, out, sizeof(out)), 1);
+	assert_string_equal(out, "");
 	unlink(self);
 	unlink(vmd);
 	rmdir(bin);
 	rmdir(sbin);
+}
+
+static void
+test_check_json(void **state)
+{
+	static const struct {
+		const char *report, *want;
+	} rows[] = {
+		{ "", "{\"device\":null,\"processor\":null,"
+		      "\"virtualization\":null,\"nested_paging\":null,"
+		      "\"api_version\":null,\"max_vcpus\":null,"
+		      "\"memory\":null,\"features\":[],\"fit\":false,"
+		      "\"reason\":null}" },
+		{ "device: /dev/vmm\nprocessor: AuthenticAMD, virtualization: "
+		  "SVM\nnested paging: yes\nAPI version: 12\n"
+		  "vCPUs: at most 64\nmemory: 2 MiB\nfeatures: a b-c\nfit\n",
+		    "{\"device\":\"/dev/vmm\","
+		    "\"processor\":\"AuthenticAMD\","
+		    "\"virtualization\":\"SVM\",\"nested_paging\":true,"
+		    "\"api_version\":12,\"max_vcpus\":64,"
+		    "\"memory\":2097152,\"features\":[\"a\",\"b-c\"],"
+		    "\"fit\":true,\"reason\":null}" },
+		{ "device: fit\nprocessor: x, virtualization: none\n"
+		  "nested paging: no\nunfit: fit: no\n",
+		    "{\"device\":\"fit\",\"processor\":\"x\","
+		    "\"virtualization\":null,\"nested_paging\":false,"
+		    "\"api_version\":null,\"max_vcpus\":null,"
+		    "\"memory\":null,\"features\":[],\"fit\":false,"
+		    "\"reason\":\"fit: no\"}" },
+	};
+	size_t i;
+	char *got;
+	json_t *j;
+
+	for (i = 0; i < NROWS(rows); i++) {
+		assert_non_null(j = check_json(rows[i].report));
+		assert_non_null(got = json_dumps(j, JSON_COMPACT));
+		assert_string_equal(got, rows[i].want);
+		free(got);
+		json_decref(j);
+	}
 }
 
 int
@@ -714,9 +779,15 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(
 		    test_output_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
+		cmocka_unit_test(test_check_json),
 	};
+	struct spawned child;
 
+	if (spawn_is_child(argc, argv, &child))
+		return check_child();
 	if (argc > 1 && strcmp(argv[1], "--vmctl") == 0) {
+		if (spawn_init("vmctl") != 0)
+			return 99;
 		log_init(LOG_TO_STDERR, "vmctl");
 		return cmd_main(argc - 1, argv + 1);
 	}
