@@ -25,6 +25,36 @@ mounted() {
 	prints "$1" "^tiny: user [0-9a-f]" 30
 }
 
+# A Debian with the real cloud-init takes its name, a key, a file, a command and
+# a user of it.
+t_debian_is_set_up() {
+	cat >"$T/user.yaml" <<-'END'
+	#cloud-config
+	users:
+	  - default
+	  - name: eve
+	    plain_text_passwd: evil
+	    lock_passwd: false
+	write_files:
+	  - path: /etc/motd
+	    content: "set up by vmd\n"
+	runcmd:
+	  - "exec >/dev/ttyS0; echo; echo tiny: ran $(hostname) $(cat /etc/motd)"
+	  - "id -un eve; grep -c me@here /home/debian/.ssh/authorized_keys"
+	  - "echo tiny: over >/dev/ttyS0"
+	END
+	echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@here' >"$T/key.pub"
+	vm deb "boot \"$G/vmlinuz\"" "initrd \"$G/initrd\"" \
+	    "cmdline \"$base root=/dev/vda rw cloud-init=enabled\"" \
+	    "disk \"$G/debian.raw\"" 'memory 512M' 'cpus 2' "cloud-init {" \
+	    "user-data \"$T/user.yaml\"" "ssh-key \"$T/key.pub\"" \
+	    "hostname fresh.example.org" "}" | vmd_up
+	start deb
+	prints deb "^tiny: over" 300
+	grep -q '^tiny: ran fresh set up by vmd' "$T/deb.console"
+	[[ $(grep -A2 '^tiny: ran' "$T/deb.console" | tr -d '\r') = *$'\neve\n1'* ]]
+}
+
 meta() { tr -d '\r' <"$T/$1.console" | sed -n "s/^$2: \"\(.*\)\"$/\1/p"; }
 
 t_guest_mounts_its_seed() {
