@@ -688,3 +688,13 @@ cdrom_change(struct cdrom *c, uint64_t blocks, bool force)
 		c->attention = CODE_MEDIUM_CHANGE;
 	return 0;
 }
+
+void
+cdrom_restore(struct cdrom *c, const struct cdrom *was)
+{
+	const uint64_t blocks = c->blocks;
+
+	*c = *was;
+	if (blocks != was->blocks)
+		(void)cdrom_change(c, blocks, true);
+}

@@ -68,6 +68,8 @@ void cdrom_reset(struct cdrom *);
  * happens all the same.
  */
 int cdrom_change(struct cdrom *, uint64_t blocks, bool force);
+/* As it was elsewhere.  Another size of the medium is a change of it. */
+void cdrom_restore(struct cdrom *, const struct cdrom *was);
 void cdrom_command(struct cdrom *, enum cdrom_lun,
     const uint8_t cdb[CDROM_CDB_MAX], struct cdrom_reply *);
 /* The blocks of a reply could not be read. */

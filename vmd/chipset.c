@@ -18,6 +18,8 @@
 #include "chipset.h"
 #include "log.h"
 #include "pcireg.h"
+#include "state.h"
+#include "state_chips.h"
 #include "vga.h"
 #include "vmm.h"
 
@@ -30,6 +32,8 @@
 #define D_OPEN	  0x40
 #define SUBVENDOR 0x1af4
 #define SUBDEVICE 0x1100
+
+#define ROM_PIECE 0x80000U /* in one section of a state */
 
 #define DEBUG_PORT  0x402
 #define DEBUG_THERE 0xe9 /* what a console that is there reads as */
@@ -312,6 +316,42 @@ chipset_init(struct chipset *c, const struct chipset_conf *conf)
 		return r;
 	return piix4_init(&c->piix4, conf->pci, conf->pio, conf->pm,
 	    conf->pm_block, conf->pm_arg, &piix4_callbacks, c);
+}
+
+/* ---- state ---- */
+
+/* The guest's firmware, which the host may have replaced since. */
+static void
+state_rom(struct chipset *c, struct state *s)
+{
+	uint32_t off, n;
+
+	for (off = 0; off < c->conf.rom_len; off += n) {
+		if (state_begin(s, "rom", 1) != 0)
+			return;
+		n = c->conf.rom_len - off;
+		if (n > ROM_PIECE)
+			n = ROM_PIECE;
+		state_bytes(s, c->conf.rom + off, n);
+		(void)state_end(s);
+	}
+}
+
+void
+chipset_state(struct chipset *c, struct state *s)
+{
+	state_rom(c, s);
+	if (state_begin(s, "chipset", 1) == 0) {
+		pci_dev_state(&c->piix4.dev, s);
+		(void)state_end(s);
+	}
+	state_chip(s, STATE_PIIX4, &c->piix4);
+	state_chip(s, STATE_FWCFG, &c->fwcfg);
+	if (s->error != 0 || s->writing)
+		return;
+	piix4_restored(&c->piix4);
+	fwcfg_restored(&c->fwcfg);
+	host_written(&c->conf.pci->host, PAM0, 1);
 }
 
 void

@@ -17,6 +17,7 @@
 
 #define CHIPSET_LINE 120 /* of the debug console */
 
+struct state;
 struct vga;
 struct vmm;
 
@@ -56,5 +57,7 @@ int chipset_video_bios(struct chipset *, const void *, uint32_t len);
 /* When all devices are there: the floppy disk, disks in their order, then the
  * CD-ROM; or one of the two last kinds and nothing else. */
 int chipset_boot_order(struct chipset *, enum vm_bootdev);
+/* The state but that of the host bridge, which is in place. */
+void chipset_state(struct chipset *, struct state *);
 
 #endif

@@ -181,6 +181,18 @@ fwcfg_free(struct fwcfg *f)
 	f->n = 0;
 }
 
+/* The file at hand may be shorter than it was. */
+void
+fwcfg_restored(struct fwcfg *f)
+{
+	const struct fwcfg_item *it = find_key(f, f->selected);
+
+	if (it == NULL)
+		f->offset = 0;
+	else if (f->offset > it->len)
+		f->offset = it->len;
+}
+
 /* ---- what the guest does ---- */
 
 static void

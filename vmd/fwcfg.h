@@ -49,6 +49,8 @@ int fwcfg_add(struct fwcfg *, uint16_t key, const void *, uint32_t len);
  * only by as many bytes, which allocates nothing. */
 int
 fwcfg_add_file(struct fwcfg *, const char *name, const void *, uint32_t len);
+/* The guest's side was set: it is made one that there can be. */
+void fwcfg_restored(struct fwcfg *);
 /* The three windows on the port bus. 0 or -errno. */
 int fwcfg_attach(struct fwcfg *, struct bus *pio);
 

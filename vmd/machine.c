@@ -631,6 +631,10 @@ machine_state(struct machine *m, struct state *s)
 	state_chip(s, STATE_I8042, &m->kbd);
 	state_chip(s, STATE_PVPANIC, &m->panic);
 	state_chip(s, STATE_PM, &m->pm);
+	if (m->vga != NULL)
+		state_chip(s, STATE_VGA, m->vga);
+	if (m->conf.rom != NULL)
+		chipset_state(&m->chipset, s);
 	if (s->error == 0 && !s->writing) {
 		for (i = 0; i < 3; i++) {
 			/* As a count of zero is for the chip. */
@@ -640,6 +644,8 @@ machine_state(struct machine *m, struct state *s)
 				m->pit.ch[i].cur = 0x10000;
 		}
 		ioapic_restored(&m->ioapic);
+		if (m->vga != NULL)
+			vga_draw(m->vga);
 		atomic_store(&m->extint, m->pic.out);
 	}
 	machine_unlock(m);

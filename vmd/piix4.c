@@ -61,6 +61,12 @@ static const struct pci_dev_ops dev_ops = {
 	.cfg_written = cfg_written,
 };
 
+void
+piix4_restored(struct piix4 *p)
+{
+	place(p);
+}
+
 static uint64_t
 apm_read(void *arg, uint64_t off, unsigned size)
 {

@@ -35,4 +35,7 @@ int piix4_init(struct piix4 *, struct pci *, struct bus *pio, struct acpi_pm *,
     const struct bus_ops *block, void *block_arg, const struct piix4_ops *,
     void *arg);
 
+/* Its registers were set: the PM1 block goes where they say. */
+void piix4_restored(struct piix4 *);
+
 #endif

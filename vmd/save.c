@@ -29,22 +29,10 @@
 #define MIB   (1ULL << 20)
 
 const char *
-save_cannot(const struct vmconf *c, bool firmware)
+save_cannot(const struct vmconf *c)
 {
-	uint32_t i;
-
-	if (firmware)
-		return "its firmware";
-	if ((c->flags & VM_F_SCREEN) != 0)
-		return "its screen";
-	if (c->cdrom[0] != '\0')
-		return "its cdrom";
-	if ((c->flags & VM_F_ADHOC) != 0)
-		return "a vm that is not in vm.conf";
-	for (i = 0; i < c->nnics; i++)
-		if ((c->nic[i].flags & VM_NIC_USER) != 0)
-			return "its user interface";
-	return NULL;
+	return (c->flags & VM_F_ADHOC) != 0 ? "a vm that is not in vm.conf"
+					    : NULL;
 }
 
 static void
@@ -59,14 +47,19 @@ same(struct state *s, const char *what, uint64_t is)
 }
 
 static void
-state_conf(struct state *s, const struct vmconf *c)
+state_conf(struct state *s, const struct save *v)
 {
+	const struct vmconf *c = v->conf;
+
 	if (state_begin(s, "conf", 1) != 0)
 		return;
 	same(s, "memory in MiB", c->memory / MIB);
 	same(s, "vCPUs", c->cpus);
 	same(s, "block devices", vmconf_nblks(c));
 	same(s, "interfaces", c->nnics);
+	same(s, "drives", c->cdrom[0] != '\0');
+	same(s, "screens", (c->flags & VM_F_SCREEN) != 0);
+	same(s, "bytes of firmware", v->rom_len);
 	(void)state_end(s);
 }
 
@@ -189,7 +182,7 @@ state_all(const struct save *v, struct state *s)
 {
 	unsigned i;
 
-	state_conf(s, v->conf);
+	state_conf(s, v);
 	if (s->writing)
 		write_memory(s, v->mem);
 	else

@@ -17,7 +17,7 @@ struct virtio_chan;
 struct vmm;
 struct vmmci;
 
-#define SAVE_DEVS    (VM_BLKS_MAX + VM_NICS_MAX)
+#define SAVE_DEVS    (VM_BLKS_MAX + VM_NICS_MAX + 1)
 #define SAVE_WHY_MAX 256
 
 struct save {
@@ -25,6 +25,7 @@ struct save {
 	struct vmm *vmm;
 	struct machine *machine;
 	const struct gmem *mem;
+	uint32_t rom_len; /* of its firmware */
 	struct viornd *rnd;
 	struct viobal *bal;
 	struct vmmci *ci;
@@ -35,8 +36,8 @@ struct save {
 	} dev[SAVE_DEVS];
 };
 
-/* Why a VM of that kind cannot be saved, or NULL.  firmware: it has some. */
-const char *save_cannot(const struct vmconf *, bool firmware);
+/* Why a VM of that kind cannot be saved, or NULL. */
+const char *save_cannot(const struct vmconf *);
 /* 0, or -errno with a line in why.  fd stays the caller's. */
 int save_write(const struct save *, int fd, char why[SAVE_WHY_MAX]);
 int save_read(const struct save *, int fd, char why[SAVE_WHY_MAX]);

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define STATE_MAGIC	  "VMSTATE"
-#define STATE_VERSION	  1
+#define STATE_VERSION	  2
 #define STATE_HEAD	  80
 #define STATE_NAME_MAX	  63
 #define STATE_SECTION_MAX (1U << 20) /* payload; memory comes in pieces */
@@ -44,7 +44,7 @@ struct state {
  * row for each member of a struct that is saved; what is not is made anew.
  */
 struct state_field {
-	uint16_t off, size, count, stride;
+	uint32_t off, size, count, stride;
 	uint64_t max; /* what a stream may say at most */
 };
 

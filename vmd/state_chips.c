@@ -3,14 +3,17 @@
 #include <errno.h>
 
 #include "acpi.h"
+#include "fwcfg.h"
 #include "i8042.h"
 #include "i8254.h"
 #include "i8259.h"
 #include "ioapic.h"
 #include "mc146818.h"
 #include "ns16550.h"
+#include "piix4.h"
 #include "pvpanic.h"
 #include "state_chips.h"
+#include "vga.h"
 
 #define BYTE	UINT8_MAX
 #define WORD	UINT16_MAX
@@ -169,11 +172,10 @@ static const struct state_field i8042_saved[] = {
 	STATE_NUM(S, kbd.last, BYTE),
 	STATE_NUM(S, kbd.set, 2),
 	STATE_NUM(S, kbd.off, 1),
+	STATE_ARR(S, kbd.key, WORD),
+	STATE_NUM(S, kbd.nkeys, I8042_KEYS),
 };
-/* Without a screen there are no keys. */
 static const struct state_field i8042_derived[] = {
-	STATE_ARR(S, kbd.key, 0),
-	STATE_NUM(S, kbd.nkeys, 0),
 	STATE_NUM(S, irq, 0),
 	STATE_NUM(S, reset, 0),
 	STATE_NUM(S, arg, 0),
@@ -207,6 +209,67 @@ static const struct state_field pm_derived[] = {
 };
 #undef S
 
+#define S struct vga
+static const struct state_field vga_saved[] = {
+	STATE_NUM(S, misc, BYTE),
+	STATE_NUM(S, status, BYTE),
+	STATE_NUM(S, seq_index, BYTE),
+	STATE_NUM(S, crtc_index, BYTE),
+	STATE_NUM(S, gr_index, BYTE),
+	STATE_NUM(S, attr_index, 0x3f),
+	STATE_NUM(S, attr_data, 1),
+	STATE_ARR(S, seq, BYTE),
+	STATE_ARR(S, crtc, BYTE),
+	STATE_ARR(S, gr, BYTE),
+	STATE_ARR(S, attr, BYTE),
+	STATE_ARR(S, dac, 0x3f),
+	STATE_NUM(S, dac_mask, BYTE),
+	STATE_NUM(S, dac_read, sizeof(((S *)0)->dac) - 1),
+	STATE_NUM(S, dac_write, sizeof(((S *)0)->dac) - 1),
+	STATE_NUM(S, dac_reading, 1),
+	STATE_ARR(S, latch, BYTE),
+	{ offsetof(S, mem), 1, sizeof(((S *)0)->mem), 1, BYTE },
+};
+static const struct state_field vga_derived[] = {
+	STATE_NUM(S, out, 0),
+};
+#undef S
+
+/* The function's registers are pci_dev_state()'s, and say where it is. */
+#define S struct piix4
+static const struct state_field piix4_saved[] = {
+	STATE_NUM(S, apmc, BYTE),
+	STATE_NUM(S, apms, BYTE),
+};
+static const struct state_field piix4_derived[] = {
+	STATE_NUM(S, pci, 0),
+	STATE_NUM(S, pio, 0),
+	STATE_NUM(S, pm, 0),
+	STATE_NUM(S, block, 0),
+	STATE_NUM(S, block_arg, 0),
+	STATE_NUM(S, ops, 0),
+	STATE_NUM(S, arg, 0),
+	{ offsetof(S, dev), sizeof(((S *)0)->dev), 1, 0, 0 },
+	STATE_NUM(S, mapped, 0),
+	STATE_NUM(S, base, 0),
+};
+#undef S
+
+/* The items are made anew. */
+#define S struct fwcfg
+static const struct state_field fwcfg_saved[] = {
+	STATE_NUM(S, selected, WORD),
+	STATE_NUM(S, offset, LONG),
+	STATE_NUM(S, dma_high, LONG),
+};
+static const struct state_field fwcfg_derived[] = {
+	STATE_NUM(S, mem, 0),
+	STATE_NUM(S, n, 0),
+	{ offsetof(S, item), sizeof(((S *)0)->item), 1, 0, 0 },
+	STATE_NUM(S, nfiles, 0),
+};
+#undef S
+
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define CHIP(name, type, t)                                               \
 	{                                                                 \
@@ -223,6 +286,9 @@ const struct state_chip state_chips[STATE_CHIPS] = {
 	[STATE_I8042] = CHIP("i8042", struct i8042, i8042),
 	[STATE_PVPANIC] = CHIP("pvpanic", struct pvpanic, pvpanic),
 	[STATE_PM] = CHIP("acpi-pm", struct acpi_pm, pm),
+	[STATE_VGA] = CHIP("vga", struct vga, vga),
+	[STATE_PIIX4] = CHIP("piix4", struct piix4, piix4),
+	[STATE_FWCFG] = CHIP("fwcfg", struct fwcfg, fwcfg),
 };
 
 void

@@ -25,6 +25,9 @@ enum state_chip_kind {
 	STATE_I8042,
 	STATE_PVPANIC,
 	STATE_PM,
+	STATE_VGA,
+	STATE_PIIX4,
+	STATE_FWCFG,
 	STATE_CHIPS
 };
 

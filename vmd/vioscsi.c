@@ -133,6 +133,22 @@ reset(void *arg)
 	return vdev_reset(vioscsi_vdev(p->dev));
 }
 
+static size_t
+keep(void *arg, void *bytes, size_t max)
+{
+	const struct proc *p = arg;
+
+	return vioscsi_keep(p->dev, bytes, max);
+}
+
+static int
+kept(void *arg, const void *bytes, size_t len)
+{
+	const struct proc *p = arg;
+
+	return vioscsi_kept(p->dev, bytes, len);
+}
+
 static void
 stop(void *arg)
 {
@@ -167,6 +183,8 @@ static const struct devproc_ops ops = {
 	.threads = threads,
 	.start = start,
 	.reset = reset,
+	.keep = keep,
+	.kept = kept,
 	.stop = stop,
 };
 

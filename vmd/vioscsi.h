@@ -52,6 +52,11 @@ int vioscsi_thread(struct vioscsi *);
 int vioscsi_start(struct vioscsi *, uint64_t features,
     const struct virtio_ring *, unsigned nrings);
 
+/* What the guest has told the drive and it has not told the guest, for a start
+ * that goes on where another device stopped: as devproc.h has it. */
+size_t vioscsi_keep(struct vioscsi *, void *bytes, size_t max);
+int vioscsi_kept(struct vioscsi *, const void *bytes, size_t len);
+
 /* Exact while the queues are idle. */
 void vioscsi_stats(const struct vioscsi *, struct ctl_counters *);
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <linux/virtio_ring.h>
@@ -66,10 +67,18 @@ vioscsi_free(struct vioscsi *v)
 	free(v);
 }
 
+/* Fails only when the counter is full, which wakes as well. */
+static void
+wake(struct vioscsi *v)
+{
+	const uint64_t one = 1;
+
+	(void)!write(v->queue[VIOSCSI_REQUEST].wake, &one, sizeof(one));
+}
+
 int
 vioscsi_medium(struct vioscsi *v, int fd, uint64_t bytes, bool force)
 {
-	const uint64_t one = 1;
 	int error;
 
 	pthread_mutex_lock(&v->lock);
@@ -81,8 +90,7 @@ vioscsi_medium(struct vioscsi *v, int fd, uint64_t bytes, bool force)
 	v->news = true;
 	pthread_mutex_unlock(&v->lock);
 	fd_close(&fd);
-	/* Fails only when the counter is full, which wakes as well. */
-	(void)!write(v->queue[VIOSCSI_REQUEST].wake, &one, sizeof(one));
+	wake(v);
 	return error;
 }
 
@@ -118,6 +126,67 @@ vioscsi_start(struct vioscsi *v, uint64_t features, const struct virtio_ring *r,
 	if (error == 0 && vdev_ok(&v->vdev))
 		vdev_want(&v->queue[VIOSCSI_REQUEST], VDEV_RUN);
 	return error;
+}
+
+struct kept {
+	uint64_t blocks;
+	uint32_t open, locked, attention, event;
+	uint32_t subscribed, missed;
+};
+
+size_t
+vioscsi_keep(struct vioscsi *v, void *bytes, size_t max)
+{
+	struct kept k;
+
+	if (max < sizeof(k))
+		return 0;
+	pthread_mutex_lock(&v->lock);
+	k = (struct kept){
+		.blocks = v->drive.blocks,
+		.open = v->drive.open,
+		.locked = v->drive.locked,
+		.attention = v->drive.attention,
+		.event = v->drive.event,
+		.subscribed = v->subscribed,
+		.missed = v->missed || v->news,
+	};
+	pthread_mutex_unlock(&v->lock);
+	memcpy(bytes, &k, sizeof(k));
+	return sizeof(k);
+}
+
+/* The bytes went through the vm process.  An event that was not delivered is
+ * one that was missed. */
+int
+vioscsi_kept(struct vioscsi *v, const void *bytes, size_t len)
+{
+	struct cdrom was;
+	struct kept k;
+
+	if (len != sizeof(k))
+		return -EBADMSG;
+	memcpy(&k, bytes, sizeof(k));
+	if (k.open > 1 || k.locked > 1 || k.missed > 1 ||
+	    k.attention > UINT16_MAX || k.event > CDROM_EV_REMOVAL ||
+	    (k.subscribed & ~VIOSCSI_AN_MEDIA) != 0)
+		return -EBADMSG;
+	was = (struct cdrom){
+		.blocks = k.blocks,
+		.open = k.open,
+		.locked = k.locked,
+		.attention = (uint16_t)k.attention,
+		.event = (enum cdrom_event)k.event,
+	};
+	pthread_mutex_lock(&v->lock);
+	cdrom_restore(&v->drive, &was);
+	v->news = k.blocks != v->drive.blocks;
+	v->kept_subscribed = k.subscribed;
+	v->kept_missed = k.missed;
+	v->kept = true;
+	pthread_mutex_unlock(&v->lock);
+	wake(v);
+	return 0;
 }
 
 void

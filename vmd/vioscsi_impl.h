@@ -36,6 +36,9 @@ struct vioscsi {
 	struct cdrom drive; /* (l) */
 	int medium; /* (l) -1: none */
 	bool news; /* (l) a media event for subscribers */
+	bool kept; /* (l) the next two are to be taken over */
+	uint32_t kept_subscribed; /* (l) */
+	bool kept_missed; /* (l) */
 	/* The queues' thread: */
 	struct iovec iov[VIOSCSI_CHAIN_MAX]; /* the chain at hand */
 	struct iovec data[VIOSCSI_CHAIN_MAX]; /* behind the response */

@@ -310,11 +310,24 @@ host_of(struct vdev_queue *q)
 }
 
 static void
+take_over(struct vioscsi *v)
+{
+	pthread_mutex_lock(&v->lock);
+	if (v->kept) {
+		v->subscribed = v->kept_subscribed;
+		v->missed |= v->kept_missed;
+		v->kept = false;
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+static void
 serve(struct vdev_queue *q)
 {
 	struct vioscsi *v = host_of(q);
 	unsigned i;
 
+	take_over(v);
 	vioscsi_control(v);
 	vioscsi_requests(v);
 	vioscsi_events(v);
@@ -336,7 +349,7 @@ forget(struct vdev_queue *q)
 	v->subscribed = 0;
 	v->missed = false;
 	pthread_mutex_lock(&v->lock);
-	v->news = false;
+	v->news = v->kept = false;
 	cdrom_reset(&v->drive);
 	pthread_mutex_unlock(&v->lock);
 }

@@ -855,9 +855,11 @@ build(struct vm *vm)
 	    (status = make_control(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
+	if (vm->rom != NULL && (status = boot_firmware(vm)) != 0)
+		return status;
 	if (vm->state != -1)
 		return vm_go_on(vm);
-	return vm->rom != NULL ? boot_firmware(vm) : boot(vm);
+	return vm->rom == NULL ? boot(vm) : 0;
 }
 
 static void

@@ -25,7 +25,10 @@ device(struct vm *vm, unsigned i)
 	if (i < vm->conf.nnics)
 		return &vm->nic[i];
 	i -= vm->conf.nnics;
-	return i < vmconf_nblks(&vm->conf) ? &vm->disk[i] : NULL;
+	if (i < vmconf_nblks(&vm->conf))
+		return &vm->disk[i];
+	i -= vmconf_nblks(&vm->conf);
+	return i == 0 && vm->conf.cdrom[0] != '\0' ? &vm->cdrom : NULL;
 }
 
 void
@@ -48,6 +51,7 @@ parts(struct vm *vm, struct save *s)
 		.vmm = vm->vmm,
 		.machine = vm->machine,
 		.mem = &vm->mem,
+		.rom_len = vm->rom_len,
 		.rnd = vm->rnd,
 		.bal = vm->bal,
 		.ci = vm->ci,
@@ -144,7 +148,7 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 	}
 	vm->save = fd;
 	vm->save_go_on = go_on == 1;
-	if ((what = save_cannot(&vm->conf, vm->rom != NULL)) == NULL) {
+	if ((what = save_cannot(&vm->conf)) == NULL) {
 		save_begin(vm);
 		return 0;
 	}
@@ -163,15 +167,15 @@ vm_go_on(struct vm *vm)
 	struct save s;
 	int e;
 
-	if ((what = save_cannot(&vm->conf, vm->rom != NULL)) != NULL)
+	if ((what = save_cannot(&vm->conf)) != NULL)
 		return vm_fail(vm, -EOPNOTSUPP, "%s cannot be restored", what);
 	vm->paused = true;
 	machine_pause(vm->machine);
 	parts(vm, &s);
 	e = save_read(&s, vm->state, why);
-	close(fd_take(&vm->state));
-	close(fd_take(&vm->kernel));
-	if (vm->initrd != -1)
-		close(fd_take(&vm->initrd));
+	fd_close(&vm->state);
+	fd_close(&vm->kernel);
+	fd_close(&vm->initrd);
+	fd_close(&vm->vgabios);
 	return e < 0 ? vm_fail(vm, e, "saved state: %s", why) : 0;
 }

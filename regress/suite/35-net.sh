@@ -89,26 +89,6 @@ t_local_reaches_the_world() {
 	ip netns del world
 }
 
-# A machine that is not this host, 192.0.2.54, by which (as 192.0.2.53) it has
-# a default route; serves what is in the files, on ports 7001 and on.
-world() {
-	local f port=7001
-	modprobe veth 2>/dev/null || true
-	ip netns add world
-	ip link add w0 type veth peer name w1 netns world
-	ip addr add 192.0.2.1/24 dev w0
-	ip link set w0 up
-	ip -n world addr add 192.0.2.53/24 dev w1
-	ip -n world addr add 192.0.2.54/24 dev w1
-	ip -n world link set w1 up
-	ip route add default via 192.0.2.53
-	for f in "$@"; do
-		ip netns exec world socat -u "OPEN:$f" \
-		    TCP-LISTEN:$port,reuseaddr &
-		port=$((port + 1))
-	done
-}
-
 # passt_of USER: it runs as USER, with no capability and no way to get one.
 passt_of() {
 	local pid

@@ -123,17 +123,170 @@ t_bad_files() {
 	vmctl stop -fw one
 }
 
-t_not_everything() {
-	truncate -s 1M "$T/medium"
-	vm one 'memory 128M' "cdrom \"$T/medium\"" "boot \"$G/vmlinuz\"" \
-	    "initrd \"$G/tiny.cpio\"" "cmdline \"$base tiny=idle\"" | vmd_up
+# In its firmware's hands: GRUB's menu.  Then all of it once more, by what the
+# firmware, the drive and the screen have to have kept.
+t_firmware_drive_and_screen() {
+	local sum
+	[[ -f grub.img && -f grub.iso ]] || skip "no disk with GRUB"
+	cp grub.img "$T/grub.img"
+	mkdir "$T/boot"
+	cp "$G/vmlinuz" "$G/tiny.cpio" "$T/boot/"
+	cat >"$T/boot/grub.cfg" <<-END
+	set timeout=600
+	menuentry tiny {
+		linux /vmlinuz $base console=tty0 console=ttyS0 tiny=shell
+		initrd /tiny.cpio
+	}
+	END
+	mke2fs -q -t ext2 -L guest -d "$T/boot" "$T/boot.img" 64M
+	cp grub.iso "$T/cd.iso"
+	vm one 'memory 256M' 'cpus 2' 'screen' "disk \"$T/grub.img\"" \
+	    "disk \"$T/boot.img\"" "cdrom \"$T/cd.iso\"" | vmd_up
 	start one
-	prints one "tiny: idle" 120
-	refused vmctl save one "$T/state"
-	says "its cdrom cannot be saved"
-	[[ ! -e $T/state ]]
-	in_state one running
+	prints one "executed automatically" 100
+	vmctl save one "$T/state"
+	restore "$T/state" one
+	key one ''
+	prints one "tiny: shell" 150
+	key one 'mount -t iso9660 -o ro /dev/sr0 /mnt || { mkdir /mnt; mount -t iso9660 -o ro /dev/sr0 /mnt; }'
+	key one 'echo "the screen has this" >/dev/tty0; echo tiny: mounted $(ls /mnt/boot | wc -l).'
+	prints one "tiny: mounted [1-9]" 30
+	vmctl save one "$T/state2"
+	restore "$T/state2" one
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: sum $(md5sum </mnt/boot/tiny.cpio).'
+	prints one "tiny: sum [0-9a-f]+ .*\." 60
+	read -r sum _ < <(md5sum <"$G/tiny.cpio")
+	[[ $(value one sum) = "$sum "* ]]
+	vmctl screen one >"$T/screen"
+	grep -q "the screen has this" "$T/screen"
+	# The guest holds the medium, and the drive knows.
+	refused vmctl set one cdrom none
+	vmctl key -t one 'echo by key'
+	key one 'umount /mnt; sync; echo b >/proc/sysrq-trigger'
+	within 100 printed_times 2 one "executed automatically"
+	printed one "SeaBIOS"
 	vmctl stop -fw one
+
+	say "another medium, another firmware"
+	truncate -s 1M "$T/cd.iso"
+	restore "$T/state2" one
+	key one 'dd if=/dev/sr0 of=/dev/null bs=2k count=1; echo tiny: size $(cat /sys/block/sr0/size).'
+	prints one "tiny: size 2048\." 60
+	vmctl stop -fw one
+	grep -v cdrom "$T/vm.conf" >"$T/less.conf"
+	cp "$T/less.conf" "$T/vm.conf"
+	vmctl reload
+	refused vmctl restore "$T/state2"
+	says "drives: the vm has 0, and had 1"
+}
+
+# From KVM to our driver and back, on one host: the processor is the same, what
+# the hypervisors are is not.
+t_between_hypervisors() {
+	local to
+	[[ -c /dev/vmm ]] || skip "without our driver"
+	modprobe kvm_amd
+	within 10 test -c /dev/kvm
+	{
+		echo 'hypervisor "/dev/kvm"'
+		tiny one shell 'memory 128M' 'cpus 2' 'cpu x86-64-v2'
+	} | vmd_up
+	start one
+	prints one "/ # " 120
+	key one 'n=0; while :; do n=$((n+1)); echo $n >/count; sleep 1; done &'
+	key one 'x=0'
+	for to in vmm kvm; do
+		vmctl save one "$T/state.$to"
+		sed -i "s,^hypervisor.*,hypervisor \"/dev/$to\"," "$T/vm.conf"
+		vmctl reload
+		restore "$T/state.$to" one
+		key one 'x=$((x+1)); sleep 3; echo tiny: x $x clock $(cat /sys/devices/system/clocksource/*/current_clocksource) up $(cut -d. -f1 /proc/uptime).'
+		prints one "tiny: x $([[ $to = vmm ]] && echo 1 || echo 2) clock kvm-clock" 60
+	done
+	not printed one "Kernel panic"
+	vmctl stop -fw one
+	vmd_down
+	rmmod kvm_amd kvm
+}
+
+# vmd ends and comes back; of two VMs one was told to be saved.
+t_on_shutdown() {
+	local states
+	states=/var/lib/vmd/$(tr / - <<<"${sock#/}")
+	{
+		tiny one shell 'memory 128M' 'on shutdown save'
+		tiny two idle 'memory 64M' 'on shutdown stop'
+	} | vmd_up
+	start one
+	start two
+	prints one "/ # " 120
+	prints two "tiny: idle" 120
+	key one 'x=remembered; echo tiny: ready.'
+	prints one "tiny: ready\." 30
+	vmd_down
+	ls -l "$states" | tee "$T/states"
+	[[ $(stat -c '%a %u' "$states") = '700 0' ]]
+	[[ $(stat -c '%a %u' "$states/one.state") = '600 0' ]]
+	[[ $(ls "$states") = one.state ]]
+	grep -q "two: powered off" "$T/vmd.log"
+	grep -q "one: its state was saved" "$T/vmd.log"
+
+	# Both are disabled, but one goes on.
+	cp "$T/vm.conf" "$T/again.conf"
+	vmd_up <"$T/again.conf"
+	in_state one running
+	in_state two stopped
+	[[ -z $(ls "$states") ]]
+	record one "$(field one tty)"
+	key one 'echo tiny: on $x.'
+	prints one "tiny: on remembered\." 60
+
+	# It would not fit any more: nothing is lost.
+	vmd_down
+	sed 's/memory 128M/memory 192M/' "$T/again.conf" >"$T/more.conf"
+	vmd_up <"$T/more.conf"
+	stopped one 30
+	grep -q "memory in MiB: the vm has 192, and had 128" "$T/vmd.log"
+	refused vmctl start one
+	says "had 128"
+	[[ $(ls "$states") = one.state ]]
+	vmd_down
+	vmd_up <"$T/again.conf"
+	in_state one running
+	record one "$(field one tty)"
+	key one 'echo tiny: still $x.'
+	prints one "tiny: still remembered\." 60
+
+	# No room: it is stopped instead.
+	key one 'mkdir -p /etc/acpi/PWRF; cd /etc/acpi/PWRF'
+	key one 'echo "poweroff -f" >00000080; chmod 755 00000080; acpid; echo tiny: button.'
+	prints one "tiny: button\." 30
+	mount -t tmpfs -o size=1M tmpfs "$states"
+	vmd_down
+	grep -q "one: not saved: .*[Nn]o space left" "$T/vmd.log"
+	[[ -z $(ls "$states") ]]
+	umount "$states"
+}
+
+t_user_interface() {
+	echo "tiny: one" >"$T/one"
+	echo "tiny: two" >"$T/two"
+	world "$T/one" "$T/two"
+	tiny one shell 'memory 128M' \
+	    'interface user { lladdr fe:e1:bb:d1:22:44 }' | vmd_up
+	start one
+	prints one "/ # " 120
+	key one 'ip addr add 192.0.2.1/24 dev eth0; ip link set eth0 up; ip route add default via 192.0.2.53'
+	key one 'nc 192.0.2.54 7001 </dev/null'
+	prints one "^tiny: one" 60
+	vmctl save one "$T/state"
+	stopped one 10
+	not pgrep -x "passt(.avx2)?"
+	restore "$T/state" one
+	key one 'nc 192.0.2.54 7002 </dev/null'
+	prints one "^tiny: two" 60
+	vmctl stop -fw one
+	ip netns del world
 }
 
 t_network() {
