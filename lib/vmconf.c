@@ -439,7 +439,8 @@ limit_ok(const struct vm_limit *l)
 
 #define FLAGS                                                            \
 	((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES | \
-	    VM_F_CONF_BOOT | VM_F_CONF_CDROM | VM_F_SEED | VM_F_SCREEN))
+	    VM_F_CONF_BOOT | VM_F_CONF_CDROM | VM_F_SEED | VM_F_SCREEN | \
+	    VM_F_SAVE))
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))

@@ -103,6 +103,7 @@ enum vm_flag {
 	VM_F_CONF_CDROM = 1 << 5,
 	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
 	VM_F_SCREEN = 1 << 7, /* a VGA that shows text, and its keyboard */
+	VM_F_SAVE = 1 << 8, /* saved, not stopped, when vmd ends */
 };
 
 /* What a VM is made to boot; its guest's reset is its end then. */

@@ -429,6 +429,8 @@ vm(FILE *f, const struct vmconf *c)
 	seed(f, c);
 	if ((c->flags & VM_F_SCREEN) != 0)
 		fputs("\tscreen\n", f);
+	if ((c->flags & VM_F_SAVE) != 0)
+		fputs("\ton shutdown save\n", f);
 	if ((c->flags & VM_F_SEV) != 0)
 		fprintf(
 		    f, "\tsev%s\n", (c->flags & VM_F_SEVES) != 0 ? "es" : "");

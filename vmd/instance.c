@@ -209,6 +209,6 @@ instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 	merge_boot(parent, c);
 	merge_seed(parent, c);
 	c->flags |=
-	    parent->flags & (uint32_t)(VM_F_SEV | VM_F_SEVES | VM_F_SCREEN);
+	    parent->flags & (uint32_t)(VM_F_SEV | VM_F_SEVES | VM_F_SCREEN | VM_F_SAVE);
 	return 0;
 }

@@ -34,7 +34,9 @@
 #include "msg.h"
 #include "netproc.h"
 #include "run.h"
+#include "suspend.h"
 
+#define RESTORE_RATE (50 << 10) /* bytes per ms: a slow disk reads them */
 #define QUICK_MAX 3 /* restarts in a row, as in OpenBSD */
 
 const struct life_limits life_limits_dflt = {
@@ -208,10 +210,15 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	    (error = cgroup_begin(
 		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
 		return error;
+	if (fds->state == -1 && !vm->run.again &&
+	    (vm->conf.flags & VM_F_ADHOC) == 0 &&
+	    (error = suspend_take(vm, &fds->state, why)) != 0)
+		return error;
 	vm->problem[0] = '\0';
 	vm->started = life_now();
 	life_set_state(vm, VM_STARTING);
-	life_arm(vm, l->limits.start);
+	life_arm(vm, l->limits.start +
+	    (fds->state != -1 ? (int)(vm->conf.memory / RESTORE_RATE) : 0));
 	error = start_spawn(l->base, vm, fds, &ops, why);
 	fd_close(&vm->run.procs);
 	if (error != 0) {
@@ -230,6 +237,7 @@ reset_run(struct vm *vm)
 
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
 	r->saving = r->save_go_on = r->saved = false;
+	r->suspending = r->resumed = false;
 	r->paused = r->pausing = r->oom = r->seeded = r->adopted = false;
 	r->asked = 0;
 	r->given = 0;
@@ -242,6 +250,8 @@ reset_run(struct vm *vm)
 static void
 stopped(struct vm *vm)
 {
+	if (vm->run.resumed)
+		suspend_taken(vm, false);
 	life_set_state(vm, VM_STOPPED);
 	if (vm->timer != NULL)
 		event_free(vm->timer);
@@ -633,6 +643,10 @@ life_end(struct life *l, bool now)
 				log_info("%s: killed", vm->conf.name);
 			vm->run.stopped = true;
 			kill_run(vm);
+		} else if ((vm->conf.flags & (VM_F_SAVE | VM_F_ADHOC)) ==
+			VM_F_SAVE &&
+		    vm->state == VM_RUNNING && suspend_begin(vm) == 0) {
+			log_info("%s: its state is saved", vm->conf.name);
 		} else if (vm->state != VM_STOPPED)
 			life_stop(l, vm, false, &why);
 	}

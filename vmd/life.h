@@ -52,6 +52,7 @@ struct life {
 	struct life_limits limits;
 	char hypervisor[VM_PATH_MAX + 1]; /* "" = the usual devices */
 	char unfit[256]; /* why the host cannot run VMs, or "" */
+	const char *socket; /* which vmd of this host it is */
 	bool ending; /* the daemon ends: nothing is started any more */
 	struct netproc *net; /* NULL: no VM has interfaces */
 	struct cgroups *groups; /* NULL: none has a control group */

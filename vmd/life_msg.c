@@ -15,6 +15,7 @@
 #include "msg.h"
 #include "pause.h"
 #include "run.h"
+#include "suspend.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
 #endif
@@ -31,6 +32,8 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EPROTO;
 	life_set_state(vm, VM_RUNNING);
 	vm->run.ready = true;
+	if (vm->run.resumed)
+		suspend_taken(vm, true);
 	if (vm->keep != 0) /* if it is gone, its channel will say so */
 		(void)balloon_send(vm);
 	log_info(
@@ -174,6 +177,8 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 		    ch->vm->conf.name, text);
 	log_info("%s: %s%s", ch->vm->conf.name,
 	    error == 0 ? "its state was saved" : "not saved: ", text);
+	if (run->suspending && suspend_done(ch->vm, error == 0) != 0)
+		(void)life_stop(ch->vm->life, ch->vm, false, &f);
 	ch->vm->life->ops->saved(ch->vm->life->arg, ch->vm, &f);
 	return 0;
 }

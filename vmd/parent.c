@@ -141,6 +141,7 @@ init(struct parent *p, const struct options *o)
 	p->opts = o;
 	vmreg_init(&p->reg);
 	p->life.reg = &p->reg;
+	p->life.socket = o->socket;
 	p->life.ops = &answer_life_ops;
 	p->life.arg = p;
 	p->life.limits = life_limits_dflt;

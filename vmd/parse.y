@@ -226,6 +226,15 @@ vmstmt
 	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
 	| LIMIT				{ stmt_limit_begin(p, @1); } limit
 	| SCREEN			{ stmt_screen(p); }
+	| STRING STRING STRING {
+		if (strcmp($1, "on") == 0)
+			stmt_on(p, @2, $2, @3, $3);
+		else
+			stmt_error(p, @1, "syntax error");
+		free($1);
+		free($2);
+		free($3);
+	}
 	| SEV				{ stmt_sev(p, false); }
 	| SEVES				{ stmt_sev(p, true); }
 	| ENABLE			{ stmt_enable(p, true); }

@@ -10,6 +10,7 @@
 #include "events.h"
 #include "log.h"
 #include "parent.h"
+#include "suspend.h"
 
 struct report {
 	struct fail *why; /* the first error, may be NULL */
@@ -106,7 +107,8 @@ add_vms(struct parent *p, bool change)
 		error = vmreg_add(&p->reg, &cv->conf, &vm);
 		if (error != 0)
 			log_warnx("%s: %s", cv->conf.name, strerror(-error));
-		else if (!(cv->conf.flags & VM_F_DISABLED)) {
+		else if (!(cv->conf.flags & VM_F_DISABLED) ||
+		    (!change && suspend_there(&p->life, cv->conf.name))) {
 			vm->state = VM_WAITING;
 			events_state(p, vm);
 		}

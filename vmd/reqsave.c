@@ -19,6 +19,7 @@
 #include "parent.h"
 #include "requests.h"
 #include "start.h"
+#include "suspend.h"
 
 static int
 check_file(int fd, int mode, struct fail *why)
@@ -32,41 +33,6 @@ check_file(int fd, int mode, struct fail *why)
 		return fail_set(why, EINVAL, "file: not a regular file");
 	if ((flags & O_ACCMODE) != mode)
 		return fail_set(why, EBADF, "file: %s", strerror(EBADF));
-	return 0;
-}
-
-/* Takes fd. */
-static int
-ask_save(struct vm *vm, bool go_on, int fd, struct fail *why)
-{
-	struct ibuf *body;
-	int error;
-
-	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
-		error = fail_set(why, CTL_E_NOTRUNNING,
-		    "vm \"%s\" is not running", vm->conf.name);
-	else if (vm->run.saving || vm->run.pausing || vm->run.asked != 0)
-		error = fail_set(why, EBUSY,
-		    "vm \"%s\" is being paused, unpaused or saved",
-		    vm->conf.name);
-	else
-		error = check_file(fd, O_WRONLY, why);
-	if (error != 0) {
-		fd_close(&fd);
-		return error;
-	}
-	body = chan_body();
-	if (ibuf_add_n32(body, go_on) == -1) {
-		ibuf_free(body);
-		fd_close(&fd);
-		return fail_set(why, ENOMEM, "out of memory");
-	}
-	error = chan_send(vm->run.vm.chan, VM_SAVE, 0, fd, body);
-	if (error != 0)
-		return fail_set(why, -error, "cannot reach vm \"%s\": %s",
-		    vm->conf.name, strerror(-error));
-	vm->run.saving = true;
-	vm->run.save_go_on = go_on;
 	return 0;
 }
 
@@ -88,7 +54,11 @@ requests_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 		fd_close(&fd);
 		return 0;
 	}
-	if (ask_save(vm, go_on == 1, fd, &f) != 0)
+	if (check_file(fd, O_WRONLY, &f) != 0) {
+		fd_close(&fd);
+		return answer_fail(p, id, &f);
+	}
+	if (suspend_ask(vm, go_on == 1, fd, &f) != 0)
 		return answer_fail(p, id, &f);
 	if (wait_add(p, id, vm, WAIT_SAVE) == 0)
 		return 0;

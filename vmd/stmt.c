@@ -575,3 +575,18 @@ stmt_screen(struct parse *p)
 	p->nstmts++;
 	p->vm->conf.flags |= VM_F_SCREEN;
 }
+
+void
+stmt_on(struct parse *p, struct lex_loc at, const char *event,
+    struct lex_loc then, const char *action)
+{
+	p->nstmts++;
+	if (strcmp(event, "shutdown") != 0)
+		stmt_error(p, at, "on %s: not shutdown", event);
+	else if (strcmp(action, "save") == 0)
+		p->vm->conf.flags |= VM_F_SAVE;
+	else if (strcmp(action, "stop") == 0)
+		p->vm->conf.flags &= ~(uint32_t)VM_F_SAVE;
+	else
+		stmt_error(p, then, "on shutdown %s: not save or stop", action);
+}

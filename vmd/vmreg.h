@@ -100,6 +100,8 @@ struct vm_run {
 	bool saving; /* VM_SAVED will follow */
 	bool save_go_on;
 	bool saved; /* and ends */
+	bool suspending; /* saved as vmd ends, see suspend.h */
+	bool resumed; /* from such a state, and does not run yet */
 	bool pausing; /* it was asked for that, or for the opposite */
 	bool adopted; /* from an earlier parent */
 	uint64_t given; /* bytes of its memory that the guest gave up */

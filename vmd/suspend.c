@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: ISC */
+#include <sys/stat.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chan.h"
+#include "ctl.h"
+#include "fd.h"
+#include "imsg.h"
+#include "life.h"
+#include "log.h"
+#include "msg.h"
+#include "suspend.h"
+
+#define DIRECTORY "/var/lib/vmd"
+#define NEW	  ".new"
+#define STATE	  ".state"
+#define USED	  ".used"
+
+int
+suspend_ask(struct vm *vm, bool go_on, int fd, struct fail *why)
+{
+	struct ibuf *body;
+	int error = 0;
+
+	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
+		error = fail_set(why, CTL_E_NOTRUNNING,
+		    "vm \"%s\" is not running", vm->conf.name);
+	else if (vm->run.saving || vm->run.pausing || vm->run.asked != 0)
+		error = fail_set(why, EBUSY,
+		    "vm \"%s\" is being paused, unpaused or saved",
+		    vm->conf.name);
+	if (error != 0) {
+		fd_close(&fd);
+		return error;
+	}
+	body = chan_body();
+	if (ibuf_add_n32(body, go_on) == -1) {
+		ibuf_free(body);
+		fd_close(&fd);
+		return fail_set(why, ENOMEM, "out of memory");
+	}
+	error = chan_send(vm->run.vm.chan, VM_SAVE, 0, fd, body);
+	if (error != 0)
+		return fail_set(why, -error, "cannot reach vm \"%s\": %s",
+		    vm->conf.name, strerror(-error));
+	vm->run.saving = true;
+	vm->run.save_go_on = go_on;
+	return 0;
+}
+
+/* The directory of this vmd, made when it is to be written to; or -errno. */
+static int
+open_directory(const struct life *l, bool make)
+{
+	char path[PATH_MAX], *p;
+	int fd, n;
+
+	n = snprintf(path, sizeof(path), DIRECTORY "/%s",
+	    l->socket + strspn(l->socket, "/"));
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	for (p = path + sizeof(DIRECTORY); *p != '\0'; p++) {
+		if (*p == '/')
+			*p = '-';
+	}
+	if (make && ((mkdir(DIRECTORY, 0700) == -1 && errno != EEXIST) ||
+			(mkdir(path, 0700) == -1 && errno != EEXIST)))
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd == -1 ? -errno : fd;
+}
+
+static const char *
+file(const char *name, const char *kind, char out[NAME_MAX])
+{
+	snprintf(out, NAME_MAX, "%s%s", name, kind);
+	return out;
+}
+
+/* One kind of file becomes another, for good.  0 or -errno. */
+static int
+turn(int dir, const char *name, const char *from, const char *to)
+{
+	char old[NAME_MAX], new[NAME_MAX];
+
+	if (renameat(dir, file(name, from, old), dir, file(name, to, new)) ==
+		-1 ||
+	    fsync(dir) == -1)
+		return -errno;
+	return 0;
+}
+
+static int
+not_saved(const struct vm *vm, int error)
+{
+	log_warnx("%s: its state cannot be kept: %s", vm->conf.name,
+	    strerror(-error));
+	return error;
+}
+
+int
+suspend_begin(struct vm *vm)
+{
+	int dir = open_directory(vm->life, true), fd, error;
+	char name[NAME_MAX];
+	struct fail why;
+
+	if (dir < 0)
+		return not_saved(vm, dir);
+	fd = openat(dir, file(vm->conf.name, NEW, name),
+	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	error = fd == -1 ? -errno : 0;
+	close(dir);
+	if (error != 0)
+		return not_saved(vm, error);
+	if ((error = suspend_ask(vm, false, fd, &why)) != 0) {
+		log_warnx("%s", why.text);
+		return error;
+	}
+	vm->run.suspending = vm->run.stopped = true;
+	return 0;
+}
+
+int
+suspend_done(struct vm *vm, bool saved)
+{
+	int dir = open_directory(vm->life, false), error = 0;
+	char name[NAME_MAX];
+
+	vm->run.suspending = false;
+	if (dir < 0)
+		return not_saved(vm, dir);
+	if (!saved)
+		error = -EIO;
+	else if ((error = turn(dir, vm->conf.name, NEW, STATE)) != 0)
+		not_saved(vm, error);
+	if (error != 0)
+		(void)unlinkat(dir, file(vm->conf.name, NEW, name), 0);
+	close(dir);
+	return error;
+}
+
+bool
+suspend_there(const struct life *l, const char *vm)
+{
+	int dir = open_directory(l, false);
+	char name[NAME_MAX];
+	bool there;
+
+	if (dir < 0)
+		return false;
+	there = faccessat(dir, file(vm, STATE, name), F_OK, 0) == 0;
+	close(dir);
+	return there;
+}
+
+int
+suspend_take(struct vm *vm, int *fd, struct fail *why)
+{
+	int dir = open_directory(vm->life, false), error = 0;
+	char name[NAME_MAX];
+
+	*fd = -1;
+	if (dir == -ENOENT)
+		return 0;
+	if (dir < 0)
+		return fail_set(why, -dir, "saved state of vm \"%s\": %s",
+		    vm->conf.name, strerror(-dir));
+	*fd = openat(dir, file(vm->conf.name, STATE, name),
+	    O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (*fd == -1)
+		error = errno == ENOENT ? 0 : -errno;
+	else if ((error = turn(dir, vm->conf.name, STATE, USED)) == 0)
+		vm->run.resumed = true;
+	close(dir);
+	if (error == 0)
+		return 0;
+	fd_close(fd);
+	return fail_set(why, -error, "saved state of vm \"%s\": %s",
+	    vm->conf.name, strerror(-error));
+}
+
+void
+suspend_taken(struct vm *vm, bool runs)
+{
+	int dir = open_directory(vm->life, false), error = dir;
+	char name[NAME_MAX];
+
+	vm->run.resumed = false;
+	if (dir >= 0) {
+		if (!runs)
+			error = turn(dir, vm->conf.name, USED, STATE);
+		else
+			error = unlinkat(dir, file(vm->conf.name, USED, name),
+				    0) == -1
+			    ? -errno
+			    : 0;
+		close(dir);
+	}
+	if (error < 0)
+		log_warnx("%s: saved state: %s", vm->conf.name,
+		    strerror(-error));
+	else if (runs)
+		log_info("%s: goes on where it was saved", vm->conf.name);
+	else
+		log_warnx("%s: does not go on where it was saved; its state "
+			  "is kept",
+		    vm->conf.name);
+}
