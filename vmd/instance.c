@@ -208,7 +208,7 @@ instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 		memcpy(c->quota, parent->quota, sizeof(c->quota));
 	merge_boot(parent, c);
 	merge_seed(parent, c);
-	c->flags |=
-	    parent->flags & (uint32_t)(VM_F_SEV | VM_F_SEVES | VM_F_SCREEN | VM_F_SAVE);
+	c->flags |= parent->flags &
+	    (uint32_t)(VM_F_SEV | VM_F_SEVES | VM_F_SCREEN | VM_F_SAVE);
 	return 0;
 }

@@ -37,7 +37,7 @@
 #include "suspend.h"
 
 #define RESTORE_RATE (50 << 10) /* bytes per ms: a slow disk reads them */
-#define QUICK_MAX 3 /* restarts in a row, as in OpenBSD */
+#define QUICK_MAX    3 /* restarts in a row, as in OpenBSD */
 
 const struct life_limits life_limits_dflt = {
 	.start = 30000,
@@ -217,8 +217,9 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	vm->problem[0] = '\0';
 	vm->started = life_now();
 	life_set_state(vm, VM_STARTING);
-	life_arm(vm, l->limits.start +
-	    (fds->state != -1 ? (int)(vm->conf.memory / RESTORE_RATE) : 0));
+	life_arm(vm,
+	    l->limits.start +
+		(fds->state != -1 ? (int)(vm->conf.memory / RESTORE_RATE) : 0));
 	error = start_spawn(l->base, vm, fds, &ops, why);
 	fd_close(&vm->run.procs);
 	if (error != 0) {

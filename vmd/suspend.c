@@ -68,8 +68,9 @@ open_directory(const struct life *l, bool make)
 		if (*p == '/')
 			*p = '-';
 	}
-	if (make && ((mkdir(DIRECTORY, 0700) == -1 && errno != EEXIST) ||
-			(mkdir(path, 0700) == -1 && errno != EEXIST)))
+	if (make &&
+	    ((mkdir(DIRECTORY, 0700) == -1 && errno != EEXIST) ||
+		(mkdir(path, 0700) == -1 && errno != EEXIST)))
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd == -1 ? -errno : fd;
@@ -203,8 +204,8 @@ suspend_taken(struct vm *vm, bool runs)
 		close(dir);
 	}
 	if (error < 0)
-		log_warnx("%s: saved state: %s", vm->conf.name,
-		    strerror(-error));
+		log_warnx(
+		    "%s: saved state: %s", vm->conf.name, strerror(-error));
 	else if (runs)
 		log_info("%s: goes on where it was saved", vm->conf.name);
 	else

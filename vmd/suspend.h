@@ -12,6 +12,8 @@
  * NAME.used from before the start that uses it; that start takes it away when
  * the guest runs, and makes it NAME.state again when the guest never did.
  */
+#include <stdbool.h>
+
 #include "fail.h"
 
 struct life;

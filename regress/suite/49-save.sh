@@ -224,7 +224,6 @@ t_on_shutdown() {
 	key one 'x=remembered; echo tiny: ready.'
 	prints one "tiny: ready\." 30
 	vmd_down
-	ls -l "$states" | tee "$T/states"
 	[[ $(stat -c '%a %u' "$states") = '700 0' ]]
 	[[ $(stat -c '%a %u' "$states/one.state") = '600 0' ]]
 	[[ $(ls "$states") = one.state ]]

@@ -718,11 +718,12 @@ test_check_json(void **state)
 	static const struct {
 		const char *report, *want;
 	} rows[] = {
-		{ "", "{\"device\":null,\"processor\":null,"
-		      "\"virtualization\":null,\"nested_paging\":null,"
-		      "\"api_version\":null,\"max_vcpus\":null,"
-		      "\"memory\":null,\"features\":[],\"fit\":false,"
-		      "\"reason\":null}" },
+		{ "",
+		    "{\"device\":null,\"processor\":null,"
+		    "\"virtualization\":null,\"nested_paging\":null,"
+		    "\"api_version\":null,\"max_vcpus\":null,"
+		    "\"memory\":null,\"features\":[],\"fit\":false,"
+		    "\"reason\":null}" },
 		{ "device: /dev/vmm\nprocessor: AuthenticAMD, virtualization: "
 		  "SVM\nnested paging: yes\nAPI version: 12\n"
 		  "vCPUs: at most 64\nmemory: 2 MiB\nfeatures: a b-c\nfit\n",
