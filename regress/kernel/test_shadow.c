@@ -16,6 +16,7 @@
 
 #include "host.h"
 #include "shadow.h"
+#include "shadow_table.h"
 #include "x86.h"
 
 #define STEPS	   2000000
@@ -692,6 +693,22 @@ check_tlbs(u64 first, u64 last, bool writable_only)
 	}
 }
 
+/* No TLB lets a table be written to while tables that are not loose repeat it. */
+static void
+check_guards(void)
+{
+	const struct tlb *t;
+	unsigned i;
+	u64 gpa;
+
+	for (i = 0; i < 2 * TLB; i++) {
+		t = &cpus[i / TLB].tlb[i % TLB];
+		gpa = (t->entry & 0xffffffffff000ULL) - GUEST_PA;
+		if (t->valid && (t->entry & X86_PTE_W))
+			assert_false(shadow_guarded(shadow, gpa >> 12));
+	}
+}
+
 static void
 host_event(void)
 {
@@ -785,6 +802,8 @@ run_case(unsigned m, unsigned steps)
 		if (one_in(i / 256 % 2 ? 2 : 64)) /* or one for a while */
 			turn = rnd() % 2;
 		step(&cpus[turn]);
+		if (one_in(4))
+			check_guards();
 	}
 }
 
