@@ -278,6 +278,22 @@ group15(const struct cursor *c, struct decoded *d)
 		d->op = OP_TOUCH; /* CLFLUSH, CLFLUSHOPT */
 }
 
+/* Of x87 what finds out whether there is one. */
+static void
+probe_x87(struct decoded *d)
+{
+	unsigned reg = d->reg & 7;
+
+	if (d->opcode == 0xdb && d->modrm == 0xe3)
+		d->op = OP_FNINIT;
+	else if (d->opcode == 0xdf && d->modrm == 0xe0)
+		d->op = OP_FNSTSW;
+	else if (d->opcode == 0xdd && d->mem && reg == 7)
+		d->op = OP_FNSTSW;
+	else if (d->opcode == 0xd9 && d->mem && reg == 7)
+		d->op = OP_FNSTCW;
+}
+
 /* Opcodes whose operation depends on more than the tables say. */
 static void
 refine(struct cursor *c, struct decoded *d)
@@ -296,6 +312,7 @@ refine(struct cursor *c, struct decoded *d)
 			d->op = d->rep == 0xf3 ? OP_PAUSE : OP_NOP;
 			d->dst = d->src = A_NONE;
 		}
+		probe_x87(d);
 		return;
 	}
 	switch (d->opcode) {

@@ -62,8 +62,9 @@
 	X(CLAC, clac) X(STAC, clac) X(HLT, hlt) X(INVLPG, invlpg) \
 	X(WBINVD, wbinvd) X(CPUID, cpuid) X(RDMSR, rdmsr) X(WRMSR, wrmsr) \
 	X(MOV_CR, mov_cr) X(MOV_DR, mov_dr) X(SWAPGS, swapgs) \
+	X(FNINIT, x87) X(FNSTSW, x87) X(FNSTCW, x87) \
 	/* only their length is known */ \
-	X(VMMCALL, other) X(XSETBV, other) X(RDPMC, other) X(RDTSC, other) \
+	X(VMMCALL, other) X(XSETBV, other) X(RDPMC, other) X(RDTSC, rdtsc) \
 	X(RDTSCP, other) X(SYSCALL, other) X(INT1, other) \
 	/* emul_sse.c */ \
 	X(VLOAD, vload) X(VSTORE, vstore)

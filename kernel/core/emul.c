@@ -338,3 +338,14 @@ emul_run(struct emul *e)
 	} while (e->again && e->spent < BATCH && !(e->rflags & X86_RFLAGS_TF));
 	return (enum emul_result)e->result;
 }
+
+enum emul_result
+emul_interrupt(struct emul *e, u8 vector, unsigned len)
+{
+	e->in = (struct decoded){ .bits = 16, .len = (u8)len };
+	start(e);
+	TRY(emul_real_interrupt(e, vector));
+	TRY(emul_commit_writes(e));
+	publish(e);
+	return EMUL_DONE;
+}

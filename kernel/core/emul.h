@@ -76,6 +76,9 @@ struct emul_ops {
 	void (*xmm_get)(struct emul *, unsigned n, void *, unsigned len);
 	void (*xmm_set)(struct emul *, unsigned n, const void *, unsigned len);
 	void (*cpuid)(struct emul *, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+	/* FNINIT; FNSTSW, FNSTCW: the word (enum decode_op). */
+	u16 (*x87)(struct emul *, unsigned op);
+	u64 (*tsc)(struct emul *); /* or NULL */
 };
 
 /* A write that is carried out when the instruction cannot fail any more. */
@@ -130,5 +133,8 @@ void emul_begin(struct emul *);
  * devices were accessed already and the call must be repeated.
  */
 enum emul_result emul_run(struct emul *);
+/* Or, after emul_begin(), an interrupt in real mode; len: of the instruction
+ * that it returns behind. */
+enum emul_result emul_interrupt(struct emul *, u8 vector, unsigned len);
 
 #endif

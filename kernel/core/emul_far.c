@@ -82,8 +82,8 @@ emul_retf(struct emul *e)
 }
 
 /* Through the real-mode vector table. */
-static enum emul_result
-real_interrupt(struct emul *e, unsigned vector)
+enum emul_result
+emul_real_interrupt(struct emul *e, unsigned vector)
 {
 	const struct dtable *idt = &e->cpu->idt;
 	struct gva at = { (u32)(idt->base + vector * 4) };
@@ -110,11 +110,11 @@ emul_int(struct emul *e)
 		return EMUL_UNHANDLED;
 	switch (e->in.op) {
 	case OP_INT3:
-		return real_interrupt(e, X86_BP);
+		return emul_real_interrupt(e, X86_BP);
 	case OP_INTO:
-		return real_interrupt(e, X86_OF);
+		return emul_real_interrupt(e, X86_OF);
 	default:
-		return real_interrupt(e, (u8)e->in.imm);
+		return emul_real_interrupt(e, (u8)e->in.imm);
 	}
 }
 

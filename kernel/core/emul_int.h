@@ -27,6 +27,9 @@
 DECODE_OPS(X)
 #undef X
 
+/* emul_far.c: through the real-mode vector table. */
+enum emul_result emul_real_interrupt(struct emul *, unsigned vector);
+
 /* Bits of a value of 1, 2, 4 or 8 bytes. */
 static inline u64
 size_mask(unsigned size)

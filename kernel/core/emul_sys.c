@@ -234,6 +234,38 @@ emul_cpuid(struct emul *e)
 }
 
 enum emul_result
+emul_rdtsc(struct emul *e)
+{
+	u64 v;
+
+	if (e->ops->tsc == NULL)
+		return EMUL_UNHANDLED;
+	if ((e->cpu->cr4 & X86_CR4_TSD) && e->cpl != 0)
+		return emul_fault(e, X86_GP, 0);
+	v = e->ops->tsc(e);
+	e->gpr[R_RAX] = (u32)v;
+	e->gpr[R_RDX] = v >> 32;
+	return EMUL_DONE;
+}
+
+/* APM vol. 2 "Device-Not-Available Exception" */
+enum emul_result
+emul_x87(struct emul *e)
+{
+	u16 v;
+
+	if (e->cpu->cr0 & (X86_CR0_EM | X86_CR0_TS))
+		return emul_fault(e, X86_NM, 0);
+	v = e->ops->x87(e, e->in.op);
+	if (e->in.op == OP_FNINIT)
+		return EMUL_DONE;
+	if (e->in.mem)
+		return emul_write(e, emul_operand(e), &v, 2);
+	emul_set_reg(e, R_RAX, 2, v);
+	return EMUL_DONE;
+}
+
+enum emul_result
 emul_rdmsr(struct emul *e)
 {
 	u64 v = 0;

@@ -35,7 +35,7 @@ enum hv_exit {
 	HV_INVLPG, /* shadow paging only */
 	HV_TASK, /* task switch */
 	HV_UD, /* an instruction that the guest does not have */
-	HV_EMULATE, /* not decoded by the hardware: emulate at rip */
+	HV_EMULATE, /* not entered: the hardware cannot run this state */
 	HV_SHUTDOWN, /* triple fault */
 	HV_FAILED, /* entry refused: hw_reason */
 };
@@ -66,6 +66,8 @@ struct hv_info {
 	u64 hw_reason;
 };
 
+#define HV_OWN_PAGES 4
+
 /* What the hardware can do beside what every backend needs. */
 struct hv_caps {
 	bool no_nested; /* paging: shadow tables only */
@@ -77,6 +79,10 @@ struct hv_caps {
 	bool nmi_window; /* HV_WINDOW_NMI comes after the IRET */
 	const struct npt_format *npt; /* of nested tables */
 	int npt_levels; /* 0: as many as the host's own */
+	/* Pages that nested tables have read-only, from own_gpa on, where no
+	 * slot can be; 0: none. */
+	u64 own_gpa;
+	struct hpa own[HV_OWN_PAGES];
 };
 
 struct hv_vcpu {
@@ -113,7 +119,7 @@ struct hv_ops {
 	enum hv_exit (*enter)(struct hv_vcpu *);
 
 	/* Effective at the next entry. */
-	/* Of shadow tables; NULL: the backend has nested paging only. */
+	/* Of shadow tables. */
 	void (*set_root)(struct hv_vcpu *, struct hpa);
 	void (*flush_tlb)(struct hv_vcpu *);
 	void (*window)(struct hv_vcpu *, bool intr, bool nmi);

@@ -6,6 +6,7 @@
 #include <linux/sched/signal.h>
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
+#include "clock.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "ioeventfd.h"
@@ -201,6 +202,28 @@ get_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	*edx = r[LEAF_EDX];
 }
 
+static u16
+x87(struct emul *e, unsigned op)
+{
+	u16 word = 0;
+
+	fpu_take();
+	if (op == OP_FNINIT)
+		asm volatile("fninit");
+	else if (op == OP_FNSTSW)
+		asm volatile("fnstsw %0" : "=m"(word));
+	else
+		asm volatile("fnstcw %0" : "=m"(word));
+	fpregs_unlock();
+	return word;
+}
+
+static u64
+guest_tsc(struct emul *e)
+{
+	return clock_guest_tsc(of(e), rdtsc());
+}
+
 static const struct emul_ops ops = {
 	.translate = translate,
 	.ram_read = ram_read,
@@ -215,6 +238,8 @@ static const struct emul_ops ops = {
 	.xmm_get = xmm_get,
 	.xmm_set = xmm_set,
 	.cpuid = get_cpuid,
+	.x87 = x87,
+	.tsc = guest_tsc,
 };
 
 void
@@ -285,12 +310,13 @@ run(struct vcpu *v)
 	for (tries = 0; tries < TRIES; tries++) {
 		switch (emul_run(e)) {
 		case EMUL_DONE:
+			if (e->in.op == OP_IRET)
+				event_iret_done(&v->event);
 			emulate_done(v, e->shadow);
 			return NEXT_ENTER;
 		case EMUL_HLT:
 			emulate_done(v, false);
-			v->mp_state = KVM_MP_STATE_HALTED;
-			return NEXT_ENTER;
+			return exits_halt(v);
 		case EMUL_FAULT:
 			emulate_raise(v, &e->fault);
 			return NEXT_ENTER;
@@ -307,8 +333,8 @@ run(struct vcpu *v)
 	return emulate_failed(v);
 }
 
-enum next
-emulate(struct vcpu *v, const u8 *bytes, unsigned n)
+static struct emul *
+begin(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	struct emul *e = &v->emul;
@@ -319,9 +345,24 @@ emulate(struct vcpu *v, const u8 *bytes, unsigned n)
 	e->ops = &ops;
 	e->arg = v;
 	e->avx = (c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 4);
+	return e;
+}
+
+enum next
+emulate(struct vcpu *v, const u8 *bytes, unsigned n)
+{
+	struct emul *e = begin(v);
+
 	e->insn_len = (u8)n;
 	memcpy(e->insn, bytes, n);
 	return run(v);
+}
+
+enum emul_result
+emulate_interrupt(struct vcpu *v, u8 vector, unsigned len)
+{
+	vcpu_attend(v);
+	return emul_interrupt(begin(v), vector, len);
 }
 
 enum next

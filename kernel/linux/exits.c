@@ -146,17 +146,21 @@ serve_wrmsr(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
-static enum next
-serve_hlt(struct vcpu *v)
+enum next
+exits_halt(struct vcpu *v)
 {
-	if (!exits_skip(v))
-		return NEXT_ENTER;
 	if (!v->vm->split) {
 		v->run->exit_reason = KVM_EXIT_HLT;
 		return NEXT_USER;
 	}
 	v->mp_state = KVM_MP_STATE_HALTED;
 	return NEXT_ENTER;
+}
+
+static enum next
+serve_hlt(struct vcpu *v)
+{
+	return exits_skip(v) ? exits_halt(v) : NEXT_ENTER;
 }
 
 /* What user space is to be told once the instruction is carried out. */
@@ -200,6 +204,7 @@ exits_complete(struct vcpu *v)
 /*
  * MOV to CR4, for what OSXSAVE and the valid bits need; to CR0, where the
  * backend has bits of it; to CR8, while an interrupt waits for the TPR to fall.
+ * The rest is for those that cannot have more of a control register's own.
  */
 static enum next
 serve_cr(struct vcpu *v)
@@ -208,9 +213,11 @@ serve_cr(struct vcpu *v)
 	struct insn in;
 	u64 val;
 
-	if (!exits_measure(v, &in) || in.what != INSN_MOV_CR || !in.write ||
-	    (in.n != 4 && in.n != 8 && (in.n != 0 || v->vm->shadow)))
+	if (!exits_measure(v, &in))
 		return v->vm->shadow ? emulate(v, NULL, 0) : NEXT_ENTER;
+	if (in.what != INSN_MOV_CR || !in.write ||
+	    (in.n != 4 && in.n != 8 && (in.n != 0 || v->vm->shadow)))
+		return emulate(v, NULL, 0);
 	val = c->gpr[in.reg];
 	if (cpu_mode_bits(c) != 64)
 		val = (u32)val;
@@ -375,6 +382,7 @@ serve(struct vcpu *v, enum hv_exit why)
 		event_raise(&v->event, X86_UD, false, 0);
 		return NEXT_ENTER;
 	case HV_EMULATE:
+		return real_serve(v);
 	case HV_INVLPG:
 		return emulate(v, NULL, 0);
 	case HV_TASK:

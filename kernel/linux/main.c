@@ -130,12 +130,11 @@ vmm_init(void)
 	}
 	hv = cpuid_ecx(1) & CPUID_VMX ? &vmx_ops : &svm_ops;
 	err = hv->probe(&why);
-	if (!err)
-		err = mmu_init(&why);
 	if (err) {
 		pr_err("vmm: %s\n", why);
 		return err;
 	}
+	mmu_init();
 	err = hv->global_init();
 	if (err)
 		return err;

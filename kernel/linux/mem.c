@@ -372,6 +372,27 @@ npt_levels(void)
 	return pgtable_l5_enabled() ? 5 : 4;
 }
 
+/* The backend's own pages. */
+static int
+map_own(struct vm *vm)
+{
+	struct npt_cache cache = { .n = 0 };
+	struct gpa gpa = { hv->caps->own_gpa };
+	void *stale;
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; gpa.v != 0 && i < HV_OWN_PAGES && !err; i++) {
+		err = npt_cache_fill(&cache);
+		if (!err)
+			npt_map(&vm->npt, &cache, gpa, hv->caps->own[i], NPT_4K,
+			    false, &stale);
+		gpa.v += PAGE_SIZE;
+	}
+	npt_cache_drain(&cache);
+	return err;
+}
+
 int
 mem_create(struct vm *vm)
 {
@@ -387,7 +408,9 @@ mem_create(struct vm *vm)
 	if (err)
 		goto free_srcu;
 	vm->npt.format = hv->caps->npt;
-	err = mmu_vm_init(vm);
+	err = map_own(vm);
+	if (!err)
+		err = mmu_vm_init(vm);
 	if (err)
 		goto free_npt;
 	vm->notifier.ops = &notifier_ops;

@@ -21,10 +21,16 @@ mmio_device(struct vcpu *, struct gpa, void *data, unsigned len, bool write);
 /* emulate.c: the instruction at RIP, of which n bytes are known. */
 enum next emulate(struct vcpu *, const u8 *bytes, unsigned n);
 enum next emulate_complete(struct vcpu *);
+/* Real mode: through the vector table; len: of the instruction that asked. */
+enum emul_result
+emulate_interrupt(struct vcpu *, u8 vector, unsigned len);
 /* What follows an instruction that was carried out: no more interrupt shadow,
  * and the trap of a single step. */
 void emulate_done(struct vcpu *, bool shadow);
 void emulate_raise(struct vcpu *, const struct fault *);
 enum next emulate_failed(struct vcpu *);
+
+/* real.c: the backend did not enter, as it cannot run this state. */
+enum next real_serve(struct vcpu *);
 
 #endif

@@ -28,14 +28,10 @@ module_param(nested_paging, bool, 0444);
 MODULE_PARM_DESC(nested_paging,
     "use nested paging where the processor has it (default: yes)");
 
-int
-mmu_init(const char **why)
+void
+mmu_init(void)
 {
 	nested_paging = nested_paging && !hv->caps->no_nested;
-	if (nested_paging || hv->set_root)
-		return 0;
-	*why = "nested paging cannot be off with this processor";
-	return -EOPNOTSUPP;
 }
 
 bool

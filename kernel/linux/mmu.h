@@ -9,8 +9,8 @@
  */
 #include "run.h"
 
-/* The backend is known: 0, or -EOPNOTSUPP with a sentence that says why. */
-int mmu_init(const char **why);
+/* The backend is known. */
+void mmu_init(void);
 /* Are VMs made with shadow tables? */
 bool mmu_shadows(void);
 int mmu_vm_init(struct vm *); /* 0 or -ENOMEM */

@@ -268,7 +268,7 @@ once(struct vcpu *v)
 		pveoi_offer(v);
 	if (debug)
 		debug_before(v);
-	if (hv->pdptrs && (h->cpu.dirty & CPU_CRS))
+	if (hv->pdptrs && !v->vm->shadow && (h->cpu.dirty & CPU_CRS))
 		state_load_pdptrs(v);
 	preempt_disable();
 	why = enter(v);

@@ -16,6 +16,7 @@ enum next exits_serve(struct vcpu *, enum hv_exit);
 enum next exits_complete(struct vcpu *); /* user space answered: pending */
 /* The instruction at RIP; false: not one of those that exit. */
 bool exits_measure(struct vcpu *, struct insn *);
+enum next exits_halt(struct vcpu *); /* HLT was carried out */
 bool exits_skip(struct vcpu *); /* past it; false: it is executed again */
 
 /* run.c: INIT and SIPI that came meanwhile take effect. */

@@ -16,6 +16,8 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "../hv/hv.h"
+#include "dev.h"
 #include "dirtylog.h"
 #include "slots.h"
 
@@ -201,7 +203,8 @@ prepare(struct vm *vm, const struct slot *before, struct slot *s, bool log)
 	if ((!before || before->gpa != s->gpa) &&
 	    overlaps(slots_current(vm), s))
 		return -EEXIST;
-	if (s->gpa + s->len > VM_GPA_END)
+	if (s->gpa + s->len > VM_GPA_END ||
+	    (hv->caps->own_gpa && s->gpa + s->len > hv->caps->own_gpa))
 		return -EINVAL;
 	if (!before && slots_current(vm)->n >= VM_SLOTS)
 		return -ENOSPC;

@@ -70,6 +70,9 @@ case_is_excluded(const struct decoded *d)
 	case OP_RDPMC:
 	case OP_RDTSC:
 	case OP_RDTSCP:
+	case OP_FNINIT:
+	case OP_FNSTSW:
+	case OP_FNSTCW:
 	/* Linux answers these in place of the CPU (UMIP). */
 	case OP_SGDT:
 	case OP_SIDT:

@@ -180,6 +180,19 @@ real_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	asm("cpuid" : "+a"(*eax), "=b"(*ebx), "+c"(*ecx), "=d"(*edx));
 }
 
+static u16
+x87(struct emul *e, unsigned op)
+{
+	u16 word = 0;
+
+	(void)e;
+	if (op == OP_FNSTSW)
+		asm volatile("fnstsw %0" : "=m"(word));
+	else if (op == OP_FNSTCW)
+		asm volatile("fnstcw %0" : "=m"(word));
+	return word;
+}
+
 static const struct emul_ops ops = {
 	.translate = translate,
 	.ram_read = ram_read,
@@ -194,6 +207,7 @@ static const struct emul_ops ops = {
 	.xmm_get = xmm_get,
 	.xmm_set = xmm_set,
 	.cpuid = real_cpuid,
+	.x87 = x87,
 };
 
 static void

@@ -168,6 +168,21 @@ cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	*edx = 0xd;
 }
 
+/* What each has in it, as its own word. */
+static u16
+x87(struct emul *e, unsigned op)
+{
+	(void)e;
+	return op == OP_FNSTCW ? 0x37f : 0x3800;
+}
+
+static u64
+tsc(struct emul *e)
+{
+	(void)e;
+	return 0x1122334455667788ULL;
+}
+
 static const struct emul_ops ops = {
 	.translate = translate,
 	.ram_read = ram_read,
@@ -182,6 +197,8 @@ static const struct emul_ops ops = {
 	.xmm_get = xmm_get,
 	.xmm_set = xmm_set,
 	.cpuid = cpuid,
+	.x87 = x87,
+	.tsc = tsc,
 };
 
 static void

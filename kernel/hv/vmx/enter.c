@@ -57,7 +57,7 @@ host_state(struct vmx_vcpu *v)
 	savesegment(gs, v->gs);
 	rdmsrl(MSR_FS_BASE, v->fs_base);
 	v->debugctl = get_debugctlmsr();
-	for (i = 0; i < (vmx_features.rdtscp ? VMX_MSRS : VMX_TSC_AUX); i++)
+	for (i = 0; i < (vmx_features.last_msr ? VMX_MSRS : VMX_LAST); i++)
 		rdmsrl(m[i].index, m[i].value);
 
 	/* Only selectors of the kernel's can be in these fields. */
@@ -84,10 +84,14 @@ host_state(struct vmx_vcpu *v)
 	vmx_write(HOST_IA32_SYSENTER_ESP, val);
 	rdmsrl(MSR_IA32_SYSENTER_EIP, val);
 	vmx_write(HOST_IA32_SYSENTER_EIP, val);
-	rdmsrl(MSR_IA32_CR_PAT, val);
-	vmx_write(HOST_IA32_PAT, val);
-	rdmsrl(MSR_EFER, val);
-	vmx_write(HOST_IA32_EFER, val);
+	if (vmx_features.pat) {
+		rdmsrl(MSR_IA32_CR_PAT, val);
+		vmx_write(HOST_IA32_PAT, val);
+	}
+	if (vmx_features.efer) {
+		rdmsrl(MSR_EFER, val);
+		vmx_write(HOST_IA32_EFER, val);
+	}
 	vmx_write(HOST_CR0, read_cr0());
 	vmx_write(HOST_RIP, (unsigned long)vmx_exit_to);
 }
@@ -329,6 +333,9 @@ guest_out(struct vmx_vcpu *v)
 	if (c->dirty & ~(unsigned)CPU_REGS)
 		vmx_sync(v);
 	c->dirty = 0;
+	if (v->root_dirty)
+		vmx_write(GUEST_CR3, v->root);
+	v->root_dirty = false;
 	for (i = 0; v->pdptrs_dirty && i < 4; i++)
 		vmx_write(GUEST_PDPTR0 + 2 * i, v->pdptr[i]);
 	v->pdptrs_dirty = false;
@@ -445,12 +452,18 @@ vmx_enter(struct hv_vcpu *hv)
 
 	if (!h->enabled || h->loaded != v) /* the host is on its way down */
 		return refused(v, 0);
+	if (v->restricted && (hv->cpu.dirty & (CPU_SEGS | CPU_CRS)) &&
+	    !vmx_enterable(&hv->cpu)) {
+		hv->cut.type = EVENT_NONE;
+		return HV_EMULATE;
+	}
 	/* Nothing reads a group between here and the exit. */
 	guest_out(v);
 	controls_out(v);
 	if (v->flush) {
 		v->flush = false;
-		vmx_invept(v->eptp);
+		if (!v->shadow) /* which has no VPID: each entry flushes */
+			vmx_invept(v->eptp);
 	}
 	cr4 = vmx_read(CR4_READ_SHADOW);
 	xstate_in(v, cr4);

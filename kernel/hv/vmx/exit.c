@@ -141,6 +141,8 @@ exit_exception(struct vmx_vcpu *v)
 	i->error = info & INTR_INFO_DELIVER_CODE_MASK
 	    ? vmx_read(VM_EXIT_INTR_ERROR_CODE)
 	    : 0;
+	if (i->vector == X86_PF)
+		i->cr2 = vmx_read(EXIT_QUALIFICATION);
 	if (i->vector == X86_DB)
 		debug_causes(v);
 	return HV_EXCEPTION;
@@ -233,6 +235,8 @@ vmx_decode_exit(struct vmx_vcpu *v, u32 reason)
 		return exit_cr(v);
 	case EXIT_REASON_DR_ACCESS:
 		return exit_dr(v);
+	case EXIT_REASON_INVLPG:
+		return HV_INVLPG;
 	case EXIT_REASON_EPT_VIOLATION:
 		return exit_ept(v);
 	case EXIT_REASON_EPT_MISCONFIG:

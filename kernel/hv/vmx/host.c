@@ -7,7 +7,8 @@
  *
  * Invariants
  *  1. A control is set only when the capability MSR allows it; one that we
- *     need and that is not there refuses the processor, by name.
+ *     need and that is not there refuses the processor, by name.  EPT,
+ *     unrestricted guests and fields for EFER and PAT may be absent.
  *  2. The MSR bitmap intercepts everything but the MSRs of direct[], which the
  *     VMCS switches: a guest writes no MSR that is not its own.
  */
@@ -82,52 +83,105 @@ controls(u32 msr, u32 need, u32 want, u32 *out)
 #define SECONDARY_WANT                                               \
 	(SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP | \
 	    SECONDARY_EXEC_WBINVD_EXITING |                          \
-	    SECONDARY_EXEC_PAUSE_LOOP_EXITING | SECONDARY_EXEC_ENABLE_INVPCID)
-#define EXIT                                                          \
-	(VM_EXIT_SAVE_DEBUG_CONTROLS | VM_EXIT_HOST_ADDR_SPACE_SIZE | \
-	    VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_IA32_EFER |          \
+	    SECONDARY_EXEC_PAUSE_LOOP_EXITING |                      \
+	    SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_ENABLE_EPT)
+#define EXIT (VM_EXIT_SAVE_DEBUG_CONTROLS | VM_EXIT_HOST_ADDR_SPACE_SIZE)
+#define EXIT_WANT                                          \
+	(VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_IA32_EFER | \
 	    VM_EXIT_LOAD_IA32_EFER)
-#define ENTRY                                                    \
-	(VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT | \
-	    VM_ENTRY_LOAD_IA32_EFER)
+#define ENTRY	   VM_ENTRY_LOAD_DEBUG_CONTROLS
+#define ENTRY_WANT (VM_ENTRY_LOAD_IA32_PAT | VM_ENTRY_LOAD_IA32_EFER)
 
-/* What must not be set, however the processor starts. */
+/* What must not be set with EPT, however the processor starts. */
 #define PRIMARY_NOT (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING)
 
+/* "Basic VMX Information": old processors have only controls of which some
+ * are always on, of ours those of CR3. */
+static u32
+capability(u32 msr, u32 true_msr)
+{
+	return vmx_features.true_controls ? true_msr : msr;
+}
+
 static int
-choose_controls(const char **why)
+choose_primary(const char **why)
 {
 	struct vmx_features *f = &vmx_features;
 
-	if (!controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN, 0, &f->pin)) {
+	if (!controls(capability(MSR_IA32_VMX_PINBASED_CTLS,
+			  MSR_IA32_VMX_TRUE_PINBASED_CTLS),
+		PIN, 0, &f->pin)) {
 		*why = "the processor has no virtual NMIs";
 		return -ENODEV;
 	}
-	if (!controls(
-		MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY, 0, &f->primary) ||
-	    (f->primary & PRIMARY_NOT)) {
+	if (!controls(capability(MSR_IA32_VMX_PROCBASED_CTLS,
+			  MSR_IA32_VMX_TRUE_PROCBASED_CTLS),
+		PRIMARY, 0, &f->primary)) {
 		*why = "the processor's VMX lacks a primary control";
 		return -ENODEV;
 	}
-	if (!controls(MSR_IA32_VMX_PROCBASED_CTLS2, SECONDARY_EXEC_ENABLE_EPT,
-		SECONDARY_WANT, &f->secondary)) {
-		*why = "the processor has no extended page tables (EPT)";
+	return 0;
+}
+
+/* "VMX Capability MSRs": what a restricted guest needs, EPT, each in turn. */
+static int
+choose_secondary(const char **why)
+{
+	struct vmx_features *f = &vmx_features;
+	u32 all;
+
+	if (!controls(MSR_IA32_VMX_PROCBASED_CTLS2, 0, SECONDARY_WANT,
+		&f->secondary)) {
+		*why = "the processor's VMX wants a secondary control";
 		return -ENODEV;
 	}
-	if (!controls(MSR_IA32_VMX_PROCBASED_CTLS2,
-		SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST,
-		SECONDARY_WANT, &f->secondary)) {
-		*why = "the processor has no unrestricted guests";
-		return -ENODEV;
-	}
-	if (!controls(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT, 0, &f->exit) ||
-	    !controls(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY, 0, &f->entry)) {
-		*why = "the processor's VMX does not switch PAT and EFER";
-		return -ENODEV;
+	if (f->primary & PRIMARY_NOT)
+		f->secondary &= ~SECONDARY_EXEC_ENABLE_EPT;
+	f->ept = f->secondary & SECONDARY_EXEC_ENABLE_EPT;
+	if (f->ept &&
+	    controls(MSR_IA32_VMX_PROCBASED_CTLS2,
+		f->secondary | SECONDARY_EXEC_UNRESTRICTED_GUEST, 0, &all)) {
+		f->secondary = all;
+		f->unrestricted = true;
 	}
 	f->vpid = f->secondary & SECONDARY_EXEC_ENABLE_VPID;
 	f->rdtscp = f->secondary & SECONDARY_EXEC_ENABLE_RDTSCP;
 	f->ple = f->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	return 0;
+}
+
+/* EFER has fields, or an entry of the lists; the guest's PAT has a field, or
+ * is not in force, as where its memory is not EPT's. */
+static int
+choose_switch(const char **why)
+{
+	struct vmx_features *f = &vmx_features;
+
+	if (!controls(capability(MSR_IA32_VMX_EXIT_CTLS,
+			  MSR_IA32_VMX_TRUE_EXIT_CTLS),
+		EXIT, EXIT_WANT, &f->exit) ||
+	    !controls(capability(MSR_IA32_VMX_ENTRY_CTLS,
+			  MSR_IA32_VMX_TRUE_ENTRY_CTLS),
+		ENTRY, ENTRY_WANT, &f->entry)) {
+		*why = "the processor's VMX lacks a control of entry or exit";
+		return -ENODEV;
+	}
+	f->efer = (f->exit & VM_EXIT_SAVE_IA32_EFER) &&
+	    (f->exit & VM_EXIT_LOAD_IA32_EFER) &&
+	    (f->entry & VM_ENTRY_LOAD_IA32_EFER);
+	f->pat = (f->exit & VM_EXIT_LOAD_IA32_PAT) &&
+	    (f->entry & VM_ENTRY_LOAD_IA32_PAT);
+	if (f->ept && !(f->efer && f->pat)) {
+		*why = "the processor's VMX does not switch PAT and EFER";
+		return -ENODEV;
+	}
+	if (!f->efer) {
+		f->exit &= ~(VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER);
+		f->entry &= ~VM_ENTRY_LOAD_IA32_EFER;
+		f->secondary &= ~SECONDARY_EXEC_ENABLE_RDTSCP;
+		f->rdtscp = false;
+	}
+	f->last_msr = !f->efer ? MSR_EFER : f->rdtscp ? MSR_TSC_AUX : 0;
 	return 0;
 }
 
@@ -139,6 +193,9 @@ choose_ept(const char **why)
 	    VMX_EPT_2MB_PAGE_BIT | VMX_EPT_INVEPT_BIT;
 	u64 cap;
 
+	format = npt_ept;
+	if (!vmx_features.ept)
+		return 0;
 	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, cap);
 	if ((cap & need) != need ||
 	    !(cap & (VMX_EPT_EXTENT_CONTEXT_BIT | VMX_EPT_EXTENT_GLOBAL_BIT))) {
@@ -146,10 +203,21 @@ choose_ept(const char **why)
 		return -ENODEV;
 	}
 	vmx_features.invept_single = cap & VMX_EPT_EXTENT_CONTEXT_BIT;
-	format = npt_ept;
 	if (!(cap & VMX_EPT_1GB_PAGE_BIT))
 		format.largest = NPT_2M;
 	return 0;
+}
+
+static int
+choose(const char **why)
+{
+	int err = choose_primary(why);
+
+	if (!err)
+		err = choose_secondary(why);
+	if (!err)
+		err = choose_switch(why);
+	return err ? err : choose_ept(why);
 }
 
 /* What of the host's own state must be switched. */
@@ -168,7 +236,8 @@ host_features(void)
 		rdmsrl(MSR_IA32_XSS, f->host_xss);
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED0, f->cr0_fixed0);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, f->cr4_fixed0);
-	vmx_caps = (struct hv_caps){ .spec_ctrl = f->spec_ctrl,
+	vmx_caps = (struct hv_caps){ .no_nested = !f->ept,
+		.spec_ctrl = f->spec_ctrl,
 		.npt = &format,
 		.npt_levels = 4,
 		.nmi_window = true,
@@ -191,15 +260,10 @@ vmx_probe(const char **why)
 		return -ENODEV;
 	}
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
-	if (!(basic & BASIC_TRUE)) {
-		*why = "the processor's VMX is too old";
-		return -ENODEV;
-	}
 	vmx_features =
-	    (struct vmx_features){ .revision = basic & BASIC_REVISION };
-	err = choose_controls(why);
-	if (!err)
-		err = choose_ept(why);
+	    (struct vmx_features){ .revision = basic & BASIC_REVISION,
+		    .true_controls = (basic & BASIC_TRUE) != 0 };
+	err = choose(why);
 	if (err)
 		return err;
 	/* "not affected" otherwise, or it takes the flush by the MSR */
@@ -233,8 +297,10 @@ vmx_global_init(void)
 	int cpu;
 
 	msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
-	if (!msr_bitmap)
+	if (!msr_bitmap || vmx_identity_init()) {
+		vmx_global_exit();
 		return -ENOMEM;
+	}
 	memset(msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(direct); i++)
 		pass(direct[i]);
@@ -265,6 +331,7 @@ vmx_global_exit(void)
 		free_page((unsigned long)h->vmxon);
 		h->vmxon = NULL;
 	}
+	vmx_identity_exit();
 	free_page((unsigned long)msr_bitmap);
 	msr_bitmap = NULL;
 }

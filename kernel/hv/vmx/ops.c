@@ -5,10 +5,20 @@
  */
 #include <linux/kernel.h>
 #include <linux/preempt.h>
+#include <asm/msr-index.h>
 #include "../../core/x86.h"
 #include "vmx.h"
 
 #define VAPIC_TPR 0x80
+
+static void
+set_root(struct hv_vcpu *hv, struct hpa root)
+{
+	struct vmx_vcpu *v = to_vmx(hv);
+
+	v->root = root.v;
+	v->root_dirty = true;
+}
 
 static void
 flush_tlb(struct hv_vcpu *hv)
@@ -47,8 +57,7 @@ tpr(struct hv_vcpu *hv, u8 cr8, bool watch)
 static void
 intercept_exceptions(struct hv_vcpu *hv, u32 mask)
 {
-	to_vmx(hv)->exceptions =
-	    mask | 1U << X86_DB | 1U << X86_AC | 1U << X86_MC;
+	vmx_exceptions(to_vmx(hv), mask);
 }
 
 static void
@@ -62,7 +71,8 @@ static void
 tsc_aux(struct hv_vcpu *hv, u32 val)
 {
 	hv->tsc_aux = val;
-	to_vmx(hv)->lists->guest[VMX_TSC_AUX].value = val;
+	if (vmx_features.last_msr == MSR_TSC_AUX)
+		to_vmx(hv)->lists->guest[VMX_LAST].value = val;
 }
 
 static void
@@ -110,6 +120,7 @@ const struct hv_ops vmx_ops = {
 	.load = vmx_load,
 	.put = vmx_put,
 	.enter = vmx_enter,
+	.set_root = set_root,
 	.flush_tlb = flush_tlb,
 	.window = window,
 	.tpr = tpr,

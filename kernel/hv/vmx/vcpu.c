@@ -108,6 +108,72 @@ checked_attr(const struct gcpu *c, unsigned i)
 	return (c->rflags & X86_RFLAGS_VM) ? attr : attr | (attr & SEG_S) >> 4;
 }
 
+/* "Checks on Guest Segment Registers", those of a data segment; attr as it will
+ * be in the VMCS. */
+static bool
+data_enterable(u16 attr, u16 sel)
+{
+	unsigned type = attr & SEG_TYPE;
+
+	if (!(attr & SEG_P))
+		return true;
+	if (!(attr & SEG_S) || (type & 10) == 8) /* code that cannot be read */
+		return false;
+	return type > 11 || (attr & SEG_DPL) >> SEG_DPL_SHIFT >= (sel & 3);
+}
+
+static bool
+code_enterable(const struct gcpu *c, u16 cs, u16 ss)
+{
+	unsigned dpl = (cs & SEG_DPL) >> SEG_DPL_SHIFT, type = cs & SEG_TYPE;
+	u16 sel = c->seg[SEG_SS].sel;
+
+	if ((cs & (SEG_P | SEG_S)) != (SEG_P | SEG_S) || !(type & 8) ||
+	    ((cs & SEG_L) && (cs & SEG_DB) && (c->efer & X86_EFER_LMA)))
+		return false;
+	if (type < 12 ? dpl != c->cpl : dpl > c->cpl)
+		return false;
+	if ((c->seg[SEG_CS].sel & 3) != (sel & 3) || (sel & 3) != c->cpl)
+		return false;
+	type = ss & SEG_TYPE;
+	return !(ss & SEG_P) || ((ss & SEG_S) && (type == 3 || type == 7));
+}
+
+/* "Checks on Guest Segment Registers", of virtual-8086 mode */
+static bool
+v86_enterable(const struct gcpu *c)
+{
+	const struct seg *s;
+	unsigned i;
+
+	for (i = SEG_ES; i <= SEG_GS; i++) {
+		s = &c->seg[i];
+		if (s->base != (u64)s->sel << 4 || s->limit != 0xffff ||
+		    (s->attr & 0xff) != 0xf3)
+			return false;
+	}
+	return true;
+}
+
+/* Would the checks let a restricted guest run as it is? */
+bool
+vmx_enterable(struct gcpu *c)
+{
+	unsigned i;
+
+	cpu_need(c, CPU_SEGS | CPU_CRS);
+	if (!(c->cr0 & X86_CR0_PE))
+		return false;
+	if (c->rflags & X86_RFLAGS_VM)
+		return v86_enterable(c);
+	for (i = SEG_ES; i <= SEG_GS; i++)
+		if (i != SEG_CS && i != SEG_SS &&
+		    !data_enterable(checked_attr(c, i), c->seg[i].sel))
+			return false;
+	return code_enterable(c, checked_attr(c, SEG_CS),
+	    checked_attr(c, SEG_SS));
+}
+
 static void
 segs_out(const struct gcpu *c)
 {
@@ -126,14 +192,19 @@ segs_out(const struct gcpu *c)
 	vmx_write(GUEST_IDTR_LIMIT, c->idt.limit);
 }
 
-/* CR2 is in no field: gcpu has it after each exit; so is DR6. */
+/* CR2 is in no field: gcpu has it after each exit; so is DR6.  Of a restricted
+ * guest gcpu always has all but CR3 of EPT's. */
 static void
-crs_in(struct gcpu *c)
+crs_in(const struct vmx_vcpu *v, struct gcpu *c)
 {
-	u64 shadow = vmx_read(CR0_READ_SHADOW);
+	u64 shadow;
 
+	if (!v->shadow)
+		c->cr3 = vmx_read(GUEST_CR3);
+	if (v->restricted)
+		return;
+	shadow = vmx_read(CR0_READ_SHADOW);
 	c->cr0 = (vmx_read(GUEST_CR0) & ~(u64)CR0_OURS) | (shadow & CR0_OURS);
-	c->cr3 = vmx_read(GUEST_CR3);
 	c->cr4 = vmx_read(CR4_READ_SHADOW);
 	c->efer = vmx_read(GUEST_IA32_EFER);
 }
@@ -152,7 +223,8 @@ sysmsrs_in(struct vmx_vcpu *v)
 	c->sysenter_cs = vmx_read(GUEST_SYSENTER_CS);
 	c->sysenter_esp = vmx_read(GUEST_SYSENTER_ESP);
 	c->sysenter_eip = vmx_read(GUEST_SYSENTER_EIP);
-	c->pat = vmx_read(GUEST_IA32_PAT);
+	if (!v->shadow)
+		c->pat = vmx_read(GUEST_IA32_PAT);
 }
 
 static void
@@ -163,7 +235,7 @@ read_groups(struct vmx_vcpu *v, unsigned groups)
 	if (groups & CPU_SEGS)
 		segs_in(c);
 	if (groups & CPU_CRS)
-		crs_in(c);
+		crs_in(v, c);
 	if (groups & CPU_DRS)
 		c->dr7 = vmx_read(GUEST_DR7);
 	if (groups & CPU_SYSMSRS)
@@ -195,23 +267,86 @@ need(struct gcpu *c, unsigned groups)
 
 static const struct gcpu_ops cpu_ops = { .need = need };
 
+static u32
+entry_controls(const struct vmx_vcpu *v)
+{
+	return v->shadow ? vmx_features.entry & ~VM_ENTRY_LOAD_IA32_PAT
+			 : vmx_features.entry;
+}
+
+/* What the CPU has in the place of the guest's own. */
+struct crs {
+	u64 cr0, cr3, cr4, efer;
+};
+
+/* Shadow tables (core/shadow.h): paging is on in each mode.  Without paging of
+ * the guest's nothing is a user's page, with rights of its own. */
+static void
+crs_shadow(const struct vmx_vcpu *v, struct crs *r)
+{
+	u64 no = X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_PGE;
+
+	if (!(r->cr0 & X86_CR0_PG))
+		no |= X86_CR4_SMEP | X86_CR4_SMAP;
+	if (!(r->efer & X86_EFER_LMA))
+		no |= X86_CR4_LA57;
+	r->cr0 |= X86_CR0_WP;
+	r->cr3 = v->root;
+	r->cr4 = (r->cr4 & ~no) | X86_CR4_PAE;
+	r->efer |= X86_EFER_NXE;
+}
+
+/* Nested tables, and no paging of the guest's (identity.c): a load of CR3 would
+ * load the first level, too. */
+static void
+crs_identity(struct vmx_vcpu *v, struct crs *r)
+{
+	r->cr4 &= ~(u64)(X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_SMEP |
+	    X86_CR4_SMAP | X86_CR4_LA57);
+	r->cr4 |= X86_CR4_PAE;
+	vmx_identity_pdptrs(v->pdptr);
+	v->pdptrs_dirty = true;
+	v->primary |= CPU_BASED_CR3_LOAD_EXITING;
+}
+
+/* Paging is on for the CPU, and long mode only where it is active. */
+static void
+crs_restricted(struct vmx_vcpu *v, struct crs *r)
+{
+	if (!(r->efer & X86_EFER_LMA))
+		r->efer &= ~(u64)X86_EFER_LME;
+	if (v->shadow) {
+		crs_shadow(v, r);
+		return;
+	}
+	v->primary &= ~(u32)CPU_BASED_CR3_LOAD_EXITING;
+	if (!(r->cr0 & X86_CR0_PG))
+		crs_identity(v, r);
+}
+
 static void
 crs_out(struct vmx_vcpu *v)
 {
 	const struct gcpu *c = &v->hv.cpu;
+	struct crs r = { c->cr0 & ~(u64)CR0_OURS, c->cr3, c->cr4, c->efer };
+	u64 cr0_set = vmx_features.cr0_fixed0;
 
-	/* The paging bits are free in an unrestricted guest. */
-	vmx_write(GUEST_CR0,
-	    (c->cr0 & ~(u64)CR0_OURS) |
-		(vmx_features.cr0_fixed0 & ~(u64)(X86_CR0_PE | X86_CR0_PG)));
+	if (v->restricted)
+		crs_restricted(v, &r);
+	else /* the paging bits are free */
+		cr0_set &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
+	vmx_write(GUEST_CR0, r.cr0 | cr0_set);
 	vmx_write(CR0_READ_SHADOW, c->cr0);
-	vmx_write(GUEST_CR3, c->cr3);
-	vmx_write(GUEST_CR4, c->cr4 | vmx_features.cr4_fixed0);
+	vmx_write(GUEST_CR3, r.cr3);
+	vmx_write(GUEST_CR4, r.cr4 | vmx_features.cr4_fixed0);
 	vmx_write(CR4_READ_SHADOW, c->cr4);
-	vmx_write(GUEST_IA32_EFER, c->efer);
+	if (vmx_features.efer)
+		vmx_write(GUEST_IA32_EFER, r.efer);
+	else
+		v->lists->guest[VMX_LAST].value = r.efer;
 	/* The processor changes it with the guest's CR0. */
 	vmx_write(VM_ENTRY_CONTROLS,
-	    vmx_features.entry |
+	    entry_controls(v) |
 		(c->efer & X86_EFER_LMA ? VM_ENTRY_IA32E_MODE : 0));
 }
 
@@ -236,7 +371,8 @@ sysmsrs_out(struct vmx_vcpu *v)
 	vmx_write(GUEST_SYSENTER_CS, c->sysenter_cs);
 	vmx_write(GUEST_SYSENTER_ESP, canonical(c->sysenter_esp));
 	vmx_write(GUEST_SYSENTER_EIP, canonical(c->sysenter_eip));
-	vmx_write(GUEST_IA32_PAT, c->pat);
+	if (!v->shadow)
+		vmx_write(GUEST_IA32_PAT, c->pat);
 }
 
 void
@@ -263,10 +399,11 @@ vmx_write_all(struct vmx_vcpu *v)
 {
 	const struct vmx_features *f = &vmx_features;
 	u64 guest = __pa(v->lists->guest), host = __pa(v->lists->host);
-	unsigned n = f->rdtscp ? VMX_MSRS : VMX_TSC_AUX;
+	unsigned n = f->last_msr ? VMX_MSRS : VMX_LAST;
 
 	vmx_write(PIN_BASED_VM_EXEC_CONTROL, f->pin);
-	vmx_write(VM_EXIT_CONTROLS, f->exit);
+	vmx_write(VM_EXIT_CONTROLS,
+	    v->shadow ? f->exit & ~VM_EXIT_LOAD_IA32_PAT : f->exit);
 	vmx_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmx_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmx_write(CR3_TARGET_COUNT, 0);
@@ -280,14 +417,15 @@ vmx_write_all(struct vmx_vcpu *v)
 	vmx_write(VIRTUAL_APIC_PAGE_ADDR, __pa(v->vapic));
 	vmx_write(TPR_THRESHOLD, 0);
 	vmx_write(MSR_BITMAP, vmx_msr_bitmap_pa);
-	vmx_write(EPT_POINTER, v->eptp);
+	if (!v->shadow)
+		vmx_write(EPT_POINTER, v->eptp);
 	if (v->vpid)
 		vmx_write(VIRTUAL_PROCESSOR_ID, v->vpid);
 	if (f->ple) {
 		vmx_write(PLE_GAP, PLE_GAP_CYCLES);
 		vmx_write(PLE_WINDOW, PLE_WINDOW_CYCLES);
 	}
-	vmx_write(CR0_GUEST_HOST_MASK, CR0_OURS);
+	vmx_write(CR0_GUEST_HOST_MASK, v->restricted ? ~0ULL : CR0_OURS);
 	vmx_write(CR4_GUEST_HOST_MASK, ~0ULL);
 	vmx_write(VMCS_LINK_POINTER, ~0ULL);
 	vmx_write(GUEST_IA32_DEBUGCTL, 0);
@@ -352,7 +490,6 @@ static const u32 listed[VMX_MSRS] = {
 	[VMX_CSTAR] = MSR_CSTAR,
 	[VMX_SFMASK] = MSR_SYSCALL_MASK,
 	[VMX_KERNEL_GS] = MSR_KERNEL_GS_BASE,
-	[VMX_TSC_AUX] = MSR_TSC_AUX,
 };
 
 static void
@@ -362,6 +499,34 @@ free_pages_of(struct vmx_vcpu *v)
 	free_page((unsigned long)v->vapic);
 	free_page((unsigned long)v->lists);
 	kfree(v);
+}
+
+void
+vmx_exceptions(struct vmx_vcpu *v, u32 mask)
+{
+	v->exceptions = mask | 1U << X86_DB | 1U << X86_AC | 1U << X86_MC |
+	    (v->shadow ? 1U << X86_PF : 0);
+}
+
+/* Of a vCPU with shadow tables each register that decides about paging is ours,
+ * and INVPCID is not offered. */
+static void
+choose_controls(struct vmx_vcpu *v)
+{
+	v->primary = vmx_features.primary;
+	v->secondary = vmx_features.secondary;
+	if (v->shadow) {
+		v->primary |= CPU_BASED_CR3_LOAD_EXITING |
+		    CPU_BASED_CR3_STORE_EXITING | CPU_BASED_INVLPG_EXITING;
+		v->secondary &= ~(u32)(SECONDARY_EXEC_ENABLE_EPT |
+		    SECONDARY_EXEC_UNRESTRICTED_GUEST |
+		    SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_INVPCID);
+	}
+	if (v->secondary & SECONDARY_EXEC_ENABLE_VPID)
+		v->vpid = max(0,
+		    ida_alloc_range(&vpids, 1, VPIDS, GFP_KERNEL_ACCOUNT));
+	if (!v->vpid)
+		v->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
 }
 
 struct hv_vcpu *
@@ -384,18 +549,14 @@ vmx_vcpu_new(struct hpa npt_root)
 	}
 	*(u32 *)v->vmcs = vmx_features.revision;
 	for (i = 0; i < VMX_MSRS; i++)
-		v->lists->guest[i].index = v->lists->host[i].index = listed[i];
+		v->lists->guest[i].index = v->lists->host[i].index =
+		    i == VMX_LAST ? vmx_features.last_msr : listed[i];
 	v->eptp = npt_root.v | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
 	v->id = (u64)atomic64_inc_return(&last_id);
-	v->vpid = vmx_features.vpid
-	    ? ida_alloc_range(&vpids, 1, VPIDS, GFP_KERNEL_ACCOUNT)
-	    : 0;
-	v->vpid = max(v->vpid, 0);
-	v->primary = vmx_features.primary;
-	v->secondary = vmx_features.secondary;
-	if (!v->vpid)
-		v->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
-	v->exceptions = 1U << X86_DB | 1U << X86_AC | 1U << X86_MC;
+	v->shadow = npt_root.v == 0;
+	v->restricted = v->shadow || !vmx_features.unrestricted;
+	choose_controls(v);
+	vmx_exceptions(v, 0);
 	v->hv.tsc_ratio = 1ULL << 32;
 	v->last_cpu = -1;
 	v->hv.cpu.ops = &cpu_ops;

@@ -22,7 +22,7 @@ enum vmx_msr {
 	VMX_CSTAR,
 	VMX_SFMASK,
 	VMX_KERNEL_GS,
-	VMX_TSC_AUX, /* last: not on every CPU */
+	VMX_LAST, /* TSC_AUX, or EFER where it has no field, or neither */
 	VMX_MSRS,
 };
 
@@ -37,6 +37,7 @@ struct vmx_vcpu {
 	u8 *vapic; /* virtual-APIC page, for the TPR */
 	struct vmx_lists *lists; /* a page */
 	u64 eptp;
+	u64 root; /* of shadow tables: the CPU's CR3 */
 	u64 id; /* (c) never used again, unlike its address */
 	int vpid; /* (c) 0: none was left */
 	int last_cpu; /* whose TLB has nothing of before */
@@ -47,12 +48,14 @@ struct vmx_vcpu {
 	bool guest_drs; /* gcpu's DR0-3 and DR6 are in force in the guest */
 	bool debugger; /* and are not the guest's to see */
 	bool nmi_window;
+	bool shadow; /* no EPT */
+	bool restricted; /* runs with PE and PG only */
 	u32 blocking; /* STI or MOV SS, as the last exit said */
 	u64 pending_dbg; /* exceptions that MOV SS holds back */
 	u32 primary, secondary, exceptions; /* as they should be */
 	u32 in_primary, in_secondary, in_exceptions; /* in the VMCS */
 	u64 in_tsc_offset, in_cr3, in_cr4; /* cr3, cr4: the host's */
-	bool pdptrs_dirty;
+	bool root_dirty, pdptrs_dirty;
 	u64 pdptr[4];
 	u32 host_pkru; /* of the thread that it is loaded for */
 	/* Of that thread and CPU, as they were before. */
@@ -79,6 +82,9 @@ struct vmx_features {
 	u32 revision;
 	u32 pin, primary, secondary, exit, entry; /* for every VMCS */
 	u64 cr0_fixed0, cr4_fixed0;
+	u32 last_msr; /* VMX_LAST's index; 0: the lists end before */
+	bool true_controls, ept, unrestricted;
+	bool efer, pat; /* have fields */
 	bool vpid, rdtscp, ple, invept_single;
 	bool spec_ctrl, pku, l1tf;
 	u64 host_xcr0, host_xss; /* 0: without XSAVE, XSAVES */
@@ -101,12 +107,20 @@ struct hv_vcpu *vmx_vcpu_new(struct hpa npt_root);
 void vmx_vcpu_free(struct hv_vcpu *);
 void vmx_vcpu_reset(struct hv_vcpu *, bool init);
 void vmx_write_all(struct vmx_vcpu *); /* what never changes */
+void vmx_exceptions(struct vmx_vcpu *, u32 mask); /* and ours */
+/* Of a restricted guest: else it is emulated. */
+bool vmx_enterable(struct gcpu *);
 void vmx_sync(struct vmx_vcpu *); /* struct gcpu to VMCS before an entry */
 
 /* enter.c */
 void vmx_load(struct hv_vcpu *);
 void vmx_put(struct hv_vcpu *);
 enum hv_exit vmx_enter(struct hv_vcpu *);
+
+/* identity.c */
+int vmx_identity_init(void);
+void vmx_identity_exit(void);
+void vmx_identity_pdptrs(u64 pdptr[4]);
 
 /* exit.c */
 enum hv_exit vmx_decode_exit(struct vmx_vcpu *, u32 reason);
