@@ -49,6 +49,7 @@ test_SRC	= $(wildcard regress/lib/test_*.c regress/kernel/test_*.c \
 test_BIN	= $(test_SRC:%.c=$(B)/%)
 
 .PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
+	lab-test \
 	checked lab lab-shell test run bench install deb clean
 .SECONDARY:
 
@@ -84,7 +85,8 @@ $(B)/vmd/%.o: $(B)/vmd/%.c
 # The emulator is compared with this machine's CPU.
 $(B)/regress/kernel/test_emul: $(B)/regress/kernel/native.o \
 	$(B)/regress/kernel/emul_env.o $(B)/regress/kernel/emul_case.o
-$(B)/regress/kernel/test_emul_rows $(B)/regress/kernel/test_emul_run: \
+$(B)/regress/kernel/test_emul_rows $(B)/regress/kernel/test_emul_run \
+    $(B)/regress/kernel/test_emul_task: \
 	$(B)/regress/kernel/emul_machine.o
 # By -iquote: core has a cpuid.h, and so has the compiler.
 $(B)/regress/kernel/%.o: CPPFLAGS += -iquote kernel/core
@@ -203,6 +205,12 @@ module:
 
 #: kapi       the tests of the KVM API, which run in the lab
 kapi: $(kapi_BIN)
+
+#: lab-test   those tests, of groups TESTS, on our driver on another processor:
+#:            LAB=ivybridge, haswell, lynnfield, penryn, ryzen or turion
+TESTS		= run/ regs/ exits/ faults/ events/ io/ mmio/ priv/
+lab-test: kapi
+	@LAB=$(LAB) B=$(B) regress/kapi/lab -v -m 1024 -t 1800 -- $(TESTS)
 
 #: checked    those tests on a kernel that catches a driver's errors (KASAN,
 #:            lockdep), built from Debian's source: an hour or two

@@ -148,6 +148,8 @@ hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boo
 	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory 45-pause 49-save/goes_on
 	65-firmware/disk 65-firmware/cdrom 66-loaders 67-screen/linux 70-debian
 	80-clients"
+# Of the KVM API, what depends on the processor.
+processor="regs/ exits/ faults/ events/ mmio/"
 other="20-boot/two_cpus 20-boot/devices 40-life/reboot"
 
 # What a session of the suite gets.
@@ -183,6 +185,7 @@ on_kvm() { # PATTERNS
 }
 
 on_our_driver() {
+	local model
 	# shellcheck disable=SC2086 # patterns
 	counted "suite, on our driver" regress/lab/run -v \
 	    ${newer:+-x "$newer=qemu10"} "${suite[@]}" regress/suite/all.sh \
@@ -194,6 +197,11 @@ on_our_driver() {
 	counted "KVM API, on our driver" regress/kapi/lab -v --
 	LAB_NESTED=0 counted "KVM API, on our driver, shadow page tables" \
 	    regress/kapi/lab -v --
+	for model in ivybridge lynnfield penryn; do
+		# shellcheck disable=SC2086 # groups
+		LAB=$model counted "KVM API, on our driver, $model" \
+		    regress/kapi/lab -v -m 1024 -- $processor
+	done
 	counted "robustness, on our driver" regress/kapi/lab -v -- -c 20
 	step "install-dkms, on a copy of this machine" regress/lab/dkms
 }

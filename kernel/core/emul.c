@@ -262,8 +262,8 @@ check(struct emul *e)
 	return EMUL_DONE;
 }
 
-static void
-start(struct emul *e)
+void
+emul_start(struct emul *e)
 {
 	const struct gcpu *c = e->cpu;
 
@@ -281,8 +281,8 @@ start(struct emul *e)
 	e->io_at = 0;
 }
 
-static void
-publish(struct emul *e)
+void
+emul_publish(struct emul *e)
 {
 	struct gcpu *c = e->cpu;
 	unsigned i, groups = CPU_REGS;
@@ -309,7 +309,7 @@ iteration(struct emul *e)
 	enum emul_result r;
 
 	if (!e->committing) {
-		start(e);
+		emul_start(e);
 		TRY(check(e));
 		TRY(executes[e->in.op](e));
 	}
@@ -317,7 +317,7 @@ iteration(struct emul *e)
 	if (r == EMUL_AGAIN)
 		e->committing = false;
 	if (r == EMUL_DONE)
-		publish(e);
+		emul_publish(e);
 	return r;
 }
 
@@ -343,9 +343,9 @@ enum emul_result
 emul_interrupt(struct emul *e, u8 vector, unsigned len)
 {
 	e->in = (struct decoded){ .bits = 16, .len = (u8)len };
-	start(e);
+	emul_start(e);
 	TRY(emul_real_interrupt(e, vector));
 	TRY(emul_commit_writes(e));
-	publish(e);
+	emul_publish(e);
 	return EMUL_DONE;
 }

@@ -137,4 +137,18 @@ enum emul_result emul_run(struct emul *);
  * that it returns behind. */
 enum emul_result emul_interrupt(struct emul *, u8 vector, unsigned len);
 
+/* A switch to another task that the processor has begun: its checks of gate and
+ * rights are done. */
+struct task_switch {
+	enum task_why { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE } why;
+	u16 sel; /* of the new TSS */
+	u8 len; /* of the instruction that asked; 0: of none */
+	bool has_error; /* of the exception that came by a gate */
+	u32 error;
+};
+/* After emul_begin(), with the group DRS too.  *switched: the new task runs, and
+ * a fault is its own. */
+enum emul_result
+emul_task_switch(struct emul *, const struct task_switch *, bool *switched);
+
 #endif

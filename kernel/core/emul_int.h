@@ -27,6 +27,12 @@
 DECODE_OPS(X)
 #undef X
 
+#define TASK_DR7_LOCAL 0x155ULL /* L0-3, LE */
+#define TASK_EFLAGS                                                           \
+	(FL_STATUS | X86_RFLAGS_TF | X86_RFLAGS_IF | X86_RFLAGS_DF |          \
+	    X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_RF | X86_RFLAGS_VM | \
+	    X86_RFLAGS_AC | X86_RFLAGS_VIF | X86_RFLAGS_VIP | X86_RFLAGS_ID)
+
 /* emul_far.c: through the real-mode vector table. */
 enum emul_result emul_real_interrupt(struct emul *, unsigned vector);
 
@@ -83,7 +89,9 @@ emul_flags(struct emul *e, u64 which, u64 value)
 	e->rflags = (e->rflags & ~which) | (value & which);
 }
 
-/* emul.c */
+/* emul.c: a copy of the CPU's state, and back. */
+void emul_start(struct emul *);
+void emul_publish(struct emul *);
 enum emul_result emul_fault(struct emul *, enum x86_vector, u32 error);
 u64 emul_reg(const struct emul *, unsigned n, unsigned size);
 void emul_set_reg(struct emul *, unsigned n, unsigned size, u64);
@@ -140,6 +148,8 @@ enum emul_result emul_check_v86(struct emul *);
 enum emul_result
 emul_load_seg(struct emul *, unsigned n, u16 sel, struct seg *);
 enum emul_result emul_load_cs(struct emul *, u16 sel, bool ret, struct seg *);
+enum emul_result emul_load_ldt(struct emul *, u16 sel, struct seg *);
+enum emul_result emul_look_at_tss(struct emul *, u16 sel, struct seg *);
 enum emul_result emul_check_umip(struct emul *);
 
 /* emul_alu.c */

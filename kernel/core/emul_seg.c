@@ -294,33 +294,56 @@ system_descriptor(struct emul *e, u16 sel, struct descriptor *d, struct seg *s)
 }
 
 enum emul_result
-emul_lldt(struct emul *e)
+emul_load_ldt(struct emul *e, u16 sel, struct seg *s)
 {
-	bool tr = e->in.op == OP_LTR;
+	struct descriptor d;
+
+	*s = (struct seg){ .sel = sel };
+	if (is_null(sel))
+		return EMUL_DONE;
+	TRY(system_descriptor(e, sel, &d, s));
+	if ((s->attr & (SEG_S | SEG_TYPE)) != 2)
+		return selector_fault(e, X86_GP, sel);
+	return s->attr & SEG_P ? EMUL_DONE : selector_fault(e, X86_NP, sel);
+}
+
+/* What its descriptor says. */
+enum emul_result
+emul_look_at_tss(struct emul *e, u16 sel, struct seg *s)
+{
+	struct descriptor d;
+
+	return system_descriptor(e, sel, &d, s);
+}
+
+static enum emul_result
+load_tr(struct emul *e, u16 sel, struct seg *s)
+{
 	bool longmode = (e->cpu->efer & X86_EFER_LMA) != 0;
 	struct descriptor d;
 	unsigned type;
+
+	if (is_null(sel))
+		return emul_fault(e, X86_GP, 0);
+	TRY(system_descriptor(e, sel, &d, s));
+	type = s->attr & (SEG_S | SEG_TYPE);
+	if (type != 9 && (longmode || type != 1))
+		return selector_fault(e, X86_GP, sel);
+	if (!(s->attr & SEG_P))
+		return selector_fault(e, X86_NP, sel);
+	s->attr |= 2;
+	return mark_type(e, &d, 2);
+}
+
+enum emul_result
+emul_lldt(struct emul *e)
+{
+	bool tr = e->in.op == OP_LTR;
 	struct seg s;
 	u64 sel;
 
 	TRY(emul_get_rm(e, 2, &sel));
-	if (is_null((u16)sel)) {
-		if (tr)
-			return emul_fault(e, X86_GP, 0);
-		s = (struct seg){ .sel = (u16)sel };
-		emul_set_seg(e, SEG_LDTR, &s);
-		return EMUL_DONE;
-	}
-	TRY(system_descriptor(e, (u16)sel, &d, &s));
-	type = s.attr & (SEG_S | SEG_TYPE);
-	if (tr ? type != 9 && (longmode || type != 1) : type != 2)
-		return selector_fault(e, X86_GP, (u16)sel);
-	if (!(s.attr & SEG_P))
-		return selector_fault(e, X86_NP, (u16)sel);
-	if (tr) {
-		s.attr |= 2;
-		TRY(mark_type(e, &d, 2));
-	}
+	TRY(tr ? load_tr(e, (u16)sel, &s) : emul_load_ldt(e, (u16)sel, &s));
 	emul_set_seg(e, tr ? SEG_TR : SEG_LDTR, &s);
 	return EMUL_DONE;
 }

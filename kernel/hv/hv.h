@@ -11,6 +11,7 @@
  * enter() is called with preemption and interrupts off and returns the same
  * way; what it returns is one decoded exit that both vendors can express.
  */
+#include "../core/emul.h"
 #include "../core/event.h"
 #include "../core/npt.h"
 
@@ -33,7 +34,7 @@ enum hv_exit {
 	HV_PAUSE,
 	HV_RDPMC,
 	HV_INVLPG, /* shadow paging only */
-	HV_TASK, /* task switch */
+	HV_TASK, /* task.*; has_error is of cut */
 	HV_UD, /* an instruction that the guest does not have */
 	HV_EMULATE, /* not entered: the hardware cannot run this state */
 	HV_SHUTDOWN, /* triple fault */
@@ -63,6 +64,12 @@ struct hv_info {
 		u8 n, reg;
 		bool write, decoded;
 	} dr;
+	struct {
+		u16 sel;
+		enum task_why why;
+		u8 len; /* of the instruction; 0: of none */
+		bool decoded; /* else nothing of it is known */
+	} task;
 	u64 hw_reason;
 };
 

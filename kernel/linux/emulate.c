@@ -358,6 +358,42 @@ emulate(struct vcpu *v, const u8 *bytes, unsigned n)
 	return run(v);
 }
 
+/*
+ * The event that came by a task gate has arrived when the new task runs; before,
+ * its delivery was cut off.
+ */
+enum next
+emulate_task(struct vcpu *v)
+{
+	const struct hv_info *i = &v->hv->info;
+	const struct event *cut = &v->hv->cut;
+	struct task_switch t = {
+		.why = i->task.why,
+		.sel = i->task.sel,
+		.len = i->task.len,
+		.has_error = cut->type == EVENT_EXCEPTION && cut->has_error,
+		.error = cut->error,
+	};
+	struct emul *e = begin(v);
+	enum emul_result r;
+	bool switched;
+
+	vcpu_attend(v);
+	cpu_need(vcpu_state(v), CPU_DRS);
+	r = emul_task_switch(e, &t, &switched);
+	if (switched) {
+		v->event.again.type = EVENT_NONE;
+		if (t.why == TASK_IRET)
+			event_iret_done(&v->event);
+		v->hv->intr_shadow = false;
+	}
+	if (r == EMUL_FAULT)
+		emulate_raise(v, &e->fault);
+	else if (r != EMUL_DONE && r != EMUL_AGAIN)
+		return emulate_failed(v);
+	return NEXT_ENTER;
+}
+
 enum emul_result
 emulate_interrupt(struct vcpu *v, u8 vector, unsigned len)
 {

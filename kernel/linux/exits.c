@@ -386,7 +386,9 @@ serve(struct vcpu *v, enum hv_exit why)
 	case HV_INVLPG:
 		return emulate(v, NULL, 0);
 	case HV_TASK:
-		return internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
+		return v->hv->info.task.decoded
+		    ? emulate_task(v)
+		    : internal_error(v, KVM_INTERNAL_ERROR_EMULATION);
 	case HV_SHUTDOWN:
 		v->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return NEXT_USER;

@@ -14,6 +14,7 @@
 #include "../core/x86.h"
 #include "clock.h"
 #include "debug.h"
+#include "linear.h"
 #include "mmio.h"
 
 /* Instructions before the run loop looks at everything again. */
@@ -60,6 +61,20 @@ deliver(struct vcpu *v)
 	return emulate_failed(v);
 }
 
+/* What is at RIP, by a shorter way than the emulator's. */
+static unsigned
+fetch(struct vcpu *v, u8 *buf)
+{
+	struct gcpu *c = vcpu_state(v);
+	u64 limit;
+
+	cpu_need(c, CPU_SEGS | CPU_CRS);
+	limit = c->seg[SEG_CS].limit;
+	if (c->rip > limit)
+		return 0;
+	return (unsigned)min_t(u64, linear_fetch(v, buf), limit - c->rip + 1);
+}
+
 /* May another one follow, with nothing looked at in between? */
 static bool
 goes_on(const struct vcpu *v, u64 flags, bool shadow)
@@ -78,6 +93,7 @@ real_serve(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	enum next next;
+	u8 buf[DECODE_MAX];
 	unsigned n = 0;
 	bool shadow;
 	u64 flags;
@@ -87,7 +103,8 @@ real_serve(struct vcpu *v)
 	do {
 		flags = c->rflags;
 		shadow = v->hv->intr_shadow;
-		next = emulate(v, NULL, 0);
-	} while (next == NEXT_ENTER && ++n < BATCH && goes_on(v, flags, shadow));
+		next = emulate(v, buf, fetch(v, buf));
+	} while (
+	    next == NEXT_ENTER && ++n < BATCH && goes_on(v, flags, shadow));
 	return next;
 }

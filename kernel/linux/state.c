@@ -52,6 +52,10 @@ state_set_regs(struct vcpu *v, void *buf)
 	for (i = 0; i < CPU_NREGS; i++)
 		c->gpr[i] = *reg[i];
 	c->rip = r->rip;
+	/* Whether segments can be run with depends on VM. */
+	cpu_need(c, CPU_SEGS);
+	if ((c->rflags ^ r->rflags) & X86_RFLAGS_VM)
+		cpu_dirty(c, CPU_SEGS);
 	c->rflags = (r->rflags & RFLAGS_DEFINED) | X86_RFLAGS_ONE;
 	v->event.exception.type = EVENT_NONE;
 	vcpu_attend(v);

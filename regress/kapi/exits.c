@@ -261,10 +261,10 @@ GUEST(32, second_task,
     "out %al, $0xf6\n\tljmp $0x58, $0\n\tout %al, $0xf6\n\tiret");
 
 /* To another task by a jump, back by one, there by a call, back by IRET.  On
- * Intel a hypervisor has to emulate it, as KVM does; our driver does not yet,
- * and fails here: vmm(4). */
+ * Intel a hypervisor has to emulate it. */
 static void
-task_switch(int dev)
+tasks(struct vm *vm, struct vcpu *v, int dev, const struct guest *first,
+    const struct guest *second)
 {
 	static const uint32_t tss[26] = { [8] = CODE2,
 		[9] = 2,
@@ -278,26 +278,73 @@ task_switch(int dev)
 		[23] = SEL_DATA };
 	uint64_t descriptor = 0x0000890000000067 | (uint64_t)FREE << 16;
 	struct kvm_sregs s;
+
+	if (shadows(dev) && !__builtin_cpu_is("intel"))
+		skip("without nested paging, this processor (an emulator) "
+		     "lets a task load CR3");
+	guest(vm, v, dev, PROT32, first);
+	vm_load(vm, CODE2, second);
+	memcpy(vm->mem + GDT + 0x58, &descriptor, 8);
+	descriptor += 0x100 << 16;
+	memcpy(vm->mem + GDT + 0x60, &descriptor, 8);
+	memcpy(vm->mem + FREE + 0x100, tss, sizeof(tss));
+	sregs_get(v, &s);
+	s.gdt.limit = 0x67;
+	sregs_set(v, &s);
+}
+
+static void
+task_switch(int dev)
+{
+	struct kvm_sregs s;
 	struct vcpu v;
 	struct vm vm;
 
-	if (shadows(dev))
-		skip("without nested paging, this processor (an emulator) "
-		     "lets a task load CR3");
-	guest(&vm, &v, dev, PROT32, &first_task);
-	vm_load(&vm, CODE2, &second_task);
-	memcpy(vm.mem + GDT + 0x58, &descriptor, 8);
-	descriptor += 0x100 << 16;
-	memcpy(vm.mem + GDT + 0x60, &descriptor, 8);
-	memcpy(vm.mem + FREE + 0x100, tss, sizeof(tss));
-	sregs_get(&v, &s);
-	s.gdt.limit = 0x67;
-	sregs_set(&v, &s);
+	tasks(&vm, &v, dev, &first_task, &second_task);
 	run_done(&v);
 	EQ(v.nmarks, 4);
 	sregs_get(&v, &s);
 	EQ(s.tr.selector, 0x58);
 	EQ(vm_u32(&vm, FREE + 0x120), CODE2 + 12); /* after its IRET */
+}
+
+GUEST(32, faulting_task,
+    "mov $0x58, %eax\n\tltr %ax\n\tmov $0x4124, %ecx\n\tmov %cx, %ds\n\t" PUT(2)
+	END);
+/* It has the error code, and lets the other go on behind the instruction. */
+GUEST(32, handling_task,
+    "pop %eax\n\tout %al, $0xf6\n\taddl $2, 0x100020\n\tiret");
+
+/* An exception that comes by a task gate, and one of the new task itself. */
+static void
+task_gate(int dev)
+{
+	static const uint32_t gate[2] = { 0x60 << 16, 0x8500 };
+	uint32_t selector = 0x4124;
+	struct kvm_sregs s;
+	struct vcpu v;
+	struct vm vm;
+	struct trap t;
+
+	tasks(&vm, &v, dev, &faulting_task, &handling_task);
+	memcpy(vm.mem + IDT + GP * 8, gate, sizeof(gate));
+	run_done(&v);
+	EQ(v.nmarks, 2);
+	EQ(v.marks[0], 0x24);
+	EQ(v.marks[1], 2);
+	EQ(vm_u32(&vm, FREE + 0x128), 0x4124); /* its EAX as it ended */
+	sregs_get(&v, &s);
+	EQ(s.tr.selector, 0x58);
+	EQ(s.cr0 & 8, 8); /* TS */
+
+	tasks(&vm, &v, dev, &first_task, &second_task);
+	memcpy(vm.mem + FREE + 0x154, &selector, 4); /* its DS */
+	run_trap(&v, &t);
+	EQ(t.vector, TS);
+	EQ(t.error, 0x4124);
+	EQ(t.rip, CODE2);
+	sregs_get(&v, &s);
+	EQ(s.tr.selector, 0x60);
 }
 
 GUEST(64, hypercalls, "mov $0x7777, %eax\n\tvmmcall\n\tmov %rax, %rbx\n\t" END);
@@ -325,5 +372,5 @@ unknown_hypercall(int dev)
 
 TESTS(exits, T(hlt_without_apic), T(triple_fault), T(triple_fault_32),
     T(irq_window), T(irq_window_open), T(irq_window_halted),
-    T(irq_window_masked), T(ioapic_eoi), T(task_switch), T(fail_entry),
-    T(fetch_from_nowhere), T(unknown_hypercall));
+    T(irq_window_masked), T(ioapic_eoi), T(task_switch), T(task_gate),
+    T(fail_entry), T(fetch_from_nowhere), T(unknown_hypercall));

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 #
-# The lab on an Intel processor: Bochs emulates VMX, of one CPU.  It has no
+# The lab on other processors: Bochs emulates VMX and SVM, of one CPU.  It has no
 # virtio, so that what `run' gives to QEMU as disks and ports are files on a
 # CD-ROM and serial ports here (sourced by run, after env.sh).
 
-bochs_modules="ata_piix sr_mod isofs loop squashfs overlay kvm-intel"
+bochs_modules="ata_piix sr_mod isofs loop squashfs overlay"
 
 # bochs_model NAME: Bochs's name for it.
 bochs_model() {
@@ -14,10 +14,19 @@ bochs_model() {
 	haswell) echo corei7_haswell_4770 ;;
 	lynnfield) echo corei5_lynnfield_750 ;;
 	penryn) echo core2_penryn_t9600 ;;
+	ryzen) echo ryzen ;;
+	turion) echo turion64_tyler ;;
 	*)
-		say "LAB is ivybridge, haswell, lynnfield or penryn"
+		say "LAB is ivybridge, haswell, lynnfield, penryn, ryzen or turion"
 		return 1
 		;;
+	esac
+}
+
+bochs_kvm() { # NAME
+	case $1 in
+	ryzen | turion) echo kvm-amd ;;
+	*) echo kvm-intel ;;
 	esac
 }
 
@@ -38,7 +47,7 @@ bochs_iso() { # DIR
 	cp "${lab_kernel:?}/vmlinuz" "$d/isolinux/"
 	# shellcheck disable=SC2086,SC2154 # words; here: of run
 	pack_initrd "$1/initrd" "$here/initrd-init" "$here/lab-init" \
-	    -- $bochs_modules
+	    -- $bochs_modules "$(bochs_kvm "$LAB")"
 	gzip -1 <"$1/initrd" >"$d/isolinux/initrd"
 	ln "$1/payload" "$d/payload" # both below $tmp
 	ln -s "${lab_root:?}" "$d/root"

@@ -198,6 +198,7 @@ svm_decode_exit(struct svm_vcpu *v)
 	case VMEXIT_INVLPG:
 		return HV_INVLPG;
 	case VMEXIT_TASK_SWITCH:
+		v->hv.info.task.decoded = false;
 		return HV_TASK;
 	case VMEXIT_SHUTDOWN:
 		return HV_SHUTDOWN;

@@ -165,6 +165,28 @@ exit_nmi_window(struct vmx_vcpu *v)
 	return HV_WINDOW_NMI;
 }
 
+/* "Exit Qualification for Task Switches".  A cut event came by a task gate; it
+ * is of an instruction where that is a software interrupt. */
+static enum hv_exit
+exit_task(struct vmx_vcpu *v)
+{
+	static const enum task_why why[] = { TASK_CALL, TASK_IRET, TASK_JMP,
+		TASK_GATE };
+	const struct event *e = &v->hv.cut;
+	struct hv_info *i = &v->hv.info;
+	u64 x = vmx_read(EXIT_QUALIFICATION);
+	bool insn;
+
+	i->task.decoded = true;
+	i->task.sel = (u16)x;
+	i->task.why = why[x >> 30 & 3];
+	insn = i->task.why != TASK_GATE || e->type == EVENT_SOFT ||
+	    (e->type == EVENT_EXCEPTION &&
+		(e->vector == X86_BP || e->vector == X86_OF));
+	i->task.len = insn ? (u8)vmx_read(VM_EXIT_INSTRUCTION_LEN) : 0;
+	return HV_TASK;
+}
+
 static void
 next_rip(struct vmx_vcpu *v)
 {
@@ -230,7 +252,7 @@ vmx_decode_exit(struct vmx_vcpu *v, u32 reason)
 	case EXIT_REASON_NMI_WINDOW:
 		return exit_nmi_window(v);
 	case EXIT_REASON_TASK_SWITCH:
-		return HV_TASK;
+		return exit_task(v);
 	case EXIT_REASON_CR_ACCESS:
 		return exit_cr(v);
 	case EXIT_REASON_DR_ACCESS:

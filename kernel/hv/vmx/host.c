@@ -86,7 +86,7 @@ controls(u32 msr, u32 need, u32 want, u32 *out)
 	    SECONDARY_EXEC_PAUSE_LOOP_EXITING |                      \
 	    SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_ENABLE_EPT)
 #define EXIT (VM_EXIT_SAVE_DEBUG_CONTROLS | VM_EXIT_HOST_ADDR_SPACE_SIZE)
-#define EXIT_WANT                                          \
+#define EXIT_WANT                                         \
 	(VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_IA32_EFER | \
 	    VM_EXIT_LOAD_IA32_EFER)
 #define ENTRY	   VM_ENTRY_LOAD_DEBUG_CONTROLS
@@ -157,8 +157,8 @@ choose_switch(const char **why)
 {
 	struct vmx_features *f = &vmx_features;
 
-	if (!controls(capability(MSR_IA32_VMX_EXIT_CTLS,
-			  MSR_IA32_VMX_TRUE_EXIT_CTLS),
+	if (!controls(
+		capability(MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS),
 		EXIT, EXIT_WANT, &f->exit) ||
 	    !controls(capability(MSR_IA32_VMX_ENTRY_CTLS,
 			  MSR_IA32_VMX_TRUE_ENTRY_CTLS),

@@ -170,8 +170,8 @@ vmx_enterable(struct gcpu *c)
 		if (i != SEG_CS && i != SEG_SS &&
 		    !data_enterable(checked_attr(c, i), c->seg[i].sel))
 			return false;
-	return code_enterable(c, checked_attr(c, SEG_CS),
-	    checked_attr(c, SEG_SS));
+	return code_enterable(
+	    c, checked_attr(c, SEG_CS), checked_attr(c, SEG_SS));
 }
 
 static void
@@ -523,8 +523,8 @@ choose_controls(struct vmx_vcpu *v)
 		    SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_INVPCID);
 	}
 	if (v->secondary & SECONDARY_EXEC_ENABLE_VPID)
-		v->vpid = max(0,
-		    ida_alloc_range(&vpids, 1, VPIDS, GFP_KERNEL_ACCOUNT));
+		v->vpid = max(
+		    0, ida_alloc_range(&vpids, 1, VPIDS, GFP_KERNEL_ACCOUNT));
 	if (!v->vpid)
 		v->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
 }
