@@ -4,8 +4,9 @@
 
 /*
  * ACPI: the PM1 block, PM timer and reset register (acpi_pm.c), the tables
- * (acpi_tables.c) and what firmware makes them from (acpi_fwcfg.c): RSDP, XSDT, FADT, FACS, MADT, DSDT (own AML: S5,
- * power button, PCI root with _PRT and _CRS, COM1, RTC).
+ * (acpi_tables.c) and what firmware makes them from (acpi_fwcfg.c): RSDP, RSDT,
+ * XSDT, FADT, FACS, MADT, DSDT (own AML: S5, power button, PCI root with _PRT
+ * and _CRS, COM1, RTC).
  */
 #include "devenv.h"
 #include "gmem.h"

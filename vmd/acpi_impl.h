@@ -8,7 +8,7 @@
 
 #define ACPI_RSDP_LEN	 36 /* it is the first thing in the image */
 #define ACPI_CHECKSUM_AT 9 /* in a table with a header */
-#define ACPI_FIXES	 8
+#define ACPI_FIXES	 12
 
 struct acpi_fix {
 	uint16_t at, len;

@@ -81,6 +81,11 @@ struct xsdt {
 	uint64_t fadt, madt;
 } __attribute__((packed));
 
+struct rsdt {
+	struct header h;
+	uint32_t fadt, madt;
+} __attribute__((packed));
+
 struct fadt {
 	struct header h;
 	uint32_t facs, dsdt;
@@ -435,6 +440,35 @@ put_facs(struct acpi_image *im)
 	return append(im, &f, sizeof(f), 64);
 }
 
+/* For systems of ACPI 1.0, which know no XSDT. */
+static uint32_t
+put_rsdt(struct acpi_image *im, const struct xsdt *x)
+{
+	struct rsdt r = { .fadt = (uint32_t)x->fadt,
+		.madt = (uint32_t)x->madt };
+	uint32_t at;
+
+	header_finish(&r.h, "RSDT", 1, sizeof(r));
+	if ((at = append_table(im, &r, sizeof(r))) != 0) {
+		pointer(im, at, offsetof(struct rsdt, fadt), 4);
+		pointer(im, at, offsetof(struct rsdt, madt), 4);
+	}
+	return at;
+}
+
+static uint32_t
+put_xsdt(struct acpi_image *im, struct xsdt *x)
+{
+	uint32_t at;
+
+	header_finish(&x->h, "XSDT", 1, sizeof(*x));
+	if ((at = append_table(im, x, sizeof(*x))) != 0) {
+		pointer(im, at, offsetof(struct xsdt, fadt), 8);
+		pointer(im, at, offsetof(struct xsdt, madt), 8);
+	}
+	return at;
+}
+
 int
 acpi_build(struct acpi_image *im, const struct acpi_conf *conf, uint32_t base)
 {
@@ -454,18 +488,17 @@ acpi_build(struct acpi_image *im, const struct acpi_conf *conf, uint32_t base)
 	x.madt = put_madt(im, conf->cpus);
 	if (facs == 0 || dsdt == 0 || x.fadt == 0 || x.madt == 0)
 		return -ENOSPC;
-	header_finish(&x.h, "XSDT", 1, sizeof(x));
 
 	memset(&r, 0, sizeof(r));
 	memcpy(r.signature, "RSD PTR ", 8);
 	memcpy(r.oem_id, "VMM   ", 6);
 	r.revision = 2;
 	r.length = sizeof(r);
-	r.xsdt = append_table(im, &x, sizeof(x));
-	if (r.xsdt == 0)
+	r.rsdt = put_rsdt(im, &x);
+	r.xsdt = put_xsdt(im, &x);
+	if (r.rsdt == 0 || r.xsdt == 0)
 		return -ENOSPC;
-	pointer(im, (uint32_t)r.xsdt, offsetof(struct xsdt, fadt), 8);
-	pointer(im, (uint32_t)r.xsdt, offsetof(struct xsdt, madt), 8);
+	pointer(im, base, offsetof(struct rsdp, rsdt), 4);
 	pointer(im, base, offsetof(struct rsdp, xsdt), 8);
 	/* The first 20 bytes have a checksum of their own. */
 	r.checksum = checksum(&r, 20);

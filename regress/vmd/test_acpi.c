@@ -290,7 +290,7 @@ make(const struct acpi_conf *c)
 static const uint8_t *
 fadt(void)
 {
-	const uint8_t *r = mem, *x;
+	const uint8_t *r = mem, *x, *old;
 
 	assert_memory_equal(r, "RSD PTR ", 8);
 	assert_int_equal(sum(r, 20), 0);
@@ -299,6 +299,10 @@ fadt(void)
 	assert_int_equal(le(r + 20, 4), 36);
 	x = table(le(r + 24, 8), "XSDT", 1);
 	assert_int_equal(le(x + 4, 4), 36 + 2 * 8);
+	old = table(le(r + 16, 4), "RSDT", 1);
+	assert_int_equal(le(old + 4, 4), 36 + 2 * 4);
+	assert_int_equal(le(old + 36, 4), le(x + 36, 8));
+	assert_int_equal(le(old + 40, 4), le(x + 44, 8));
 	return table(le(x + 36, 8), "FACP", 4);
 }
 

@@ -460,6 +460,9 @@ test_loader(void **state)
 	x = mem_at(&b, le32(r + 24), 52);
 	check_table(&b, le32(x + 36), "FACP");
 	check_table(&b, le32(x + 44), "APIC");
+	check_table(&b, le32(r + 16), "RSDT");
+	assert_int_equal(le32(mem_at(&b, le32(r + 16), 44) + 36), le32(x + 36));
+	assert_int_equal(le32(mem_at(&b, le32(r + 16), 44) + 40), le32(x + 44));
 	f = mem_at(&b, le32(x + 36), 244);
 	check_table(&b, le32(f + 40), "DSDT");
 	assert_int_equal(le32(f + 140), le32(f + 40));
