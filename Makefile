@@ -140,10 +140,13 @@ $(B)/regress/guest/bsd%.gz: $(B)/regress/guest/bsd%
 	$(Q)gzip -9nc $< >$@
 
 MB		= $(addprefix regress/guest/,mb.S mb.c mb.lds kernel.h)
-$(B)/regress/guest/mb: $(MB)
+MB2		= $(addprefix regress/guest/,mb2.S mb2.c mb.lds kernel.h)
+$(B)/regress/guest/mb $(B)/regress/guest/mbflat: $(MB)
+$(B)/regress/guest/mb2 $(B)/regress/guest/mb2flat: $(MB2)
+$(addprefix $(B)/regress/guest/,mb mb2):
 	@mkdir -p $(@D)
 	$(Q)$(KERN) -Wl,-T,regress/guest/mb.lds -o $@ $(filter %.S %.c,$^)
-$(B)/regress/guest/mbflat: $(MB)
+$(addprefix $(B)/regress/guest/,mbflat mb2flat):
 	@mkdir -p $(@D)
 	$(Q)$(KERN) -DFLAT -Wl,-T,regress/guest/mb.lds -o $@.elf $(filter %.S %.c,$^)
 	$(Q)objcopy -O binary $@.elf $@

@@ -172,6 +172,8 @@ suite_needs() {
 		-x "$B/regress/guest/bsd64.gz=suite/bsd64.gz"
 		-x "$B/regress/guest/mb=suite/mb"
 		-x "$B/regress/guest/mbflat=suite/mbflat"
+		-x "$B/regress/guest/mb2=suite/mb2"
+		-x "$B/regress/guest/mb2flat=suite/mb2flat"
 		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso"
 		-x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
 	[[ -z ${FLOPPY:-} ]] || suite+=(-x "$FLOPPY=suite/openbsd-floppy.img")
@@ -289,7 +291,7 @@ step setup regress/setup.sh
 step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
 	"$B/regress/suite/rawctl" "$B/regress/guest/atom" \
-	"$B"/regress/guest/{bsd{32,64}.gz,mb,mbflat}
+	"$B"/regress/guest/{bsd{32,64}.gz,mb{,2}{,flat}}
 check
 step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 60
 step "build of the confinement test" confined_build

@@ -13,6 +13,7 @@
 #include "acpi.h"
 #include "load.h"
 #include "load_multiboot.h"
+#include "load_multiboot2.h"
 #include "shadow.h"
 
 #define MIB	     (1ULL << 20)
@@ -197,6 +198,7 @@ load_is_firmware(int fd)
 	struct load_in in = { .kernel = fd };
 	struct load l = { .in = &in, .kernel.fd = fd };
 	struct multiboot multiboot;
+	struct multiboot2 multiboot2;
 	char magic[4];
 	struct stat st;
 
@@ -210,6 +212,7 @@ load_is_firmware(int fd)
 	    load_peek(&l, magic, sizeof(magic), BZ_MAGIC_OFF) < 0 ||
 	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0 ||
 	    load_multiboot_header(&l, &multiboot) ||
+	    load_multiboot2_header(&l, &multiboot2) ||
 	    load_peek(&l, magic, 1, l.kernel.size - RESET_VECTOR) < 0 ||
 	    magic[0] == 0 || magic[0] == '\xff')
 		return 0;
@@ -253,6 +256,7 @@ static int
 by_magic(const struct load *l, struct load_out *out)
 {
 	struct multiboot multiboot;
+	struct multiboot2 multiboot2;
 	char magic[4];
 
 	if (load_peek(l, magic, sizeof(magic), 0) == 0 &&
@@ -261,6 +265,8 @@ by_magic(const struct load *l, struct load_out *out)
 	if (load_peek(l, magic, sizeof(magic), BZ_MAGIC_OFF) == 0 &&
 	    memcmp(magic, BZ_MAGIC, sizeof(magic)) == 0)
 		return load_bzimage(l, out);
+	if (load_multiboot2_header(l, &multiboot2))
+		return load_multiboot2(l, &multiboot2, NULL, out);
 	if (load_multiboot_header(l, &multiboot))
 		return load_multiboot(l, &multiboot, NULL, out);
 	return load_fail(l, -ENOEXEC, "kernel: not a kernel image");

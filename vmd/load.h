@@ -9,7 +9,7 @@
  *
  * Low memory while the kernel starts:
  *   0x00001000  GDT            0x00009000  page tables, 6 pages
- *   0x00002000  TSS            0x00020000  command line
+ *   0x00002000  TSS            0x00020000  command line / multiboot2 tags
  *   0x00007000  zero page / hvm_start_info, memory map, modules / bootargs
  *   0x00008000  stack of an OpenBSD kernel
  *   0x000e0000  ACPI tables

@@ -14,6 +14,7 @@
 #include <string.h>
 #include "load_elf.h"
 #include "load_multiboot.h"
+#include "load_multiboot2.h"
 
 #define PHDRS_MAX    128
 #define NOTES_MAX    65536ULL /* bytes of one note segment */
@@ -108,6 +109,7 @@ load_elf_segment(const struct load *l, const struct elf *img, unsigned i,
 		    (unsigned long long)s->filesz, (unsigned long long)s->off);
 	if (img->openbsd)
 		s->paddr &= OPENBSD_MASK;
+	s->paddr += img->shift;
 	return 0;
 }
 
@@ -207,9 +209,8 @@ check_segment(const struct load *l, const struct elf_segment *s, unsigned i,
 	return 0;
 }
 
-/* Decode: what can be refused is refused before a byte is loaded. */
-static int
-check_segments(const struct load *l, struct elf *img)
+int
+load_elf_check(const struct load *l, struct elf *img)
 {
 	struct elf_segment s;
 	unsigned i;
@@ -253,11 +254,15 @@ int
 load_elf(const struct load *l, struct load_out *out)
 {
 	struct multiboot multiboot;
+	struct multiboot2 multiboot2;
 	struct elf img;
 	int r;
 
-	if ((r = parse_header(l, &img)) < 0 || (r = identify(l, &img)) < 0 ||
-	    (r = check_segments(l, &img)) < 0)
+	if ((r = parse_header(l, &img)) < 0 || (r = identify(l, &img)) < 0)
+		return r;
+	if (!img.pvh && !img.openbsd && load_multiboot2_header(l, &multiboot2))
+		return load_multiboot2(l, &multiboot2, &img, out);
+	if ((r = load_elf_check(l, &img)) < 0)
 		return r;
 	if (img.pvh)
 		return load_pvh(l, &img, out);

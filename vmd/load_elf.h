@@ -29,12 +29,15 @@ struct elf {
 	uint64_t shoff;
 	unsigned shentsize, shnum, shstrndx;
 	uint64_t end; /* of the highest byte of a segment */
+	uint64_t shift; /* to where it is moved, modulo 2^64 */
 };
 
 int load_elf_segment(
     const struct load *, const struct elf *, unsigned i, struct elf_segment *);
 /* Is it one that is in memory? */
 bool load_elf_loaded(const struct elf *, const struct elf_segment *);
+/* What can be refused is refused here, before a byte is loaded; finds end. */
+int load_elf_check(const struct load *, struct elf *);
 /* Fresh guest memory is zero: so is what a segment has beyond its file. */
 int load_elf_copy(const struct load *, const struct elf *);
 

@@ -78,69 +78,99 @@ load_multiboot_header(const struct load *l, struct multiboot *h)
 			.flags = b[i + 1] };
 		if ((h->flags & HAS_ADDRESS) == 0)
 			return true;
-		if (words - i < 3 + sizeof(h->at) / sizeof(b[0]))
+		if (words - i < 4 + sizeof(h->at) / sizeof(b[0]))
 			continue;
 		memcpy(&h->at, b + i + 3, sizeof(h->at));
+		h->entry = b[i + 3 + sizeof(h->at) / sizeof(b[0])];
 		return true;
 	}
 	return false;
 }
 
 /* "Header address fields" */
-static int
-place_flat(const struct load *l, const struct multiboot *h, struct place *p)
+int
+load_multiboot_flat(const struct load *l, uint64_t header,
+    const struct multiboot_at *at, struct multiboot_image *im)
 {
-	uint64_t before = h->at.header - h->at.load, off, len, end;
+	uint64_t before = at->header - at->load, off, len, end;
 
-	if (h->at.load > h->at.header || before > h->off)
+	if (at->load > at->header || before > header)
 		return load_fail(l, -ENOEXEC,
 		    "kernel: multiboot header at %#x, loaded from %#x: not in "
 		    "the file",
-		    h->at.header, h->at.load);
-	off = h->off - before;
+		    at->header, at->load);
+	off = header - before;
 	len = l->kernel.size - off;
-	if (h->at.load_end != 0) {
-		if (h->at.load_end < h->at.load ||
-		    h->at.load_end - h->at.load > len)
+	if (at->load_end != 0) {
+		if (at->load_end < at->load || at->load_end - at->load > len)
 			return load_fail(l, -ENODATA,
 			    "kernel: truncated: %#x to %#x, from %#llx",
-			    h->at.load, h->at.load_end,
-			    (unsigned long long)off);
-		len = h->at.load_end - h->at.load;
+			    at->load, at->load_end, (unsigned long long)off);
+		len = at->load_end - at->load;
 	}
-	end = h->at.load + len;
-	if (h->at.bss_end > end)
-		end = h->at.bss_end;
-	if (h->at.load < LOAD_HIGH_BASE)
+	end = at->load + len;
+	if (at->bss_end > end)
+		end = at->bss_end;
+	*im = (struct multiboot_image){ off, len, at->load, end };
+	return 0;
+}
+
+int
+load_multiboot_copy(const struct load *l, const struct multiboot_image *im)
+{
+	if (im->base < LOAD_HIGH_BASE)
 		return load_fail(l, -ENOEXEC,
-		    "kernel: at %#x, wants memory below 1 MiB", h->at.load);
-	if (end > l->ram_end)
+		    "kernel: at %#llx, wants memory below 1 MiB",
+		    (unsigned long long)im->base);
+	if (im->end > l->ram_end)
 		return load_fail(l, -ENOSPC,
 		    "kernel: does not fit in %llu MiB of memory: to %#llx",
 		    (unsigned long long)(l->in->mem->size >> 20),
-		    (unsigned long long)end);
-	*p = (struct place){ h->at.entry, end };
-	return load_copy(l, &l->kernel, off, len, h->at.load);
+		    (unsigned long long)im->end);
+	return load_copy(l, &l->kernel, im->off, im->len, im->base);
 }
 
-/* An entry point is where it runs; here it is where it is loaded. */
 static int
-place_elf(const struct load *l, const struct elf *img, struct place *p)
+place_flat(const struct load *l, const struct multiboot *h, struct place *p)
+{
+	struct multiboot_image im;
+	int r;
+
+	if ((r = load_multiboot_flat(l, h->off, &h->at, &im)) < 0)
+		return r;
+	*p = (struct place){ h->entry, im.end };
+	return load_multiboot_copy(l, &im);
+}
+
+int
+load_multiboot_entry(
+    const struct load *l, const struct elf *img, uint64_t *entry)
 {
 	struct elf_segment s;
 	unsigned i;
 	int r;
 
-	*p = (struct place){ img->entry, img->end };
 	for (i = 0; i < img->n; i++) {
 		if ((r = load_elf_segment(l, img, i, &s)) < 0)
 			return r;
 		if (load_elf_loaded(img, &s) && img->entry >= s.vaddr &&
 		    img->entry - s.vaddr < s.memsz) {
-			p->entry = s.paddr + (img->entry - s.vaddr);
-			break;
+			*entry = s.paddr + (img->entry - s.vaddr);
+			return 0;
 		}
 	}
+	*entry = img->entry + img->shift;
+	return 0;
+}
+
+static int
+place_elf(const struct load *l, const struct elf *img, struct place *p)
+{
+	int r;
+
+	p->end = img->end;
+	if ((r = load_multiboot_entry(l, img, &p->entry)) < 0)
+		return r;
 	return load_elf_copy(l, img);
 }
 

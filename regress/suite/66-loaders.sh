@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# Kernels that are not Linux: guest/bsd.c and guest/mb.c, which check what the
-# loaders of OpenBSD's kernels and of multiboot kernels promise them.
+# Kernels that are not Linux: guest/bsd.c, guest/mb.c and guest/mb2.c, which
+# check what the loaders of OpenBSD's kernels and of multiboot kernels promise
+# them.
 limit=120
 
 checks() { # KERNEL MEMORY FORMAT LINE...
@@ -41,6 +42,8 @@ multiboot() { # KERNEL MEMORY
 
 t_multiboot_elf() { multiboot mb 64M; }
 t_multiboot_flat() { multiboot mbflat 3584M; }
+t_multiboot2_elf() { multiboot mb2 3584M; }
+t_multiboot2_flat() { multiboot mb2flat 64M; }
 
 # Whose fault it is, and where; the daemon goes on.
 t_refusals() {
@@ -48,11 +51,15 @@ t_refusals() {
 	head -c 3000 <./bsd64.gz >"$T/cut.gz"
 	head -c 8192 <./bsd64 >"$T/cut"
 	head -c 64M </dev/zero | gzip -1 >"$T/bomb.gz"
+	# A multiboot2 header with one tag, which nobody knows.
+	printf '\xd6\x50\x52\xe8\0\0\0\0\x20\0\0\0\x0a\xaf\xad\x17' >"$T/wants"
+	printf '\x0b\0\0\0\x08\0\0\0\0\0\0\0\x08\0\0\0' >>"$T/wants"
 	{
 		cat "$T/one.conf"
 		vm two "boot \"$T/cut.gz\""
 		vm three "boot \"$T/cut\""
 		vm four "boot \"$T/bomb.gz\"" 'memory 16M'
+		vm five "boot \"$T/wants\""
 	} | vmd_up
 	refused vmctl start one
 	says "OpenBSD's takes no initrd or cmdline"
@@ -62,4 +69,6 @@ t_refusals() {
 	says "kernel: truncated"
 	refused vmctl start four
 	says "kernel: inflates to more than 16 MiB"
+	refused vmctl start five
+	says "kernel: multiboot2 header at 0: unknown tag 11"
 }
