@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 
 /*
- * Keyboard controller with a keyboard, whose keys clients press, and no
- * auxiliary device, and the other ways in which a PC is reset: port 0x92 and
+ * Keyboard controller with a keyboard, whose keys clients press, and a mouse at
+ * its auxiliary port, and the other ways in which a PC is reset: port 0x92 and
  * 0xcf9.
  * After: IBM "Personal System/2 Hardware Interface Technical Reference",
  * "Keyboard and Auxiliary Device Controller" and "Keyboard Commands"; ports
@@ -12,8 +12,9 @@
  * Invariants
  *  1. Every command is complete when its write is: IBF always reads 0.
  *  2. A reply of the controller replaces an unread byte, as on the chip with
- *     its single output buffer; the keyboard's bytes wait for room.
- *  3. The line is "output buffer full" gated by the command byte.
+ *     its single output buffer; the devices' bytes wait for room.
+ *  3. The lines are "output buffer full", from one side or the other, gated by
+ *     the command byte.
  */
 #include <string.h>
 #include "i8042.h"
@@ -24,9 +25,9 @@
 #define ST_COMMAND 0x08 /* the last write was a command */
 #define ST_NOLOCK  0x10
 #define ST_AUX	   0x20
-#define ST_TIMEOUT 0x40
 
 #define CB_KBD_INT 0x01
+#define CB_AUX_INT 0x02
 #define CB_SYS	   0x04
 #define CB_KBD_OFF 0x10
 #define CB_AUX_OFF 0x20
@@ -48,15 +49,23 @@
 #define KBD_RESEND 0xfe
 
 static void
+line_update(struct line *line, bool *level, bool now)
+{
+	if (now == *level)
+		return;
+	*level = now;
+	line_set(line, now);
+}
+
+static void
 irq_update(struct i8042 *k)
 {
-	bool level =
-	    k->out_full && (k->ram[0] & CB_KBD_INT) && !(k->status & ST_AUX);
+	bool aux = (k->status & ST_AUX) != 0;
 
-	if (level == k->level)
-		return;
-	k->level = level;
-	line_set(&k->irq, level);
+	line_update(&k->irq, &k->level,
+	    k->out_full && !aux && (k->ram[0] & CB_KBD_INT));
+	line_update(&k->aux_irq, &k->aux_level,
+	    k->out_full && aux && (k->ram[0] & CB_AUX_INT));
 }
 
 /* A byte for the host, from whom the flags say. */
@@ -66,7 +75,7 @@ reply(struct i8042 *k, uint8_t val, uint8_t flags)
 	/* A new byte is a new edge. */
 	k->out_full = false;
 	irq_update(k);
-	k->status &= (uint8_t) ~(ST_AUX | ST_TIMEOUT);
+	k->status &= (uint8_t)~ST_AUX;
 	k->status |= flags;
 	k->out = val;
 	k->out_full = true;
@@ -109,6 +118,24 @@ kbd_pump(struct i8042 *k)
 	b->n--;
 	memmove(b->queue, b->queue + 1, b->n);
 	reply(k, b->last, 0);
+}
+
+/* So does the mouse. */
+static void
+aux_pump(struct i8042 *k)
+{
+	uint8_t val;
+
+	if (!k->out_full && !(k->ram[0] & CB_AUX_OFF) &&
+	    ps2mouse_next(&k->aux, &val))
+		reply(k, val, ST_AUX);
+}
+
+static void
+pump(struct i8042 *k)
+{
+	kbd_pump(k);
+	aux_pump(k);
 }
 
 static void
@@ -202,7 +229,16 @@ kbd_write(struct i8042 *k, uint8_t val)
 		k->kbd.command = 0;
 		kbd_command(k, val);
 	}
-	kbd_pump(k);
+	pump(k);
+}
+
+/* As for the keyboard: a byte to it enables its interface. */
+static void
+aux_write(struct i8042 *k, uint8_t val)
+{
+	k->ram[0] &= (uint8_t)~CB_AUX_OFF;
+	ps2mouse_write(&k->aux, val);
+	pump(k);
 }
 
 static void
@@ -225,7 +261,7 @@ data_write(struct i8042 *k, uint8_t val)
 	if (command >= 0x60 && command <= 0x7f) {
 		k->ram[command - 0x60] = val;
 		irq_update(k);
-		kbd_pump(k);
+		pump(k);
 		return;
 	}
 	switch (command) {
@@ -233,11 +269,13 @@ data_write(struct i8042 *k, uint8_t val)
 		set_outport(k, val);
 		break;
 	case 0xd2: /* as if the keyboard had sent it */
-	case 0xd3: /* there is no auxiliary side to mark it as */
 		reply(k, val, 0);
 		break;
-	case 0xd4: /* nobody answers at the auxiliary port */
-		reply(k, KBD_RESEND, ST_AUX | ST_TIMEOUT);
+	case 0xd3: /* as if the mouse had */
+		reply(k, val, ST_AUX);
+		break;
+	case 0xd4:
+		aux_write(k, val);
 		break;
 	default:
 		kbd_write(k, val);
@@ -264,9 +302,10 @@ simple_command(struct i8042 *k, uint8_t val)
 		break;
 	case 0xa8:
 		k->ram[0] &= (uint8_t)~CB_AUX_OFF;
+		pump(k);
 		break;
-	case 0xa9: /* auxiliary interface: clock line stuck high */
-		reply(k, 0x02, 0);
+	case 0xa9: /* auxiliary interface: no error */
+		reply(k, 0x00, 0);
 		break;
 	case 0xaa:
 		k->ram[0] |= CB_SYS;
@@ -280,7 +319,7 @@ simple_command(struct i8042 *k, uint8_t val)
 		break;
 	case 0xae:
 		k->ram[0] &= (uint8_t)~CB_KBD_OFF;
-		kbd_pump(k);
+		pump(k);
 		break;
 	case 0xc0: /* input port: keyboard not locked */
 		reply(k, 0x80, 0);
@@ -318,10 +357,13 @@ command_write(struct i8042 *k, uint8_t val)
 }
 
 void
-i8042_init(struct i8042 *k, struct line irq, void (*reset)(void *), void *arg)
+i8042_init(struct i8042 *k, struct line irq, struct line aux_irq,
+    void (*reset)(void *), void *arg)
 {
 	memset(k, 0, sizeof(*k));
 	k->irq = irq;
+	k->aux_irq = aux_irq;
+	ps2mouse_init(&k->aux);
 	k->reset = reset;
 	k->arg = arg;
 	/* As a BIOS leaves it: tested, translating, interrupt on. */
@@ -340,7 +382,7 @@ i8042_key(struct i8042 *k, uint32_t key)
 	if (b->off || b->set == 3 || b->nkeys == I8042_KEYS)
 		return;
 	b->key[b->nkeys++] = key;
-	kbd_pump(k);
+	pump(k);
 }
 
 static uint8_t
@@ -349,9 +391,9 @@ data_read(struct i8042 *k)
 	uint8_t val = k->out;
 
 	k->out_full = false;
-	k->status &= (uint8_t) ~(ST_AUX | ST_TIMEOUT);
 	irq_update(k);
-	kbd_pump(k);
+	k->status &= (uint8_t)~ST_AUX;
+	pump(k);
 	return val;
 }
 

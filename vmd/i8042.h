@@ -2,8 +2,9 @@
 #ifndef VMD_I8042_H
 #define VMD_I8042_H
 
-/* Ports 0x60/0x64 (a keyboard; reset pulse), 0x92 and 0xcf9. */
+/* Ports 0x60/0x64 (a keyboard and a mouse; reset pulse), 0x92 and 0xcf9. */
 #include "devenv.h"
+#include "ps2mouse.h"
 
 #define I8042_QUEUE 8
 #define I8042_KEYS  64 /* events that wait; more are lost */
@@ -15,7 +16,7 @@ struct i8042 {
 	uint8_t out; /* output buffer */
 	uint8_t outport, cf9;
 	bool out_full;
-	bool level;
+	bool level, aux_level;
 	struct i8042_kbd {
 		uint8_t queue[I8042_QUEUE], n; /* bytes to send */
 		uint8_t command; /* waiting for its argument, or 0 */
@@ -25,12 +26,15 @@ struct i8042 {
 		uint32_t key[I8042_KEYS]; /* SCREEN_KEY_* */
 		unsigned nkeys;
 	} kbd;
+	struct ps2mouse aux;
 	struct line irq; /* IRQ 1 */
+	struct line aux_irq; /* IRQ 12 */
 	void (*reset)(void *arg);
 	void *arg;
 };
 
-void i8042_init(struct i8042 *, struct line irq, void (*reset)(void *), void *);
+void i8042_init(struct i8042 *, struct line irq, struct line aux_irq,
+    void (*reset)(void *), void *);
 /* A key goes down or up: SCREEN_KEY_*. */
 void i8042_key(struct i8042 *, uint32_t key);
 uint8_t i8042_read(struct i8042 *, uint16_t port);

@@ -48,6 +48,7 @@
 #define IRQ_CASCADE 2
 #define IRQ_COM1    4
 #define IRQ_RTC	    8
+#define IRQ_AUX	    12
 #define ISA_IRQS    16
 #define PIN_TIMER   2 /* MADT: ISA IRQ 0 is pin 2 */
 #define MSI_LEVEL   (1U << 15) /* trigger mode of an MSI's data */
@@ -674,7 +675,8 @@ make_chips(struct machine *m, struct devenv env)
 	mc146818_init(&m->rtc, (struct line){ set_rtc, m, IRQ_RTC }, env,
 	    wall_clock, NULL, m->conf.mem->size, m->conf.cpus);
 	ns16550_init(&m->uart, gsi_line(m, IRQ_COM1), env, uart_out, m);
-	i8042_init(&m->kbd, gsi_line(m, IRQ_KBD), on_reset, m);
+	i8042_init(
+	    &m->kbd, gsi_line(m, IRQ_KBD), gsi_line(m, IRQ_AUX), on_reset, m);
 	pvpanic_init(&m->panic, on_panicked, m);
 	acpi_pm_init(
 	    &m->pm, gsi_line(m, ACPI_SCI), env, on_poweroff, on_button_read, m);

@@ -166,6 +166,7 @@ static const struct state_field i8042_saved[] = {
 	STATE_NUM(S, cf9, BYTE),
 	STATE_NUM(S, out_full, 1),
 	STATE_NUM(S, level, 1),
+	STATE_NUM(S, aux_level, 1),
 	STATE_ARR(S, kbd.queue, BYTE),
 	STATE_NUM(S, kbd.n, I8042_QUEUE),
 	STATE_NUM(S, kbd.command, BYTE),
@@ -174,9 +175,20 @@ static const struct state_field i8042_saved[] = {
 	STATE_NUM(S, kbd.off, 1),
 	STATE_ARR(S, kbd.key, WORD),
 	STATE_NUM(S, kbd.nkeys, I8042_KEYS),
+	STATE_ARR(S, aux.queue, BYTE),
+	STATE_NUM(S, aux.n, PS2MOUSE_QUEUE),
+	STATE_NUM(S, aux.command, BYTE),
+	STATE_NUM(S, aux.last, BYTE),
+	STATE_NUM(S, aux.rate, BYTE),
+	STATE_NUM(S, aux.resolution, BYTE),
+	STATE_NUM(S, aux.enabled, 1),
+	STATE_NUM(S, aux.remote, 1),
+	STATE_NUM(S, aux.wrap, 1),
+	STATE_NUM(S, aux.twice, 1),
 };
 static const struct state_field i8042_derived[] = {
 	STATE_NUM(S, irq, 0),
+	STATE_NUM(S, aux_irq, 0),
 	STATE_NUM(S, reset, 0),
 	STATE_NUM(S, arg, 0),
 };

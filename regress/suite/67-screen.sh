@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# The text screen and the keyboard: of firmware, of Linux; who may use them.
+# The text screen, the keyboard and the mouse: of firmware, of Linux; who may use
+# them.
 limit=300
 
 shows() { # NAME TEXT
@@ -64,4 +65,14 @@ t_linux() {
 
 restarted() {
 	[[ $(field "$1" restarts) -ge $2 ]]
+}
+
+# Linux finds the auxiliary port, and gets its interrupt, by tests of its own.
+t_mouse() {
+	tiny one shell 'memory 128M' | vmd_up
+	start one
+	prints one "tiny: shell" 90
+	key one 'cat /sys/bus/serio/devices/*/description'
+	prints one "i8042 AUX port" 30
+	vmctl stop -fw one
 }

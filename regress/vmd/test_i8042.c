@@ -15,6 +15,10 @@ enum op {
 	EMPTY,
 	IRQ,
 	NOIRQ,
+	IRQ12,
+	NOIRQ12,
+	M,
+	A,
 	W92,
 	R92,
 	WCF9,
@@ -28,7 +32,7 @@ struct row {
 	struct {
 		enum op op;
 		unsigned val;
-	} step[24];
+	} step[26];
 };
 
 /* ST, NST: status bits that must be set, clear. */
@@ -54,10 +58,61 @@ static const struct row rows[] = {
 	{ "A7/A8 auxiliary off and on",
 	    { { C, 0xa8 }, { C, 0x20 }, { R, 0x45 }, { C, 0xa7 }, { C, 0x20 },
 		{ R, 0x65 } } },
-	{ "A9, D3, D4: no auxiliary device, told at once",
-	    { { C, 0xd3 }, { D, 0xa5 }, { NST, 0x20 }, { C, 0xa9 }, { R, 0x02 },
-		{ EMPTY, 0 }, { C, 0xd4 }, { D, 0xf2 }, { ST, 0x61 },
-		{ R, 0xfe }, { NST, 0x61 } } },
+	{ "A9 auxiliary interface test", { { C, 0xa9 }, { R, 0x00 } } },
+	{ "D3 as if the mouse had sent it",
+	    { { C, 0xd3 }, { D, 0xa5 }, { ST, 0x21 }, { NOIRQ, 0 },
+		{ NOIRQ12, 0 }, { C, 0xd0 }, { R, 0x23 }, { C, 0x60 },
+		{ D, 0x47 }, { C, 0xd3 }, { D, 0x5a }, { IRQ12, 0 },
+		{ NOIRQ, 0 }, { A, 0x5a }, { NOIRQ12, 0 }, { NST, 0x21 } } },
+	{ "D4 enables the interface, as a byte to the keyboard does",
+	    { { C, 0x20 }, { R, 0x65 }, { M, 0xf2 }, { A, 0xfa }, { A, 0x00 },
+		{ EMPTY, 0 }, { C, 0x20 }, { R, 0x45 } } },
+	{ "mouse waits until it is on",
+	    { { M, 0xff }, { C, 0xa7 }, { A, 0xfa }, { EMPTY, 0 }, { C, 0xa8 },
+		{ A, 0xaa }, { A, 0x00 }, { M, 0xf2 }, { C, 0x60 }, { D, 0x65 },
+		{ A, 0xfa }, { EMPTY, 0 }, { C, 0x60 }, { D, 0x45 },
+		{ A, 0x00 }, { EMPTY, 0 } } },
+	{ "mouse and keyboard share the buffer; each byte is of its side",
+	    { { C, 0x60 }, { D, 0x47 }, { M, 0xff }, { IRQ12, 0 }, { NOIRQ, 0 },
+		{ KEY, 0x1e }, { IRQ12, 0 }, { A, 0xfa }, { IRQ, 0 },
+		{ NOIRQ12, 0 }, { NST, 0x20 }, { R, 0x1e }, { NOIRQ, 0 },
+		{ IRQ12, 0 }, { A, 0xaa }, { A, 0x00 }, { NOIRQ12, 0 } } },
+	{ "mouse FF: reset, self test passed, its kind",
+	    { { M, 0xe7 }, { A, 0xfa }, { M, 0xff }, { A, 0xfa }, { A, 0xaa },
+		{ A, 0x00 }, { EMPTY, 0 }, { M, 0xe9 }, { A, 0xfa },
+		{ A, 0x00 }, { A, 0x02 }, { A, 0x64 }, { EMPTY, 0 } } },
+	{ "mouse E9: modes that were set",
+	    { { M, 0xe7 }, { A, 0xfa }, { M, 0xf4 }, { A, 0xfa }, { M, 0xf0 },
+		{ A, 0xfa }, { M, 0xe9 }, { A, 0xfa }, { A, 0x70 }, { A, 0x02 },
+		{ A, 0x64 }, { M, 0xea }, { A, 0xfa }, { M, 0xe6 }, { A, 0xfa },
+		{ M, 0xf5 }, { A, 0xfa }, { M, 0xe9 }, { A, 0xfa }, { A, 0x00 },
+		{ A, 0x02 }, { A, 0x64 } } },
+	{ "mouse E8, F3: resolution and rate, F6 defaults",
+	    { { M, 0xe8 }, { A, 0xfa }, { M, 0x03 }, { A, 0xfa }, { M, 0xf3 },
+		{ A, 0xfa }, { M, 0xc8 }, { A, 0xfa }, { M, 0xe9 }, { A, 0xfa },
+		{ A, 0x00 }, { A, 0x03 }, { A, 0xc8 }, { M, 0xf6 }, { A, 0xfa },
+		{ M, 0xe9 }, { A, 0xfa }, { A, 0x00 }, { A, 0x02 }, { A, 0x64 },
+		{ EMPTY, 0 } } },
+	{ "mouse E8, F3: bad arguments, and a command in place of one",
+	    { { M, 0xe8 }, { A, 0xfa }, { M, 0x04 }, { A, 0xfe }, { M, 0xf3 },
+		{ A, 0xfa }, { M, 0x65 }, { A, 0xfe }, { M, 0xf3 }, { A, 0xfa },
+		{ M, 0xf2 }, { A, 0xfa }, { A, 0x00 }, { M, 0x64 }, { A, 0xfe },
+		{ M, 0xe9 }, { A, 0xfa }, { A, 0x00 }, { A, 0x02 },
+		{ A, 0x64 } } },
+	{ "mouse EB: a report, in either mode",
+	    { { M, 0xeb }, { A, 0xfa }, { A, 0x08 }, { A, 0 }, { A, 0 },
+		{ EMPTY, 0 }, { M, 0xf0 }, { A, 0xfa }, { M, 0xeb },
+		{ A, 0xfa }, { A, 0x08 }, { A, 0 }, { A, 0 }, { EMPTY, 0 } } },
+	{ "mouse EE: bytes come back until EC or FF",
+	    { { M, 0xee }, { A, 0xfa }, { M, 0xf2 }, { A, 0xf2 }, { M, 0xee },
+		{ A, 0xee }, { M, 0xec }, { A, 0xfa }, { M, 0xf2 }, { A, 0xfa },
+		{ A, 0x00 }, { M, 0xee }, { A, 0xfa }, { M, 0xff }, { A, 0xfa },
+		{ A, 0xaa }, { A, 0x00 }, { M, 0xeb }, { A, 0xfa },
+		{ A, 0x08 } } },
+	{ "mouse FE and unknown; a byte to it ends its answer",
+	    { { M, 0xf2 }, { A, 0xfa }, { A, 0x00 }, { M, 0xfe }, { A, 0x00 },
+		{ M, 0xe1 }, { A, 0xfe }, { M, 0xff }, { A, 0xfa }, { M, 0xf4 },
+		{ A, 0xaa }, { A, 0xfa }, { EMPTY, 0 } } },
 	{ "C0, E0 ports", { { C, 0xc0 }, { R, 0x80 }, { C, 0xe0 }, { R, 0 } } },
 	{ "D0/D1 output port, A20 is the one of port 92",
 	    { { C, 0xd0 }, { R, 0x03 }, { C, 0xd1 }, { D, 0x01 }, { R92, 0 },
@@ -153,12 +208,12 @@ static void
 run_row(void **state)
 {
 	const struct row *row = *state;
-	struct fake f = { 0 };
+	struct fake f = { 0 }, aux = { 0 };
 	struct i8042 k;
 	unsigned i, resets = 0;
 	uint8_t v;
 
-	i8042_init(&k, fake_line(&f), on_reset, &resets);
+	i8042_init(&k, fake_line(&f), fake_line(&aux), on_reset, &resets);
 	for (i = 0; row->step[i].op != END; i++) {
 		v = (uint8_t)row->step[i].val;
 		switch (row->step[i].op) {
@@ -185,6 +240,18 @@ run_row(void **state)
 		case NOIRQ:
 			assert_int_equal(f.level, row->step[i].op == IRQ);
 			break;
+		case IRQ12:
+		case NOIRQ12:
+			assert_int_equal(aux.level, row->step[i].op == IRQ12);
+			break;
+		case M: /* a byte to the mouse */
+			i8042_write(&k, 0x64, 0xd4);
+			i8042_write(&k, 0x60, v);
+			break;
+		case A: /* a byte from it */
+			assert_int_equal(i8042_read(&k, 0x64) & 0x21, 0x21);
+			assert_int_equal(i8042_read(&k, 0x60), v);
+			break;
 		case W92:
 			i8042_write(&k, 0x92, v);
 			break;
@@ -209,16 +276,16 @@ run_row(void **state)
 	}
 }
 
-/* IRQ 1 is edge-triggered: each byte is an edge, also in place of one that
+/* IRQ 1, as 12, is edge-triggered: each byte is an edge, also in place of one that
  * was not read. */
 static void
 test_irq_edges(void **state)
 {
-	struct fake f = { 0 };
+	struct fake f = { 0 }, aux = { 0 };
 	struct i8042 k;
 	unsigned resets = 0;
 
-	i8042_init(&k, fake_line(&f), on_reset, &resets);
+	i8042_init(&k, fake_line(&f), fake_line(&aux), on_reset, &resets);
 	i8042_write(&k, 0x60, 0xff);
 	assert_int_equal(f.rises, 1);
 	i8042_read(&k, 0x60);
@@ -229,19 +296,29 @@ test_irq_edges(void **state)
 	i8042_read(&k, 0x60);
 	assert_int_equal(f.falls, 3);
 	assert_int_equal(f.rises, 3);
+	i8042_write(&k, 0x64, 0x60);
+	i8042_write(&k, 0x60, 0x47);
+	i8042_write(&k, 0x64, 0xd4);
+	i8042_write(&k, 0x60, 0xf2);
+	assert_int_equal(aux.rises, 1);
+	i8042_read(&k, 0x60);
+	assert_int_equal(aux.rises, 2);
+	i8042_read(&k, 0x60);
+	assert_int_equal(aux.falls, 2);
+	assert_int_equal(f.rises, 3);
 }
 
 static void
 test_spray(void **state)
 {
 	static const uint16_t port[] = { 0x60, 0x64, 0x92, 0xcf9, 0x61 };
-	struct fake f = { 0 };
+	struct fake f = { 0 }, aux = { 0 };
 	struct i8042 k;
 	uint64_t seed = 8042;
 	unsigned i, resets = 0;
 	uint32_t r;
 
-	i8042_init(&k, fake_line(&f), on_reset, &resets);
+	i8042_init(&k, fake_line(&f), fake_line(&aux), on_reset, &resets);
 	for (i = 0; i < 1500000; i++) {
 		r = dice(&seed);
 		if ((r & 0xff) == 0)
@@ -252,7 +329,10 @@ test_spray(void **state)
 			i8042_read(&k, port[(r >> 8) % 5]);
 		assert_true(k.kbd.n <= I8042_QUEUE);
 		assert_true(k.kbd.nkeys <= I8042_KEYS);
+		assert_true(k.aux.n <= PS2MOUSE_QUEUE);
 		assert_true(f.level == k.level);
+		assert_true(aux.level == k.aux_level);
+		assert_false(f.level && aux.level);
 	}
 	assert_true(resets > 0);
 }
