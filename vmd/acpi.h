@@ -11,7 +11,8 @@
 #include "devenv.h"
 #include "gmem.h"
 
-#define ACPI_PM_BASE	0xb000 /* PM1a event 0-3, control 4-5, timer 8-11 */
+#define ACPI_PM_BASE \
+	0xb000 /* PM1a event 0-3, control 4-5, timer 8-11, GPE0 12-15 */
 #define ACPI_PM_LEN	0x10
 #define ACPI_PM_HZ	3579545
 #define ACPI_SCI	9
@@ -26,7 +27,7 @@
 #define ACPI_IOAPIC_ID 0 /* in the MADT; give it to ioapic_init() too */
 
 struct acpi_pm {
-	uint16_t pm1_status, pm1_enable, pm1_control;
+	uint16_t pm1_status, pm1_enable, pm1_control, gpe_enable;
 	uint64_t carries; /* carries of the timer that TMR_STS has seen */
 	bool level; /* of the SCI line */
 	struct line sci; /* level */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 
 /*
- * ACPI fixed hardware: PM1a event and control blocks and the PM timer.
+ * ACPI fixed hardware: PM1a event and control blocks, the PM timer, and general
+ * purpose events, where the PIIX4 has them.
  * After: ACPI specification, "Fixed Hardware Features", "PM1 Event Grouping",
- * "PM1 Control Grouping" and "Power Management Timer (PM_TMR)".
+ * "PM1 Control Grouping", "Power Management Timer (PM_TMR)" and
+ * "General-Purpose Event Register Blocks".
  *
  * Invariants
  *  1. SCI_EN says whether the machine is in ACPI mode, which a guest does
@@ -12,6 +14,8 @@
  *     enable) has a bit.
  *  3. The timer is floor(now() * 3579545 / 1 s): no drift, no overflow within
  *     the life of a 64-bit count of nanoseconds.
+ *  4. Nothing here raises a general purpose event: their status is 0, and what
+ *     is enabled is kept.
  */
 #include <string.h>
 #include "acpi.h"
@@ -83,7 +87,7 @@ acpi_pm_init(struct acpi_pm *pm, struct line sci, struct devenv env,
 	pm->carries = timer_now(pm) / CARRY;
 }
 
-/* The whole block as bytes: status, enable, control, -, timer, -. */
+/* The whole block as bytes: status, enable, control, -, timer, GPE0. */
 static uint8_t
 byte_read(struct acpi_pm *pm, unsigned off, uint32_t timer)
 {
@@ -102,6 +106,9 @@ byte_read(struct acpi_pm *pm, unsigned off, uint32_t timer)
 	case 10:
 	case 11:
 		return (uint8_t)(timer >> (off - 8) * 8);
+	case 14:
+	case 15:
+		return (uint8_t)(pm->gpe_enable >> (off - 14) * 8);
 	}
 	return 0;
 }
@@ -162,6 +169,10 @@ byte_write(struct acpi_pm *pm, unsigned off, uint8_t val)
 	case 4:
 	case 5:
 		control_write(pm, with_byte(pm->pm1_control, off - 4, val));
+		break;
+	case 14:
+	case 15:
+		pm->gpe_enable = with_byte(pm->gpe_enable, off - 14, val);
 		break;
 	}
 }

@@ -258,6 +258,8 @@ put_fadt(struct acpi_image *im, const struct acpi_conf *conf, uint32_t facs,
 	f.pm1_evt_len = 4;
 	f.pm1_cnt_len = 2;
 	f.pm_tmr_len = 4;
+	f.gpe0 = pm + 12;
+	f.gpe0_len = 4;
 	f.c2_latency = f.c3_latency = NO_C_STATE;
 	f.century = CENTURY;
 	f.boot_arch = LEGACY_DEVICES | HAS_8042 | NO_ASPM;
@@ -271,6 +273,7 @@ put_fadt(struct acpi_image *im, const struct acpi_conf *conf, uint32_t facs,
 	f.x_pm1a_evt = io_gas(pm, 32, 2);
 	f.x_pm1a_cnt = io_gas(pm + 4, 16, 2);
 	f.x_pm_tmr = io_gas(pm + 8, 32, 3);
+	f.x_gpe0 = io_gas(pm + 12, 32, 2);
 	header_finish(&f.h, "FACP", 4, sizeof(f));
 	if ((at = append_table(im, &f, sizeof(f))) != 0) {
 		pointer(im, at, offsetof(struct fadt, facs), 4);

@@ -129,6 +129,25 @@ test_button(void **state)
 	assert_int_equal(b.buttons, 3);
 }
 
+/* "General-Purpose Event Register Blocks": what is enabled, nothing happens. */
+static void
+test_gpe(void **state)
+{
+	struct bed b;
+
+	bed_init(&b);
+	assert_int_equal(acpi_pm_read(&b.pm, 12, 4), 0);
+	acpi_pm_write(&b.pm, 12, 4, 0xffffffff);
+	assert_int_equal(acpi_pm_read(&b.pm, 12, 4), 0xffff0000);
+	acpi_pm_write(&b.pm, 14, 1, 0x5a);
+	acpi_pm_write(&b.pm, 15, 1, 0xa5);
+	assert_int_equal(acpi_pm_read(&b.pm, 14, 2), 0xa55a);
+	assert_int_equal(acpi_pm_read(&b.pm, 12, 1), 0);
+	assert_int_equal(acpi_pm_read(&b.pm, 15, 1), 0xa5);
+	assert_int_equal(acpi_pm_read(&b.pm, 0, 4), 0);
+	assert_false(b.f.level);
+}
+
 /* "PM1 Event Grouping": RTC_STS and RTC_EN. */
 static void
 test_rtc(void **state)
@@ -324,7 +343,7 @@ static const struct {
 	{ "PM1a_EVT_BLK", 56, 4, 0xb000 },
 	{ "PM1a_CNT_BLK", 64, 4, 0xb004 },
 	{ "PM_TMR_BLK", 76, 4, 0xb008 },
-	{ "GPE0_BLK, GPE1_BLK", 80, 8, 0 },
+	{ "GPE0_BLK, GPE1_BLK", 80, 8, 0xb00c },
 	{ "PM1_EVT_LEN, PM1_CNT_LEN", 88, 2, 0x0204 },
 	{ "PM2_CNT_LEN, PM_TMR_LEN", 90, 2, 0x0400 },
 	{ "P_LVL2_LAT above 100: no C2", 96, 2, 0xfff },
@@ -341,7 +360,10 @@ static const struct {
 	{ "X_PM1a_CNT_BLK address", 176, 8, 0xb004 },
 	{ "X_PM_TMR_BLK", 208, 4, 0x03002001 },
 	{ "X_PM_TMR_BLK address", 212, 8, 0xb008 },
-	{ "X_GPE0_BLK", 220, 8, 0 },
+	{ "GPE0_BLK_LEN, GPE1_BLK_LEN, GPE1_BASE", 92, 3, 4 },
+	{ "X_GPE0_BLK", 220, 4, 0x02002001 },
+	{ "X_GPE0_BLK address", 224, 8, 0xb00c },
+	{ "X_GPE1_BLK", 232, 8, 0 },
 };
 
 static void
@@ -598,6 +620,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_button),
+		cmocka_unit_test(test_gpe),
 		cmocka_unit_test(test_rtc),
 		cmocka_unit_test(test_timer),
 		cmocka_unit_test(test_carry),
