@@ -77,15 +77,16 @@ find_payload(const struct load *l, const struct setup_header *h, uint64_t *off,
 }
 
 /*
- * pref_address if there is room, else (a relocatable kernel) the lowest
- * aligned address above 1 MiB.  *need is what the kernel wants to itself
- * until it reads the memory map.
+ * pref_address, or for a relocatable kernel that has none, or none that is
+ * aligned, the lowest aligned address above 1 MiB.  *need is what the kernel
+ * wants to itself until it reads the memory map: there, or at pref_address when
+ * it is loaded below that, as it moves there ("init_size").
  */
 static int
 place(const struct load *l, const struct setup_header *h, uint64_t payload,
     uint64_t *at, uint64_t *need)
 {
-	uint64_t align, want[2];
+	uint64_t align, want[2], run, pref = 0;
 	unsigned i, n = 0;
 
 	*need = payload;
@@ -98,15 +99,17 @@ place(const struct load *l, const struct setup_header *h, uint64_t payload,
 	if (!h->relocatable_kernel) {
 		want[n++] = LOAD_HIGH_BASE;
 	} else {
-		if (h->version >= PROTO_INIT &&
-		    h->pref_address >= LOAD_HIGH_BASE &&
-		    (h->pref_address & (align - 1)) == 0)
-			want[n++] = h->pref_address;
+		if (h->version >= PROTO_INIT)
+			pref = h->pref_address;
+		if (pref >= LOAD_HIGH_BASE && (pref & (align - 1)) == 0)
+			want[n++] = pref;
 		want[n++] = (LOAD_HIGH_BASE + align - 1) & ~(align - 1);
 	}
 	for (i = 0; i < n; i++) {
-		if (want[i] <= l->ram_end && *need <= l->ram_end - want[i]) {
+		run = want[i] > pref ? want[i] : pref;
+		if (run <= l->ram_end && *need <= l->ram_end - run) {
 			*at = want[i];
+			*need += run - want[i];
 			return 0;
 		}
 	}

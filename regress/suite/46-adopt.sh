@@ -157,7 +157,7 @@ t_killed_again_and_again() {
 	mark
 	for v in a b c; do
 		truncate -s 1M "$T/$v"
-		tiny $v idle 'memory 64M' "disk \"$T/$v\""
+		tiny $v idle 'memory 96M' "disk \"$T/$v\""
 	done | vmd_up
 	for i in {1..8}; do
 		for v in a b c; do

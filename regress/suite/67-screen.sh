@@ -37,7 +37,7 @@ t_linux() {
 		echo 'socket owner root:vmusers'
 		tiny one shell 'memory 128M' 'owner alice' 'screen' |
 			sed 's/console=ttyS0/console=ttyS0 console=tty0/'
-		tiny none idle 'memory 64M'
+		tiny none idle 'memory 96M'
 	} | vmd_up
 	start one
 	await one "tiny: shell" 90

@@ -333,14 +333,21 @@ bzimage_32(void **state)
 	gmem_destroy(&r.mem);
 }
 
-/* Where pref_address is no RAM a relocatable kernel goes lower. */
+/* A relocatable kernel without a pref_address goes where there is RAM; with
+ * one it would move there, so it needs RAM there. */
 static void
 bzimage_small(void **state)
 {
 	struct run r;
 
 	make_bzimage();
+	hdr()->pref_address = 0;
 	assert_int_equal(load(&r, 16 * MIB, 0, ""), 0);
+	assert_int_equal(r.out.rip, 0x200200);
+	gmem_destroy(&r.mem);
+	make_bzimage();
+	hdr()->pref_address += 0x1000; /* not aligned */
+	assert_int_equal(load(&r, 32 * MIB, 0, ""), 0);
 	assert_int_equal(r.out.rip, 0x200200);
 	gmem_destroy(&r.mem);
 }
@@ -563,6 +570,13 @@ n_past(void)
 	note()[9] = 0x3000000;
 }
 
+/* There is room below it. */
+static void
+h_pref(void)
+{
+	hdr()->pref_address = 58 * MIB;
+}
+
 static const struct bad {
 	const char *name;
 	void (*make)(void);
@@ -583,6 +597,8 @@ static const struct bad {
 	{ "sectors", make_bzimage, h_sects, 0, -ENODATA, "truncated" },
 	{ "alignment", make_bzimage, h_align, 0, -ENOEXEC, "bad alignment" },
 	{ "init_size", make_bzimage, h_init, 0, -ENOSPC,
+	    "kernel: does not fit in 64 MiB" },
+	{ "pref_address", make_bzimage, h_pref, 0, -ENOSPC,
 	    "kernel: does not fit in 64 MiB" },
 	{ "cmdline", make_bzimage, h_cmdline, 0, -E2BIG,
 	    "this kernel takes 3" },
