@@ -199,6 +199,7 @@ group_setup(void **state)
 	life.ops = &ops;
 	life.limits = patient;
 	snprintf(life.hypervisor, sizeof(life.hypervisor), "/dev/null");
+	life.socket = dir;
 	chld = evsignal_new(life.base, SIGCHLD, on_chld, NULL);
 	evsignal_add(chld, NULL);
 	deadline = evtimer_new(life.base, on_deadline, NULL);

@@ -157,6 +157,7 @@ setup(void **state)
 	net.ops = &life_net_ops;
 	net.arg = &life;
 	snprintf(life.hypervisor, sizeof(life.hypervisor), "/dev/null");
+	life.socket = dir;
 	chld = evsignal_new(life.base, SIGCHLD, on_chld, NULL);
 	evsignal_add(chld, NULL);
 	assert_int_equal(spawn_init("test_life_net"), 0);
