@@ -137,7 +137,7 @@ tally() {
 	    n["ok"], n["FAIL"], n["skip"] }' <(grep -E '^(ok|FAIL|skip) ' "$1")
 }
 
-# The suite on KVM, in parts; on our driver what depends on the hypervisor, and a
+# The suite on KVM, in parts; on our driver what depends on the hypervisor, and
 # first boot once more on the other kernel.
 parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu"
 	"30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory"
