@@ -14,6 +14,9 @@
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MTRR_ENABLE	  (1U << 11)
 #define MTRR_WRITEBACK	  6
+/* APM volume 2, "Machine Check Global Capabilities Register" */
+#define MCG_CTL_P (1U << 8)
+#define MCE_BANKS 10
 
 #define CR0_PE	 (1U << 0)
 #define CR0_ET	 (1U << 4)
@@ -53,7 +56,8 @@ static const struct start {
 int
 vcpu_set_up(struct vmm *vmm, uint32_t cpu, const char **missing)
 {
-	/* As firmware leaves it: all memory write-back. */
+	/* As firmware leaves it: all memory write-back.  The banks of machine
+	 * checks are the same for all hypervisors, whatever they begin with. */
 	static const struct vmm_msr msrs[] = {
 		{ MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITEBACK },
 	};
@@ -69,6 +73,8 @@ vcpu_set_up(struct vmm *vmm, uint32_t cpu, const char **missing)
 	for (i = 0; r == 0 && i < vmm_ncpus(vmm); i++) {
 		cpuid_for(c, i);
 		r = vmm_vcpu_set_cpuid(vmm, i, c);
+		if (r == 0)
+			r = vmm_vcpu_set_mce(vmm, i, MCE_BANKS | MCG_CTL_P);
 		if (r == 0)
 			r = vmm_vcpu_set_msrs(
 			    vmm, i, msrs, sizeof(msrs) / sizeof(msrs[0]));

@@ -446,6 +446,12 @@ vmm_vcpu_set_cpuid(struct vmm *v, unsigned cpu, const struct kvm_cpuid2 *c)
 	return vmm_call(v->vcpu_base + (int)cpu, KVM_SET_CPUID2, c);
 }
 
+int
+vmm_vcpu_set_mce(struct vmm *v, unsigned cpu, uint64_t cap)
+{
+	return vmm_call(v->vcpu_base + (int)cpu, KVM_X86_SETUP_MCE, &cap);
+}
+
 /* The result of the call is how many were done before one was refused. */
 int
 vmm_msrs_call(struct vmm *v, unsigned cpu, unsigned long request, union msrs *t)

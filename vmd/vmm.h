@@ -77,6 +77,8 @@ struct vmm_msr {
 };
 struct kvm_run *vmm_vcpu_state(const struct vmm *, unsigned cpu);
 int vmm_vcpu_set_cpuid(struct vmm *, unsigned cpu, const struct kvm_cpuid2 *);
+/* Its machine-check registers: MCG_CAP. */
+int vmm_vcpu_set_mce(struct vmm *, unsigned cpu, uint64_t cap);
 int
 vmm_vcpu_set_msrs(struct vmm *, unsigned cpu, const struct vmm_msr *, size_t n);
 int vmm_vcpu_get_regs(struct vmm *, unsigned cpu, struct kvm_regs *);

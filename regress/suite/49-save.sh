@@ -242,7 +242,7 @@ t_on_shutdown() {
 	# Both are disabled, but one goes on.
 	cp "$T/vm.conf" "$T/again.conf"
 	vmd_up <"$T/again.conf"
-	in_state one running
+	becomes one running 30
 	in_state two stopped
 	[[ -z $(ls "$states") ]]
 	record one "$(field one tty)"
@@ -260,7 +260,7 @@ t_on_shutdown() {
 	[[ $(ls "$states") = one.state ]]
 	vmd_down
 	vmd_up <"$T/again.conf"
-	in_state one running
+	becomes one running 30
 	record one "$(field one tty)"
 	key one 'echo tiny: still $x.'
 	prints one "tiny: still remembered\." 60
