@@ -160,6 +160,7 @@ disk_start(struct disk *d, struct aio *a, struct disk_req *r)
 	r->disk = d;
 	r->aio = a;
 	r->pos = 0;
+	r->skip = 0;
 	r->step = r->tries = 0;
 	return d->ops->start(r);
 }

@@ -41,7 +41,7 @@ struct disk;
 struct disk_req {
 	enum disk_op op;
 	bool durable; /* on stable storage before it is done */
-	struct iovec *iov; /* READ and WRITE; consumed */
+	struct iovec *iov; /* READ and WRITE; what it points to stays */
 	unsigned niov;
 	uint64_t off, len; /* bytes */
 	/* Called from aio_run(); 0 or -errno (-EOPNOTSUPP: cannot). */
@@ -53,6 +53,7 @@ struct disk_req {
 	struct aio_req areq;
 	struct iovec tail; /* of a fill with zeroes */
 	uint64_t pos; /* bytes done */
+	size_t skip; /* of them, in the first of iov */
 	unsigned step; /* method in use */
 	unsigned tries;
 };

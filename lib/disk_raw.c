@@ -118,11 +118,17 @@ static void data_done(struct aio_req *, int64_t);
 static void
 run_data(struct disk_req *r)
 {
+	/* After a short result: what is left of one buffer, by itself. */
+	if (r->skip > 0)
+		r->tail = (struct iovec){
+			(char *)r->iov->iov_base + r->skip,
+			r->iov->iov_len - r->skip,
+		};
 	r->areq = (struct aio_req){
 		.op = r->op == DISK_READ ? AIO_READ : AIO_WRITE,
 		.durable = r->durable,
-		.iov = r->iov,
-		.niov = r->niov,
+		.iov = r->skip > 0 ? &r->tail : r->iov,
+		.niov = r->skip > 0 ? 1 : r->niov,
 		.off = r->off + r->pos,
 		.done = data_done,
 	};
@@ -132,15 +138,13 @@ run_data(struct disk_req *r)
 static void
 iov_advance(struct disk_req *r, uint64_t n)
 {
+	n += r->skip;
 	while (n > 0 && n >= r->iov->iov_len) {
 		n -= r->iov->iov_len;
 		r->iov++;
 		r->niov--;
 	}
-	if (n > 0) {
-		r->iov->iov_base = (char *)r->iov->iov_base + n;
-		r->iov->iov_len -= n;
-	}
+	r->skip = (size_t)n;
 }
 
 static void

@@ -32,6 +32,13 @@
 #define SIZE_LIMIT (1ULL << 46)
 #define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
+/* Bytes of the map: whole pages. */
+static uint64_t
+map_len(uint64_t size)
+{
+	return (size / PAGE / 8 + PAGE) & ~(PAGE - 1);
+}
+
 /* The layout follows from the size alone, in every process. */
 static int
 layout(struct gmem *g, uint64_t size)
@@ -91,24 +98,26 @@ map_aligned(int fd, uint64_t size)
 static int
 map_regions(struct gmem *g, int fd)
 {
+	uint64_t len = g->size + map_len(g->size);
 	uint8_t *host;
 	unsigned i;
 	int error;
 
-	host = map_aligned(fd, g->size);
+	host = map_aligned(fd, len);
 	if (host == NULL)
 		return -errno;
 	/* Guest RAM is no part of our core dumps, nor of any child's. */
-	if (madvise(host, g->size, MADV_DONTDUMP) == -1 ||
-	    madvise(host, g->size, MADV_DONTFORK) == -1) {
+	if (madvise(host, len, MADV_DONTDUMP) == -1 ||
+	    madvise(host, len, MADV_DONTFORK) == -1) {
 		error = -errno;
-		munmap(host, g->size);
+		munmap(host, len);
 		return error;
 	}
 	/* Advice only: a kernel without huge pages refuses it. */
 	(void)madvise(host, g->size, MADV_HUGEPAGE);
 	for (i = 0; i < g->nregions; i++)
 		g->region[i].host = host + g->region[i].off;
+	g->written = (uint64_t *)(void *)(host + g->size);
 	g->fd = fd;
 	return 0;
 }
@@ -125,7 +134,7 @@ make_memfd(uint64_t size)
 		fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd == -1)
 		return -errno;
-	if (ftruncate(fd, (off_t)size) == -1 ||
+	if (ftruncate(fd, (off_t)(size + map_len(size))) == -1 ||
 	    fcntl(fd, F_ADD_SEALS, SEALS) == -1) {
 		error = -errno;
 		close(fd);
@@ -164,7 +173,7 @@ check_memfd(int fd, uint64_t size)
 
 	if (fstat(fd, &st) == -1)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size + map_len(size))
 		return -EINVAL;
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals == -1)
@@ -195,7 +204,7 @@ void
 gmem_destroy(struct gmem *g)
 {
 	if (g->nregions != 0)
-		munmap(g->region[0].host, g->size);
+		munmap(g->region[0].host, g->size + map_len(g->size));
 	if (g->fd != -1)
 		close(g->fd);
 	memset(g, 0, sizeof(*g));
@@ -265,7 +274,42 @@ gmem_write(const struct gmem *g, struct gpa gpa, const void *buf, size_t len)
 	if (p == NULL)
 		return -EFAULT;
 	memcpy(p, buf, len);
+	gmem_wrote(g, p, len);
 	return 0;
+}
+
+/*
+ * A locked instruction is a barrier as well: what was written before is seen by
+ * whoever takes the bit.  So one that is set already is set all the same.
+ */
+void
+gmem_wrote(const struct gmem *g, const void *p, size_t len)
+{
+	uint64_t off, first, last, end, mask;
+
+	if (g->written == NULL || len == 0)
+		return;
+	off = (uint64_t)((const uint8_t *)p - g->region[0].host);
+	if ((const uint8_t *)p < g->region[0].host || off >= g->size ||
+	    len > g->size - off)
+		return;
+	last = (off + len - 1) / PAGE;
+	for (first = off / PAGE; first <= last; first = end + 1) {
+		end = first | 63;
+		if (end > last)
+			end = last;
+		mask = UINT64_MAX >> (63 - (end - first)) << (first & 63);
+		__atomic_fetch_or(
+		    &g->written[first / 64], mask, __ATOMIC_SEQ_CST);
+	}
+}
+
+uint64_t
+gmem_take(const struct gmem *g, uint64_t word)
+{
+	if (g->written == NULL || word > (g->size / PAGE - 1) / 64)
+		return 0;
+	return __atomic_exchange_n(&g->written[word], 0, __ATOMIC_SEQ_CST);
 }
 
 int
@@ -284,6 +328,8 @@ gmem_discard(const struct gmem *g, void *p, size_t len)
 	if (len < first || len - first < PAGE)
 		return 0;
 	len = (len - first) & ~(PAGE - 1);
-	return madvise((uint8_t *)p + first, len, MADV_REMOVE) == -1 ? -errno
-								     : 0;
+	if (madvise((uint8_t *)p + first, len, MADV_REMOVE) == -1)
+		return -errno;
+	gmem_wrote(g, (uint8_t *)p + first, len);
+	return 0;
 }

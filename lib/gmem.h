@@ -6,6 +6,11 @@
  * Guest physical memory: one sealed memfd (F_SEAL_SHRINK|GROW|SEAL), mapped
  * by the vm process and by each device process, in at most GMEM_REGIONS
  * regions.  gmem_range() is the only function that yields a pointer into it.
+ *
+ * Behind the memory, in the same file, is the map of pages that we wrote, a bit
+ * each: the hypervisor's log has only what its guest wrote.  Whoever writes
+ * marks the pages afterwards, and before the guest can know: then a page whose
+ * bit was taken is read with what was written, or has its bit again.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +39,7 @@ struct gmem {
 	unsigned nregions;
 	struct gmem_region region[GMEM_REGIONS]; /* ascending, disjoint */
 	uint64_t size; /* bytes of RAM */
+	uint64_t *written; /* the map, in the order of the file; NULL: none */
 };
 
 /* Make the memfd and map it; size a multiple of 4096.  0 or -errno. */
@@ -50,6 +56,10 @@ size_t gmem_run(const struct gmem *, struct gpa, size_t len);
 /* Copies; -EFAULT when any byte is outside RAM (nothing copied then). */
 int gmem_read(const struct gmem *, struct gpa, void *, size_t);
 int gmem_write(const struct gmem *, struct gpa, const void *, size_t);
+/* These bytes of what gmem_range() gave were written. */
+void gmem_wrote(const struct gmem *, const void *, size_t len);
+/* Take the bits of 64 pages, from page 64 * word of the file on. */
+uint64_t gmem_take(const struct gmem *, uint64_t word);
 /* The whole pages of [p, p + len), which gmem_range() or virtq_pop() gave, go
  * back to the host; they read as zero from then on.  0 or -errno. */
 int gmem_discard(const struct gmem *, void *p, size_t len);

@@ -225,6 +225,27 @@ broken:
 	return -EPROTO;
 }
 
+/* The used ring: seldom more than one word of the map. */
+static void
+wrote_used(const struct virtq *q)
+{
+	gmem_wrote(q->mem, q->used, 6 + 8 * (size_t)q->size);
+}
+
+void
+virtq_wrote(
+    const struct virtq *q, const struct iovec *iov, unsigned n, uint64_t len)
+{
+	size_t part;
+	unsigned i;
+
+	for (i = 0; i < n && len > 0; i++) {
+		part = len < iov[i].iov_len ? (size_t)len : iov[i].iov_len;
+		gmem_wrote(q->mem, iov[i].iov_base, part);
+		len -= part;
+	}
+}
+
 void
 virtq_stage(struct virtq *q, uint16_t head, uint32_t len)
 {
@@ -241,9 +262,11 @@ virtq_stage(struct virtq *q, uint16_t head, uint32_t len)
 void
 virtq_publish(struct virtq *q)
 {
-	if (!q->broken)
-		__atomic_store_n(
-		    (uint16_t *)used_at(q, 2), q->used_idx, __ATOMIC_RELEASE);
+	if (q->broken)
+		return;
+	__atomic_store_n(
+	    (uint16_t *)used_at(q, 2), q->used_idx, __ATOMIC_RELEASE);
+	wrote_used(q);
 }
 
 void
@@ -275,8 +298,10 @@ void
 virtq_disable_kick(struct virtq *q)
 {
 	/* With event indices a stale avail_event asks for no kick by itself. */
-	if (!q->broken && !q->event_idx)
-		store16(used_at(q, 0), VRING_USED_F_NO_NOTIFY);
+	if (q->broken || q->event_idx)
+		return;
+	store16(used_at(q, 0), VRING_USED_F_NO_NOTIFY);
+	wrote_used(q);
 }
 
 bool
@@ -288,6 +313,7 @@ virtq_enable_kick(struct virtq *q)
 		store16(avail_event(q), q->last_avail);
 	else
 		store16(used_at(q, 0), 0);
+	wrote_used(q);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return avail_idx(q) != q->last_avail;
 }

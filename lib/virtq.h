@@ -60,6 +60,10 @@ void virtq_resume(struct virtq *);
 /* 1: chain filled; 0: empty; -EPROTO: broken (see invariant 3). Zero-length
  * buffers are dropped from iov. */
 int virtq_pop(struct virtq *, struct virtq_chain *);
+/* Of a chain's writable buffers, iov, the first len bytes were written: before
+ * the push. */
+void virtq_wrote(
+    const struct virtq *, const struct iovec *iov, unsigned n, uint64_t len);
 /* Publish a used element.  len: bytes written to the writable part. */
 void virtq_push(struct virtq *, uint16_t head, uint32_t len);
 /* The same in two steps, for elements that have to appear all at once. */

@@ -40,6 +40,7 @@ struct vioblk_slot {
 	uint32_t written; /* used length when it succeeds */
 	uint16_t head;
 	uint8_t range, nranges;
+	uint16_t nin; /* buffers that are read into */
 	struct iovec *big; /* from the pool, or NULL */
 	union {
 		struct iovec iov[VIOBLK_IOV_SMALL];

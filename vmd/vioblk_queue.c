@@ -30,6 +30,7 @@ vioblk_slot_get(struct vioblk_queue *q)
 	s->q = q;
 	s->big = NULL;
 	s->range = s->nranges = 0;
+	s->nin = 0;
 	return s;
 }
 

@@ -31,6 +31,9 @@ complete(struct vioblk_slot *s, uint8_t status)
 	struct vioblk_queue *q = s->q;
 
 	__atomic_store_n(s->status, status, __ATOMIC_RELAXED);
+	gmem_wrote(q->v.vq.mem, s->status, 1);
+	virtq_wrote(&q->v.vq, s->big != NULL ? s->big : s->iov, s->nin,
+	    s->disk.len);
 	q->stats.answered++;
 	if (status != VIRTIO_BLK_S_OK)
 		q->stats.errors++;
@@ -233,6 +236,8 @@ start_data(struct vioblk_slot *s, enum disk_op op, const struct iovec *iov,
 		st->write_bytes += len;
 	}
 	keep_iov(s, iov, n);
+	if (op == DISK_READ)
+		s->nin = (uint16_t)n;
 	s->disk.op = op;
 	s->disk.off = s->sector * DISK_SECTOR;
 	s->disk.len = len;
@@ -255,6 +260,7 @@ get_id(struct vioblk_slot *s, const struct iovec *iov, unsigned n, uint64_t len)
 		at += part;
 		left -= part;
 	}
+	virtq_wrote(&s->q->v.vq, iov, n, at);
 	s->q->stats.others++;
 	complete(s, VIRTIO_BLK_S_OK);
 }

@@ -276,6 +276,7 @@ request(struct vionet *v, struct virtq *vq, const struct virtq_chain *c)
 	    command(v, (struct data){ data, len });
 	ack = ok ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 	vionet_copy_in(c->iov + c->nread, c->nwrite, 0, &ack, 1);
+	virtq_wrote(vq, c->iov + c->nread, c->nwrite, 1);
 	virtq_push(vq, c->head, 1);
 }
 

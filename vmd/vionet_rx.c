@@ -242,6 +242,7 @@ deliver(struct vionet_rx *q)
 	for (; n > 0; n--) {
 		h = &q->held[q->h0++];
 		part = left < h->len ? left : h->len;
+		virtq_wrote(&q->v.vq, q->iov + q->i0, h->niov, part);
 		virtq_stage(&q->v.vq, h->head, (uint32_t)part);
 		left -= part;
 		q->i0 += h->niov;

@@ -169,7 +169,8 @@ memfd(uint64_t size, int seals)
 	int fd = memfd_create("t", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	/* Behind it a page for the map. */
+	assert_int_equal(ftruncate(fd, (off_t)size + 4096), 0);
 	if (seals != 0)
 		assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
 	return fd;
@@ -269,6 +270,67 @@ test_discard(void **state)
 	gmem_destroy(&g);
 }
 
+/* One process writes, the other takes: each page once, and its neighbours not. */
+static void
+test_written(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t gpa, len;
+		uint64_t word, bits; /* what is set by that */
+	} rows[] = {
+		{ "a byte", 4096, 1, 0, 2 },
+		{ "a page", 8192, 4096, 0, 4 },
+		{ "across", 8191, 2, 0, 6 },
+		{ "the last of a word", 63 * 4096, 4096, 0, 1ULL << 63 },
+		{ "the first of the next", 64 * 4096, 4096, 1, 1 },
+		{ "two words", 63 * 4096, 2 * 4096, 1, 1 },
+		{ "a whole word", 64 * 4096, 64 * 4096, 1, UINT64_MAX },
+		{ "three words", 0, 192 * 4096, 1, UINT64_MAX },
+		{ "above the hole", HIGH + 4096, 1, HOLE / 4096 / 64, 2 },
+		{ "the last page", HIGH + 16 * M - 1, 1,
+		    (HOLE + 16 * M) / 4096 / 64 - 1, 1ULL << 63 },
+		{ "nothing", 4096, 0, 0, 0 },
+	};
+	struct gmem a, b, none;
+	const uint8_t *p;
+	unsigned i, w;
+
+	assert_int_equal(gmem_create(&a, HOLE + 16 * M), 0);
+	assert_int_equal(gmem_attach(&b, dup(a.fd), a.size), 0);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		p = gmem_range(&b, (struct gpa){ rows[i].gpa }, 1);
+		gmem_wrote(&b, p, rows[i].len);
+		if (gmem_take(&a, rows[i].word) != rows[i].bits)
+			fail_msg("%s", rows[i].name);
+		if (gmem_take(&a, rows[i].word) != 0)
+			fail_msg("%s: twice", rows[i].name);
+		for (w = 0; w < 4; w++)
+			(void)gmem_take(&a, w);
+	}
+	/* What is no guest memory marks nothing. */
+	gmem_wrote(&b, &i, sizeof(i));
+	gmem_wrote(&b, b.region[0].host - 1, 2);
+	gmem_wrote(&b, b.region[0].host + b.size, 1);
+	gmem_wrote(&b, b.region[0].host + b.size - 1, 2);
+	for (w = 0; w < a.size / 4096 / 64; w++)
+		assert_int_equal(gmem_take(&a, w), 0);
+	assert_int_equal(gmem_take(&a, w), 0);
+	assert_int_equal(gmem_take(&a, UINT64_MAX), 0);
+	/* What we do with it ourselves is marked. */
+	assert_int_equal(gmem_write(&a, (struct gpa){ 8191 }, "ab", 2), 0);
+	assert_int_equal(gmem_take(&a, 0), 6);
+	assert_int_equal(
+	    gmem_discard(&b, b.region[0].host + 4096, 3 * 4096), 0);
+	assert_int_equal(gmem_take(&a, 0), 0xe);
+	none = a;
+	none.written = NULL;
+	gmem_wrote(&none, none.region[0].host, 1);
+	assert_int_equal(gmem_take(&none, 0), 0);
+	gmem_destroy(&b);
+	gmem_destroy(&a);
+}
+
 int
 main(void)
 {
@@ -280,6 +342,7 @@ main(void)
 		cmocka_unit_test(test_attach_refused),
 		cmocka_unit_test(test_dontdump),
 		cmocka_unit_test(test_discard),
+		cmocka_unit_test(test_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

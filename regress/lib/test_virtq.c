@@ -565,6 +565,46 @@ test_toctou(void **state)
 	close_env(&e);
 }
 
+/* Whatever we write into a ring marks it. */
+static void
+test_written(void **state)
+{
+	struct env e;
+	struct iovec *v;
+	unsigned page, i;
+
+	for (i = 0; i < 2; i++) {
+		open_env(&e, 16, i == 1);
+		page = (unsigned)(e.drv.used_gpa.v / 4096);
+#define MARKED() (gmem_take(&e.mem, page / 64) >> page % 64 & 1)
+		(void)MARKED();
+		virtq_push(&e.q, 0, 0);
+		assert_int_equal(MARKED(), 1);
+		assert_int_equal(MARKED(), 0);
+		virtq_stage(&e.q, 1, 0);
+		virtq_publish(&e.q);
+		assert_int_equal(MARKED(), 1);
+		virtq_enable_kick(&e.q);
+		assert_int_equal(MARKED(), 1);
+		virtq_disable_kick(&e.q);
+		assert_int_equal(MARKED(), i == 0);
+		/* Buffers: as far as they were written. */
+		v = e.iov;
+		v[0] = (struct iovec){ e.mem.region[0].host + 4096, 4096 };
+		v[1] = (struct iovec){ e.mem.region[0].host + 32768, 4096 };
+		virtq_wrote(&e.q, v, 2, 4096);
+		assert_int_equal(gmem_take(&e.mem, 0), 2);
+		virtq_wrote(&e.q, v, 2, 4097);
+		assert_int_equal(gmem_take(&e.mem, 0), 2 | 1 << 8);
+		virtq_wrote(&e.q, v, 2, UINT64_MAX);
+		assert_int_equal(gmem_take(&e.mem, 0), 2 | 1 << 8);
+		virtq_wrote(&e.q, v, 2, 0);
+		assert_int_equal(gmem_take(&e.mem, 0), 0);
+#undef MARKED
+		close_env(&e);
+	}
+}
+
 int
 main(void)
 {
@@ -579,6 +619,7 @@ main(void)
 		cmocka_unit_test(test_kicks),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_toctou),
+		cmocka_unit_test(test_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -576,6 +576,33 @@ test_syscalls(void **state)
 	rig_free(r);
 }
 
+/* What the device wrote is marked, page by page; what it read is not. */
+static void
+test_written(void **state)
+{
+	struct rig *r = open_rig(state, (struct rig_opt){ 0 });
+	uint64_t first = (RIG_DATA + 512) / 4096, i, bits[RIG_MEM / 4096 / 64];
+
+	memset(rig_ptr(r, RIG_DATA, 16384), 0x5a, 16384);
+	for (i = 0; i < RIG_MEM / 4096 / 64; i++)
+		(void)gmem_take(&r->mem, i);
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_OUT, 0, RIG_DATA + 512, 8192, NULL), 0);
+	for (i = 0; i < RIG_MEM / 4096 / 64; i++)
+		bits[i] = gmem_take(&r->mem, i);
+	for (i = first; i < first + 3; i++)
+		assert_int_equal(bits[i / 64] >> i % 64 & 1, 0);
+	memset(rig_ptr(r, RIG_DATA, 16384), 0, 16384);
+	assert_int_equal(
+	    rig_io(r, VIRTIO_BLK_T_IN, 0, RIG_DATA + 512, 8192, NULL), 0);
+	for (i = 0; i < RIG_MEM / 4096 / 64; i++)
+		bits[i] |= gmem_take(&r->mem, i);
+	for (i = first; i < first + 3; i++)
+		assert_int_equal(bits[i / 64] >> i % 64 & 1, 1);
+	assert_int_equal(bits[(first + 3) / 64] >> (first + 3) % 64 & 1, 0);
+	rig_free(r);
+}
+
 int
 main(void)
 {
@@ -597,6 +624,7 @@ main(void)
 		ALL(test_reset_storm),
 		ALL(test_toctou),
 		ALL(test_syscalls),
+		ALL(test_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
