@@ -11,6 +11,9 @@
 #define VMM_FEATURES	 8
 #define MSR_TSC		 0x10
 #define MSR_TSC_DEADLINE 0x6e0
+/* AMD64 APM volume 2, "Hardware Configuration Register (HWCR)" */
+#define MSR_HWCR     0xc0010015
+#define TSC_FREQ_SEL (1ULL << 24)
 
 struct vmm {
 	int fd;

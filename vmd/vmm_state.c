@@ -183,13 +183,31 @@ write_msrs(struct vmm *v, unsigned cpu, struct state *s)
 	state_number(s, &none, UINT64_MAX);
 }
 
+/*
+ * What has that value already need not be writable.  A bit that only tells what
+ * the processor is like, which a guest reads as it boots, need not be there:
+ * not every hypervisor shows it.
+ */
+static bool
+set_msr(struct vmm *v, unsigned cpu, uint32_t index, uint64_t value)
+{
+	uint64_t is = 0, less = value & ~TSC_FREQ_SEL;
+
+	if (one_msr(v, cpu, KVM_GET_MSRS, index, &is) == 0 && is == value)
+		return true;
+	if (one_msr(v, cpu, KVM_SET_MSRS, index, &value) == 0 || value == 0)
+		return true;
+	return index == MSR_HWCR &&
+	    (is == less || one_msr(v, cpu, KVM_SET_MSRS, index, &less) == 0);
+}
+
 static void
 read_msrs(struct vmm *v, unsigned cpu, struct state *s)
 {
-	uint64_t index, value, is;
+	uint64_t index, value;
 
 	for (;;) {
-		index = value = is = 0;
+		index = value = 0;
 		state_number(s, &index, UINT64_MAX);
 		if (s->error != 0 || index == UINT64_MAX)
 			return;
@@ -201,13 +219,7 @@ read_msrs(struct vmm *v, unsigned cpu, struct state *s)
 			    (unsigned long long)index);
 			return;
 		}
-		/* What has that value already need not be writable. */
-		if (one_msr(v, cpu, KVM_GET_MSRS, (uint32_t)index, &is) == 0 &&
-		    is == value)
-			continue;
-		if (one_msr(v, cpu, KVM_SET_MSRS, (uint32_t)index, &value) !=
-			0 &&
-		    value != 0)
+		if (!set_msr(v, cpu, (uint32_t)index, value))
 			state_fail(s, -ENOTSUP,
 			    "vCPU %u: MSR %#llx cannot be %#llx here", cpu,
 			    (unsigned long long)index,
