@@ -15,6 +15,9 @@
  * A VM is named by id when that is not 0, else by name.  START_KERNEL and
  * START_INITRD have no answer of their own, START_ADHOC answers for them.
  * PAUSE, UNPAUSE and SAVE answer when it is done, RESTORE as START, RESET when the last VM is gone.
+ * SEND answers as SAVE, with a LINE now and then before.  RECEIVE answers as
+ * START, and before that with a LINE, a ticket: "vmd 1 stream TICKET" to the
+ * same vmd from another host leads to the VM that waits for the SEND.
  * STOP answers OK as soon as the VM was asked to stop.  WAIT answers nothing
  * until the VM terminated, then ENDED and OK; a VM that does not run is FAIL
  * CTL_E_NOTRUNNING (so after a STOP that was OK it says: ended already, as
@@ -51,6 +54,10 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(UNPAUSE, CTL_OWNER, 0, "u32 id, str name")                       \
 	X(SAVE, CTL_OWNER, 1, "u32 id, str name, u32 1: it goes on (fd)")  \
 	X(RESTORE, CTL_OWNER, 1, "u32 id, str name (fd: what was saved)")  \
+	X(SEND, CTL_OWNER, 1,                                              \
+	    "u32 id, str name, u32 ms that it may stand still, "           \
+	    "u64 bytes per second or 0 (fd: where to)")                    \
+	X(RECEIVE, CTL_OWNER, 0, "u32 id, str name")                       \
 	X(SCREEN, CTL_OWNER, 0, "u32 id, str name: CELLS, then OK")        \
 	X(KEY, CTL_OWNER, 0, "u32 id, str name, keys: lib/screen.h")       \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
@@ -69,7 +76,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
 	X(EVENT, "what happened to a VM, see ctl_event_put()")            \
 	X(CELLS, "what a screen shows: lib/screen.h")                     \
-	X(LINE, "str: something that a RELOAD or LOAD changes, or not")
+	X(LINE,                                                           \
+	    "str: something that a RELOAD or LOAD changes, or not; of SEND, RECEIVE")
 
 enum ctl_type {
 	CTL_NONE = 100,

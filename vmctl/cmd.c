@@ -107,7 +107,7 @@ static bool
 is_local(const struct cmd *cmd)
 {
 	return cmd->run == check_run || cmd->run == create_run ||
-	    cmd->run == image_run;
+	    cmd->run == image_run || cmd->run == send_run;
 }
 
 static enum cmd_exit

@@ -133,11 +133,11 @@ await(struct chan *c, struct opening *o)
 	return -ECONNREFUSED;
 }
 
-int
-remote_open(const struct cmd_env *env, const char *vm)
+static int
+reach(const struct cmd_env *env, const char *want)
 {
 	const struct spawn s = { REMOTE_ROLE, REMOTE_ROLE, "vmctl", 0, -1 };
-	char host[HOST_MAX + 1], dir[PATH_MAX], want[128];
+	char host[HOST_MAX + 1], dir[PATH_MAX];
 	struct opening o = { false, false, "" };
 	struct chan *c = NULL;
 	const char *port;
@@ -147,8 +147,6 @@ remote_open(const struct cmd_env *env, const char *vm)
 		log_warnx("invalid host: %s", env->host);
 		return -EINVAL;
 	}
-	snprintf(want, sizeof(want), "%s%s",
-	    vm != NULL ? "console " : "control", vm != NULL ? vm : "");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1) {
 		log_warn("socketpair");
 		return -ENFILE;
@@ -175,4 +173,23 @@ remote_open(const struct cmd_env *env, const char *vm)
 	cmd_why(env, CMD_EXIT_VMD);
 	fd_close(&pair[0]);
 	return error;
+}
+
+int
+remote_open(const struct cmd_env *env, const char *vm)
+{
+	char want[128];
+
+	snprintf(want, sizeof(want), "%s%s",
+	    vm != NULL ? "console " : "control", vm != NULL ? vm : "");
+	return reach(env, want);
+}
+
+int
+remote_stream(const struct cmd_env *env, const char *ticket)
+{
+	char want[128];
+
+	snprintf(want, sizeof(want), "stream %.64s", ticket);
+	return reach(env, want);
 }

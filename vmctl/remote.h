@@ -6,10 +6,10 @@
  * vmd on another host, by TLS.
  *
  * The protocol, inside of TLS 1.2 or later with certificates on both sides:
- * the client says one line, "vmd 1 control" or "vmd 1 console NAME"; the server
- * answers "ok", or "no" with a reason, and a newline.  After "ok" the bytes are
- * those of the control socket (lib/ctl.h), without descriptors, or of the VM's
- * line.
+ * the client says one line, "vmd 1 control", "vmd 1 console NAME" or "vmd 1
+ * stream TICKET"; the server answers "ok", or "no" with a reason, and a newline.  After "ok" the bytes are
+ * those of the control socket (lib/ctl.h), without descriptors, of the VM's
+ * line, or of a VM that is sent (vmd/send.h).
  */
 struct cmd_env;
 
@@ -23,6 +23,8 @@ struct cmd_env;
  * control.
  */
 int remote_open(const struct cmd_env *, const char *vm);
+/* The same, to a VM that is received there: lib/ctl.h, RECEIVE. */
+int remote_stream(const struct cmd_env *, const char *ticket);
 /* That process: its exit status. */
 int remote_relay(void);
 

@@ -52,7 +52,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 
 _vmctl() {
 	local commands="check console create events image key load log metrics pause reload"
-	commands+=" reset restart restore run save screen set show start status stop top unpause wait"
+	commands+=" reset restart restore run save screen send set show start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' _vmctl_host='' options names
 	COMPREPLY=()
@@ -99,6 +99,7 @@ _vmctl() {
 	restart | set) options="-f" names="-r" ;;
 	restore) options="-n" names="" ;;
 	save) options="-k" names="-r" ;;
+	send) options="-d -q -r" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
@@ -138,12 +139,14 @@ _vmctl() {
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 		return
 		;;
-	start-a | start-i | start-m | start-n | start-p) return ;;
+	start-a | start-i | start-m | start-n | start-p | send-d | send-r) return ;;
 	esac
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"
 	elif [[ $command = image ]]; then
 		_vmctl_reply "check info" "$cur"
+	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[dr] && $prev != -q ]]; then
+		_vmctl_reply "$(compgen -A hostname)" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
 	elif [[ $command = reset ]]; then

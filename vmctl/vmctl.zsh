@@ -47,6 +47,7 @@ _vmctl_newer() {
 		'run:start a VM and wait until it has ended'
 		'save:write the state of a VM to a file'
 		'screen:show the text screen of a VM'
+		'send:move a VM that runs to another host'
 		'set:change a medium, a link or the memory'
 		'show:list VMs'
 		'start:start a VM'
@@ -122,6 +123,11 @@ _vmctl_newer() {
 	save)
 		_arguments '-k[the VM goes on]' '1:vm:_vmctl_running' \
 		    '2:file:_files'
+		;;
+	send)
+		_arguments '-d[how long it may stand still]:milliseconds: ' \
+		    '-q[print no progress]' '-r[at most so much in a second]:rate: ' \
+		    '1:vm:_vmctl_running' '2:host:_hosts'
 		;;
 	set)
 		_arguments '-f[even if the guest has locked the drive]' \

@@ -197,6 +197,24 @@ on_vm_saved(void *arg, struct vm *vm, const struct fail *f)
 }
 
 static void
+on_vm_progress(void *arg, struct vm *vm, const char *text)
+{
+	struct parent *p = arg;
+	const struct wait *w;
+	struct ibuf *body;
+
+	TAILQ_FOREACH(w, &p->waits, entry)
+	{
+		if (w->vm != vm || w->kind != WAIT_SAVE || answer_full(p))
+			continue;
+		body = chan_body();
+		if (ctl_put_str(body, text) != 0)
+			fatalx("answer: out of memory");
+		answer_send(p, CTL_LINE, w->client, body);
+	}
+}
+
+static void
 vm_over(struct parent *p, struct vm *vm, const struct fail *f)
 {
 	struct wait *w, *next;
@@ -303,6 +321,7 @@ const struct life_ops answer_life_ops = {
 	on_vm_ended,
 	on_vm_changed,
 	on_vm_saved,
+	on_vm_progress,
 	on_vm_paused,
 	on_vm_state,
 	on_vm_problem,

@@ -33,6 +33,7 @@
 #include "ctl.h"
 #include "fd.h"
 #include "image.h"
+#include "imglock.h"
 #include "log.h"
 #include "qcow2.h"
 
@@ -65,6 +66,18 @@ chain_dup(struct chain *to, const struct chain *from)
 		to->layer[to->n].fd = fd;
 	}
 	return 0;
+}
+
+int
+chain_lock(const struct chain *c, bool readonly, bool on)
+{
+	unsigned i;
+	int error = 0;
+
+	for (i = 0; i < c->n && error == 0; i++)
+		error = on ? imglock(c->layer[i].fd, readonly || i > 0)
+			   : imglock_free(c->layer[i].fd);
+	return error;
 }
 
 void
@@ -262,6 +275,29 @@ add_backing(struct chain *c, struct walk *w, bool *more, struct fail *why)
 	memcpy(w->path, next, sizeof(next));
 	*more = true;
 	return 0;
+}
+
+/* Who uses it now has written to it since, so nothing of it is read yet. */
+int
+chain_open_free(
+    struct chain *out, const struct vm_diskconf *d, struct fail *why)
+{
+	struct chain c = { .n = 1 };
+	int error;
+
+	error = image_open_free(d->path, d->readonly, d->format == VM_DISK_RAW,
+	    &c.layer[0].fd, why);
+	if (error != 0)
+		return error;
+	error = choose_format(d, c.layer[0].fd, &c.layer[0].format, why);
+	if (error == 0 && c.layer[0].format != VM_DISK_RAW)
+		error = fail_set(why, CTL_E_DISK,
+		    "disk %s: a qcow2 image cannot be received", d->path);
+	if (error != 0)
+		chain_close(&c);
+	else
+		*out = c;
+	return error;
 }
 
 int

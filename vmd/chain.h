@@ -17,6 +17,11 @@ struct chain {
 void chain_close(struct chain *);
 /* 0, or negative with *why filled and nothing left open. */
 int chain_open(struct chain *, const struct vm_diskconf *, struct fail *why);
+/* For a VM that is received: a raw image, not locked yet. */
+int
+chain_open_free(struct chain *, const struct vm_diskconf *, struct fail *why);
+/* Locks those of a VM that runs, or lets go of them.  0 or -errno. */
+int chain_lock(const struct chain *, bool readonly, bool on);
 /* Duplicates of the descriptors, to unlock the images.  0 or -errno. */
 int chain_dup(struct chain *to, const struct chain *);
 void chain_release(struct chain *); /* image_release() */

@@ -189,6 +189,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_SCREEN:
 	case CTL_UNPAUSE:
 	case CTL_RESTORE:
+	case CTL_RECEIVE:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
 		return ctl_target_put(to, &t);
@@ -217,6 +218,17 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;
 		return ibuf_add_n64(to, bytes) == -1 ? -errno : 0;
+	case CTL_SEND:
+		if (ctl_target_get(from, &t) != 0 ||
+		    ibuf_get_n32(from, &n) == -1 ||
+		    ibuf_get_n64(from, &bytes) == -1)
+			return -EBADMSG;
+		if (ctl_target_put(to, &t) != 0)
+			return -ENOMEM;
+		return ibuf_add_n32(to, n) == -1 ||
+			ibuf_add_n64(to, bytes) == -1
+		    ? -errno
+		    : 0;
 	case CTL_KEY:
 		return copy_keys(from, to);
 	case CTL_LOG:

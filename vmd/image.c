@@ -204,8 +204,8 @@ disk_size(int fd, const struct stat *st, uint64_t *size)
 }
 
 static int
-check_disk(int fd, const char *path, bool readonly, bool sectors,
-    const struct stat *st, struct fail *why)
+check_disk(int fd, const char *path, bool sectors, const struct stat *st,
+    struct fail *why)
 {
 	uint64_t size;
 	int error;
@@ -218,7 +218,14 @@ check_disk(int fd, const char *path, bool readonly, bool sectors,
 	if (sectors && size % 512 != 0)
 		return fail_set(why, CTL_E_DISK,
 		    "disk %s: size is not a multiple of 512 bytes", path);
-	error = imglock(fd, readonly);
+	return 0;
+}
+
+static int
+lock_disk(int fd, const char *path, bool readonly, struct fail *why)
+{
+	int error = imglock(fd, readonly);
+
 	if (error == -EAGAIN || error == -EACCES)
 		return fail_set(why, CTL_E_DISK,
 		    "disk %s: locked by another process", path);
@@ -228,7 +235,7 @@ check_disk(int fd, const char *path, bool readonly, bool sectors,
 }
 
 int
-image_open_disk(
+image_open_free(
     const char *path, bool readonly, bool sectors, int *fdp, struct fail *why)
 {
 	struct stat st;
@@ -255,12 +262,28 @@ image_open_disk(
 		why->cause = -fd;
 		return -CTL_E_DISK;
 	}
-	if ((error = check_disk(fd, path, readonly, sectors, &st, why)) != 0) {
+	if ((error = check_disk(fd, path, sectors, &st, why)) != 0) {
 		fd_close(&fd);
 		return error;
 	}
 	*fdp = fd;
 	return 0;
+}
+
+int
+image_open_disk(
+    const char *path, bool readonly, bool sectors, int *fdp, struct fail *why)
+{
+	int fd, error;
+
+	error = image_open_free(path, readonly, sectors, &fd, why);
+	if (error != 0)
+		return error;
+	if ((error = lock_disk(fd, path, readonly, why)) != 0)
+		fd_close(&fd);
+	else
+		*fdp = fd;
+	return error;
 }
 
 /* from: what to open once more; never a device, a FIFO, a socket. */

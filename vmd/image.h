@@ -17,6 +17,9 @@ image_open_file(const char *path, const char *what, int *fd, struct fail *why);
  * a whole number of them. */
 int image_open_disk(
     const char *path, bool readonly, bool sectors, int *fd, struct fail *why);
+/* The same, and it is not locked yet. */
+int image_open_free(
+    const char *path, bool readonly, bool sectors, int *fd, struct fail *why);
 /*
  * Unlock and close.  The locks belong to what all duplicates of the
  * descriptor share, which may outlive the process that used it: the kernel

@@ -41,6 +41,7 @@
 
 const struct life_limits life_limits_dflt = {
 	.start = 30000,
+	.receive = 24 * 60 * 60 * 1000,
 	.press = 3000,
 	.ack = 30000,
 	.shutdown = 120000,
@@ -191,7 +192,7 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		.seed = life_chan_ops(CHILD_SEED),
 		.net = l->net,
 	};
-	int error;
+	int error, limit;
 
 	if (l->unfit[0] != '\0')
 		return fail_set(why, ENODEV, "%s", l->unfit);
@@ -217,9 +218,11 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	vm->problem[0] = '\0';
 	vm->started = life_now();
 	life_set_state(vm, VM_STARTING);
-	life_arm(vm,
-	    l->limits.start +
-		(fds->state != -1 ? (int)(vm->conf.memory / RESTORE_RATE) : 0));
+	vm->run.receiving = fds->stream;
+	limit = fds->stream ? l->limits.receive : l->limits.start;
+	if (fds->state != -1 && !fds->stream)
+		limit += (int)(vm->conf.memory / RESTORE_RATE);
+	life_arm(vm, limit);
 	error = start_spawn(l->base, vm, fds, &ops, why);
 	fd_close(&vm->run.procs);
 	if (error != 0) {
@@ -239,6 +242,7 @@ reset_run(struct vm *vm)
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
 	r->saving = r->save_go_on = r->saved = false;
 	r->suspending = r->resumed = false;
+	r->sending = r->receiving = false;
 	r->paused = r->pausing = r->oom = r->seeded = r->adopted = false;
 	r->asked = 0;
 	r->given = 0;
@@ -259,6 +263,7 @@ stopped(struct vm *vm)
 	vm->timer = NULL;
 	tty_close(&vm->tty);
 	medium_close(&vm->medium);
+	fd_close(&vm->stream);
 	vm->starter = (uid_t)-1;
 	vm->unplugged = 0;
 	vm->keep = 0;

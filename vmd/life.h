@@ -24,6 +24,8 @@ struct life_ops {
 	void (*changed)(void *arg, struct vm *, uint32_t error);
 	/* The answer to VM_SAVE; an error has a line. */
 	void (*saved)(void *arg, struct vm *, const struct fail *);
+	/* How far it is sent: a line. */
+	void (*progress)(void *arg, struct vm *, const char *);
 	/* It paused or goes on, as it was asked to. */
 	void (*paused)(void *arg, struct vm *);
 	/* Its state is not what it was. */
@@ -35,6 +37,7 @@ struct life_ops {
 /* Time limits, milliseconds. */
 struct life_limits {
 	int start; /* spawned until the guest runs */
+	int receive; /* the same of one that comes from another host */
 	int press; /* power button until it is pressed again */
 	int ack; /* power button until the guest reads it */
 	int shutdown; /* ... until it is off */

@@ -34,6 +34,7 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 	vm->run.ready = true;
 	if (vm->run.resumed)
 		suspend_taken(vm, true);
+	vm->run.receiving = false;
 	if (vm->keep != 0) /* if it is gone, its channel will say so */
 		(void)balloon_send(vm);
 	log_info(
@@ -159,6 +160,7 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct child *ch = arg;
 	struct vm_run *run = &ch->vm->run;
 	struct fail f = { 0 };
+	const char *what;
 	char text[256];
 	uint32_t error;
 
@@ -170,16 +172,46 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	if (!run->saving)
 		return -EPROTO;
-	run->saving = false;
+	what = run->sending ? "sent" : "saved";
+	run->saving = run->sending = false;
 	run->saved = error == 0;
 	if (error != 0)
-		fail_set(&f, (int)error, "vm \"%s\": not saved: %s",
-		    ch->vm->conf.name, text);
-	log_info("%s: %s%s", ch->vm->conf.name,
-	    error == 0 ? "its state was saved" : "not saved: ", text);
+		fail_set(&f, (int)error, "vm \"%s\": not %s: %s",
+		    ch->vm->conf.name, what, text);
+	if (error == EOWNERDEAD)
+		life_problem(ch->vm->life, ch->vm, "not sent: %.100s", text);
+	log_info("%s: %s%s%s%s", ch->vm->conf.name,
+	    error == 0 ? "its state was " : "not ", what,
+	    error == 0 ? "" : ": ", text);
 	if (run->suspending && suspend_done(ch->vm, error == 0) != 0)
 		(void)life_stop(ch->vm->life, ch->vm, false, &f);
 	ch->vm->life->ops->saved(ch->vm->life->arg, ch->vm, &f);
+	return 0;
+}
+
+static int
+on_lock(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	struct vm *vm = ch->vm;
+	uint32_t on;
+
+	if (ibuf_get_n32(body, &on) == -1 || on > 1)
+		return -EBADMSG;
+	if (!vm->run.sending && !vm->run.receiving && !vm->run.adopted)
+		return -EPROTO;
+	return pause_locked(vm, on == 1);
+}
+
+static int
+on_progress(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct child *ch = arg;
+	char text[256];
+
+	if (ctl_get_str(body, text, sizeof(text)) != 0)
+		return -EBADMSG;
+	ch->vm->life->ops->progress(ch->vm->life->arg, ch->vm, text);
 	return 0;
 }
 
@@ -361,6 +393,8 @@ static const struct chan_row vm_rows[] = {
 	{ VM_PAUSED, "VM_PAUSED", CHAN_NOFD, on_paused },
 	{ VM_SAVED, "VM_SAVED", CHAN_NOFD, on_saved },
 	{ VM_STATE, "VM_STATE", CHAN_NOFD, on_state },
+	{ VM_LOCK, "VM_LOCK", CHAN_NOFD, on_lock },
+	{ VM_PROGRESS, "VM_PROGRESS", CHAN_NOFD, on_progress },
 	{ VM_PANICKED, "VM_PANICKED", CHAN_NOFD, on_panicked },
 	{ VM_GIVEN, "VM_GIVEN", CHAN_NOFD, on_given },
 	{ VM_SHUTDOWN_ACK, "VM_SHUTDOWN_ACK", CHAN_NOFD, on_shutdown_ack },

@@ -28,19 +28,24 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 3
+#define MSG_VERSION 4
 
 /* parent -> vm */
-#define VM_REQUESTS(X)                                         \
-	X(VM_CONF, 0, "u32 vm id, conf")                       \
-	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")      \
-	X(VM_GO, 0, "")                                        \
-	X(VM_SHUTDOWN, 0, "press the power button")            \
-	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")               \
-	X(VM_ASK, 0, "id = a number; VM_STATE answers")        \
-	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep") \
-	X(VM_KEYS, 0, "keys: lib/screen.h")                    \
-	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")   \
+#define VM_REQUESTS(X)                                              \
+	X(VM_CONF, 0, "u32 vm id, conf")                            \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")           \
+	X(VM_GO, 0, "")                                             \
+	X(VM_SHUTDOWN, 0, "press the power button")                 \
+	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")                    \
+	X(VM_ASK, 0, "id = a number; VM_STATE answers")             \
+	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep")      \
+	X(VM_KEYS, 0, "keys: lib/screen.h")                         \
+	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")        \
+	X(VM_SEND, 1,                                               \
+	    "u32 ms that it may stand still, u64 bytes per second " \
+	    "or 0 (fd: a socket); VM_SAVED answers")                \
+	X(VM_CANCEL, 0, "do not send it after all")                 \
+	X(VM_LOCKED, 0, "u32 errno: the answer to VM_LOCK")         \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                                        \
@@ -55,6 +60,8 @@
 	X(VM_SAVED,                                                          \
 	    "u32 errno, str one clear line; without an error, and not to "   \
 	    "go on, VM_ENDED follows")                                       \
+	X(VM_LOCK, "u32 1: lock the images of its disks, 0: let go of them") \
+	X(VM_PROGRESS, "str line: how far it is sent")                       \
 	X(VM_PANICKED, "u32 1: a kernel of the guest's own handles it")      \
 	X(VM_GIVEN, "u64 bytes of its memory that the guest gave up")        \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
@@ -71,6 +78,7 @@ enum vm_fdkind {
 	VM_FD_SCREEN, /* a page for struct screen (lib/screen.h) */
 	VM_FD_VGABIOS, /* for firmware, when there is a screen */
 	VM_FD_STATE, /* to go on from, instead of a start */
+	VM_FD_STREAM, /* the same, from another host: send.h */
 };
 
 /* In VM_DEVSTATE. */
@@ -291,10 +299,11 @@ enum keep_what {
 	X(REMOTE_READY, 0, "sealed")                                    \
 	X(REMOTE_WANTS, 0,                                              \
 	    "id = a client, str subject of its certificate, u32 enum "  \
-	    "remote_what, str name of a VM or empty; REMOTE_OPENED or " \
+	    "remote_what, str name of a VM, a ticket of CTL_RECEIVE's " \
+	    "or empty; REMOTE_OPENED or "                               \
 	    "REMOTE_REFUSED answers")
 
-enum remote_what { REMOTE_CONTROL, REMOTE_CONSOLE };
+enum remote_what { REMOTE_CONTROL, REMOTE_CONSOLE, REMOTE_STREAM };
 
 /*
  * parent -> login, a process that becomes a user, opens what this may open,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "chan.h"
+#include "chain.h"
 #include "ctl.h"
 #include "imsg.h"
 #include "log.h"
@@ -21,6 +22,33 @@ send_pause(const struct vm *vm, bool on)
 	return chan_send(vm->run.vm.chan, VM_PAUSE, 0, -1, body);
 }
 
+static int
+lock_images(const struct vm *vm, bool on)
+{
+	uint32_t i;
+	int error = 0;
+
+	for (i = 0; i < vm->conf.ndisks && error == 0; i++)
+		error = chain_lock(
+		    &vm->run.image[i], vm->conf.disk[i].readonly, on);
+	return error;
+}
+
+int
+pause_locked(struct vm *vm, bool on)
+{
+	struct ibuf *body = chan_body();
+	int error = lock_images(vm, on);
+
+	if (on && error != 0) /* all or none */
+		(void)lock_images(vm, false);
+	if (ibuf_add_n32(body, (uint32_t)-error) == -1) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	return chan_send(vm->run.vm.chan, VM_LOCKED, 0, -1, body);
+}
+
 int
 pause_ask(struct vm *vm, bool on, struct fail *why)
 {
@@ -35,6 +63,11 @@ pause_ask(struct vm *vm, bool on, struct fail *why)
 	if (vm->run.paused == on)
 		return fail_set(why, EALREADY, "vm \"%s\" is %s", vm->conf.name,
 		    on ? "paused already" : "not paused");
+	/* It may have been sent to another host. */
+	if (!on && (error = lock_images(vm, true)) != 0)
+		return fail_set(why, -error,
+		    "disks of vm \"%s\": %s: does it run on another host?",
+		    vm->conf.name, strerror(-error));
 	if ((error = send_pause(vm, on)) != 0)
 		return fail_set(why, -error, "cannot reach vm \"%s\": %s",
 		    vm->conf.name, strerror(-error));
@@ -50,7 +83,8 @@ pause_told(struct vm *vm, bool on, bool *asked)
 		*asked = false;
 		return 0;
 	}
-	if (vm->run.paused == on || (on && !vm->run.pausing))
+	if (vm->run.paused == on ||
+	    (on && !vm->run.pausing && !vm->run.sending && !vm->run.adopted))
 		return -EPROTO;
 	log_info("%s: %s", vm->conf.name, on ? "paused" : "goes on");
 	*asked = vm->run.pausing;

@@ -19,4 +19,10 @@ int pause_ask(struct vm *, bool on, struct fail *why);
  */
 int pause_told(struct vm *, bool on, bool *asked);
 
+/*
+ * The vm process wants the images of its disks locked or not, as its guest is
+ * sent or received; it is told.  0 or -errno of its channel.
+ */
+int pause_locked(struct vm *, bool on);
+
 #endif

@@ -304,12 +304,13 @@ ask(struct remote_client *c, enum remote_what what, const char *name)
 	return chan_send(c->r->parent, REMOTE_WANTS, c->id, -1, body);
 }
 
-/* "vmd 1 control" or "vmd 1 console NAME" */
+/* "vmd 1 control", "vmd 1 console NAME" or "vmd 1 stream TICKET" */
 static int
 line(struct remote_client *c)
 {
 	static const char control[] = "vmd 1 control",
-			  console[] = "vmd 1 console ";
+			  console[] = "vmd 1 console ",
+			  stream[] = "vmd 1 stream ";
 	struct pipebuf *b = &c->in;
 	char text[LINE_MAX_LEN], *end;
 	int r;
@@ -334,6 +335,9 @@ line(struct remote_client *c)
 	else if (strncmp(text, console, sizeof(console) - 1) == 0 &&
 	    vmconf_name_ok(text + sizeof(console) - 1))
 		r = ask(c, REMOTE_CONSOLE, text + sizeof(console) - 1);
+	else if (strncmp(text, stream, sizeof(stream) - 1) == 0 &&
+	    vmconf_name_ok(text + sizeof(stream) - 1))
+		r = ask(c, REMOTE_STREAM, text + sizeof(stream) - 1);
 	if (r == 0)
 		return 1;
 	client_drop(c, "does not say what it wants");

@@ -28,6 +28,7 @@
 #include "log.h"
 #include "msg.h"
 #include "parent.h"
+#include "requests.h"
 #include "start.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
@@ -238,10 +239,11 @@ on_wants(void *arg, uint32_t id, int fd, struct ibuf *body)
 	const struct conf_remote *r;
 	const struct vm *vm = NULL;
 	uint32_t what;
+	int stream;
 
 	if (ctl_get_str(body, subject, sizeof(subject)) != 0 ||
 	    ibuf_get_n32(body, &what) == -1 ||
-	    ctl_get_str(body, name, sizeof(name)) != 0 || what > REMOTE_CONSOLE)
+	    ctl_get_str(body, name, sizeof(name)) != 0 || what > REMOTE_STREAM)
 		return -EBADMSG;
 	if ((r = conf_remote(p->conf, subject)) == NULL) {
 		log_info("remote: client %s is not in vm.conf", subject);
@@ -255,6 +257,14 @@ on_wants(void *arg, uint32_t id, int fd, struct ibuf *body)
 			    vm == NULL ? "vm not found" : "console not found");
 			return 0;
 		}
+	}
+	if (what == REMOTE_STREAM) {
+		if ((stream = reqsend_take(p, name)) == -1)
+			answer_refused(p, id, "no vm waits for that");
+		else
+			chan_send(
+			    p->remote.chan, REMOTE_OPENED, id, stream, NULL);
+		return 0;
 	}
 	log_debug("remote: client %s is user %u", subject, (unsigned)r->uid);
 	login_new(p, id, r->uid, what, vm);

@@ -97,6 +97,7 @@ on_gone(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (id == 0)
 		return -EPROTO;
+	reqsend_cancel(p, id);
 	wait_forget(p, id);
 	clients_remove(&p->clients, id);
 	return 0;
@@ -105,6 +106,7 @@ on_gone(void *arg, uint32_t id, int fd, struct ibuf *body)
 void
 requests_forget(struct parent *p)
 {
+	reqsend_cancel(p, 0);
 	wait_forget(p, 0);
 	clients_clear(&p->clients);
 }
@@ -481,6 +483,8 @@ static const struct chan_row rows[] = {
 	{ CTL_UNPAUSE, "CTL_UNPAUSE", CHAN_NOFD, on_unpause },
 	{ CTL_SAVE, "CTL_SAVE", CHAN_FD, requests_save },
 	{ CTL_RESTORE, "CTL_RESTORE", CHAN_FD, requests_restore },
+	{ CTL_SEND, "CTL_SEND", CHAN_FD, requests_send },
+	{ CTL_RECEIVE, "CTL_RECEIVE", CHAN_NOFD, requests_receive },
 	{ CTL_SCREEN, "CTL_SCREEN", CHAN_NOFD, on_screen },
 	{ CTL_KEY, "CTL_KEY", CHAN_NOFD, on_key },
 	{ CTL_STOP, "CTL_STOP", CHAN_NOFD, on_stop },

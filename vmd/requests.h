@@ -29,6 +29,14 @@ int requests_start(struct parent *, struct client *, struct vm *,
 /* reqsave.c */
 int requests_save(void *parent, uint32_t id, int fd, struct ibuf *);
 int requests_restore(void *parent, uint32_t id, int fd, struct ibuf *);
+/* reqsend.c */
+int requests_send(void *parent, uint32_t id, int fd, struct ibuf *);
+int requests_receive(void *parent, uint32_t id, int fd, struct ibuf *);
+/* Who sends VMs has left, or for 0 all who did. */
+void reqsend_cancel(struct parent *, uint32_t id);
+/* The stream of a VM that is received, by its ticket; -1: none. */
+int reqsend_take(struct parent *, const char *ticket);
+
 /* The VM that the client asks about; NULL: it was answered, or has left. */
 struct vm *requests_allowed(
     struct parent *, uint32_t type, uint32_t client, const struct ctl_target *);

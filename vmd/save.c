@@ -17,6 +17,7 @@
 
 #include "machine.h"
 #include "save.h"
+#include "send.h"
 #include "state.h"
 #include "viobal.h"
 #include "viornd.h"
@@ -113,7 +114,7 @@ static void
 write_memory(struct state *s, const struct gmem *mem)
 {
 	const struct gmem_region *r;
-	uint64_t off, last = UINT64_MAX;
+	uint64_t off;
 	uint8_t *piece;
 	unsigned i;
 	size_t n;
@@ -136,10 +137,6 @@ write_memory(struct state *s, const struct gmem *mem)
 		}
 	}
 	free(piece);
-	if (state_begin(s, "memory", 1) != 0)
-		return;
-	state_number(s, &last, UINT64_MAX);
-	(void)state_end(s);
 }
 
 /* What the machine's maker put there, ACPI's tables, has to be as it was. */
@@ -153,40 +150,22 @@ clear_low(const struct gmem *mem)
 }
 
 static void
-read_memory(struct state *s, const struct gmem *mem)
+end_memory(struct state *s)
 {
-	uint64_t gpa;
-	size_t len;
-	void *p;
+	uint64_t last = UINT64_MAX;
 
-	clear_low(mem);
-	while (state_begin(s, "memory", 1) == 0) {
-		gpa = 0;
-		state_number(s, &gpa, UINT64_MAX);
-		if (s->error == 0 && gpa != UINT64_MAX) {
-			len = s->len - s->pos;
-			p = gmem_range(mem, (struct gpa){ gpa }, len);
-			if (p == NULL)
-				state_fail(s, -EINVAL, "no memory at %#llx",
-				    (unsigned long long)gpa);
-			else
-				state_bytes(s, p, len);
-		}
-		if (state_end(s) != 0 || gpa == UINT64_MAX)
-			return;
-	}
+	if (state_begin(s, "memory", 1) != 0)
+		return;
+	state_number(s, &last, UINT64_MAX);
+	(void)state_end(s);
 }
 
+/* All but what it is and its memory. */
 static void
-state_all(const struct save *v, struct state *s)
+state_rest(const struct save *v, struct state *s)
 {
 	unsigned i;
 
-	state_conf(s, v);
-	if (s->writing)
-		write_memory(s, v->mem);
-	else
-		read_memory(s, v->mem);
 	vmm_state(v->vmm, s);
 	machine_state(v->machine, s);
 	if (state_begin(s, "viornd", 1) == 0) {
@@ -211,6 +190,33 @@ state_all(const struct save *v, struct state *s)
 		(void)state_end(s);
 }
 
+static void
+state_all(const struct save *v, struct state *s)
+{
+	state_conf(s, v);
+	if (s->writing) {
+		write_memory(s, v->mem);
+		end_memory(s);
+	} else {
+		clear_low(v->mem);
+		send_read(s, v->mem);
+	}
+	state_rest(v, s);
+}
+
+void
+save_begin(const struct save *v, struct state *s)
+{
+	state_conf(s, v);
+}
+
+void
+save_end(const struct save *v, struct state *s)
+{
+	end_memory(s);
+	state_rest(v, s);
+}
+
 int
 save_write(const struct save *v, int fd, char why[SAVE_WHY_MAX])
 {
@@ -228,7 +234,7 @@ save_write(const struct save *v, int fd, char why[SAVE_WHY_MAX])
 }
 
 int
-save_read(const struct save *v, int fd, char why[SAVE_WHY_MAX])
+save_read(const struct save *v, int fd, bool stream, char why[SAVE_WHY_MAX])
 {
 	char name[STATE_NAME_MAX + 1], more;
 	struct state s;
@@ -236,7 +242,7 @@ save_read(const struct save *v, int fd, char why[SAVE_WHY_MAX])
 
 	if (state_read_head(&s, fd, name) == 0)
 		state_all(v, &s);
-	if (s.error == 0 && read(fd, &more, 1) != 0)
+	if (s.error == 0 && !stream && read(fd, &more, 1) != 0)
 		state_fail(&s, -EINVAL, "something follows");
 	e = s.error;
 	snprintf(why, SAVE_WHY_MAX, "%s", s.why);

@@ -11,6 +11,7 @@
 #include "vmconf.h"
 
 struct machine;
+struct state;
 struct viobal;
 struct viornd;
 struct virtio_chan;
@@ -40,6 +41,10 @@ struct save {
 const char *save_cannot(const struct vmconf *);
 /* 0, or -errno with a line in why.  fd stays the caller's. */
 int save_write(const struct save *, int fd, char why[SAVE_WHY_MAX]);
-int save_read(const struct save *, int fd, char why[SAVE_WHY_MAX]);
+/* stream: no file, nothing behind it is read. */
+int save_read(const struct save *, int fd, bool stream, char why[SAVE_WHY_MAX]);
+/* For who writes the memory in between, send.h. */
+void save_begin(const struct save *, struct state *);
+void save_end(const struct save *, struct state *);
 
 #endif

@@ -45,6 +45,7 @@ start_fds_init(struct start_fds *f)
 
 	f->hypervisor = f->kernel = f->initrd = -1;
 	f->floppy = f->vgabios = f->state = -1;
+	f->stream = false;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
 	for (i = 0; i < SEED_FILES; i++)
@@ -214,7 +215,9 @@ open_files(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	    (error = start_as_owner(&as, c, 0, why)) != 0)
 		return error;
 	for (i = 0; i < c->ndisks && error == 0; i++)
-		error = chain_open(&f->disk[i], &c->disk[i], why);
+		error = f->stream
+		    ? chain_open_free(&f->disk[i], &c->disk[i], why)
+		    : chain_open(&f->disk[i], &c->disk[i], why);
 	asuser_end(&as);
 	return error;
 }
@@ -329,7 +332,8 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 		 chan, VM_FD_VGABIOS, 0, fd_take(&f->vgabios))) != 0)
 		return error;
 	if (f->state != -1 &&
-	    (error = send_vm_fd(chan, VM_FD_STATE, 0, fd_take(&f->state))) != 0)
+	    (error = send_vm_fd(chan, f->stream ? VM_FD_STREAM : VM_FD_STATE, 0,
+		 fd_take(&f->state))) != 0)
 		return error;
 	if ((vm->conf.flags & VM_F_SCREEN) != 0 &&
 	    (error = display_make(&vm->run.vm)) != 0)

@@ -21,6 +21,7 @@ struct netproc;
 struct start_fds {
 	int hypervisor, kernel, initrd, floppy, vgabios; /* -1: none */
 	int state; /* to go on from; -1: a start */
+	bool stream; /* it comes from another host */
 	struct chain disk[VM_DISKS_MAX];
 	int seed[SEED_FILES]; /* enum seed_file */
 };

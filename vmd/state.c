@@ -43,11 +43,35 @@ state_fail(struct state *s, int error, const char *fmt, ...)
 }
 
 static void
+put_out(struct state *s, const void *p, size_t len)
+{
+	size_t room = s->room;
+	uint8_t *to;
+
+	while (room - s->nout < len)
+		room += STATE_SECTION_MAX;
+	if (room > s->room) {
+		if ((to = realloc(s->out, room)) == NULL) {
+			state_fail(s, -ENOMEM, "out of memory");
+			return;
+		}
+		s->out = to;
+		s->room = room;
+	}
+	memcpy(s->out + s->nout, p, len);
+	s->nout += len;
+}
+
+static void
 put_all(struct state *s, const void *p, size_t len)
 {
 	const uint8_t *b = p;
 	ssize_t n;
 
+	if (s->fd == -1) {
+		put_out(s, p, len);
+		return;
+	}
 	while (len > 0 && s->error == 0) {
 		n = write(s->fd, b, len);
 		if (n == -1 && errno == EINTR)
@@ -72,6 +96,10 @@ get_all(struct state *s, void *p, size_t len)
 		n = read(s->fd, b, len);
 		if (n == -1 && errno == EINTR)
 			continue;
+		if (n == -1 && errno == EAGAIN) { /* a socket with a limit */
+			state_fail(s, -ETIMEDOUT, "no more came in time");
+			return;
+		}
 		if (n == -1) {
 			state_fail(s, -errno, "%s", strerrordesc_np(errno));
 			return;
@@ -153,7 +181,8 @@ void
 state_free(struct state *s)
 {
 	free(s->buf);
-	s->buf = NULL;
+	free(s->out);
+	s->buf = s->out = NULL;
 }
 
 /* A name is letters, digits and punctuation, then NULs. */

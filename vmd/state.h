@@ -34,6 +34,8 @@ struct state {
 	uint64_t off; /* of the section at hand */
 	uint8_t *buf; /* its payload */
 	size_t len, pos;
+	uint8_t *out; /* without a file: what was written so far */
+	size_t nout, room;
 	int error; /* the first one; what follows does nothing */
 	char section[17];
 	char why[STATE_WHY_MAX];
@@ -66,7 +68,7 @@ struct state_field {
 		    sizeof(((s *)0)->a[0]), (max),                \
 	}
 
-/* fd stays the caller's.  0 or -errno. */
+/* fd stays the caller's; -1 to write: into out.  0 or -errno. */
 int state_write_head(struct state *, int fd, const char *name);
 int state_read_head(struct state *, int fd, char name[STATE_NAME_MAX + 1]);
 void state_free(struct state *);

@@ -32,8 +32,8 @@ complete(struct vioblk_slot *s, uint8_t status)
 
 	__atomic_store_n(s->status, status, __ATOMIC_RELAXED);
 	gmem_wrote(q->v.vq.mem, s->status, 1);
-	virtq_wrote(&q->v.vq, s->big != NULL ? s->big : s->iov, s->nin,
-	    s->disk.len);
+	virtq_wrote(
+	    &q->v.vq, s->big != NULL ? s->big : s->iov, s->nin, s->disk.len);
 	q->stats.answered++;
 	if (status != VIRTIO_BLK_S_OK)
 		q->stats.errors++;

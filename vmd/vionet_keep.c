@@ -4,8 +4,10 @@
  * goes on where another device stopped.  The bytes went through the vm process,
  * so they are judged like commands of a guest.
  */
+#include <event2/event.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vionet_impl.h"
 
@@ -17,7 +19,9 @@ struct kept {
 	uint8_t uni[VIONET_MACS][ETH_ALEN], multi[VIONET_MACS][ETH_ALEN];
 };
 
-#define MODES 8
+#define MODES	  8
+#define RARP_LEN  60 /* with padding */
+#define SOON_USEC 50000
 
 static void
 modes(struct vionet_filter *f, bool *mode[MODES])
@@ -58,6 +62,32 @@ vionet_keep(struct vionet *v, void *bytes, size_t max)
 	return sizeof(k);
 }
 
+/*
+ * The guest is here now: bridges learn its address from a frame that asks
+ * nobody for anything ("A Reverse Address Resolution Protocol", RFC 903), and
+ * the guest tells its peers itself, if its driver can.
+ */
+static void
+arrived(struct vionet *v)
+{
+	static const struct timeval soon = { .tv_usec = SOON_USEC };
+	uint8_t b[VIONET_HDR + RARP_LEN] = { 0 }, *p = b + v->hdr;
+
+	if (v->unplugged || v->hdr > VIONET_HDR)
+		return;
+	if (v->announce != NULL && event_add(v->announce, &soon) == -1)
+		log_warnx("no timer to announce the guest");
+	if (v->conf.stream || v->conf.serve)
+		return;
+	memset(p, 0xff, ETH_ALEN);
+	memcpy(p + 6, v->conf.mac, ETH_ALEN);
+	memcpy(p + 12, "\x80\x35\0\1\x08\0\6\4\0\3", 10);
+	memcpy(p + 22, v->conf.mac, ETH_ALEN);
+	memcpy(p + 32, v->conf.mac, ETH_ALEN);
+	/* Advice only. */
+	(void)!write(v->conf.fd[0], b, v->hdr + RARP_LEN);
+}
+
 int
 vionet_kept(struct vionet *v, const void *bytes, size_t len)
 {
@@ -89,5 +119,9 @@ vionet_kept(struct vionet *v, const void *bytes, size_t len)
 	__atomic_store_n(
 	    &f->active, (k.modes >> (MODES - 1) & 1) != 0, __ATOMIC_RELEASE);
 	error = vionet_set_offload(v, k.offload & v->vdev.features);
-	return error == 0 && k.pairs > 1 ? vionet_set_pairs(v, k.pairs) : error;
+	if (error == 0 && k.pairs > 1)
+		error = vionet_set_pairs(v, k.pairs);
+	if (error == 0)
+		arrived(v);
+	return error;
 }

@@ -122,8 +122,7 @@ turn(struct viornd *r, bool *interrupt)
 		len = serve(r, &chain);
 		r->bytes -= len;
 		r->chains--;
-		virtq_wrote(
-		    &r->vq, chain.iov + chain.nread, chain.nwrite, len);
+		virtq_wrote(&r->vq, chain.iov + chain.nread, chain.nwrite, len);
 		virtq_push(&r->vq, chain.head, len);
 		*interrupt = true;
 	}

@@ -74,8 +74,8 @@ vm_report(struct vm *vm, uint32_t type, uint32_t number, const char *text)
 	chan_send(vm->parent, type, vm->id, -1, body);
 }
 
-static void
-report_paused(struct vm *vm)
+void
+vm_report_paused(struct vm *vm)
 {
 	struct ibuf *body = chan_body();
 
@@ -243,6 +243,10 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 	case VM_FD_VGABIOS:
 		slot = &vm->vgabios;
 		break;
+	case VM_FD_STREAM:
+		vm->stream = true;
+		slot = &vm->state;
+		break;
 	case VM_FD_STATE:
 		slot = &vm->state;
 		break;
@@ -310,11 +314,13 @@ on_pause(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (ibuf_get_n32(body, &on) == -1 || on > 1 || vm->vcpus == NULL)
 		return -EBADMSG;
-	if (vm->save != -1)
+	if (vm_frozen(vm))
 		vm->save_was_paused = on == 1; /* once it is saved */
-	else if (vm->paused != (on == 1))
+	else if (vm->paused != (on == 1)) {
+		vm->handed = false; /* says a person, and the parent's locks */
 		vm_set_paused(vm, on == 1);
-	report_paused(vm);
+	}
+	vm_report_paused(vm);
 	return 0;
 }
 
@@ -340,7 +346,7 @@ on_ask(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	answer = chan_body();
 	if (ibuf_add_n32(answer,
-		vm->save != -1 ? vm->save_was_paused : vm->paused) == -1 ||
+		vm_frozen(vm) ? vm->save_was_paused : vm->paused) == -1 ||
 	    ibuf_add_n64(answer, viobal_given(vm->bal)) == -1) {
 		ibuf_free(answer);
 		return 0;
@@ -368,12 +374,14 @@ on_shutdown(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (vm->vcpus == NULL)
 		return -EBADMSG;
+	if (vm->handed)
+		return 0;
 	/* Only a guest that runs can see it. */
-	if (vm->save != -1) {
+	if (vm_frozen(vm)) {
 		vm->save_was_paused = false;
 	} else if (vm->paused) {
 		vm_set_paused(vm, false);
-		report_paused(vm);
+		vm_report_paused(vm);
 	}
 	if (!vmmci_shutdown(vm->ci))
 		machine_power_button(vm->machine);
@@ -399,6 +407,9 @@ static const struct chan_row rows[] = {
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
 	{ VM_SAVE, "VM_SAVE", CHAN_FD, vm_on_save },
+	{ VM_SEND, "VM_SEND", CHAN_FD, vm_on_send },
+	{ VM_CANCEL, "VM_CANCEL", CHAN_NOFD, vm_on_cancel },
+	{ VM_LOCKED, "VM_LOCKED", CHAN_NOFD, vm_on_locked },
 	{ VM_KEYS, "VM_KEYS", CHAN_NOFD, on_keys },
 	{ VM_ASK, "VM_ASK", CHAN_NOFD, on_ask },
 	{ VM_MEMORY, "VM_MEMORY", CHAN_NOFD, on_memory },

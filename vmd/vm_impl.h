@@ -2,7 +2,7 @@
 #ifndef VMD_VM_IMPL_H
 #define VMD_VM_IMPL_H
 
-/* Shared by vm.c and vm_save.c: the vm process. */
+/* Shared by vm.c, vm_save.c and vm_send.c: the vm process. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,6 +49,11 @@ struct vm {
 	int save;
 	bool save_go_on, save_was_paused, save_lost;
 	unsigned draining; /* devices */
+	bool stream; /* state is one: with a sender at its end */
+	bool told; /* VM_LOCKED came, meanwhile */
+	int locked; /* -errno */
+	struct sending *sending; /* vm_send.c */
+	bool handed; /* it may run elsewhere, and not here */
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
 	uint32_t rom_len, floppy_len;
@@ -59,20 +64,39 @@ struct vm {
 	char detail[WHY_MAX];
 };
 
+struct save;
+struct sending;
+
 void vm_report(struct vm *, uint32_t type, uint32_t number, const char *text);
 /* Start failed: one line to the parent.  The exit status. */
 int __attribute__((format(printf, 3, 4)))
 vm_fail(struct vm *, int error, const char *fmt, ...);
 void vm_set_end(void *vm, enum vm_end, const char *detail);
 void vm_set_paused(struct vm *, bool on);
+void vm_report_paused(struct vm *);
 
 /* vm_save.c */
 int vm_on_save(void *vm, uint32_t id, int fd, struct ibuf *);
+int vm_on_locked(void *vm, uint32_t id, int fd, struct ibuf *);
+void vm_parts(struct vm *, struct save *);
+/* Nothing of the guest's runs, then its devices end what they have begun:
+ * vm_drained(), vm_send_drained(). */
+void vm_stand_still(struct vm *);
 /* A device process has ended what it had begun, or is gone. */
 void vm_drained(void *dev, bool ok);
 /* Those that are drained go on. */
 void vm_resume_devices(struct vm *);
 /* From a saved state, as a VM that is paused.  The exit status. */
 int vm_go_on(struct vm *);
+
+/* vm_send.c */
+int vm_on_send(void *vm, uint32_t id, int fd, struct ibuf *);
+int vm_on_cancel(void *vm, uint32_t id, int fd, struct ibuf *);
+void vm_send_drained(struct vm *);
+void vm_send_locked(struct vm *, int error);
+/* Why it cannot be sent or received, or NULL. */
+const char *vm_send_cannot(const struct vm *);
+/* It stands still for a while, whatever it was. */
+bool vm_frozen(const struct vm *);
 
 #endif

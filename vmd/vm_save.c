@@ -14,9 +14,12 @@
 #include "imsg.h"
 #include "machine.h"
 #include "save.h"
+#include "send.h"
 #include "vcpu.h"
 #include "virtio_chan.h"
 #include "vm_impl.h"
+
+#define LOCK_MS 10000
 
 /* All device processes, in the order of the bus. */
 static struct vm_dev *
@@ -41,8 +44,8 @@ vm_resume_devices(struct vm *vm)
 		virtio_chan_resume(d->front);
 }
 
-static void
-parts(struct vm *vm, struct save *s)
+void
+vm_parts(struct vm *vm, struct save *s)
 {
 	struct vm_dev *d;
 
@@ -87,9 +90,18 @@ save_now(struct vm *vm)
 		saved(vm, -EIO, "a device process ended");
 		return;
 	}
-	parts(vm, &s);
+	vm_parts(vm, &s);
 	e = save_write(&s, vm->save, why);
 	saved(vm, e, why);
+}
+
+static void
+all_drained(struct vm *vm)
+{
+	if (vm->sending != NULL)
+		vm_send_drained(vm);
+	else if (vm->save != -1)
+		save_now(vm);
 }
 
 void
@@ -100,13 +112,12 @@ vm_drained(void *arg, bool ok)
 
 	if (!ok)
 		vm->save_lost = true;
-	if (--vm->draining == 0 && vm->save != -1)
-		save_now(vm);
+	if (--vm->draining == 0)
+		all_drained(vm);
 }
 
-/* Nothing of the guest's runs; then its devices end what they have begun. */
-static void
-save_begin(struct vm *vm)
+void
+vm_stand_still(struct vm *vm)
 {
 	struct vm_dev *d;
 	unsigned i;
@@ -124,7 +135,7 @@ save_begin(struct vm *vm)
 		vm->draining += r == 1;
 	}
 	if (--vm->draining == 0)
-		save_now(vm);
+		all_drained(vm);
 }
 
 int
@@ -141,7 +152,7 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	}
 	/* Asked by an earlier parent, or the guest was faster. */
-	if (vm->save != -1 || vm->ended) {
+	if (vm->save != -1 || vm->sending != NULL || vm->ended || vm->handed) {
 		close(fd);
 		vm_report(vm, VM_SAVED, EBUSY, strerrordesc_np(EBUSY));
 		return 0;
@@ -149,13 +160,85 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 	vm->save = fd;
 	vm->save_go_on = go_on == 1;
 	if ((what = save_cannot(&vm->conf)) == NULL) {
-		save_begin(vm);
+		vm_stand_still(vm);
 		return 0;
 	}
 	snprintf(line, sizeof(line), "%s cannot be saved", what);
 	close(fd_take(&vm->save));
 	vm_report(vm, VM_SAVED, EOPNOTSUPP, line);
 	return 0;
+}
+
+int
+vm_on_locked(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct vm *vm = arg;
+	uint32_t error;
+
+	if (ibuf_get_n32(body, &error) == -1 || error > 4095)
+		return -EBADMSG;
+	vm->told = true;
+	vm->locked = -(int)error;
+	vm_send_locked(vm, (int)error);
+	return 0;
+}
+
+/* The images are free since the sender's guest stands still. */
+static int
+lock_images(struct vm *vm)
+{
+	struct ibuf *body = chan_body();
+	int e;
+
+	if (ibuf_add_n32(body, 1) == -1) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	if ((e = chan_send(vm->parent, VM_LOCK, vm->id, -1, body)) != 0)
+		return e;
+	vm->told = false;
+	while (!vm->told)
+		if ((e = chan_recv(vm->parent, LOCK_MS)) < 0)
+			return e;
+	return vm->locked;
+}
+
+static int
+say(const struct vm *vm, uint8_t word, const char *text)
+{
+	uint8_t b[2 + SEND_TEXT_MAX];
+	size_t n = send_word_put(b, word, text);
+
+	return write(vm->state, b, n) == (ssize_t)n ? 0 : -EPIPE;
+}
+
+/* Whatever comes instead of COMMIT, the guest is the sender's. */
+static int
+take_over(struct vm *vm, char why[SAVE_WHY_MAX])
+{
+	uint8_t b[2] = { 0, 0 };
+	size_t n = 0;
+	ssize_t r;
+	int e;
+
+	if ((e = lock_images(vm)) < 0) {
+		snprintf(why, SAVE_WHY_MAX, "disks: %s", strerrordesc_np(-e));
+		return e;
+	}
+	e = say(vm, SEND_READY, "");
+	while (e == 0 && n < sizeof(b)) {
+		r = read(vm->state, b + n, sizeof(b) - n);
+		if (r > 0)
+			n += (size_t)r;
+		else if (r == 0 || errno != EINTR)
+			e = -EPIPE;
+	}
+	if (e == 0 && b[0] == SEND_COMMIT && b[1] == 0) {
+		(void)say(vm, SEND_DONE, "");
+		return 0;
+	}
+	snprintf(why, SAVE_WHY_MAX, "the sender keeps its guest");
+	return -ECANCELED;
 }
 
 /* As a VM that was paused: what follows is as at the end of a pause. */
@@ -167,15 +250,27 @@ vm_go_on(struct vm *vm)
 	struct save s;
 	int e;
 
-	if ((what = save_cannot(&vm->conf)) != NULL)
-		return vm_fail(vm, -EOPNOTSUPP, "%s cannot be restored", what);
+	what = vm->stream ? vm_send_cannot(vm) : save_cannot(&vm->conf);
+	if (what != NULL) {
+		snprintf(why, sizeof(why), "%s cannot be %s", what,
+		    vm->stream ? "received" : "restored");
+		if (vm->stream)
+			(void)say(vm, SEND_NO, why);
+		return vm_fail(vm, -EOPNOTSUPP, "%s", why);
+	}
 	vm->paused = true;
 	machine_pause(vm->machine);
-	parts(vm, &s);
-	e = save_read(&s, vm->state, why);
+	vm_parts(vm, &s);
+	e = save_read(&s, vm->state, vm->stream, why);
+	if (e == 0 && vm->stream)
+		e = take_over(vm, why);
+	if (e < 0 && vm->stream)
+		(void)say(vm, SEND_NO, why);
 	fd_close(&vm->state);
 	fd_close(&vm->kernel);
 	fd_close(&vm->initrd);
 	fd_close(&vm->vgabios);
-	return e < 0 ? vm_fail(vm, e, "saved state: %s", why) : 0;
+	return e < 0 ? vm_fail(vm, e, "%s state: %s",
+			   vm->stream ? "received" : "saved", why)
+		     : 0;
 }

@@ -261,8 +261,8 @@ vmm_create(struct vmm **vmm, int devfd, unsigned ncpus, const char **why)
 	return 0;
 }
 
-int
-vmm_set_memory(struct vmm *v, const struct gmem *mem)
+static int
+set_regions(struct vmm *v, const struct gmem *mem, uint32_t flags)
 {
 	unsigned i;
 	int r;
@@ -270,6 +270,7 @@ vmm_set_memory(struct vmm *v, const struct gmem *mem)
 	for (i = 0; i < mem->nregions; i++) {
 		struct kvm_userspace_memory_region slot = {
 			.slot = i,
+			.flags = flags,
 			.guest_phys_addr = mem->region[i].gpa,
 			.memory_size = mem->region[i].len,
 			.userspace_addr = (uintptr_t)mem->region[i].host,
@@ -280,6 +281,27 @@ vmm_set_memory(struct vmm *v, const struct gmem *mem)
 			return r;
 	}
 	return 0;
+}
+
+int
+vmm_set_memory(struct vmm *v, const struct gmem *mem)
+{
+	return set_regions(v, mem, 0);
+}
+
+int
+vmm_log(struct vmm *v, const struct gmem *mem, bool on)
+{
+	return set_regions(v, mem, on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+}
+
+int
+vmm_logged(struct vmm *v, unsigned region, uint64_t *bits)
+{
+	struct kvm_dirty_log log = { .slot = region, .dirty_bitmap = bits };
+	int r = vmm_call(v->fd, KVM_GET_DIRTY_LOG, &log);
+
+	return r < 0 ? r : 0;
 }
 
 int
@@ -294,7 +316,6 @@ vmm_set_slot(struct vmm *v, unsigned slot, struct gpa at, uint64_t len,
 		.userspace_addr = (uintptr_t)host,
 	};
 
-	v->slots = true;
 	return vmm_call(v->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
@@ -584,26 +605,36 @@ vmm_seal_list(const struct vmm *v, struct sandbox_ioctl *list, size_t max)
 		{ KVM_INTERRUPT, true }, /* ExtINT of the 8259 */
 		{ KVM_GET_REGS, true }, /* rip for the end's detail */
 		{ KVM_SET_REGS, true }, /* the kernel is loaded sealed */
-		{ KVM_GET_SREGS, true }, { KVM_SET_SREGS, true },
+		{ KVM_GET_SREGS, true },
+		{ KVM_SET_SREGS, true },
 		/* what vmm_state() reads and writes */
-		{ KVM_GET_XSAVE, true }, { KVM_SET_XSAVE, true },
-		{ KVM_GET_XCRS, true }, { KVM_SET_XCRS, true },
-		{ KVM_GET_LAPIC, true }, { KVM_SET_LAPIC, true },
-		{ KVM_GET_MP_STATE, true }, { KVM_SET_MP_STATE, true },
-		{ KVM_GET_DEBUGREGS, true }, { KVM_SET_DEBUGREGS, true },
-		{ KVM_GET_VCPU_EVENTS, true }, { KVM_SET_VCPU_EVENTS, true },
+		{ KVM_GET_XSAVE, true },
+		{ KVM_SET_XSAVE, true },
+		{ KVM_GET_XCRS, true },
+		{ KVM_SET_XCRS, true },
+		{ KVM_GET_LAPIC, true },
+		{ KVM_SET_LAPIC, true },
+		{ KVM_GET_MP_STATE, true },
+		{ KVM_SET_MP_STATE, true },
+		{ KVM_GET_DEBUGREGS, true },
+		{ KVM_SET_DEBUGREGS, true },
+		{ KVM_GET_VCPU_EVENTS, true },
+		{ KVM_SET_VCPU_EVENTS, true },
 		{ KVM_GET_MSRS, true }, /* clocks of a guest that is paused */
-		{ KVM_SET_MSRS, true }, { KVM_KVMCLOCK_CTRL, true },
-		{ KVM_GET_CLOCK, false }, { KVM_SET_CLOCK, false },
+		{ KVM_SET_MSRS, true },
+		{ KVM_KVMCLOCK_CTRL, true },
+		{ KVM_GET_CLOCK, false },
+		{ KVM_SET_CLOCK, false },
 		{ KVM_IOEVENTFD, false }, /* BARs move, queues come and go */
 		{ KVM_IRQFD, false }, /* vectors are masked and unmasked */
-		{ KVM_SET_GSI_ROUTING, false }, { KVM_SIGNAL_MSI, false },
-		{ KVM_SET_USER_MEMORY_REGION, false }, /* shadow RAM */
+		{ KVM_SET_GSI_ROUTING, false },
+		{ KVM_SIGNAL_MSI, false },
+		/* shadow RAM, and a log of what the guest writes */
+		{ KVM_SET_USER_MEMORY_REGION, false },
+		{ KVM_GET_DIRTY_LOG, false },
 	};
 	size_t i, n = sizeof(need) / sizeof(need[0]);
 
-	if (!v->slots)
-		n--;
 	for (i = 0; i < n && i < max; i++) {
 		list[i].request = need[i].request;
 		list[i].fd = need[i].vcpu ? v->vcpu_base : v->fd;

@@ -22,6 +22,10 @@ struct vcpu;
 /* Takes devfd (closed once the VM exists).  *why: static text on failure. */
 int vmm_create(struct vmm **, int devfd, unsigned ncpus, const char **why);
 int vmm_set_memory(struct vmm *, const struct gmem *);
+/* From here on the pages that the guest writes are remembered, or not. */
+int vmm_log(struct vmm *, const struct gmem *, bool on);
+/* Those of a region since the last time, a bit each. */
+int vmm_logged(struct vmm *, unsigned region, uint64_t *bits);
 /*
  * Instead, for memory that changes while the guest runs: len bytes of host,
  * which stays mapped, at an address; len 0 takes the slot away.

@@ -28,7 +28,6 @@ struct vmm {
 	uint32_t msr[MSR_LIST_MAX]; /* the state that is in MSRs */
 	unsigned nmsrs;
 	uint32_t feature[VMM_FEATURES]; /* of the guest's CPUID */
-	bool slots; /* memory changes while the guest runs */
 	bool stopped; /* vmm_clock_stop() filled these two */
 	struct kvm_clock_data clock;
 	struct {

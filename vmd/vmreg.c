@@ -220,6 +220,7 @@ vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
 	vm->state = VM_STOPPED;
 	vm->starter = (uid_t)-1;
 	tty_init(&vm->tty);
+	vm->stream = -1;
 	medium_init(&vm->medium);
 	medium_init(&vm->next);
 	init_children(vm);

@@ -98,6 +98,8 @@ struct vm_run {
 	bool acked; /* the guest saw the power button */
 	bool paused; /* says the vm process */
 	bool saving; /* VM_SAVED will follow */
+	bool sending; /* the same, to another host */
+	bool receiving; /* from there; until it runs */
 	bool save_go_on;
 	bool saved; /* and ends */
 	bool suspending; /* saved as vmd ends, see suspend.h */
@@ -134,6 +136,8 @@ struct vm {
 	struct medium medium; /* in the drive, while there are processes */
 	struct medium next; /* asked for, while changing */
 	bool changing;
+	int stream; /* from the sender, until it is taken; -1 */
+	char ticket[33]; /* who knows it takes it */
 };
 
 struct vmreg_id;

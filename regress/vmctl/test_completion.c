@@ -37,7 +37,7 @@ static const struct {
 } rows[] = {
 	{ "vmctl \"\"",
 	    "check console create events image key load log metrics "
-	    "pause reload reset restart restore run save screen set show start status stop top unpause wait" },
+	    "pause reload reset restart restore run save screen send set show start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
 	{ "vmctl -", "--exit-codes -H -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
@@ -45,6 +45,10 @@ static const struct {
 	{ "vmctl pause \"\"", "web" },
 	{ "vmctl u", "unpause" },
 	{ "vmctl screen -", "-f -j" },
+	{ "vmctl send -", "-d -q -r" },
+	{ "vmctl send \"\"", "web" },
+	{ "vmctl send -d 50 w", "web" },
+	{ "vmctl send -d \"\"", "" },
 	{ "vmctl key -", "-t" },
 	{ "vmctl key \"\"", "web" },
 	{ "vmctl status \"\"", "web db" },

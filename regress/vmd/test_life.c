@@ -105,8 +105,13 @@ on_saved(void *arg, struct vm *vm, const struct fail *f)
 {
 }
 
+static void
+on_progress(void *arg, struct vm *vm, const char *line)
+{
+}
+
 static const struct life_ops ops = { on_started, on_failed, on_ended,
-	on_changed, on_saved, on_paused, on_state, on_problem };
+	on_changed, on_saved, on_progress, on_paused, on_state, on_problem };
 
 static void
 on_chld(int sig, short what, void *arg)

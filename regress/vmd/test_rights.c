@@ -57,6 +57,8 @@ static const struct {
 	{ CTL_UNPAUSE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_SAVE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_RESTORE, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_SEND, "yyyyynn", "yyyynnn", "ynnnnnn" },
+	{ CTL_RECEIVE, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_SCREEN, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_KEY, "yyyyynn", "yyyynnn", "ynnnnnn" },
 	{ CTL_WAIT, "yyyyyyn", "yyyyyyn", "yyyyyyn" },

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * See send.h.
+ *
+ * Invariants
+ *  1. A page's bit is taken before the page is read: what is written later has
+ *     its bit again.
+ *  2. A page is read once, into a copy of which the checksum is made.
+ *  3. Pages are read by the descriptor, so that holes stay holes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "send.h"
+
+#define PAGE 4096ULL
+#define WORD 64U /* pages */
+
+int
+send_begin(struct send *d, const struct gmem *mem, const char *name)
+{
+	uint64_t i, pages = mem->size / PAGE;
+
+	memset(d, 0, sizeof(*d));
+	d->mem = mem;
+	d->words = (pages + WORD - 1) / WORD;
+	d->round = 1;
+	d->map = malloc(d->words * sizeof(*d->map));
+	d->log = malloc(d->words * sizeof(*d->log));
+	d->piece = malloc(WORD * PAGE);
+	if (d->map == NULL || d->log == NULL || d->piece == NULL) {
+		send_free(d);
+		return -ENOMEM;
+	}
+	for (i = 0; i < d->words; i++) {
+		(void)gmem_take(mem, i);
+		d->map[i] = UINT64_MAX;
+	}
+	if (pages % WORD != 0)
+		d->map[d->words - 1] = UINT64_MAX >> (WORD - pages % WORD);
+	return state_write_head(&d->s, -1, name);
+}
+
+void
+send_free(struct send *d)
+{
+	state_free(&d->s);
+	free(d->map);
+	free(d->log);
+	free(d->piece);
+	d->map = d->log = NULL;
+	d->piece = NULL;
+}
+
+static bool
+is_zero(const uint8_t *p)
+{
+	return p[0] == 0 && memcmp(p, p + 1, PAGE - 1) == 0;
+}
+
+static uint64_t
+gpa_of(const struct gmem *mem, uint64_t off)
+{
+	unsigned i = mem->nregions - 1;
+
+	while (i > 0 && off < mem->region[i].off)
+		i--;
+	return mem->region[i].gpa + (off - mem->region[i].off);
+}
+
+static void
+section(struct send *d, uint64_t off, uint8_t *p, size_t len)
+{
+	uint64_t gpa = gpa_of(d->mem, off);
+
+	if (state_begin(&d->s, "memory", 1) != 0)
+		return;
+	state_number(&d->s, &gpa, UINT64_MAX);
+	state_bytes(&d->s, p, len);
+	(void)state_end(&d->s);
+}
+
+/* In the first round the other side's memory is zero. */
+static void
+run(struct send *d, uint64_t off, uint8_t *p, size_t len)
+{
+	size_t from, to;
+
+	if (d->round > 1) {
+		section(d, off, p, len);
+		return;
+	}
+	for (from = 0; from < len; from = to) {
+		to = from + PAGE;
+		if (is_zero(p + from))
+			continue;
+		while (to < len && !is_zero(p + to))
+			to += PAGE;
+		section(d, off + from, p + from, to - from);
+	}
+}
+
+/* One run of set bits of a word; regions begin with a word. */
+static void
+one_run(struct send *d, uint64_t *bits)
+{
+	unsigned first = (unsigned)__builtin_ctzll(*bits), n;
+	uint64_t rest = *bits >> first, off;
+	ssize_t got;
+
+	n = rest == UINT64_MAX ? WORD : (unsigned)__builtin_ctzll(~rest);
+	if (n == WORD)
+		*bits = 0;
+	else
+		*bits &= ~(((1ULL << n) - 1) << first);
+	off = (d->word * WORD + first) * PAGE;
+	do
+		got = pread(d->mem->fd, d->piece, n * PAGE, (off_t)off);
+	while (got == -1 && errno == EINTR);
+	if (got != (ssize_t)(n * PAGE))
+		state_fail(&d->s, -EIO, "memory cannot be read");
+	else
+		run(d, off, d->piece, n * PAGE);
+}
+
+bool
+send_more(struct send *d, size_t max)
+{
+	uint64_t bits;
+
+	for (; d->word < d->words && d->s.error == 0; d->word++) {
+		if (d->s.nout >= max)
+			return false;
+		bits = d->map[d->word];
+		d->map[d->word] = 0;
+		while (bits != 0 && d->s.error == 0)
+			one_run(d, &bits);
+	}
+	return true;
+}
+
+int64_t
+send_round(struct send *d, send_log log, void *arg)
+{
+	const struct gmem_region *r;
+	uint64_t i, n = 0;
+	unsigned k;
+	int e;
+
+	for (k = 0; k < d->mem->nregions; k++) {
+		r = &d->mem->region[k];
+		if ((e = log(arg, k, d->log + r->off / PAGE / WORD)) < 0)
+			return e;
+	}
+	for (i = 0; i < d->words; i++) {
+		d->map[i] |= d->log[i] | gmem_take(d->mem, i);
+		n += (uint64_t)__builtin_popcountll(d->map[i]);
+	}
+	d->word = 0;
+	d->round++;
+	return (int64_t)n;
+}
+
+void
+send_read(struct state *s, const struct gmem *mem)
+{
+	uint64_t gpa;
+	size_t len;
+	void *p;
+
+	while (state_begin(s, "memory", 1) == 0) {
+		gpa = 0;
+		state_number(s, &gpa, UINT64_MAX);
+		if (s->error == 0 && gpa != UINT64_MAX) {
+			len = s->len - s->pos;
+			p = gmem_range(mem, (struct gpa){ gpa }, len);
+			if (p == NULL)
+				state_fail(s, -EINVAL, "no memory at %#llx",
+				    (unsigned long long)gpa);
+			else
+				state_bytes(s, p, len);
+		}
+		if (state_end(s) != 0 || gpa == UINT64_MAX)
+			return;
+	}
+}
+
+enum send_next
+send_judge(uint64_t pages, uint64_t speed, unsigned rounds, unsigned limit_ms)
+{
+	uint64_t can = speed / 1000 * limit_ms;
+
+	if (pages * PAGE <= can)
+		return SEND_STOP;
+	return rounds >= SEND_ROUNDS_MAX ? SEND_NEVER : SEND_GO_ON;
+}
+
+int
+send_words(struct send_words *w, const uint8_t *bytes, size_t n, size_t *used,
+    char text[SEND_TEXT_MAX + 1])
+{
+	size_t i;
+
+	for (i = 0; i < n;) {
+		w->in[w->n++] = bytes[i++];
+		if (w->n == 1 && w->in[0] != SEND_READY &&
+		    w->in[0] != SEND_DONE && w->in[0] != SEND_NO)
+			return -EBADMSG;
+		if (w->n == 2 &&
+		    (w->in[1] > SEND_TEXT_MAX ||
+			(w->in[0] != SEND_NO && w->in[1] != 0)))
+			return -EBADMSG;
+		if (w->n < 2 || w->n < 2U + w->in[1])
+			continue;
+		memcpy(text, w->in + 2, w->in[1]);
+		text[w->in[1]] = '\0';
+		w->n = 0;
+		*used = i;
+		return w->in[0];
+	}
+	*used = i;
+	return 0;
+}
+
+size_t
+send_word_put(uint8_t to[2 + SEND_TEXT_MAX], uint8_t word, const char *text)
+{
+	size_t n = strnlen(text, SEND_TEXT_MAX);
+
+	to[0] = word;
+	to[1] = (uint8_t)n;
+	memcpy(to + 2, text, n);
+	return 2 + n;
+}
