@@ -22,8 +22,7 @@ mmio_device(struct vcpu *, struct gpa, void *data, unsigned len, bool write);
 enum next emulate(struct vcpu *, const u8 *bytes, unsigned n);
 enum next emulate_complete(struct vcpu *);
 /* Real mode: through the vector table; len: of the instruction that asked. */
-enum emul_result
-emulate_interrupt(struct vcpu *, u8 vector, unsigned len);
+enum emul_result emulate_interrupt(struct vcpu *, u8 vector, unsigned len);
 enum next emulate_task(struct vcpu *); /* HV_TASK */
 /* What follows an instruction that was carried out: no more interrupt shadow,
  * and the trap of a single step. */
