@@ -308,7 +308,10 @@ task_switch(int dev)
 	EQ(vm_u32(&vm, FREE + 0x120), CODE2 + 12); /* after its IRET */
 }
 
+/* The stack is there before: what nested paging cuts off in the middle of a
+ * switch no processor takes up again. */
 GUEST(32, faulting_task,
+    "addl $0, 0x6ffc\n\taddl $0, 0x100000\n\t"
     "mov $0x58, %eax\n\tltr %ax\n\tmov $0x4124, %ecx\n\tmov %cx, %ds\n\t" PUT(2)
 	END);
 /* It has the error code, and lets the other go on behind the instruction. */
