@@ -30,10 +30,10 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (vm->state != VM_STARTING)
 		return -EPROTO;
-	life_set_state(vm, VM_RUNNING);
-	vm->run.ready = true;
 	if (vm->run.resumed)
 		suspend_taken(vm, true);
+	life_set_state(vm, VM_RUNNING);
+	vm->run.ready = true;
 	vm->run.receiving = false;
 	if (vm->keep != 0) /* if it is gone, its channel will say so */
 		(void)balloon_send(vm);

@@ -108,7 +108,8 @@ add_vms(struct parent *p, bool change)
 		if (error != 0)
 			log_warnx("%s: %s", cv->conf.name, strerror(-error));
 		else if (!(cv->conf.flags & VM_F_DISABLED) ||
-		    (!change && suspend_there(&p->life, cv->conf.name))) {
+		    (p->base == NULL && /* vmd starts */
+			suspend_there(&p->life, cv->conf.name))) {
 			vm->state = VM_WAITING;
 			events_state(p, vm);
 		}
