@@ -234,7 +234,7 @@ t_on_shutdown() {
 	# Both are disabled, but one goes on.
 	cp "$T/vm.conf" "$T/again.conf"
 	vmd_up <"$T/again.conf"
-	becomes one running 30
+	within 30 grep -q "one: goes on where it was saved" "$T/vmd.log"
 	in_state two stopped
 	[[ -z $(ls "$states") ]]
 	record one "$(field one tty)"
@@ -245,14 +245,14 @@ t_on_shutdown() {
 	vmd_down
 	sed 's/memory 128M/memory 192M/' "$T/again.conf" >"$T/more.conf"
 	vmd_up <"$T/more.conf"
-	stopped one 30
-	grep -q "memory in MiB: the vm has 192, and had 128" "$T/vmd.log"
+	within 30 grep -q "memory in MiB: the vm has 192, and had 128" "$T/vmd.log"
+	stopped one 10
 	refused vmctl start one
 	says "had 128"
 	[[ $(ls "$states") = one.state ]]
 	vmd_down
 	vmd_up <"$T/again.conf"
-	becomes one running 30
+	within 30 grep -q "one: goes on where it was saved" "$T/vmd.log"
 	record one "$(field one tty)"
 	key one 'echo tiny: still $x.'
 	prints one "tiny: still remembered\." 60
