@@ -117,7 +117,7 @@ t_goes_on() {
 	prints mv "tiny: boot2 [0-9a-f-]+\." 60
 	[[ $(value mv boot2) = "$boot" ]]
 	away_key mv 'sleep 3; echo tiny: sums $(sort -u /sums | wc -l) $(sort -u /sums).'
-	prints mv "tiny: sums .*\." 60
+	prints mv "tiny: sums [0-9]+ [0-9a-f]+ .*\." 60
 	[[ $(value mv sums) = "1 $sum" ]] || fail "$(value mv sums), not $sum"
 	away_key mv 'dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync && echo tiny: wrote.'
 	prints mv "tiny: wrote\." 60
