@@ -402,6 +402,12 @@ dsdt_isa(struct aml *a)
 	aml_res_irq(a, 1);
 	aml_close(a);
 	aml_close(a);
+
+	/* Where there is a keyboard, Linux looks for a mouse here alone. */
+	dsdt_device(a, "MOU0", "PNP0F13");
+	aml_res_irq(a, 12);
+	aml_close(a);
+	aml_close(a);
 }
 
 static uint32_t

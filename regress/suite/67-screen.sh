@@ -72,7 +72,7 @@ t_mouse() {
 	tiny one shell 'memory 128M' | vmd_up
 	start one
 	prints one "tiny: shell" 90
-	key one 'cat /sys/bus/serio/devices/*/description'
+	key one 'sleep 2; cat /sys/bus/serio/devices/*/description'
 	prints one "i8042 AUX port" 30
 	vmctl stop -fw one
 }
