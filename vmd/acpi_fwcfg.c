@@ -122,6 +122,17 @@ write_script(struct script *s, const struct acpi_image *im)
 	add_checksum(s, RSDP, RSDP_SUM2, 0, ACPI_RSDP_LEN);
 }
 
+/* OVMF sums up what is there, the old sum among it; SeaBIOS takes that off. */
+static void
+clear_checksums(struct acpi_image *im)
+{
+	unsigned i;
+
+	for (i = 0; i < im->ntables; i++)
+		im->b[im->table[i].at + ACPI_CHECKSUM_AT] = 0;
+	im->b[RSDP_SUM] = im->b[RSDP_SUM2] = 0;
+}
+
 int
 acpi_fwcfg(struct fwcfg *f, const struct acpi_conf *conf)
 {
@@ -132,6 +143,7 @@ acpi_fwcfg(struct fwcfg *f, const struct acpi_conf *conf)
 	if ((r = acpi_build(&im, conf, 0)) < 0)
 		return r;
 	write_script(&s, &im);
+	clear_checksums(&im);
 	if ((r = fwcfg_add_file(f, RSDP, im.b, ACPI_RSDP_LEN)) < 0)
 		return r;
 	/* Its place in the image stays, so that offsets are the image's. */

@@ -380,7 +380,8 @@ command_checksum(struct bed *b, const char *c)
 	p = mem_at(b, in->at + from, len);
 	while (len-- > 0)
 		sum += *p++;
-	*mem_at(b, in->at + off, 1) -= sum;
+	/* As OVMF; SeaBIOS takes the sum off what is there. */
+	*mem_at(b, in->at + off, 1) = (uint8_t)-sum;
 }
 
 static void
