@@ -37,6 +37,7 @@
 #define CNT_WRITE     (BM_RLD | SLP_TYP) /* GBL_RLS and SLP_EN read 0 */
 #define SLP_TYP_OF(v) ((v) >> 10 & 7)
 #define S5	      5 /* as \_S5 in the DSDT says */
+#define SOFT_OFF      0 /* PIIX4, "PMCNTRL": the same; OVMF says so */
 
 #define CARRY (1ULL << 31) /* the top bit of the 32-bit counter */
 
@@ -133,7 +134,8 @@ static void
 control_write(struct acpi_pm *pm, uint16_t val)
 {
 	pm->pm1_control = (pm->pm1_control & SCI_EN) | (val & CNT_WRITE);
-	if ((val & SLP_EN) && SLP_TYP_OF(val) == S5)
+	if ((val & SLP_EN) &&
+	    (SLP_TYP_OF(val) == S5 || SLP_TYP_OF(val) == SOFT_OFF))
 		pm->poweroff(pm->arg);
 }
 

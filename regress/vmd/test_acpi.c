@@ -70,6 +70,7 @@ static const struct {
 	{ "S5 with SCI_EN", 4, 2, 0x3401, 0x1401, 1 },
 	{ "S5 in 32 bits", 4, 4, 0x3400, 0x1401, 1 },
 	{ "S5 by its byte", 5, 1, 0x34, 0x1401, 1 },
+	{ "PIIX4's soft off", 4, 2, 0x2000, 0x0001, 1 },
 	{ "S1 is not there", 4, 2, 0x2400, 0x0401, 0 },
 	{ "S3 is not there", 4, 2, 0x2c00, 0x0c01, 0 },
 	{ "type 7 is not there", 4, 2, 0x3c00, 0x1c01, 0 },
