@@ -20,7 +20,7 @@
 #include "vmconf.h"
 
 #define CONF_WIRE_MAX                                                     \
-	(2 + VM_NAME_MAX + 7 * 4 + 8 + 3 * 2 + 2 + 3 * VM_PATH_MAX +      \
+	(2 + VM_NAME_MAX + 7 * 4 + 8 + 3 * 2 + 2 + 5 * VM_PATH_MAX +      \
 	    VM_CMDLINE_MAX +                                              \
 	    VM_DISKS_MAX *                                                \
 		(4 + 2 * VM_PATH_MAX + 8 + 2 + VM_SERIAL_MAX + 4 * 8) +   \
@@ -402,6 +402,7 @@ vmconf_put(struct ibuf *buf, const struct vmconf *c)
 	    (error = ctl_put_str(buf, c->initrd)) != 0 ||
 	    (error = ctl_put_str(buf, c->cmdline)) != 0 ||
 	    (error = ctl_put_str(buf, c->floppy)) != 0 ||
+	    (error = ctl_put_str(buf, c->efivars)) != 0 ||
 	    (error = ctl_put_str(buf, c->cdrom)) != 0)
 		return error;
 	if (ibuf_add_n32(buf, c->bootdev) == -1 ||
@@ -522,8 +523,9 @@ limits_ok(const struct vmconf *c)
 	    c->memory % (1 << 20) == 0 && c->cpus >= 1 &&
 	    c->cpus <= VM_CPUS_MAX && vmconf_cpu_name(c->cpu) != NULL &&
 	    vmconf_path_ok(c->kernel) && vmconf_path_ok(c->initrd) &&
-	    opt_path_ok(c->floppy) && opt_path_ok(c->cdrom) &&
-	    c->bootdev < VM_BOOTDEVS && c->ndisks <= VM_DISKS_MAX;
+	    opt_path_ok(c->floppy) && opt_path_ok(c->efivars) &&
+	    opt_path_ok(c->cdrom) && c->bootdev < VM_BOOTDEVS &&
+	    c->ndisks <= VM_DISKS_MAX;
 }
 
 static int
@@ -591,6 +593,7 @@ vmconf_get(struct ibuf *buf, struct vmconf *out)
 	    ctl_get_str(buf, c.initrd, sizeof(c.initrd)) != 0 ||
 	    ctl_get_str(buf, c.cmdline, sizeof(c.cmdline)) != 0 ||
 	    ctl_get_str(buf, c.floppy, sizeof(c.floppy)) != 0 ||
+	    ctl_get_str(buf, c.efivars, sizeof(c.efivars)) != 0 ||
 	    ctl_get_str(buf, c.cdrom, sizeof(c.cdrom)) != 0 ||
 	    ibuf_get_n32(buf, &c.bootdev) == -1 ||
 	    ibuf_get_n32(buf, &c.ndisks) == -1)

@@ -122,7 +122,7 @@ enum vm_item {
 	VM_I_BOOT = 1 << 0,
 	VM_I_CDROM = 1 << 1,
 	VM_I_CPUS = 1 << 2,
-	VM_I_DISK = 1 << 3,
+	VM_I_DISK = 1 << 3, /* efivars too */
 	VM_I_INSTANCE = 1 << 4, /* to hand these permissions on */
 	VM_I_INTERFACE = 1 << 5,
 	VM_I_MEMORY = 1 << 6,
@@ -161,6 +161,7 @@ struct vmconf {
 	char initrd[VM_PATH_MAX + 1];
 	char cmdline[VM_CMDLINE_MAX + 1];
 	char floppy[VM_PATH_MAX + 1]; /* "" = none */
+	char efivars[VM_PATH_MAX + 1]; /* "" = none */
 	char cdrom[VM_PATH_MAX + 1]; /* "" = no drive */
 	uint32_t bootdev; /* enum vm_bootdev */
 	uint32_t ndisks;

@@ -19,6 +19,7 @@ packages="
 	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
 	fakeroot uidmap qemu-utils acpica-tools expect socat jq procps
 	debian-archive-keyring rsync zsh seabios grub-common grub-pc-bin
+	ovmf grub-efi-amd64-bin dosfstools mtools fdisk
 	bochs bochsbios vgabios isolinux syslinux-common"
 list=/etc/apt/sources.list.d/vmm-backports.list
 updated=''

@@ -143,10 +143,10 @@ parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu"
 	"30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory"
 	"35-net 36-legacy 40-life 44-control 45-pause 46-adopt 47-limit 48-service 49-save"
 	"70-debian 85-deb 87-fleet 88-remote")
-last_part="50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen"
+last_part="50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen 68-efi"
 hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot
 	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory 45-pause 49-save
-	65-firmware/disk 65-firmware/cdrom 66-loaders 67-screen/linux 70-debian
+	65-firmware/disk 65-firmware/cdrom 66-loaders 67-screen/linux 68-efi 70-debian
 	80-clients"
 # Of the KVM API, what depends on the processor.
 processor="regs/ exits/ faults/ events/ mmio/"
@@ -158,7 +158,8 @@ suite_needs() {
 	local guest_disk='' guest_files='' ansible
 	eval "$(regress/guest/build)" || return
 	regress/bench/extra "$B" "$B/extra.cpio" || return
-	regress/guest/grub "$B/grub.img" "$B/grub.iso" "$guest_files" || return
+	regress/guest/grub "$B/grub.img" "$B/grub.iso" "$guest_files" \
+	    "$B/efi.img" "$B/shell.img" || return
 	newer=$(regress/lab/qemu)
 	ansible=$(regress/lab/ansible) || return
 	suite=(-c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk"
@@ -175,6 +176,7 @@ suite_needs() {
 		-x "$B/regress/guest/mb2=suite/mb2"
 		-x "$B/regress/guest/mb2flat=suite/mb2flat"
 		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso"
+		-x "$B/efi.img=suite/efi.img" -x "$B/shell.img=suite/shell.img"
 		-x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
 	[[ -z ${FLOPPY:-} ]] || suite+=(-x "$FLOPPY=suite/openbsd-floppy.img")
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")

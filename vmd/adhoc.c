@@ -210,6 +210,7 @@ adhoc_check(const struct vmreg *reg, const struct conf *all,
 	memset(&conf->allow, 0, sizeof(conf->allow));
 	memset(&conf->seed, 0, sizeof(conf->seed));
 	memset(conf->floppy, 0, sizeof(conf->floppy));
+	memset(conf->efivars, 0, sizeof(conf->efivars));
 	if (conf->parent[0] != '\0')
 		error = instance(all, c, files, conf, why);
 	else

@@ -43,9 +43,13 @@
 #define E820_RAM      1
 #define E820_RESERVED 2
 
-#define SLOT_LOW  (SHADOW_AREAS + 1) /* shadow.c has those before */
-#define SLOT_MAIN (SHADOW_AREAS + 2)
-#define SLOT_HIGH (SHADOW_AREAS + 3)
+#define SLOT_LOW   (SHADOW_AREAS + 1) /* shadow.c has those before */
+#define SLOT_MAIN  (SHADOW_AREAS + 2)
+#define SLOT_HIGH  (SHADOW_AREAS + 3)
+#define SLOT_FLASH (SHADOW_AREAS + 4)
+
+#define PCI_FLOOR (2ULL << 30) /* OVMF puts BARs from here on, or behind RAM */
+#define FOUR_GIB  (1ULL << 32)
 
 #define VIRTIO_BLOCK 0x1001
 #define VIRTIO_SCSI  0x1004
@@ -101,6 +105,51 @@ make_memory(struct chipset *c)
 	}
 	return bus_add(c->conf.mmio, SHADOW_BASE, SHADOW_END - SHADOW_BASE,
 	    &shadow_bus_ops, &c->shadow, "shadow");
+}
+
+/* ---- flash ---- */
+
+static uint64_t
+flash_base(const struct chipset *c)
+{
+	return FOUR_GIB - c->conf.rom_len - c->conf.flash_len;
+}
+
+static int
+flash_show(void *arg, bool array)
+{
+	struct chipset *c = arg;
+
+	return vmm_set_slot(c->conf.vmm, SLOT_FLASH,
+	    (struct gpa){ flash_base(c) }, array ? c->conf.flash_len : 0,
+	    array ? c->conf.flash : NULL, true);
+}
+
+static void
+flash_changed(void *arg)
+{
+	struct chipset *c = arg;
+
+	c->conf.flash_changed(c->conf.flash_arg);
+}
+
+static const struct flash_ops flash_callbacks = { .show = flash_show,
+	.changed = flash_changed };
+
+static int
+make_flash(struct chipset *c)
+{
+	int r;
+
+	if (c->conf.flash == NULL)
+		return 0;
+	if (c->conf.flash_len > SHADOW_ROM_MAX - c->conf.rom_len)
+		return -EINVAL;
+	r = flash_init(
+	    &c->flash, c->conf.flash, c->conf.flash_len, &flash_callbacks, c);
+	return r < 0 ? r
+		     : bus_add(c->conf.mmio, flash_base(c), c->conf.flash_len,
+			   &flash_bus_ops, &c->flash, "flash");
 }
 
 /* ---- host bridge ---- */
@@ -294,23 +343,28 @@ static const struct piix4_ops piix4_callbacks = { .moved = pm_moved };
 int
 chipset_init(struct chipset *c, const struct chipset_conf *conf)
 {
+	uint64_t floor = conf->mem->region[0].len;
 	int r;
 
+	if (floor < PCI_FLOOR)
+		floor = PCI_FLOOR;
 	memset(c, 0, sizeof(*c));
 	c->conf = *conf;
+	conf->pci->mmio_floor = floor;
 	c->acpi = (struct acpi_conf){
 		.cpus = conf->cpus,
 		.pm_base = ACPI_PM_BASE,
 		.smi = true,
 		.vga = conf->vga != NULL,
-		.pci_mmio_base = GMEM_PCI_HOLE,
-		.pci_mmio_len = IOAPIC_BASE - GMEM_PCI_HOLE,
+		.pci_mmio_base = (uint32_t)floor,
+		.pci_mmio_len = IOAPIC_BASE - (uint32_t)floor,
 		.pci_io_base = PCI_IO_BASE,
 		.pci_io_len = 0x10000 - PCI_IO_BASE,
 	};
 	acpi_pm_enable(conf->pm, false);
 	make_host(c);
-	if ((r = make_memory(c)) < 0 || (r = make_fwcfg(c)) < 0 ||
+	if ((r = make_memory(c)) < 0 || (r = make_flash(c)) < 0 ||
+	    (r = make_fwcfg(c)) < 0 ||
 	    (r = bus_add(
 		 conf->pio, DEBUG_PORT, 1, &debug_ops, c, "debug console")) < 0)
 		return r;

@@ -9,6 +9,7 @@
  * the machine lock, or no vCPU runs yet.
  */
 #include "acpi.h"
+#include "flash.h"
 #include "fwcfg.h"
 #include "pci.h"
 #include "piix4.h"
@@ -31,6 +32,10 @@ struct chipset_conf {
 	void *pm_arg;
 	uint8_t *rom;
 	uint32_t rom_len;
+	uint8_t *flash; /* ends where the ROM begins; NULL: there is none */
+	uint32_t flash_len;
+	void (*flash_changed)(void *arg); /* see flash.h */
+	void *flash_arg;
 	unsigned cpus;
 	struct vga *vga; /* or NULL */
 };
@@ -40,6 +45,7 @@ struct chipset {
 	struct acpi_conf acpi;
 	struct fwcfg fwcfg;
 	struct shadow shadow;
+	struct flash flash;
 	struct piix4 piix4;
 	bool floppy;
 	char line[CHIPSET_LINE];

@@ -258,6 +258,8 @@ boot(FILE *f, const struct vmconf *c)
 		line(f, c, VM_I_BOOT, "initrd", c->initrd);
 	if (c->floppy[0] != '\0')
 		line(f, c, VM_I_BOOT, "floppy", c->floppy);
+	if (c->efivars[0] != '\0')
+		line(f, c, VM_I_DISK, "efivars", c->efivars);
 	/* An instance may have said so to have none of these. */
 	if (c->cmdline[0] != '\0' ||
 	    ((c->given & VM_I_BOOT) != 0 && c->kernel[0] == '\0' &&

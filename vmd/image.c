@@ -107,9 +107,8 @@ step(struct walk *w)
 	return error;
 }
 
-/* An O_PATH descriptor of the file (invariant 1), or -errno. */
-static int
-resolve(const char *path)
+int
+image_resolve(const char *path)
 {
 	struct walk w = { .dir = -1 };
 	int error = 0;
@@ -129,9 +128,8 @@ resolve(const char *path)
 	return error != 0 ? error : w.dir;
 }
 
-/* Open for real what an O_PATH descriptor refers to. */
-static int
-reopen(int pathfd, int flags)
+int
+image_reopen(int pathfd, int flags)
 {
 	char name[32];
 	int fd;
@@ -160,7 +158,7 @@ image_open_file(const char *path, const char *what, int *fdp, struct fail *why)
 	struct stat st;
 	int fd, pathfd;
 
-	if ((pathfd = resolve(path)) < 0)
+	if ((pathfd = image_resolve(path)) < 0)
 		return explain(why, -pathfd, pathfd, what, path);
 	if (fstat(pathfd, &st) == -1)
 		fd = -errno;
@@ -169,7 +167,7 @@ image_open_file(const char *path, const char *what, int *fdp, struct fail *why)
 		return fail_set(
 		    why, EINVAL, "%s %s: not a regular file", what, path);
 	} else
-		fd = reopen(pathfd, O_RDONLY);
+		fd = image_reopen(pathfd, O_RDONLY);
 	fd_close(&pathfd);
 	if (fd < 0)
 		return fail_set(
@@ -242,7 +240,7 @@ image_open_free(
 	int fd, pathfd, flags = readonly ? O_RDONLY : O_RDWR;
 	int error;
 
-	if ((pathfd = resolve(path)) < 0)
+	if ((pathfd = image_resolve(path)) < 0)
 		return explain(why, CTL_E_DISK, pathfd, "disk", path);
 	if (fstat(pathfd, &st) == -1) {
 		fd = -errno;
@@ -254,7 +252,7 @@ image_open_free(
 		/* Exclusive, open(2): not a mounted device. */
 		if (S_ISBLK(st.st_mode) && !readonly)
 			flags |= O_EXCL;
-		fd = reopen(pathfd, flags);
+		fd = image_reopen(pathfd, flags);
 	}
 	fd_close(&pathfd);
 	if (fd < 0) {
@@ -303,7 +301,7 @@ open_cdrom(
 		return fail_set(why, CTL_E_NOTCDROM,
 		    "cdrom %s: smaller than a block of %d bytes", path,
 		    CDROM_BLOCK);
-	if ((fd = reopen(from, O_RDONLY)) < 0)
+	if ((fd = image_reopen(from, O_RDONLY)) < 0)
 		return explain(why, CTL_E_CDROM, fd, "cdrom", path);
 	error = imglock(fd, true);
 	if (error == 0) {
@@ -321,7 +319,7 @@ open_cdrom(
 int
 image_open_cdrom(const char *path, int *fd, uint64_t *bytes, struct fail *why)
 {
-	int pathfd = resolve(path), error;
+	int pathfd = image_resolve(path), error;
 
 	if (pathfd < 0)
 		return explain(why, CTL_E_CDROM, pathfd, "cdrom", path);

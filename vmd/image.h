@@ -31,6 +31,10 @@ int
 image_open_cdrom(const char *path, int *fd, uint64_t *bytes, struct fail *why);
 /* The same for what a client has open: a new descriptor of it. */
 int image_adopt_cdrom(int client, int *fd, uint64_t *bytes, struct fail *why);
+/* An O_PATH descriptor of the file, by no symbolic link but root's; -errno. */
+int image_resolve(const char *path);
+/* Opens for real what an O_PATH descriptor refers to; -errno. */
+int image_reopen(int pathfd, int flags);
 /* A descriptor that a client passed as a file to be read. */
 int image_check_fd(int fd, const char *what, struct fail *why);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "efivars.h"
 #include "instance.h"
 
 static const struct {
@@ -99,6 +100,9 @@ merge_boot(const struct vmconf *parent, struct vmconf *c)
 	if (c->kernel[0] != '\0')
 		return; /* the parent's initrd goes with its kernel */
 	memcpy(c->kernel, parent->kernel, sizeof(c->kernel));
+	/* Its variables are the parent's alone, but not the firmware. */
+	if (parent->efivars[0] != '\0' && parent->kernel[0] == '\0')
+		memcpy(c->kernel, EFIVARS_FIRMWARE, sizeof(EFIVARS_FIRMWARE));
 	if (c->initrd[0] == '\0')
 		memcpy(c->initrd, parent->initrd, sizeof(c->initrd));
 	if (c->cmdline[0] == '\0')
@@ -113,6 +117,9 @@ check_disks(
 {
 	uint32_t i, k;
 
+	if (c->efivars[0] != '\0' && strcmp(c->efivars, parent->efivars) == 0)
+		return fail_set(
+		    why, EBUSY, "efivars are those of vm \"%s\"", parent->name);
 	for (i = 0; i < c->ndisks; i++) {
 		for (k = 0; k < parent->ndisks; k++) {
 			if (strcmp(c->disk[i].path, parent->disk[k].path) == 0)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "acpi.h"
+#include "flash.h"
 #include "load.h"
 #include "load_multiboot.h"
 #include "load_multiboot2.h"
@@ -23,6 +24,9 @@
 #define BZ_MAGIC     "HdrS"
 #define GZIP_MAGIC   "\037\213\010" /* RFC 1952, "Member header" */
 #define RESET_VECTOR 16 /* from the end of a ROM; there is code */
+#define BIOS_UNIT    0x10000U /* what a ROM is a number of, but UEFI's */
+#define FV_MAGIC_OFF 40 /* UEFI PI, volume 3, "Firmware Volume Header" */
+#define FV_MAGIC     "_FVH"
 
 int
 load_fail(const struct load *l, int error, const char *fmt, ...)
@@ -215,6 +219,34 @@ load_is_firmware(int fd)
 	    load_multiboot2_header(&l, &multiboot2) ||
 	    load_peek(&l, magic, 1, l.kernel.size - RESET_VECTOR) < 0 ||
 	    magic[0] == 0 || magic[0] == '\xff')
+		return 0;
+	if (st.st_size % BIOS_UNIT != 0 && !load_is_uefi(fd))
+		return 0;
+	return (uint32_t)st.st_size;
+}
+
+bool
+load_is_uefi(int fd)
+{
+	struct load_in in = { .kernel = fd };
+	struct load l = {
+		.in = &in,
+		.kernel = { .fd = fd, .size = FV_MAGIC_OFF + sizeof(FV_MAGIC) },
+	};
+	char magic[sizeof(FV_MAGIC) - 1];
+
+	return load_peek(&l, magic, sizeof(magic), FV_MAGIC_OFF) == 0 &&
+	    memcmp(magic, FV_MAGIC, sizeof(magic)) == 0;
+}
+
+uint32_t
+load_flash_size(int fd, uint32_t max)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+	    st.st_size > FLASH_MAX || st.st_size > max ||
+	    st.st_size % FLASH_BLOCK != 0)
 		return 0;
 	return (uint32_t)st.st_size;
 }

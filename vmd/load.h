@@ -35,6 +35,10 @@
  * 0 for a kernel or what no loader takes.
  */
 uint32_t load_is_firmware(int fd);
+/* Does it begin with a firmware volume, as UEFI's do? */
+bool load_is_uefi(int fd);
+/* The length, or 0 for a file that is not as flash is, of at most max bytes. */
+uint32_t load_flash_size(int fd, uint32_t max);
 /* The length, or 0 for a file that no floppy disk is as long as. */
 uint32_t load_floppy_size(int fd);
 /* The first len bytes of what the file is; 0 or -errno with one line in why. */

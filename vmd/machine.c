@@ -767,6 +767,27 @@ make_screen(struct machine *m)
 	    m->vga, "vga memory");
 }
 
+static void
+on_flash_changed(void *arg)
+{
+	struct machine *m = arg;
+
+	m->conf.ops->flash_changed(m->conf.arg);
+}
+
+uint32_t
+machine_flash_take(struct machine *m, uint8_t *p, uint32_t *off)
+{
+	uint32_t n;
+
+	machine_lock(m);
+	n = flash_take(&m->chipset.flash, off);
+	if (n != 0)
+		memcpy(p + *off, m->conf.flash + *off, n);
+	machine_unlock(m);
+	return n;
+}
+
 static int
 make_chipset(struct machine *m)
 {
@@ -781,6 +802,10 @@ make_chipset(struct machine *m)
 		.pm_arg = m,
 		.rom = m->conf.rom,
 		.rom_len = m->conf.rom_len,
+		.flash = m->conf.flash,
+		.flash_len = m->conf.flash_len,
+		.flash_changed = on_flash_changed,
+		.flash_arg = m,
 		.cpus = m->conf.cpus,
 		.vga = m->vga,
 	};

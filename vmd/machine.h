@@ -27,6 +27,7 @@ struct machine_ops {
 	void (*kick)(void *arg); /* vCPU 0 has an ExtINT to take */
 	void (*hold)(void *arg, bool on); /* vcpu_hold() */
 	void (*panicked)(void *arg, bool handled); /* see pvpanic.h; once */
+	void (*flash_changed)(void *arg); /* machine_flash_take() has some */
 };
 
 struct machine_conf {
@@ -36,6 +37,8 @@ struct machine_conf {
 	unsigned cpus;
 	uint8_t *rom; /* firmware, or NULL; stays mapped, filled later */
 	uint32_t rom_len;
+	uint8_t *flash; /* UEFI's variables, before the ROM; or NULL */
+	uint32_t flash_len;
 	struct screen *screen; /* a page to show text in, or NULL */
 	int console; /* taken, whatever the result */
 	const struct machine_ops *ops;
@@ -59,6 +62,10 @@ int machine_boot_order(struct machine *, enum vm_bootdev);
 
 /* With firmware: the BIOS of the video card.  0 or -errno. */
 int machine_video_bios(struct machine *, const void *rom, uint32_t len);
+
+/* What the guest changed of the flash since the last call, from *off on:
+ * copied to the same place in p, which is as long.  How much, 0: nothing. */
+uint32_t machine_flash_take(struct machine *, uint8_t *p, uint32_t *off);
 
 /* For the device models, while the machine is being made. */
 struct pci *machine_pci(struct machine *);

@@ -75,6 +75,7 @@ enum vm_fdkind {
 	VM_FD_NIC, /* device channel to vionet[index] */
 	VM_FD_CDROM, /* device channel to vioscsi; index 0 */
 	VM_FD_FLOPPY,
+	VM_FD_EFIVARS, /* locked; read and written */
 	VM_FD_SCREEN, /* a page for struct screen (lib/screen.h) */
 	VM_FD_VGABIOS, /* for firmware, when there is a screen */
 	VM_FD_STATE, /* to go on from, instead of a start */

@@ -43,7 +43,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 }
 
 %token AGENTX ALLOW CLIENT CLOUD_INIT CONTEXT INSTANCE PATH_KW SCREEN SEV SEVES
-%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN ENABLE FLOPPY FORMAT GROUP
+%token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN EFIVARS ENABLE FLOPPY FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LISTEN LLADDR LOCAL
 %token LOCKED SERIAL
 %token MEMORY OWNER PARALLEL PREFIX_KW RDOMAIN READONLY SOCKET STAGGERED START
@@ -216,6 +216,7 @@ vmstmt
 	| INITRD string			{ stmt_initrd(p, @1, $2); free($2); }
 	| CMDLINE string		{ stmt_cmdline(p, @1, $2); free($2); }
 	| FLOPPY string			{ stmt_floppy(p, @1, $2); free($2); }
+	| EFIVARS string		{ stmt_efivars(p, @1, $2); free($2); }
 	| DISK string diskopts {
 		stmt_disk(p, @1, $2, &$3);
 		free($2);
@@ -500,6 +501,7 @@ static const struct keyword {
 	{ "disable", DISABLE },
 	{ "disk", DISK },
 	{ "down", DOWN },
+	{ "efivars", EFIVARS },
 	{ "enable", ENABLE },
 	{ "floppy", FLOPPY },
 	{ "format", FORMAT },

@@ -32,9 +32,8 @@
 #define PM_FUNC	   3
 #define FIRST_SLOT 2 /* of the devices behind the two bridges */
 
-/* Memory BARs may lie from the end of low RAM up to the IOAPIC. */
-#define MMIO_FLOOR GMEM_PCI_HOLE
-#define MMIO_END   0xfec00000ULL
+/* Memory BARs may lie from mmio_floor up to the IOAPIC. */
+#define MMIO_END 0xfec00000ULL
 
 #define PAM_FIRST  0x59 /* 440FX: seven PAM registers */
 #define PAM_LAST   0x5f
@@ -150,8 +149,8 @@ bar_wanted(const struct pci_dev *d, unsigned n, uint64_t *base)
 		    *base + bar->len <= 0x10000;
 	case PCI_BAR_MEM32:
 		*base = reg & PCIR_BAR_MEM_ADDR;
-		return (cmd & PCIR_COMMAND_MEM) != 0 && *base >= MMIO_FLOOR &&
-		    *base + bar->len <= MMIO_END;
+		return (cmd & PCIR_COMMAND_MEM) != 0 &&
+		    *base >= d->pci->mmio_floor && *base + bar->len <= MMIO_END;
 	}
 	return false;
 }
@@ -380,6 +379,7 @@ pci_init(struct pci *p, struct bus *pio, struct bus *mmio,
 	p->mmio = mmio;
 	p->next_io = PCI_IO_BASE;
 	p->next_mmio = PCI_MMIO_BASE;
+	p->mmio_floor = GMEM_PCI_HOLE;
 	for (unsigned i = 0; i < 4; i++)
 		p->gsi[i] =
 		    (struct line){ .set = set_gsi, .arg = arg, .n = 16 + i };

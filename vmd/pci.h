@@ -69,6 +69,8 @@ struct pci {
 	struct pci_dev *dev[PCI_SLOTS];
 	struct bus *pio, *mmio;
 	uint32_t next_io, next_mmio;
+	uint64_t
+	    mmio_floor; /* where memory BARs may lie from; no RAM is there */
 	struct line gsi[4]; /* PIRQA..D: GSI 16..19 of the IOAPIC */
 	bool root[4]; /* their levels */
 	uint16_t isa_level; /* ISA IRQs asserted by way of PIRQRC */

@@ -18,7 +18,7 @@
 #define SHADOW_SEGMENTS 13
 #define SHADOW_SMRAM	SHADOW_SEGMENTS /* its index among the areas */
 #define SHADOW_AREAS	(SHADOW_SEGMENTS + 1)
-#define SHADOW_ROM_UNIT 0x10000U /* a ROM is a number of these ... */
+#define SHADOW_ROM_UNIT 0x1000U /* a ROM is a number of these ... */
 #define SHADOW_ROM_MAX	(16U << 20) /* ... up to that */
 
 enum shadow_show { SHADOW_NONE, SHADOW_READONLY, SHADOW_RAM };

@@ -22,6 +22,7 @@
 
 #include "asuser.h"
 #include "display.h"
+#include "efivars.h"
 #include "fd.h"
 #include "image.h"
 #include "imsg.h"
@@ -44,7 +45,7 @@ start_fds_init(struct start_fds *f)
 	unsigned i;
 
 	f->hypervisor = f->kernel = f->initrd = -1;
-	f->floppy = f->vgabios = f->state = -1;
+	f->floppy = f->efivars = f->vgabios = f->state = -1;
 	f->stream = false;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
@@ -61,6 +62,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->kernel);
 	fd_close(&f->initrd);
 	fd_close(&f->floppy);
+	fd_close(&f->efivars);
 	fd_close(&f->vgabios);
 	fd_close(&f->state);
 	for (i = 0; i < VM_DISKS_MAX; i++)
@@ -138,13 +140,16 @@ check_boot_device(
 static int
 open_firmware(struct start_fds *f, const struct vmconf *c, struct fail *why)
 {
+	const char *path =
+	    c->efivars[0] != '\0' ? EFIVARS_FIRMWARE : START_FIRMWARE;
+
 	if (!start_boots(c))
 		return fail_set(why, CTL_E_FIRMWARE,
 		    "no kernel given, and no disk to boot from");
-	f->kernel = open(START_FIRMWARE, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	f->kernel = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (f->kernel == -1)
 		return fail_set(why, CTL_E_FIRMWARE,
-		    "no kernel given, and firmware %s: %s", START_FIRMWARE,
+		    "no kernel given, and firmware %s: %s", path,
 		    strerror(errno));
 	return image_check_fd(f->kernel, "firmware", why);
 }
@@ -171,6 +176,17 @@ open_boot(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	if (c->initrd[0] != '\0')
 		return image_open_file(c->initrd, "initrd", &f->initrd, why);
 	return 0;
+}
+
+/* With root's rights: only vm.conf names it. */
+static int
+open_efivars(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	if (c->efivars[0] == '\0')
+		return 0;
+	return efivars_open(c->efivars,
+	    c->kernel[0] != '\0' ? c->kernel : EFIVARS_FIRMWARE, &f->efivars,
+	    why);
 }
 
 /* Only firmware misses it, and what that is the vm process finds out. */
@@ -235,6 +251,7 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 	if ((error = check_memory(c, why)) != 0)
 		return error;
 	if ((error = open_files(f, c, why)) != 0 ||
+	    (error = open_efivars(f, c, why)) != 0 ||
 	    (error = open_vgabios(f, c, why)) != 0)
 		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
@@ -325,6 +342,9 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 		error = send_vm_fd(chan, VM_FD_INITRD, 0, fd_take(&f->initrd));
 	if (error == 0 && f->floppy != -1)
 		error = send_vm_fd(chan, VM_FD_FLOPPY, 0, fd_take(&f->floppy));
+	if (error == 0 && f->efivars != -1)
+		error =
+		    send_vm_fd(chan, VM_FD_EFIVARS, 0, fd_take(&f->efivars));
 	if (error != 0)
 		return error;
 	if (f->vgabios != -1 &&

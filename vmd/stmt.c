@@ -107,6 +107,33 @@ stmt_path(struct parse *p, struct lex_loc loc, const char *what, const char *s,
 	return ok;
 }
 
+/* The directory has to be there; the file is made at the VM's start. */
+static bool
+stmt_new_path(struct parse *p, struct lex_loc loc, const char *what,
+    const char *s, char *out)
+{
+	char dir[VM_PATH_MAX + 1];
+	struct conf_opts opts = *p->opts;
+	const struct conf_opts *whole = p->opts;
+	struct stat st;
+	bool ok;
+
+	opts.check_paths = false;
+	p->opts = &opts;
+	ok = stmt_path(p, loc, what, s, out);
+	p->opts = whole;
+	if (!ok || !whole->check_paths || stat(out, &st) == 0)
+		return ok;
+	memcpy(dir, out, sizeof(dir));
+	strrchr(dir, '/')[1] = '\0';
+	if (stat(dir, &st) == 0)
+		return true;
+	stmt_error(
+	    p, loc, "%s path not found: %s: %s", what, s, strerror(errno));
+	out[0] = '\0';
+	return false;
+}
+
 static bool
 all_digits(const char *s)
 {
@@ -443,6 +470,15 @@ stmt_floppy(struct parse *p, struct lex_loc loc, const char *s)
 	p->vm->conf.given |= VM_I_BOOT;
 	if (stmt_only_once(p, loc, STMT_FLOPPY, "floppy"))
 		stmt_path(p, loc, "floppy", s, p->vm->conf.floppy);
+}
+
+void
+stmt_efivars(struct parse *p, struct lex_loc loc, const char *s)
+{
+	p->nstmts++;
+	p->vm->conf.given |= VM_I_DISK;
+	if (stmt_only_once(p, loc, STMT_EFIVARS, "efivars"))
+		stmt_new_path(p, loc, "efivars", s, p->vm->conf.efivars);
 }
 
 void

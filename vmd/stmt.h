@@ -28,7 +28,8 @@ enum stmt_once {
 	STMT_CPU = 1 << 11,
 	STMT_BOOT_DEVICE = 1 << 12,
 	STMT_FLOPPY = 1 << 13,
-	STMT_SEED_ITEM = 1 << 14, /* and those that follow, one for each */
+	STMT_EFIVARS = 1 << 14,
+	STMT_SEED_ITEM = 1 << 15, /* and those that follow, one for each */
 };
 
 struct parse {
@@ -93,6 +94,7 @@ void stmt_boot_device(struct parse *, struct lex_loc, const char *);
 void stmt_initrd(struct parse *, struct lex_loc, const char *path);
 void stmt_cmdline(struct parse *, struct lex_loc, const char *);
 void stmt_floppy(struct parse *, struct lex_loc, const char *path);
+void stmt_efivars(struct parse *, struct lex_loc, const char *path);
 /* NULL, 0, or nothing: not given. */
 struct stmt_disk {
 	char *format, *serial, *base;

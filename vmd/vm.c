@@ -183,6 +183,7 @@ static const struct machine_ops machine_callbacks = {
 	.kick = on_kick,
 	.hold = on_hold,
 	.panicked = on_panicked,
+	.flash_changed = vm_flash_changed,
 };
 
 static const struct vcpu_ops vcpu_callbacks = {
@@ -233,6 +234,9 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		break;
 	case VM_FD_FLOPPY:
 		slot = &vm->floppy;
+		break;
+	case VM_FD_EFIVARS:
+		slot = &vm->efivars;
 		break;
 	case VM_FD_CONSOLE:
 		slot = &vm->console;
@@ -576,7 +580,8 @@ make_rom(struct vm *vm)
 	void *p;
 
 	vm->rom_len = load_is_firmware(vm->kernel);
-	if ((status = check_floppy(vm)) != 0 || vm->rom_len == 0)
+	if ((status = check_floppy(vm)) != 0 ||
+	    (status = vm_flash_make(vm)) != 0 || vm->rom_len == 0)
 		return status;
 	if (vm->initrd != -1 || vm->conf.cmdline[0] != '\0')
 		return vm_fail(
@@ -619,6 +624,8 @@ make_machine(struct vm *vm)
 		.cpus = vm->conf.cpus,
 		.rom = vm->rom,
 		.rom_len = vm->rom_len,
+		.flash = vm->flash,
+		.flash_len = vm->flash_len,
 		.console = fd_take(&vm->console),
 		.ops = &machine_callbacks,
 		.arg = vm,
@@ -744,7 +751,7 @@ seal(struct vm *vm)
 	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
 	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
 		     "recvfd " /* a file to save the state to */
-		     "disk " /* pread of the kernel and the initrd */
+		     "disk " /* pread of the kernel and the initrd; efivars */
 		     "vmm", /* run the vCPUs, interrupts, ioeventfds */
 	    list, n);
 	return 0;
@@ -808,6 +815,8 @@ boot_firmware(struct vm *vm)
 	    0)
 		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
+	if ((e = vm_flash_fill(vm)) != 0)
+		return e;
 	if (has_screen(vm) && (e = read_vgabios(vm)) != 0)
 		return e;
 	if ((e = give_floppy(vm)) != 0)
@@ -890,7 +899,7 @@ init(struct vm *vm)
 
 	memset(vm, 0, sizeof(*vm));
 	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
-	vm->console = vm->screen = vm->vgabios = -1;
+	vm->console = vm->screen = vm->vgabios = vm->efivars = -1;
 	vm->state = vm->save = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
@@ -907,6 +916,7 @@ finish(struct vm *vm)
 {
 	vcpu_stop(vm->vcpus);
 	machine_flush(vm->machine);
+	vm_flash_finish(vm);
 	if (vm->ended)
 		vm_report(vm, VM_ENDED, vm->end, vm->detail);
 	chan_flush(vm->parent, FLUSH_MS);

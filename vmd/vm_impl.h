@@ -2,7 +2,7 @@
 #ifndef VMD_VM_IMPL_H
 #define VMD_VM_IMPL_H
 
-/* Shared by vm.c, vm_save.c and vm_send.c: the vm process. */
+/* Shared by vm.c, vm_flash.c, vm_save.c and vm_send.c: the vm process. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +32,7 @@ struct vm {
 	struct vmconf conf;
 	bool has_conf, go;
 	int hypervisor, kernel, initrd, floppy, console, screen, vgabios;
+	int efivars;
 	int state; /* to go on from; -1: a start */
 	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
 
@@ -57,6 +58,9 @@ struct vm {
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
 	uint32_t rom_len, floppy_len;
+	uint8_t *flash, *flash_copy; /* UEFI's variables, or NULL */
+	uint32_t flash_len;
+	struct event *flash_event;
 
 	pthread_mutex_t end_lock; /* (e) */
 	bool ended; /* (e) */
@@ -74,6 +78,14 @@ vm_fail(struct vm *, int error, const char *fmt, ...);
 void vm_set_end(void *vm, enum vm_end, const char *detail);
 void vm_set_paused(struct vm *, bool on);
 void vm_report_paused(struct vm *);
+
+/* vm_flash.c: UEFI's variables; the exit status.  Before the seal ... */
+int vm_flash_make(struct vm *);
+/* ... and after it. */
+int vm_flash_fill(struct vm *);
+void vm_flash_changed(void *vm); /* the machine's lock is held */
+/* What the guest changed goes to the file; no vCPU runs any more. */
+void vm_flash_finish(struct vm *);
 
 /* vm_save.c */
 int vm_on_save(void *vm, uint32_t id, int fd, struct ibuf *);

@@ -27,6 +27,7 @@ static int machine_clock(int, struct timespec *);
 
 #define MEM   (16ULL << 20)
 #define ROM   (64U << 10)
+#define FLASH (8U << 10) /* before it */
 #define STEPS 400
 
 enum { WITH_ROM = 1, WITH_SCREEN = 2, WITH_VIRTIO = 4 };
@@ -143,13 +144,14 @@ static const struct machine_ops machine_calls = {
 	.kick = on_nothing,
 	.hold = on_hold,
 	.panicked = on_handled,
+	.flash_changed = on_nothing,
 };
 
 static struct rig {
 	struct event_base *base;
 	struct gmem mem;
 	struct screen screen;
-	uint8_t rom[ROM];
+	uint8_t rom[ROM], flash[FLASH], copy[FLASH];
 	int line; /* the console's other end */
 	struct machine *m;
 	struct viornd *rnd;
@@ -168,6 +170,8 @@ make(uint8_t how)
 		.cpus = 2,
 		.rom = (how & WITH_ROM) ? r.rom : NULL,
 		.rom_len = ROM,
+		.flash = (how & WITH_ROM) ? r.flash : NULL,
+		.flash_len = FLASH,
 		.screen = (how & WITH_SCREEN) ? &r.screen : NULL,
 		.console = line[0],
 		.ops = &machine_calls,
@@ -241,7 +245,7 @@ address(uint32_t at)
 {
 	static const uint64_t bases[] = { IOAPIC_BASE, PCI_MMIO_BASE,
 		PCI_MMIO_BASE + 0x1000, PCI_MMIO_BASE + 0x4000, VGA_MEM_BASE,
-		0xfff00000, 0xc0000, 0xe0000 };
+		(1ULL << 32) - ROM - FLASH, 0xc0000, 0xe0000 };
 
 	return bases[at >> 29] + (at & 0x1fff);
 }
@@ -250,9 +254,13 @@ address(uint32_t at)
 static void
 pass(uint32_t val)
 {
+	uint32_t off, n;
+
 	/* From nothing to some hours, mostly little. */
 	fake_ns += (uint64_t)(val & 0xffffff) << (val >> 24) % 24;
 	machine_run(r.m);
+	n = machine_flash_take(r.m, r.copy, &off);
+	check(n <= FLASH - off && memcmp(r.copy + off, r.flash + off, n) == 0);
 	event_base_loop(r.base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
 }
 

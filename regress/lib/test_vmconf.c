@@ -245,6 +245,7 @@ fill(struct vmconf *c)
 	strcpy(c->initrd, "/boot/initrd");
 	strcpy(c->cmdline, "console=ttyS0");
 	strcpy(c->floppy, "/srv/a.img");
+	strcpy(c->efivars, "/srv/a.fd");
 	strcpy(c->cdrom, "/srv/a.iso");
 	strcpy(c->seed.user_data, "/srv/user");
 	strcpy(c->seed.network_config, "/srv/net");
@@ -327,6 +328,7 @@ test_round_trip(void **state)
 	assert_string_equal(a->initrd, b->initrd);
 	assert_string_equal(a->cmdline, b->cmdline);
 	assert_string_equal(a->floppy, b->floppy);
+	assert_string_equal(a->efivars, b->efivars);
 	assert_string_equal(a->cdrom, b->cdrom);
 	assert_string_equal(a->seed.user_data, b->seed.user_data);
 	assert_string_equal(a->seed.network_config, b->seed.network_config);

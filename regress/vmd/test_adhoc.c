@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "adhoc.h"
+#include "efivars.h"
 
 static const struct cred user = { .uid = 1000 }, other = { .uid = 1001 },
 			 root = { .uid = 0 };
@@ -210,6 +211,26 @@ test_floppy(void **state)
 	assert_int_equal(got.flags & VM_F_CONF_BOOT, 0);
 }
 
+/* Nobody but vm.conf names a file for variables; its firmware is the
+ * template's. */
+static void
+test_efivars(void **state)
+{
+	strcpy(c.efivars, "/etc/shadow");
+	assert_int_equal(ask(&user), 0);
+	assert_string_equal(c.efivars, "");
+	strcpy(c.efivars, "/etc/shadow");
+	assert_int_equal(ask(&root), 0);
+	assert_string_equal(c.efivars, "");
+	strcpy(template->efivars, "/srv/a.fd");
+	memset(template->kernel, 0, sizeof(template->kernel));
+	strcpy(c.efivars, "/etc/shadow");
+	assert_int_equal(ask_instance(&user), 0);
+	assert_string_equal(got.efivars, "");
+	assert_string_equal(got.kernel, EFIVARS_FIRMWARE);
+	assert_int_equal(got.flags & VM_F_CONF_BOOT, VM_F_CONF_BOOT);
+}
+
 /* What cloud-init is told comes from the template alone. */
 static void
 test_seed(void **state)
@@ -304,6 +325,7 @@ main(void)
 		T(test_marks),
 		T(test_instance_quota),
 		T(test_floppy),
+		T(test_efivars),
 		T(test_seed),
 		T(test_instance_files),
 		T(test_instance_limits),

@@ -14,12 +14,14 @@
 #include "log.h"
 #include "vmm.h"
 
-#define LEN(a)	(sizeof(a) / sizeof((a)[0]))
-#define MEM	(4ULL << 20)
-#define ROM_LEN 0x20000U
-#define HOST	0x00 /* device and function */
-#define ISA	0x08
-#define PM	0x0b
+#define LEN(a)	  (sizeof(a) / sizeof((a)[0]))
+#define MEM	  (4ULL << 20)
+#define ROM_LEN	  0x20000U
+#define FLASH_LEN 0x3000U
+#define FLASH_AT  (0x100000000ULL - ROM_LEN - FLASH_LEN)
+#define HOST	  0x00 /* device and function */
+#define ISA	  0x08
+#define PM	  0x0b
 
 struct bed {
 	struct fake f;
@@ -29,7 +31,8 @@ struct bed {
 	struct pci_dev disk, cdrom;
 	struct acpi_pm pm;
 	struct chipset c;
-	uint8_t rom[ROM_LEN];
+	uint8_t rom[ROM_LEN], flash[FLASH_LEN];
+	unsigned changed;
 };
 
 /* The hypervisor: where there is memory. */
@@ -79,6 +82,14 @@ block_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 	acpi_pm_write(arg, off, size, val);
 }
 
+static void
+flash_changed(void *arg)
+{
+	struct bed *b = arg;
+
+	b->changed++;
+}
+
 static const struct bus_ops block = { 7, block_read, block_write };
 
 static int
@@ -95,6 +106,10 @@ setup(void **state)
 		.pm_arg = &b->pm,
 		.rom = b->rom,
 		.rom_len = ROM_LEN,
+		.flash = b->flash,
+		.flash_len = FLASH_LEN,
+		.flash_changed = flash_changed,
+		.flash_arg = b,
 		.cpus = 3,
 	};
 
@@ -465,6 +480,60 @@ test_debug(void **state)
 	assert_int_equal(b->c.nline, 0);
 }
 
+/* Below the ROM: memory that is read, and a chip when it is written to. */
+static void
+test_flash(void **state)
+{
+	struct bed *b = *state;
+	const struct slot *s = slot_at(FLASH_AT);
+
+	assert_non_null(s);
+	assert_int_equal(s->gpa, FLASH_AT);
+	assert_int_equal(s->len, FLASH_LEN);
+	assert_ptr_equal(s->host, b->flash);
+	assert_true(s->readonly);
+	b->flash[0x1234] = 0x77;
+	bus_write(&b->mmio, FLASH_AT + 0x1234, 1, 0x10);
+	assert_null(slot_at(FLASH_AT));
+	bus_write(&b->mmio, FLASH_AT + 0x1234, 1, 0x0f);
+	assert_int_equal(bus_read(&b->mmio, FLASH_AT, 4), 0x80808080);
+	assert_int_equal(b->changed, 0);
+	bus_write(&b->mmio, FLASH_AT, 1, 0xff);
+	assert_int_equal(b->changed, 1);
+	assert_int_equal(b->flash[0x1234], 0x07);
+	assert_ptr_equal(slot_at(FLASH_AT)->host, b->flash);
+	/* Neither what is before it nor the ROM is a chip. */
+	bus_write(&b->mmio, FLASH_AT - 1, 1, 0x70);
+	bus_write(&b->mmio, FLASH_AT + FLASH_LEN, 1, 0x70);
+	assert_non_null(slot_at(FLASH_AT));
+}
+
+/* More than there is room for below 4 GiB. */
+static void
+test_flash_size(void **state)
+{
+	struct bed *b = *state;
+	struct chipset_conf conf = b->c.conf;
+	struct chipset c;
+
+	bus_init(&b->pio, 0x10000);
+	bus_init(&b->mmio, 1ULL << 52);
+	conf.flash_len = SHADOW_ROM_MAX;
+	assert_int_equal(chipset_init(&c, &conf), -EINVAL);
+	chipset_free(&c);
+}
+
+/* BARs may lie from 2 GiB on, where OVMF puts them, or from RAM's end on. */
+static void
+test_floor(void **state)
+{
+	struct bed *b = *state;
+
+	assert_int_equal(b->pci.mmio_floor, 0x80000000);
+	assert_int_equal(b->c.acpi.pci_mmio_base, 0x80000000);
+	assert_int_equal(b->c.acpi.pci_mmio_len, 0x7ec00000);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -483,6 +552,9 @@ main(void)
 		T(test_floppy),
 		T(test_moved),
 		T(test_debug),
+		T(test_flash),
+		T(test_flash_size),
+		T(test_floor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "efivars.h"
 #include "instance.h"
 
 static struct vmconf parent, c;
@@ -27,6 +28,7 @@ set_up(void **state)
 	strcpy(parent.initrd, "/boot/initrd");
 	strcpy(parent.cmdline, "quiet");
 	strcpy(parent.floppy, "/srv/a.img");
+	strcpy(parent.efivars, "/srv/a.fd");
 	strcpy(parent.cdrom, "/srv/a.iso");
 	parent.flags = VM_F_SEED;
 	strcpy(parent.seed.user_data, "/srv/user");
@@ -72,12 +74,28 @@ test_inherits(void **state)
 	/* What only one VM can have. */
 	assert_string_equal(c.seed.hostname, "");
 	assert_string_equal(vmconf_hostname(&c), "web");
+	assert_string_equal(c.efivars, "");
 	assert_int_equal(c.ndisks, 0);
 	assert_int_equal(c.nnics, 2);
 	assert_string_equal(c.nic[0].sw, "lan");
 	assert_int_equal(c.nic[1].flags, VM_NIC_LOCKED);
 	assert_memory_equal(c.nic[1].lladdr, none, sizeof(none));
 	assert_string_equal(c.nic[1].ifname, "");
+}
+
+/* Two VMs do not share variables; firmware they do. */
+static void
+test_efivars(void **state)
+{
+	memset(parent.kernel, 0, sizeof(parent.kernel));
+	strcpy(c.efivars, "/srv/a.fd");
+	c.given = VM_I_DISK;
+	assert_int_equal(instance_merge(&parent, &c, &why), -EBUSY);
+	assert_string_equal(why.text, "efivars are those of vm \"template\"");
+	strcpy(c.efivars, "/srv/b.fd");
+	assert_int_equal(instance_merge(&parent, &c, &why), 0);
+	assert_string_equal(c.efivars, "/srv/b.fd");
+	assert_string_equal(c.kernel, EFIVARS_FIRMWARE);
 }
 
 static void
@@ -198,6 +216,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_inherits, set_up),
+		cmocka_unit_test_setup(test_efivars, set_up),
 		cmocka_unit_test_setup(test_says, set_up),
 		cmocka_unit_test_setup(test_own_seed, set_up),
 		cmocka_unit_test_setup(test_refused, set_up),

@@ -146,6 +146,9 @@ static const struct {
 	{ "4 GiB and 64 KiB", 4096 * MIB + 0x10000, 0, "", 0 },
 	{ "empty", 0, 0, "", 0 },
 	{ "half of a unit", 0x8000, 0, "", 0 },
+	{ "no unit, but UEFI", 0x37c000, 40, "_FVH", 0x37c000 },
+	{ "UEFI's magic elsewhere", 0x37c000, 41, "_FVH", 0 },
+	{ "UEFI, but not whole pages", 0x37c200, 40, "_FVH", 0 },
 	{ "a byte less", 0x3ffff, 0, "", 0 },
 	{ "a byte more", 0x40001, 0, "", 0 },
 	{ "ELF of that length", 0x40000, 0, "\177ELF", 0 },
@@ -191,6 +194,49 @@ firmware(void **state)
 	assert_int_equal(
 	    load_file(fd, "firmware", rom, sizeof(rom), why), -ENODATA);
 	assert_string_equal(why, "firmware: truncated");
+	close(fd);
+}
+
+/* Files for flash, and what of firmware is UEFI's. */
+static void
+flash(void **state)
+{
+	static const struct {
+		uint64_t len;
+		uint32_t max, want;
+	} files[] = {
+		{ 0x84000, 16 * MIB, 0x84000 },
+		{ 0x1000, 0x1000, 0x1000 },
+		{ 0x100000, 16 * MIB, 0x100000 },
+		{ 0, 16 * MIB, 0 },
+		{ 0x84001, 16 * MIB, 0 },
+		{ 0x800, 16 * MIB, 0 },
+		{ 0x101000, 16 * MIB, 0 },
+		{ 0x2000, 0x1000, 0 },
+		{ 0x2000, 0, 0 },
+		{ (4096 + 1) * MIB, 16 * MIB, 0 },
+	};
+	int fd, pipes[2];
+
+	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		fd = memfd_create("vars", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd, (off_t)files[i].len), 0);
+		if (load_flash_size(fd, files[i].max) != files[i].want)
+			fail_msg("%#llx bytes, of %#x",
+			    (unsigned long long)files[i].len, files[i].max);
+		close(fd);
+	}
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(load_flash_size(pipes[0], 16 * MIB), 0);
+	assert_false(load_is_uefi(pipes[0]));
+	close(pipes[0]);
+	close(pipes[1]);
+	fd = memfd_create("vars", MFD_CLOEXEC);
+	assert_false(load_is_uefi(fd));
+	assert_int_equal(pwrite(fd, "_FVH", 3, 40), 3);
+	assert_false(load_is_uefi(fd));
+	assert_int_equal(pwrite(fd, "_FVH", 4, 40), 4);
+	assert_true(load_is_uefi(fd));
 	close(fd);
 }
 
@@ -732,6 +778,7 @@ main(void)
 		cmocka_unit_test(every_byte),
 		cmocka_unit_test(not_files),
 		cmocka_unit_test(firmware),
+		cmocka_unit_test(flash),
 		cmocka_unit_test(floppy),
 	};
 

@@ -290,7 +290,7 @@ test_slots(void **state)
 static void
 test_bad(void **state)
 {
-	static const uint32_t lens[] = { 0, 1, 0xffff, 0x18000, 0x10001,
+	static const uint32_t lens[] = { 0, 1, 0xffff, 0x1800, 0x10001,
 		(16U << 20) + 0x10000, 0xffff0000 };
 	struct bed *b = malloc(sizeof(*b));
 	struct gmem small;
