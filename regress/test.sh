@@ -142,7 +142,7 @@ tally() {
 parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu"
 	"30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory"
 	"35-net 36-legacy 40-life 44-control 45-pause 46-adopt 47-limit 48-service 49-save"
-	"70-debian 85-deb 87-fleet 88-remote")
+	"70-debian 85-deb 87-fleet 88-remote 89-send")
 last_part="50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen 68-efi"
 hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot
 	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory 45-pause 49-save
@@ -150,7 +150,7 @@ hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boo
 	80-clients"
 # Of the KVM API, what depends on the processor.
 processor="regs/ exits/ faults/ events/ mmio/"
-other="20-boot 30-disk 32-errors 40-life 43-memory 45-pause"
+other="20-boot 30-disk 40-life"
 
 # What a session of the suite gets.
 suite=()
