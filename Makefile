@@ -160,7 +160,7 @@ $(B)/regress/suite/rawctl: regress/suite/rawctl.c $(B)/lib/libvmm.a
 # Preloaded into the lab's emulator.
 $(B)/regress/lab/mend.so: regress/lab/mend.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -fPIC -shared -o $@ $<
+	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) -O2 $(WARN) -fPIC -shared -o $@ $<
 
 # The conformance tests of the KVM API, and what shares their guests.
 kapi_LIB	= $(addprefix $(B)/regress/kapi/,check.o run.o vm.o)

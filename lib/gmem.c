@@ -173,7 +173,8 @@ check_memfd(int fd, uint64_t size)
 
 	if (fstat(fd, &st) == -1)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size + map_len(size))
+	if (!S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != size + map_len(size))
 		return -EINVAL;
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals == -1)

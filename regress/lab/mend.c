@@ -101,8 +101,8 @@ mend_ignne(void)
 }
 
 /* Other registers by a jump: QEMU finds the guest's instruction by the address
- * that its function returns to. */
-__attribute__((optimize("O2"))) static void
+ * that its function returns to.  (Makefile: always with optimization.) */
+static void
 write_and_unlock(void *env, uint32_t reg, uint64_t val)
 {
 	if (reg != 8) {
