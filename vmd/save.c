@@ -32,6 +32,8 @@
 const char *
 save_cannot(const struct vmconf *c)
 {
+	if (c->efivars[0] != '\0')
+		return "its UEFI variables";
 	return (c->flags & VM_F_ADHOC) != 0 ? "a vm that is not in vm.conf"
 					    : NULL;
 }

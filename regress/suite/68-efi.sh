@@ -94,6 +94,8 @@ t_refusals() {
 	start one
 	refused vmctl start two
 	says "efivars $T/vars: locked by another process"
+	refused vmctl save one "$T/state"
+	says "its UEFI variables cannot be saved"
 	vmctl stop -fw one
 	start two
 	vmctl stop -fw two
