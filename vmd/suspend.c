@@ -115,16 +115,18 @@ suspend_begin(struct vm *vm)
 		return not_saved(vm, dir);
 	fd = openat(dir, file(vm->conf.name, NEW, name),
 	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	error = fd == -1 ? -errno : 0;
-	close(dir);
-	if (error != 0)
+	if (fd == -1) {
+		error = -errno;
+		close(dir);
 		return not_saved(vm, error);
+	}
 	if ((error = suspend_ask(vm, false, fd, &why)) != 0) {
 		log_warnx("%s", why.text);
-		return error;
-	}
-	vm->run.suspending = vm->run.stopped = true;
-	return 0;
+		(void)unlinkat(dir, name, 0);
+	} else
+		vm->run.suspending = vm->run.stopped = true;
+	close(dir);
+	return error;
 }
 
 int
