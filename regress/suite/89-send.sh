@@ -3,7 +3,7 @@
 #
 # A VM goes to another host while it runs.  The other host is a network
 # namespace with a vmd of its own; the disks are on what both see.
-limit=400
+limit=800
 away_pid=''
 
 hosts_off() {
