@@ -59,7 +59,8 @@ check_become(char *device)
 	log_warn("%s", path);
 }
 
-/* Told the device, empty for vmd's choice; answers with the report. */
+/* Told "-" and the device, which may be empty: vmd's choice; answers with the
+ * report. */
 int
 check_child(void)
 {

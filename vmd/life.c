@@ -211,8 +211,7 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	    (error = cgroup_begin(
 		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
 		return error;
-	if (fds->state == -1 && !vm->run.again &&
-	    (vm->conf.flags & VM_F_ADHOC) == 0 &&
+	if (!vm->run.again && (vm->conf.flags & VM_F_ADHOC) == 0 &&
 	    (error = suspend_take(vm, &fds->state, why)) != 0)
 		return error;
 	vm->problem[0] = '\0';

@@ -160,6 +160,7 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct child *ch = arg;
 	struct vm_run *run = &ch->vm->run;
 	struct fail f = { 0 };
+	struct fail unused;
 	const char *what;
 	char text[256];
 	uint32_t error;
@@ -184,7 +185,7 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 	    error == 0 ? "its state was " : "not ", what,
 	    error == 0 ? "" : ": ", text);
 	if (run->suspending && suspend_done(ch->vm, error == 0) != 0)
-		(void)life_stop(ch->vm->life, ch->vm, false, &f);
+		(void)life_stop(ch->vm->life, ch->vm, false, &unused);
 	ch->vm->life->ops->saved(ch->vm->life->arg, ch->vm, &f);
 	return 0;
 }

@@ -25,6 +25,7 @@
 #include "parent.h"
 #include "requests.h"
 #include "start.h"
+#include "suspend.h"
 
 #define SILENCE_S 30 /* of a sender */
 
@@ -47,14 +48,7 @@ ask_send(struct vm *vm, uint32_t limit, uint64_t rate, int fd, struct fail *why)
 	struct ibuf *body;
 	int error;
 
-	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
-		error = fail_set(why, CTL_E_NOTRUNNING,
-		    "vm \"%s\" is not running", vm->conf.name);
-	else if (vm->run.saving || vm->run.pausing || vm->run.asked != 0)
-		error = fail_set(why, EBUSY,
-		    "vm \"%s\" is being paused, unpaused, saved or sent",
-		    vm->conf.name);
-	else
+	if ((error = suspend_may(vm, why)) == 0)
 		error = check_socket(fd, why);
 	if (error != 0) {
 		fd_close(&fd);

@@ -22,19 +22,25 @@
 #define USED	  ".used"
 
 int
+suspend_may(const struct vm *vm, struct fail *why)
+{
+	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
+		return fail_set(why, CTL_E_NOTRUNNING,
+		    "vm \"%s\" is not running", vm->conf.name);
+	if (vm->run.saving || vm->run.pausing || vm->run.asked != 0)
+		return fail_set(why, EBUSY,
+		    "vm \"%s\" is being paused, unpaused, saved or sent",
+		    vm->conf.name);
+	return 0;
+}
+
+int
 suspend_ask(struct vm *vm, bool go_on, int fd, struct fail *why)
 {
 	struct ibuf *body;
-	int error = 0;
+	int error;
 
-	if (vm->state != VM_RUNNING || vm->run.vm.chan == NULL)
-		error = fail_set(why, CTL_E_NOTRUNNING,
-		    "vm \"%s\" is not running", vm->conf.name);
-	else if (vm->run.saving || vm->run.pausing || vm->run.asked != 0)
-		error = fail_set(why, EBUSY,
-		    "vm \"%s\" is being paused, unpaused or saved",
-		    vm->conf.name);
-	if (error != 0) {
+	if ((error = suspend_may(vm, why)) != 0) {
 		fd_close(&fd);
 		return error;
 	}
@@ -165,11 +171,17 @@ suspend_there(const struct life *l, const char *vm)
 int
 suspend_take(struct vm *vm, int *fd, struct fail *why)
 {
-	int dir = open_directory(vm->life, false), error = 0;
+	int dir, error = 0;
 	char name[NAME_MAX];
 
-	*fd = -1;
-	if (dir == -ENOENT)
+	if (*fd != -1)
+		return !suspend_there(vm->life, vm->conf.name)
+		    ? 0
+		    : fail_set(why, EEXIST,
+			  "vm \"%s\" was saved at a shutdown: start it, or "
+			  "remove that state first, see vmd(8)",
+			  vm->conf.name);
+	if ((dir = open_directory(vm->life, false)) == -ENOENT)
 		return 0;
 	if (dir < 0)
 		return fail_set(why, -dir, "saved state of vm \"%s\": %s",

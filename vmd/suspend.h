@@ -19,6 +19,8 @@
 struct life;
 struct vm;
 
+/* It runs, and nothing of this kind is under way.  0 or -errno. */
+int suspend_may(const struct vm *, struct fail *why);
 /* The VM is asked to write its state to fd, which is taken, and to go on or to
  * end.  life_ops.saved is called.  0 or -errno. */
 int suspend_ask(struct vm *, bool go_on, int fd, struct fail *why);
@@ -29,7 +31,8 @@ int suspend_begin(struct vm *);
 int suspend_done(struct vm *, bool saved);
 /* There is a state of that VM. */
 bool suspend_there(const struct life *, const char *name);
-/* A VM starts: its state for it in *fd, -1 for none.  0 or -errno. */
+/* A VM starts, from the state in *fd or -1: then its own is there, if it has
+ * one.  One that has its own goes on from no other.  0 or -errno. */
 int suspend_take(struct vm *, int *fd, struct fail *why);
 /* It runs, or never did. */
 void suspend_taken(struct vm *, bool runs);

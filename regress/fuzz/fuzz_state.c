@@ -20,12 +20,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 static size_t
 frame(uint8_t *to, const struct state_chip *c, const uint8_t *data, size_t len)
 {
-	const uint32_t one = htole32(1), n = htole32((uint32_t)len);
+	const uint32_t version = htole32(STATE_VERSION), one = htole32(1),
+		       n = htole32((uint32_t)len);
 	uint32_t crc = htole32((uint32_t)crc32(0, data, (uInt)len));
 
 	memset(to, 0, STATE_HEAD + 32);
 	memcpy(to, STATE_MAGIC, sizeof(STATE_MAGIC));
-	memcpy(to + 8, &one, 4);
+	memcpy(to + 8, &version, 4);
 	to[16] = 'x';
 	to += STATE_HEAD;
 	memcpy(to, c->name, strlen(c->name));

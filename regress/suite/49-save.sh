@@ -250,6 +250,10 @@ t_on_shutdown() {
 	refused vmctl start one
 	says "had 128"
 	[[ $(ls "$states") = one.state ]]
+	cp "$states/one.state" "$T/other"
+	refused vmctl restore "$T/other"
+	says "was saved at a shutdown"
+	[[ $(ls "$states") = one.state ]]
 	vmd_down
 	vmd_up <"$T/again.conf"
 	within 30 grep -q "one: goes on where it was saved" "$T/vmd.log"
