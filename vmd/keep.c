@@ -45,7 +45,7 @@
 struct keep_reading {
 	const struct keep_ops *ops;
 	void *arg;
-	bool done;
+	bool any, done; /* something came; all of it did */
 };
 
 static void spawn(struct keep *);
@@ -56,9 +56,11 @@ static int
 on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	const struct keep *k = arg;
-	const struct keep_reading *r = k->reading;
+	struct keep_reading *r = k->reading;
 	uint32_t what, index;
 
+	if (r != NULL)
+		r->any = true;
 	if (r == NULL || ibuf_get_n32(body, &what) == -1 ||
 	    ibuf_get_n32(body, &index) == -1) {
 		close(fd);
@@ -71,10 +73,12 @@ static int
 on_note(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	const struct keep *k = arg;
-	const struct keep_reading *r = k->reading;
+	struct keep_reading *r = k->reading;
 	uint32_t what, index;
 	struct ibuf view;
 
+	if (r != NULL)
+		r->any = true;
 	if (r == NULL || ibuf_get_n32(body, &what) == -1 ||
 	    ibuf_get_n32(body, &index) == -1 ||
 	    ibuf_get_ibuf(body, ibuf_size(body), &view) == -1)
@@ -89,7 +93,7 @@ on_done(void *arg, uint32_t id, int fd, struct ibuf *body)
 
 	if (k->reading == NULL)
 		return -EBADMSG;
-	k->reading->done = true;
+	k->reading->any = k->reading->done = true;
 	return 0;
 }
 
@@ -472,6 +476,19 @@ find_keeper(const struct keep *k, int *out)
 	return error;
 }
 
+/*
+ * A keeper without a guest ends when its parent does, perhaps between our
+ * connecting and its accepting that.
+ */
+static bool
+had_nothing(const struct keep *k, const struct keep_reading *r, int error)
+{
+	const char *why = chan_why(k->chan);
+
+	return error == -EPIPE && !r->any && (why == NULL || why[0] == '\0');
+}
+
+/* 1: there is none any more. */
 static int
 read_all(struct keep *k, const struct keep_ops *read_ops, void *arg)
 {
@@ -485,7 +502,7 @@ read_all(struct keep *k, const struct keep_ops *read_ops, void *arg)
 			error = chan_recv(k->chan, ANSWER_MS);
 	}
 	k->reading = NULL;
-	return error;
+	return had_nothing(k, &r, error) ? 1 : error;
 }
 
 int
@@ -509,6 +526,8 @@ keep_open(struct keep *k, const char *sock, const struct keep_ops *read_ops,
 		return 0;
 	chan_free(k->chan);
 	k->chan = NULL;
+	if (n > 0)
+		return 0;
 	return fail_set(why, -n, "what an earlier vmd left at %s: %s", k->path,
 	    strerror(-n));
 }

@@ -420,6 +420,56 @@ test_keeper_ends(void **state)
 	becomes("twice", CTL_ST_STOPPED);
 }
 
+enum ended { UNHEARD, ACCEPTED, SPOKE };
+
+/* A keeper that listens on path and ends; it may have said something. */
+static pid_t
+keeper_that_ends(const char *path, enum ended how)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), peer = -1;
+	pid_t pid;
+
+	assert_int_not_equal(fd, -1);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	if ((pid = fork()) == 0) {
+		if (how != UNHEARD)
+			peer = accept(fd, NULL, NULL);
+		usleep(50000);
+		if (how == SPOKE)
+			send(peer, "what?", 5, MSG_NOSIGNAL);
+		_exit(0);
+	}
+	close(fd);
+	return pid;
+}
+
+/* One that ended without a word had nothing; one that sent nonsense had. */
+static void
+test_keeper_that_ends(void **state)
+{
+	struct keep k;
+	struct fail why;
+	char path[80], base[72];
+	enum ended how;
+	pid_t pid;
+	int error;
+
+	snprintf(base, sizeof(base), "/tmp/test_adopt.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s.keep", base);
+	for (how = UNHEARD; how <= SPOKE; how++) {
+		memset(&k, 0, sizeof(k));
+		pid = keeper_that_ends(path, how);
+		error = keep_open(&k, base, NULL, NULL, &why);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		unlink(path);
+		assert_null(k.chan);
+		assert_int_equal(error == 0, how != SPOKE);
+	}
+}
+
 static int
 adopt_teardown(void **state)
 {
@@ -475,6 +525,7 @@ main(int argc, char **argv)
 		T(test_damaged),
 		T(test_any_instant),
 		T(test_keeper_ends),
+		T(test_keeper_that_ends),
 		T(test_whose_keeper),
 	};
 
