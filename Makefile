@@ -50,7 +50,7 @@ test_BIN	= $(test_SRC:%.c=$(B)/%)
 
 .PHONY: help all setup check unit fuzz fuzz-parsers config lint module kapi \
 	lab-test \
-	checked lab lab-shell test run bench install deb clean
+	checked lab lab-shell test test-full run bench install deb clean
 .SECONDARY:
 
 help:
@@ -245,6 +245,11 @@ lab-shell: all
 #: test       everything: setup, check, the suite in the lab
 test:
 	@regress/test.sh $(MAKE) B=$(B)
+
+#: test-full  the same in the sizes of a night: the whole suite on our driver, ten
+#:            minutes of each fuzzer, a thousand VMs' lives
+test-full:
+	@FULL=1 regress/test.sh $(MAKE) B=$(B)
 
 #: run        a Debian guest's console, here or in the lab
 run: setup

@@ -8,9 +8,12 @@
 # our driver, `make run' as a script and as a user at a terminal start it.  TESTS
 # (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets
 # how often 42-many starts and stops a VM.  FLOPPY names the image of OpenBSD
-# 2.8/i386's boot floppy for the test of it, which is skipped without.  The last
-# line is "N passed, M failed, K skipped"; exit 1 when anything failed.
+# 2.8/i386's boot floppy for the test of it, which is skipped without.  With
+# FULL=1 (`make test-full') in the sizes of a night.  Headings say how many
+# seconds have gone.  The last line is "N passed, M failed, K skipped"; exit 1
+# when anything failed.
 
+# shellcheck disable=SC2317 # functions are called by names in arguments and lists
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 make=${1:-make}
@@ -21,6 +24,8 @@ passed=0 failed=0 skipped=0
 log=$(mktemp)
 trap 'rm -f "$log" "$log".*' EXIT
 
+heading() { echo "== $* [$SECONDS s]"; }
+
 fail() { # NAME
 	failed=$((failed + 1))
 	echo "FAIL  $1" | tee -a "$log.failures"
@@ -30,7 +35,7 @@ fail() { # NAME
 step() { # NAME COMMAND...
 	local rc=0 name=$1
 	shift
-	echo "== $name"
+	heading "$name"
 	"$@" || rc=$?
 	case $rc in
 	0) passed=$((passed + 1)) ;;
@@ -52,7 +57,7 @@ summary() {
 # cmocka says "[  PASSED  ] N test(s)." and so on.
 check() {
 	local rc=0 n
-	echo "== check"
+	heading check
 	"$make" --no-print-directory "B=$B" check 2>&1 | tee "$log" || rc=$?
 	n=$(sed -n 's/.*\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" |
 	    awk '{ s += $1 } END { print s + 0 }')
@@ -69,7 +74,6 @@ check() {
 	    tail -n 40 >>"$log.failures"
 }
 
-# shellcheck disable=SC2317 # called by step
 confined_build() {
 	"$make" --no-print-directory "-j$(nproc)" "B=$B/confine" all install \
 	    CONFINE=1 PREFIX=/opt/confine \
@@ -87,7 +91,7 @@ failures() { # NAME
 counted() {
 	local rc=0 line name=$1
 	shift
-	echo "== $name"
+	heading "$name"
 	"$@" 2>&1 | tee "$log" || rc=$?
 	failures "$name" >>"$log.failures"
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' \
@@ -109,7 +113,6 @@ counted() {
 # the lab's own kernel dies there now and then.  What has a result keeps it, the
 # rest is done in a new lab, three times at most.  On our driver that would be a
 # failure of ours.
-# shellcheck disable=SC2317 # called by counted
 kvm() {
 	local rc n out=$log.kvm names=()
 	: >"$out"
@@ -125,32 +128,66 @@ kvm() {
 }
 
 # The tests that have a result, of an output.
-# shellcheck disable=SC2317 # called by kvm
 results() {
 	sed -nE 's/^(ok|FAIL|skip) +([a-z0-9_-]+\/[a-z0-9_]+)( .*|:.*)?$/\2/p' "$1"
 }
 
 # The closing line of several sessions together.
-# shellcheck disable=SC2317 # called by kvm
 tally() {
 	awk '{ n[$1]++ } END { printf "%d passed, %d failed, %d skipped\n",
 	    n["ok"], n["FAIL"], n["skip"] }' <(grep -E '^(ok|FAIL|skip) ' "$1")
 }
 
-# The suite on KVM, in parts; on our driver what depends on the hypervisor, and
-# first boot once more on the other kernel.
-parts=("05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu"
-	"30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory"
-	"35-net 36-legacy 40-life 44-control 45-pause 46-adopt 47-limit 48-service 49-save"
-	"70-debian 85-deb 87-fleet 88-remote 89-send")
-last_part="50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen 68-efi"
+# What the labs do: the suite on KVM, in parts; on our driver what depends on
+# the hypervisor; some of first boot on the other kernel; the KVM API.  A lab
+# that is free takes the next line, so the long ones come first.
 hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot
-	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory 45-pause 49-save
-	65-firmware/disk 65-firmware/cdrom 66-loaders 67-screen/linux 68-efi 70-debian
-	80-clients"
+	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory
+	45-pause/time 49-save/goes_on 49-save/between 49-save/firmware
+	65-firmware/disk 66-loaders 67-screen/linux 68-efi/debian
+	70-debian/login 80-clients"
+other="20-boot 40-life/triple_fault 40-life/panic"
+models="ivybridge lynnfield penryn"
+robust="-c 20"
+fuzz_seconds=60
 # Of the KVM API, what depends on the processor.
 processor="regs/ exits/ faults/ events/ mmio/"
-other="20-boot 30-disk 40-life"
+if [[ -n ${FULL:-} ]]; then
+	hypervisor='' # all
+	other="20-boot 30-disk 40-life 45-pause 46-adopt 49-save 70-debian"
+	models+=" haswell"
+	robust="-r 600"
+	LAB_TIMEOUT=15000
+	fuzz_seconds=600
+fi
+
+list_jobs() {
+	local model
+	if [[ -n ${TESTS:-} ]]; then
+		echo "on_kvm $TESTS"
+		echo "on_vmm $TESTS"
+		echo "on_other $TESTS"
+		return
+	fi
+	cat <<-E
+		on_vmm ${hypervisor//[$'\t\n']/ }
+		on_kvm 70-debian 85-deb 87-fleet 88-remote 89-send
+		on_kvm 50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen 68-efi
+		on_kvm 46-adopt 47-limit 48-service 49-save
+		on_kvm 35-net 36-legacy 40-life 44-control 45-pause
+		on_kvm 30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory${FULL:+ CYCLES=500}
+		on_kvm 05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu
+		on_other $other
+		api_on_kvm
+		api_on_vmm
+		api_on_shadow
+		robustness
+		dkms
+	E
+	for model in $models; do
+		echo "api_on_intel $model"
+	done
+}
 
 # What a session of the suite gets.
 suite=()
@@ -182,55 +219,69 @@ suite_needs() {
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }
 
-on_kvm() { # PATTERNS
-	# shellcheck disable=SC2086 # patterns
-	counted "suite, on KVM: $1" kvm regress/lab/run "${suite[@]}" \
-	    regress/suite/all.sh $1
+on_kvm() { # PATTERN...
+	counted "suite, on KVM: $*" kvm regress/lab/run "${suite[@]}" \
+	    regress/suite/all.sh "$@"
 }
 
-on_our_driver() {
-	local model
-	# shellcheck disable=SC2086 # patterns
-	counted "suite, on our driver" regress/lab/run -v \
-	    ${newer:+-x "$newer=qemu10"} "${suite[@]}" regress/suite/all.sh \
-	    ${TESTS:-$hypervisor}
-	# shellcheck disable=SC2086 # patterns
-	LAB_LINUX=6.12 counted "suite, on our driver, other kernel" \
-	    regress/lab/run -v "${suite[@]}" regress/suite/all.sh \
-	    ${TESTS:-$other}
-	counted "KVM API, on our driver" regress/kapi/lab -v --
+on_vmm() { # PATTERN...
+	counted "suite, on our driver: $*" regress/lab/run -v \
+	    ${newer:+-x "$newer=qemu10"} "${suite[@]}" regress/suite/all.sh "$@"
+}
+
+on_other() { # PATTERN...
+	LAB_LINUX=6.12 counted "suite, on our driver, other kernel: $*" \
+	    regress/lab/run -v "${suite[@]}" regress/suite/all.sh "$@"
+}
+
+api_on_kvm() { counted "KVM API, on KVM" kvm regress/kapi/lab --; }
+
+api_on_vmm() { counted "KVM API, on our driver" regress/kapi/lab -v --; }
+
+api_on_shadow() {
 	LAB_NESTED=0 counted "KVM API, on our driver, shadow page tables" \
 	    regress/kapi/lab -v --
-	for model in ivybridge lynnfield penryn; do
-		# shellcheck disable=SC2086 # groups
-		LAB=$model counted "KVM API, on our driver, $model" \
-		    regress/kapi/lab -v -m 1024 -- $processor
-	done
-	counted "robustness, on our driver" regress/kapi/lab -v -- -c 20
-	step "install-dkms, on a copy of this machine" regress/lab/dkms
 }
 
-first_lane() {
-	local part
-	for part in "${parts[@]}"; do
-		on_kvm "$part"
-	done
-	counted "KVM API, on KVM" kvm regress/kapi/lab --
+api_on_intel() { # MODEL
+	# shellcheck disable=SC2086 # groups
+	LAB=$1 counted "KVM API, on our driver, $1" \
+	    regress/kapi/lab -v -m 1024 -- $processor
 }
+
+robustness() {
+	# shellcheck disable=SC2086 # options
+	counted "robustness, on our driver" regress/kapi/lab -v -t 3000 -- $robust
+}
+
+dkms() { step "install-dkms, on a copy of this machine" regress/lab/dkms; }
+
+next_job() { flock "$1.lock" sed -i -e '1{w /dev/stdout' -e 'd}' "$1"; }
 
 # Its labs' logs have names of their own.
-second_lane() {
-	local LAB_NAME=second
-	export LAB_NAME
-	on_our_driver
-	[[ -n ${TESTS:-} ]] || on_kvm "$last_part"
+worker() { # NUMBER
+	local queue=$log.jobs job
+	local -x LAB_NAME=lab$1
+	log=$log.$1
+	passed=0 failed=0 skipped=0
+	while job=$(next_job "$queue") && [[ -n $job ]]; do
+		# shellcheck disable=SC2086 # words, none a pattern of the shell's
+		$job </dev/null
+	done
+	echo "$passed $failed $skipped" >"$log.counts"
 }
 
-second_lane_apart() {
-	log=$log.second
-	passed=0 failed=0 skipped=0
-	second_lane
-	echo "$passed $failed $skipped" >"$log.counts"
+add_counts() { # NUMBER
+	local n
+	[[ ! -e $log.$1.failures ]] ||
+		cat "$log.$1.failures" >>"$log.failures"
+	if ! read -ra n <"$log.$1.counts"; then
+		fail "lab $1 gave no result"
+		return
+	fi
+	passed=$((passed + n[0]))
+	failed=$((failed + n[1]))
+	skipped=$((skipped + n[2]))
 }
 
 # Two labs beside each other take a quarter more time each, if the machine has
@@ -242,34 +293,22 @@ room_for_two() {
 }
 
 labs() {
-	local n
 	suite_needs || {
 		fail "what the suite needs"
 		return
 	}
-	[[ -z ${TESTS:-} ]] || parts=("$TESTS")
-	if ! room_for_two; then
-		first_lane
-		second_lane
-		return
+	list_jobs >"$log.jobs"
+	if room_for_two; then
+		heading "two labs at a time; what the second says follows a bar"
+		worker 2 2>&1 | sed -u 's/^/| /' &
 	fi
-	echo "== two labs at a time: what the second says comes after the first"
-	second_lane_apart >"$log.second.out" 2>&1 &
-	first_lane
+	(worker 1)
 	wait
-	cat "$log.second.out"
-	[[ ! -e $log.second.failures ]] ||
-		cat "$log.second.failures" >>"$log.failures"
-	if ! read -ra n <"$log.second.counts"; then
-		fail "the second lab gave no result"
-		return
-	fi
-	passed=$((passed + n[0]))
-	failed=$((failed + n[1]))
-	skipped=$((skipped + n[2]))
+	heading "the labs are done"
+	add_counts 1
+	[[ ! -e $log.2.counts ]] || add_counts 2
 }
 
-# shellcheck disable=SC2317 # called by step
 run_piped() {
 	if "$make" --no-print-directory "B=$B" run </dev/null >"$log" 2>&1 &&
 	    grep -q "^vda .* disk /" "$log"; then
@@ -280,7 +319,6 @@ run_piped() {
 	return 1
 }
 
-# shellcheck disable=SC2317 # called by step
 run_on_a_terminal() {
 	expect regress/run.exp "$make" --no-print-directory "B=$B" \
 	    >"$log" 2>&1 && return
@@ -293,9 +331,10 @@ step setup regress/setup.sh
 step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
 	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
 	"$B/regress/suite/rawctl" "$B/regress/guest/atom" \
-	"$B"/regress/guest/{bsd{32,64}.gz,mb{,2}{,flat}}
+	"$B"/regress/guest/{bsd{32,64}.gz,mb{,2}{,flat}} module
 check
-step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" -t 60
+step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" \
+	-t "$fuzz_seconds"
 step "build of the confinement test" confined_build
 step "Debian packages" regress/deb "$B"
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
