@@ -76,6 +76,7 @@ enum cpu_group {
 	CPU_CRS = 1 << 2, /* cr0 cr2 cr3 cr4 efer */
 	CPU_DRS = 1 << 3, /* dr6 dr7 (dr0-3 are always here) */
 	CPU_SYSMSRS = 1 << 4, /* star.., sysenter.., kernel_gs_base, pat */
+	CPU_CODE = 1 << 5, /* to read: seg[SEG_CS] and cpl, of SEGS */
 };
 
 struct gcpu;
@@ -116,7 +117,14 @@ cpu_dirty(struct gcpu *c, unsigned groups)
 	c->dirty |= groups;
 }
 
-/* 16, 32 or 64: the size of code that CS and EFER say. Needs SEGS|CRS. */
+/* What is valid once these groups are. */
+static inline unsigned
+cpu_groups(unsigned groups)
+{
+	return groups & CPU_SEGS ? groups | CPU_CODE : groups;
+}
+
+/* 16, 32 or 64: the size of code that CS and EFER say. Needs CODE|CRS. */
 unsigned cpu_mode_bits(const struct gcpu *);
 /*
  * MOV to a control register, at CPL 0: 0, or 1 for #GP.  Long mode

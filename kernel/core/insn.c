@@ -39,36 +39,35 @@ what_is(unsigned op)
 	}
 }
 
+static bool
+found(struct insn *in, enum insn_what what, u8 len)
+{
+	*in = (struct insn){ .what = what, .len = len };
+	return true;
+}
+
 /* The usual encodings, which mean the same in every mode; with prefixes they
  * are decoded like all others. */
-static const struct {
-	u8 bytes[3], len;
-	enum insn_what what;
-} plain[] = {
-	{ { 0x0f, 0xa2 }, 2, INSN_CPUID },
-	{ { 0x0f, 0x30 }, 2, INSN_WRMSR },
-	{ { 0x0f, 0x32 }, 2, INSN_RDMSR },
-	{ { 0x0f, 0x01, 0xd9 }, 3, INSN_VMMCALL },
-	{ { 0xf4 }, 1, INSN_HLT },
-};
-
 static bool
 is_plain(const u8 *b, unsigned have, struct insn *in)
 {
-	unsigned i, n;
-
-	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
-		for (n = 0; n < plain[i].len; n++) {
-			if (n >= have || b[n] != plain[i].bytes[n])
-				break;
-		}
-		if (n == plain[i].len) {
-			*in = (struct insn){ .what = plain[i].what,
-				.len = plain[i].len };
-			return true;
-		}
+	if (have >= 1 && b[0] == 0xf4)
+		return found(in, INSN_HLT, 1);
+	if (have < 2 || b[0] != 0x0f)
+		return false;
+	switch (b[1]) {
+	case 0xa2:
+		return found(in, INSN_CPUID, 2);
+	case 0x30:
+		return found(in, INSN_WRMSR, 2);
+	case 0x32:
+		return found(in, INSN_RDMSR, 2);
+	case 0x01:
+		return have >= 3 && b[2] == 0xd9 &&
+		    found(in, INSN_VMMCALL, 3);
+	default:
+		return false;
 	}
-	return false;
 }
 
 int

@@ -27,15 +27,24 @@ lapic_enabled(const struct lapic *l)
 	return (l->base_msr & LAPIC_BASE_ENABLE) && (l->svr & SVR_ENABLE);
 }
 
-/* Highest set vector of a 256-bit register, or -1. */
+static u32
+word(const u32 *reg, unsigned i)
+{
+	return __atomic_load_n(&reg[i], __ATOMIC_RELAXED);
+}
+
+/* Highest set vector of a 256-bit register, or -1, which it is mostly. */
 static int
 highest(const u32 *reg)
 {
 	int i;
 	u32 w;
 
+	if ((word(reg, 0) | word(reg, 1) | word(reg, 2) | word(reg, 3) |
+		word(reg, 4) | word(reg, 5) | word(reg, 6) | word(reg, 7)) == 0)
+		return -1;
 	for (i = 7; i >= 0; i--) {
-		w = __atomic_load_n(&reg[i], __ATOMIC_RELAXED);
+		w = word(reg, (unsigned)i);
 		if (w != 0)
 			return i * 32 + 31 - __builtin_clz(w);
 	}
@@ -120,13 +129,15 @@ lapic_highest_irr(const struct lapic *l)
 }
 
 int
+lapic_above_priority(const struct lapic *l, int irr)
+{
+	return irr >= 0 && ((u32)irr & 0xf0) > (ppr(l) & 0xf0) ? irr : -1;
+}
+
+int
 lapic_highest(const struct lapic *l)
 {
-	int vec = lapic_highest_irr(l);
-
-	if (vec < 0 || ((u32)vec & 0xf0) <= (ppr(l) & 0xf0))
-		return -1;
-	return vec;
+	return lapic_above_priority(l, lapic_highest_irr(l));
 }
 
 void

@@ -149,6 +149,8 @@ u32 lapic_priority(const struct lapic *); /* for lowest-priority choice */
 int lapic_highest(const struct lapic *);
 /* Highest pending but blocked by PPR (for the TPR threshold), or -1. */
 int lapic_highest_irr(const struct lapic *);
+/* That one, if it is not blocked: what lapic_highest() says. */
+int lapic_above_priority(const struct lapic *, int irr);
 void lapic_accept(struct lapic *, u8 vector); /* IRR -> ISR */
 void lapic_eoi(struct lapic *);
 /* One is in service whose EOI does nothing but to take it out of service: user

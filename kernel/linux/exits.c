@@ -28,7 +28,7 @@ exits_measure(struct vcpu *v, struct insn *in)
 	u8 buf[INSN_MAX];
 	unsigned bits;
 
-	cpu_need(c, CPU_SEGS | CPU_CRS);
+	cpu_need(c, CPU_CODE | CPU_CRS);
 	bits = cpu_mode_bits(c);
 	return insn_decode(buf, linear_fetch(v, buf), bits, in) == 0 &&
 	    in->what != INSN_OTHER;
@@ -322,7 +322,7 @@ serve_hypercall(struct vcpu *v)
 	u64 nr = c->gpr[R_RAX], mask = ~0ULL;
 	long r = -KVM_ENOSYS;
 
-	cpu_need(c, CPU_SEGS | CPU_CRS);
+	cpu_need(c, CPU_CODE | CPU_CRS);
 	if (cpu_mode_bits(c) != 64)
 		mask = 0xffffffff;
 	if (c->cpl != 0)

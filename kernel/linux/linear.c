@@ -126,46 +126,65 @@ static const struct walk_ops memo_ops = {
 	.compare_swap = memo_cmpxchg,
 };
 
+/*
+ * Each is in a slot, whose addresses are user space's (slots.c); all are looked
+ * at with one opening of it.
+ */
 static bool
-still_true(const struct fetch_memo *m, const struct fetch_memo *now)
+unchanged(const struct fetch_memo *m)
 {
+	unsigned long hva;
 	unsigned i;
 	u64 entry;
+	u32 low;
 
-	if (m->hva == 0 || m->page != now->page || m->access != now->access ||
-	    m->slots_gen != now->slots_gen ||
-	    memcmp(&m->env, &now->env, sizeof(m->env)) != 0)
+	if (!user_access_begin((void __user *)m->hva, PAGE_SIZE))
 		return false;
 	for (i = 0; i < m->n; i++) {
-		if (load_entry(m->read[i].hva, m->read[i].size, &entry) ||
-		    entry != m->read[i].entry)
-			return false;
+		hva = m->read[i].hva;
+		if (m->read[i].size == sizeof(entry)) {
+			unsafe_get_user(entry, (u64 __user *)hva, changed);
+		} else {
+			unsafe_get_user(low, (u32 __user *)hva, changed);
+			entry = low;
+		}
+		if (entry != m->read[i].entry)
+			goto changed;
 	}
+	user_access_end();
 	return true;
+changed:
+	user_access_end();
+	return false;
+}
+
+/* Protection keys and AC do not decide what is fetched. */
+static bool
+same_env(const struct walk_env *e, const struct gcpu *c)
+{
+	return e->cr0 == c->cr0 && e->cr3 == c->cr3 && e->cr4 == c->cr4 &&
+	    e->efer == c->efer && e->maxphyaddr == c->maxphyaddr;
 }
 
 /* User space's address of the page with the instruction, or 0. */
 static unsigned long
 fetch_page(struct vcpu *v, struct fetch *f, struct gva page, unsigned access)
 {
+	const struct gcpu *c = vcpu_state(v);
 	struct fetch_memo *m = &v->fetch;
-	struct fetch_memo now;
 	struct walk_result res;
 	u32 error;
 
-	linear_env(vcpu_state(v), &now.env);
-	/* What is looked at for instructions neither AC nor keys decide. */
-	now.env.rflags = 0;
-	now.env.pkru = 0;
-	now.page = page.v;
-	now.access = access;
-	now.slots_gen = f->view.slots->gen;
-	if (still_true(m, &now))
+	if (m->hva != 0 && m->page == page.v && m->access == access &&
+	    m->slots_gen == f->view.slots->gen && same_env(&m->env, c) &&
+	    unchanged(m))
 		return m->hva;
-	memcpy(&m->env, &now.env, sizeof(m->env));
-	m->page = now.page;
-	m->access = now.access;
-	m->slots_gen = now.slots_gen;
+	linear_env(c, &m->env);
+	m->env.rflags = 0;
+	m->env.pkru = 0;
+	m->page = page.v;
+	m->access = access;
+	m->slots_gen = f->view.slots->gen;
 	m->n = 0;
 	m->hva = 0;
 	f->memo = m;
@@ -182,12 +201,17 @@ fetch_bytes(unsigned long hva, u8 *buf, unsigned n)
 
 	if (n < sizeof(head))
 		return copy_from_user(buf, (void __user *)hva, n) ? -EFAULT : 0;
-	if (get_user(head, (u64 __user *)hva) ||
-	    get_user(tail, (u64 __user *)(hva + n - sizeof(tail))))
+	if (!user_access_begin((void __user *)hva, n))
 		return -EFAULT;
+	unsafe_get_user(head, (u64 __user *)hva, fault);
+	unsafe_get_user(tail, (u64 __user *)(hva + n - sizeof(tail)), fault);
+	user_access_end();
 	memcpy(buf, &head, sizeof(head));
 	memcpy(buf + n - sizeof(tail), &tail, sizeof(tail));
 	return 0;
+fault:
+	user_access_end();
+	return -EFAULT;
 }
 
 unsigned

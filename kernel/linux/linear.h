@@ -13,7 +13,7 @@ int linear_walk(struct vcpu *, struct gva, unsigned access,
     struct walk_result *, struct fault *);
 /* What a walk depends on. */
 void linear_env(const struct gcpu *, struct walk_env *);
-/* Bytes at RIP, as many as there are up to DECODE_MAX.  Needs SEGS, CRS. */
+/* Bytes at RIP, as many as there are up to DECODE_MAX.  Needs CODE, CRS. */
 unsigned linear_fetch(struct vcpu *, u8 *buf);
 
 #endif

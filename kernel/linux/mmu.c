@@ -191,8 +191,6 @@ mmu_prepare(struct vcpu *v)
 {
 	struct walk_env env;
 
-	if (!v->vm->shadow)
-		return 0;
 	linear_env(vcpu_state(v), &env);
 	if (!same_mode(&env, &v->mmu.env))
 		mmu_invalidate(v);

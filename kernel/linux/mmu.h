@@ -27,10 +27,11 @@ bool mmu_young(struct vm *, struct gpa start, struct gpa end, bool clear);
 /* The driver has written to memory in which there may be tables. */
 void mmu_written(struct vm *, struct gpa, unsigned len);
 
+/* Before each entry with shadow tables: 0 or -ENOMEM. */
+int mmu_prepare(struct vcpu *);
+
 /* All of these do nothing without shadow tables. */
 
-/* Before each entry: 0 or -ENOMEM. */
-int mmu_prepare(struct vcpu *);
 /* CR3 was written, or what counts like that. */
 void mmu_invalidate(struct vcpu *);
 /* All CPUs were to flush: the root may be gone. */

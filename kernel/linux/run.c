@@ -12,6 +12,7 @@
  *  3. The guest's FPU state is current from start to end of KVM_RUN.
  */
 #include <linux/context_tracking.h>
+#include <linux/jiffies.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 #include <asm/fpu/api.h>
@@ -83,14 +84,18 @@ window_open(const struct vcpu *v)
 static void
 choose_event(struct vcpu *v)
 {
-	struct event_env env = event_env_lapic(v);
+	struct event_env env = event_env(v);
+	const struct lapic *l = &v->lapic;
 	struct hv_vcpu *h = v->hv;
+	int irr = v->vm->split ? lapic_highest_irr(l) : -1;
 	bool window;
 
 	v->attention = false;
+	env.lapic = lapic_above_priority(l, irr);
 	if (event_choose(&v->event, &env, &h->inject)) {
 		lapic_accept(&v->lapic, h->inject.vector);
-		env.lapic = lapic_highest(&v->lapic);
+		irr = lapic_highest_irr(l);
+		env.lapic = lapic_above_priority(l, irr);
 	}
 	if (h->inject.type == EVENT_EXCEPTION) {
 		cpu_need(&h->cpu, CPU_CRS | CPU_DRS);
@@ -100,8 +105,7 @@ choose_event(struct vcpu *v)
 	hv->window(
 	    h, window && !debug_blocks_events(v), event_wants_iret(&v->event));
 	/* An interrupt that only the TPR holds back comes when that falls. */
-	hv->tpr(h, (u8)vcpu_cr8(v),
-	    v->vm->split && env.lapic < 0 && lapic_highest_irr(&v->lapic) >= 0);
+	hv->tpr(h, (u8)vcpu_cr8(v), env.lapic < 0 && irr >= 0);
 	if (v->vapic.addr.v != 0)
 		vapic_show(v);
 }
@@ -198,6 +202,18 @@ stopped(struct vcpu *v)
 	return NEXT_ENTER;
 }
 
+/* RCU may see each entry as a context switch; once a tick is soon enough. */
+static void
+note_quiet(struct vcpu *v)
+{
+	unsigned long now = READ_ONCE(jiffies);
+
+	if (v->noted == now)
+		return;
+	v->noted = now;
+	compat_rcu_virt_note_context_switch();
+}
+
 /*
  * The interrupt that ended the guest is taken while the time is still the
  * guest's, so that a tick is accounted to it.
@@ -216,7 +232,7 @@ enter(struct vcpu *v)
 		switch_fpu_return();
 	vtime_account_guest_enter();
 	if (!context_tracking_guest_enter())
-		compat_rcu_virt_note_context_switch();
+		note_quiet(v);
 	why = hv->enter(v->hv);
 	context_tracking_guest_exit();
 	if (why == HV_INTR) {
@@ -345,7 +361,7 @@ loop(struct vcpu *v)
 		}
 		if (v->attention || v->debug.stepped)
 			next = before(v);
-		if (next == NEXT_ENTER && mmu_prepare(v))
+		if (next == NEXT_ENTER && v->vm->shadow && mmu_prepare(v))
 			return -ENOMEM;
 		if (next == NEXT_ENTER)
 			next = once(v);

@@ -106,6 +106,7 @@ struct vcpu {
 	struct emul emul; /* (v) */
 	struct fetch_memo fetch; /* (v) */
 
+	unsigned long noted; /* (v) jiffies, when RCU was told of an entry */
 	bool attention; /* (v) choose events anew before the next entry */
 	struct {
 		u32 control; /* KVM_GUESTDBG_*, 0: no debugger */

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * usage: exits [device]		(in the lab with a deterministic clock)
+ * usage: exits [device [figure turns]]	(in the lab with a deterministic clock)
  *
  * What the exits of a guest cost: nanoseconds per operation, which are
  * instructions where one instruction is one nanosecond.  Prints lines
- * "figure value".  Guests and VMs are those of the conformance tests.
+ * "figure value": all, or one with so many turns.  Guests and VMs are those of
+ * the conformance tests.
  */
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include "../kapi/kapi.h"
 
-#define N      2000u
 #define NPAGES 1024u
 #define AREA   0x40000000ul
 #define X2APIC                                                     \
@@ -41,6 +42,15 @@ GUEST(64, handler,
     "push %rax\n\tpush %rcx\n\tpush %rdx\n\tincl (0xc000)\n\t"
     "mov $0x80b, %ecx\n\txor %eax, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
     "pop %rdx\n\tpop %rcx\n\tpop %rax\n\tiretq");
+
+static const char *only; /* NULL: all figures */
+static unsigned turns = 2000;
+
+static bool
+wanted(const char *figure)
+{
+	return only == NULL || strcmp(figure, only) == 0;
+}
 
 static uint64_t
 now(void)
@@ -84,10 +94,12 @@ inside(int dev, const char *figure, const struct guest *code)
 	struct vm vm;
 	uint64_t t;
 
-	prepare(&vm, &v, dev, code, N);
+	if (!wanted(figure))
+		return;
+	prepare(&vm, &v, dev, code, turns);
 	t = now();
 	run_done(&v);
-	report(figure, now() - t, N);
+	report(figure, now() - t, turns);
 }
 
 /* Each turn of the loop is an exit to us. */
@@ -99,14 +111,16 @@ outside(int dev, const char *figure, const struct guest *code, uint32_t reason)
 	uint64_t t;
 	unsigned i;
 
-	prepare(&vm, &v, dev, code, N);
+	if (!wanted(figure))
+		return;
+	prepare(&vm, &v, dev, code, turns);
 	t = now();
-	for (i = 0; i < N; i++) {
+	for (i = 0; i < turns; i++) {
 		DO(v.fd, KVM_RUN, 0);
 		CHECK(v.run->exit_reason == reason, "exit %u",
 		    v.run->exit_reason);
 	}
-	report(figure, now() - t, N);
+	report(figure, now() - t, turns);
 }
 
 static void
@@ -121,11 +135,13 @@ kick(int dev, const char *figure, const struct guest *code, uint64_t addr,
 	struct vm vm;
 	uint64_t t;
 
-	prepare(&vm, &v, dev, code, N);
+	if (!wanted(figure))
+		return;
+	prepare(&vm, &v, dev, code, turns);
 	DO(vm.fd, KVM_IOEVENTFD, &e);
 	t = now();
 	run_done(&v);
-	report(figure, now() - t, N);
+	report(figure, now() - t, turns);
 	close(fd);
 }
 
@@ -142,20 +158,22 @@ irqfd(int dev)
 	uint64_t t;
 	unsigned i;
 
-	prepare(&vm, &v, dev, &waiting, N);
+	if (!wanted("irqfd+port"))
+		return;
+	prepare(&vm, &v, dev, &waiting, turns);
 	route.head.entries[0] = (struct kvm_irq_routing_entry){ .gsi = 30,
 		.type = KVM_IRQ_ROUTING_MSI,
 		.u.msi = { .address_lo = APIC, .data = 0x41 } };
 	DO(vm.fd, KVM_SET_GSI_ROUTING, &route);
 	DO(vm.fd, KVM_IRQFD, &q);
 	t = now();
-	for (i = 0; i < N; i++) {
+	for (i = 0; i < turns; i++) {
 		if (write(fd, &(uint64_t){ 1 }, 8) != 8)
 			fail("eventfd");
 		DO(v.fd, KVM_RUN, 0);
 	}
-	report("irqfd+port", now() - t, N);
-	EQ(vm_u32(&vm, DATA), N);
+	report("irqfd+port", now() - t, turns);
+	EQ(vm_u32(&vm, DATA), turns);
 }
 
 /* Memory that user space touched already: the nested fault alone. */
@@ -168,6 +186,8 @@ nested_faults(int dev)
 	struct vm vm;
 	uint64_t t;
 
+	if (!wanted("page-fault"))
+		return;
 	memset(p, 1, NPAGES * 4096);
 	prepare(&vm, &v, dev, &touch, NPAGES);
 	vm_slot(&vm, 1, 0, AREA, p, NPAGES * 4096);
@@ -188,12 +208,14 @@ switches(int dev)
 	uint64_t t;
 	unsigned i;
 
+	if (!wanted("switch+port"))
+		return;
 	for (i = 0; i < 2; i++)
-		prepare(&vm[i], &v[i], dev, &port, N);
+		prepare(&vm[i], &v[i], dev, &port, turns);
 	t = now();
-	for (i = 0; i < 2 * N; i++)
+	for (i = 0; i < 2 * turns; i++)
 		DO(v[i % 2].fd, KVM_RUN, 0);
-	report("switch+port", now() - t, 2 * N);
+	report("switch+port", now() - t, 2 * turns);
 }
 
 int
@@ -202,6 +224,10 @@ main(int argc, char **argv)
 	const char *device = argc > 1 ? argv[1] : "/dev/kvm";
 	int dev;
 
+	if (argc > 3) {
+		only = argv[2];
+		turns = (unsigned)strtoul(argv[3], NULL, 10);
+	}
 	/* The harness says on descriptor 3 why it gave up. */
 	if (dup2(STDERR_FILENO, 3) < 0 ||
 	    (dev = open(device, O_RDWR | O_CLOEXEC)) < 0) {

@@ -5,6 +5,8 @@
 #		status] ...
 #							(`make bench')
 #
+# (profile tells which functions the instructions of one exit are in.)
+#
 # Our VMs against QEMU's on the same host: the lab; for exits and count our
 # driver against KVM: what exits cost, and how often our VM exits while Debian
 # boots to its login prompt, by kind where both drivers count the same.

@@ -38,10 +38,17 @@ seg_out(struct vmcb_seg *v, const struct seg *s)
 }
 
 static void
+code_in(struct gcpu *c, const struct vmcb_save *s)
+{
+	seg_in(&c->seg[SEG_CS], &s->cs);
+	c->cpl = s->cpl;
+}
+
+static void
 segs_in(struct gcpu *c, const struct vmcb_save *s)
 {
+	code_in(c, s);
 	seg_in(&c->seg[SEG_ES], &s->es);
-	seg_in(&c->seg[SEG_CS], &s->cs);
 	seg_in(&c->seg[SEG_SS], &s->ss);
 	seg_in(&c->seg[SEG_DS], &s->ds);
 	seg_in(&c->seg[SEG_FS], &s->fs);
@@ -52,7 +59,6 @@ segs_in(struct gcpu *c, const struct vmcb_save *s)
 	c->gdt.limit = (u16)s->gdtr.limit;
 	c->idt.base = s->idtr.base;
 	c->idt.limit = (u16)s->idtr.limit;
-	c->cpl = s->cpl;
 }
 
 static void
@@ -81,6 +87,8 @@ need(struct gcpu *c, unsigned groups)
 
 	if (groups & CPU_SEGS)
 		segs_in(c, s);
+	else if (groups & CPU_CODE)
+		code_in(c, s);
 	if (groups & CPU_CRS)
 		c->cr2 = s->cr2;
 	if ((groups & CPU_CRS) && !v->shadow) {
@@ -104,7 +112,7 @@ need(struct gcpu *c, unsigned groups)
 		c->sysenter_eip = s->sysenter_eip;
 		c->pat = s->pat;
 	}
-	c->valid |= groups;
+	c->valid |= cpu_groups(groups);
 }
 
 static const struct gcpu_ops cpu_ops = { .need = need };

@@ -232,7 +232,7 @@ read_groups(struct vmx_vcpu *v, unsigned groups)
 {
 	struct gcpu *c = &v->hv.cpu;
 
-	if (groups & CPU_SEGS)
+	if (groups & (CPU_SEGS | CPU_CODE))
 		segs_in(c);
 	if (groups & CPU_CRS)
 		crs_in(v, c);
@@ -262,7 +262,7 @@ need(struct gcpu *c, unsigned groups)
 			vmx_ptr_load(__pa(h->loaded->vmcs));
 	}
 	local_irq_restore(flags);
-	c->valid |= groups;
+	c->valid |= cpu_groups(groups);
 }
 
 static const struct gcpu_ops cpu_ops = { .need = need };
@@ -560,7 +560,8 @@ vmx_vcpu_new(struct hpa npt_root)
 	v->hv.tsc_ratio = 1ULL << 32;
 	v->last_cpu = -1;
 	v->hv.cpu.ops = &cpu_ops;
-	v->hv.cpu.valid = CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
+	v->hv.cpu.valid =
+	    cpu_groups(CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS);
 	vmx_vcpu_reset(&v->hv, false);
 	return &v->hv;
 }
