@@ -204,7 +204,7 @@ stopped(struct vcpu *v)
 
 /* RCU may see each entry as a context switch; once a tick is soon enough. */
 static void
-note_quiet(struct vcpu *v)
+note_entry(struct vcpu *v)
 {
 	unsigned long now = READ_ONCE(jiffies);
 
@@ -232,7 +232,7 @@ enter(struct vcpu *v)
 		switch_fpu_return();
 	vtime_account_guest_enter();
 	if (!context_tracking_guest_enter())
-		note_quiet(v);
+		note_entry(v);
 	why = hv->enter(v->hv);
 	context_tracking_guest_exit();
 	if (why == HV_INTR) {

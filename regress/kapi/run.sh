@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: run.sh [pattern ...]			(in the lab, as root)
-#	 run.sh -r | -c [seconds]
+#	 run.sh -r | -c | -f [seconds]
 #
 # The conformance tests of the KVM API on the device that this host has; -r
 # the tests of robustness instead: an ioctl fuzzer for so many seconds, VMs
 # that come and go, processes that are killed; with 600 seconds a thousand and
 # a hundred of them.  -c leaves the fuzzer out: QEMU's software processor, on
-# which the lab runs, does not survive every guest state that it makes.  A kernel
-# that complained meanwhile is a failure too.
+# which the lab runs, does not survive every guest state that it makes; -f is the
+# fuzzer alone.  A kernel that complained meanwhile is a failure too.
 
 cd "$(dirname "$0")" || exit 125
 device=/dev/kvm
@@ -77,15 +77,19 @@ killed() { # COUNT
 }
 
 dmesg -C
-if [ "${1:-}" = -r ] || [ "${1:-}" = -c ]; then
+case ${1:-} in
+-r | -c | -f)
 	t=${2:-20}
 	[ "$1" = -c ] || one fuzz ./fuzz -d "$device" -t "$t"
-	one cycles ./cycles -d "$device" -n $((t * 5 / 3)) "${slack[@]}"
-	one kill killed $((t / 6))
+	if [ "$1" != -f ]; then
+		one cycles ./cycles -d "$device" -n $((t * 5 / 3)) "${slack[@]}"
+		one kill killed $((t / 6))
+	fi
 	echo "$passed passed, $failed failed, 0 skipped"
 	[ "$failed" = 0 ]
 	exit
-fi
+	;;
+esac
 ./kapi -d "$device" -t "$limit" "$@" | tee /tmp/kapi.out
 rc=${PIPESTATUS[0]}
 clean && exit "$rc"
