@@ -16,6 +16,7 @@
 #include "load.h"
 
 #define SECTOR	      512ULL
+#define PARAGRAPH     16
 #define HDR_OFF	      0x1f1ULL
 #define HDR_FIXED     0x202ULL /* jump's target counts from here */
 #define BOOT_FLAG     0xaa55
@@ -60,7 +61,8 @@ read_header(const struct load *l, struct setup_header *h)
 	return 0;
 }
 
-/* Where the protected-mode part is in the file. */
+/* Where the protected-mode part is in the file, whose end need not fill the
+ * last paragraph. */
 static int
 find_payload(const struct load *l, const struct setup_header *h, uint64_t *off,
     uint64_t *len)
@@ -68,11 +70,13 @@ find_payload(const struct load *l, const struct setup_header *h, uint64_t *off,
 	uint64_t sects = h->setup_sects == 0 ? 4 : h->setup_sects;
 
 	*off = (sects + 1) * SECTOR;
-	*len = (uint64_t)h->syssize * 16;
+	*len = (uint64_t)h->syssize * PARAGRAPH;
 	if (*len <= ENTRY_64)
 		return load_fail(l, -ENOEXEC, "kernel: no code in it");
-	if (*off > l->kernel.size || *len > l->kernel.size - *off)
+	if (*off > l->kernel.size || *len >= l->kernel.size - *off + PARAGRAPH)
 		return load_fail(l, -ENODATA, "kernel: truncated");
+	if (*len > l->kernel.size - *off)
+		*len = l->kernel.size - *off;
 	return 0;
 }
 

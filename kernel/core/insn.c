@@ -63,8 +63,7 @@ is_plain(const u8 *b, unsigned have, struct insn *in)
 	case 0x32:
 		return found(in, INSN_RDMSR, 2);
 	case 0x01:
-		return have >= 3 && b[2] == 0xd9 &&
-		    found(in, INSN_VMMCALL, 3);
+		return have >= 3 && b[2] == 0xd9 && found(in, INSN_VMMCALL, 3);
 	default:
 		return false;
 	}
