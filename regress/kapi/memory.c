@@ -5,6 +5,8 @@
  */
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "kapi.h"
 
@@ -463,9 +465,155 @@ patched_by_user(int dev)
 	}
 }
 
+#define HUGE (2ul << 20)
+
+/* Private memory, which the host may move, aligned so that a huge page fits. */
+static uint32_t *
+movable(size_t size)
+{
+	char *p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail("mmap: %s", strerror(errno));
+	return (uint32_t *)(((uintptr_t)p + HUGE - 1) & ~(HUGE - 1));
+}
+
+/* The guest's counter goes on from where it is. */
+static void
+counts_on(const uint32_t *p)
+{
+	uint32_t was = __atomic_load_n(p, __ATOMIC_SEQ_CST), is = was;
+	unsigned n;
+
+	for (n = 0; n < 5000 && is - was < 100; n++) {
+		usleep(1000);
+		is = __atomic_load_n(p, __ATOMIC_SEQ_CST);
+		CHECK(is >= was, "the counter was %u, is %u", was, is);
+	}
+	CHECK(is - was >= 100, "the counter stays at %u", is);
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since Linux 6.1 */
+#endif
+
+/* What a running guest has in memory is there, wherever the host puts it.  Of a
+ * huge page the host needs a piece that is gone to make it one again. */
+static void
+moved_running(int dev, int advice, const char *name)
+{
+	char *p = (char *)movable(HUGE), *gone = p + 8 * PAGE;
+	struct runner r;
+	struct vcpu v;
+	struct vm vm;
+	unsigned i;
+
+	madvise(p, HUGE, MADV_NOHUGEPAGE);
+	memset(p, 0x5a, HUGE);
+	memset(p, 0, 4);
+	if (advice == MADV_COLLAPSE)
+		madvise(p, HUGE, MADV_HUGEPAGE);
+	guest(&vm, &v, dev, LONG64, &spin_on);
+	vm_slot(&vm, 1, 0, AREA, p, HUGE);
+	aim(&v, AREA + 64 * PAGE, AREA);
+	runner_start(&r, &v);
+	for (i = 0; i < 20; i++) {
+		counts_on((uint32_t *)p);
+		if (advice == MADV_COLLAPSE)
+			madvise(gone, PAGE, MADV_DONTNEED);
+		if (madvise(p, HUGE, advice) == 0 || errno == EAGAIN)
+			continue;
+		runner_kick(&r);
+		runner_join(&r, 20);
+		skip("%s: %s", name, strerror(errno));
+	}
+	counts_on((uint32_t *)p);
+	runner_kick(&r);
+	runner_join(&r, 20);
+	EQ(r.error, EINTR);
+	if (advice == MADV_COLLAPSE)
+		memset(gone, 0x5a, PAGE);
+	for (i = 4; i < HUGE; i++)
+		EQ(p[i], 0x5a);
+}
+
+static long
+number_in(const char *file, const char *key)
+{
+	char line[256];
+	long n = -1;
+	FILE *f = fopen(file, "r");
+
+	while (n < 0 && f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, key, strlen(key)) == 0)
+			n = strtol(line + strlen(key), NULL, 10);
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+static void
+huge_page_running(int dev)
+{
+	long before = number_in("/proc/vmstat", "thp_collapse_alloc ");
+
+	moved_running(dev, MADV_COLLAPSE, "MADV_COLLAPSE");
+	CHECK(number_in("/proc/vmstat", "thp_collapse_alloc ") > before,
+	    "no huge page was made");
+}
+
+static void
+swapped_running(int dev)
+{
+	if (number_in("/proc/meminfo", "SwapTotal:") <= 0)
+		skip("no swap");
+	moved_running(dev, MADV_PAGEOUT, "MADV_PAGEOUT");
+	CHECK(number_in("/proc/vmstat", "pswpout ") > 0, "nothing swapped");
+}
+
+/* Two pages that are alike become one until the guest writes to either. */
+static void
+merged(int dev)
+{
+	uint32_t *p = movable(2 * PAGE), *q = p + PAGE / sizeof(*p);
+	FILE *f = fopen("/sys/kernel/mm/ksm/run", "w");
+	struct vcpu v;
+	struct vm vm;
+	unsigned n;
+
+	if (f == NULL || fputs("1", f) == EOF || fclose(f) != 0)
+		skip("no KSM");
+	memset(p, 0x77, 2 * PAGE);
+	guest(&vm, &v, dev, LONG64, &copy);
+	vm_slot(&vm, 1, 0, AREA, p, 2 * PAGE);
+	/* Both are there, to be written. */
+	aim(&v, AREA, AREA);
+	run_done(&v);
+	aim(&v, AREA, AREA + PAGE);
+	run_done(&v);
+	if (madvise(p, 2 * PAGE, MADV_MERGEABLE) != 0)
+		skip("MADV_MERGEABLE: %s", strerror(errno));
+	for (n = 0; number_in("/sys/kernel/mm/ksm/pages_sharing", "") < 1;
+	     n++) {
+		if (n > 2000)
+			skip("KSM does not come to it");
+		usleep(10000);
+	}
+	*(uint64_t *)(vm.mem + FREE) = 5;
+	aim(&v, FREE, AREA + PAGE + 64);
+	run_done(&v);
+	EQ(q[16], 5);
+	EQ(p[16], 0x77777777);
+	aim(&v, AREA + 64, FREE + 8);
+	run_done(&v);
+	EQ(vm_u32(&vm, FREE + 8), 0x77777777);
+}
+
 TESTS(memory, T(two_regions), T(bad_regions), T(many_regions),
     T(five_hundred_regions), T(move_region), T(delete_region), T(read_only),
     T(read_only_code), T(delete_running), T(change_others_running),
     T(discard_running), T(replace_mapping), T(untouched_stays_absent),
     T(read_then_write), T(unmapped_host_memory), T(unmap_running),
-    T(self_modifying), T(patched_by_user));
+    T(self_modifying), T(patched_by_user), T(huge_page_running),
+    T(swapped_running), T(merged));

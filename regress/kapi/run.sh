@@ -76,6 +76,13 @@ killed() { # COUNT
 	return 0
 }
 
+# Somewhere for guests' memory to go.
+swap() {
+	modprobe zram num_devices=1 && echo 64M >/sys/block/zram0/disksize &&
+	    mkswap /dev/zram0 >/dev/null && swapon /dev/zram0
+}
+
+swap 2>/dev/null
 dmesg -C
 case ${1:-} in
 -r | -c | -f)

@@ -219,12 +219,17 @@ sent_away() {
 }
 
 t_many_and_slow() {
+	local i
 	remote_up
 	mark
-	tcp 100
-	within 8 grep -q "refused: too many" "$T/vmd.log"
-	[[ $(ss -Htn state established "( sport = :7817 )" | wc -l) -le 16 ]]
-	refused away alice vmctl -H vmhost status
+	# Those that say nothing are gone after some seconds: quickly now.
+	for i in 1 2 3 4 5; do
+		tcp 100
+		within 8 grep -q "refused: too many" "$T/vmd.log"
+		[[ $(ss -Htn state established "( sport = :7817 )" | wc -l) -le 16 ]]
+		away alice vmctl -H vmhost status >/dev/null 2>&1 || break
+		[[ $i != 5 ]] || fail "nobody was refused"
+	done
 	# They have no say in what happens here.
 	vmctl start vr
 	vmctl stop -fw vr
