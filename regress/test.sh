@@ -189,6 +189,7 @@ list_jobs() {
 	for model in $models; do
 		echo "api_on_intel $model"
 	done
+	[[ -z ${FULL:-} ]] || echo reboots
 }
 
 # What a session of the suite gets.
@@ -258,6 +259,8 @@ robustness() {
 }
 
 dkms() { step "install-dkms, on a copy of this machine" regress/lab/dkms; }
+
+reboots() { step "a restart under guests" regress/lab/reboot; }
 
 next_job() { flock "$1.lock" sed -i -e '1{w /dev/stdout' -e 'd}' "$1"; }
 
