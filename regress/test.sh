@@ -145,7 +145,7 @@ hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boo
 	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory
 	45-pause/time 49-save/goes_on 49-save/between 49-save/firmware
 	65-firmware/disk 66-loaders 67-screen/linux 68-efi/debian
-	69-tools/ipxe 69-tools/memtest 70-debian/login 80-clients"
+	69-tools/ipxe 70-debian/login 80-clients"
 tools_on_kvm=debian
 other="20-boot 40-life/triple_fault 40-life/panic"
 models="ivybridge lynnfield penryn"
