@@ -313,7 +313,6 @@ bzimage_64(void **state)
 	gmem_destroy(&r.mem);
 }
 
-/* "struct screen_info": mode 3 of a VGA, or nothing. */
 /* Memtest86+'s file ends 8 bytes before its last paragraph does. */
 static void
 bzimage_short_paragraph(void **state)
@@ -333,6 +332,7 @@ bzimage_short_paragraph(void **state)
 	assert_int_equal(load(&r, 256 * MIB, 0, ""), -ENODATA);
 }
 
+/* "struct screen_info": mode 3 of a VGA, or nothing. */
 static void
 bzimage_screen(void **state)
 {
