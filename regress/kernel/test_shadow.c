@@ -193,12 +193,45 @@ flush(void *arg)
 
 static const struct shadow_ops ops = { .peek = mem_read, .flush = flush };
 
+/*
+ * What each table was when it was seen last, and after how many flushes.  One
+ * that is another by now, which CPUs may have come by before, was flushed.
+ */
+#define FEW_TABLES 64
+
+static struct known {
+	u64 gfn;
+	u32 role;
+	unsigned long flushes;
+} known[FEW_TABLES + 1];
+
+static void
+check_reuse(void)
+{
+	const struct shadow_table *t;
+	struct known *k;
+	u32 id;
+
+	if (shadow->max > FEW_TABLES)
+		return;
+	for (id = 1; id <= shadow->tables; id++) {
+		t = shadow_at(shadow, id);
+		k = &known[id];
+		if (t->role == 0)
+			continue;
+		if (k->role != 0 && (k->role != t->role || k->gfn != t->gfn))
+			assert_true(flushes > k->flushes);
+		*k = (struct known){ t->gfn, t->role, flushes };
+	}
+}
+
 static void
 load_root(struct cpu *c, bool invalidate)
 {
 	c->reload = false;
 	assert_int_equal(shadow_cache_fill(&cache), 0);
 	c->cr3 = shadow_load(shadow, &cache, &c->root, &c->env, invalidate);
+	check_reuse();
 	if (invalidate)
 		flush_tlb(c);
 	if (c->reload) /* it flushed */
@@ -488,6 +521,7 @@ access_memory(struct cpu *c, struct gva va, unsigned access)
 {
 	struct answer a = { DONE, 0, 0 };
 	struct walk_result r;
+	enum shadow_fill fill;
 	unsigned try;
 	u64 hpa;
 
@@ -512,9 +546,11 @@ access_memory(struct cpu *c, struct gva va, unsigned access)
 		}
 		race(c, &r);
 		assert_int_equal(shadow_cache_fill(&cache), 0);
-		switch (shadow_fill(shadow, &cache, &c->root, &c->env, va,
+		fill = shadow_fill(shadow, &cache, &c->root, &c->env, va,
 		    access, &r, (struct hpa){ GUEST_PA + (a.gpa & ~0xfffULL) },
-		    true)) {
+		    true);
+		check_reuse();
+		switch (fill) {
 		case SHADOW_FILLED:
 			break;
 		case SHADOW_AGAIN:
@@ -815,6 +851,7 @@ set_up(unsigned tables)
 	shadow = shadow_new(&ops, NULL, tables);
 	assert_non_null(shadow);
 	memset(cpus, 0, sizeof(cpus));
+	memset(known, 0, sizeof(known));
 	for (i = 0; i < 2; i++)
 		cpus[i].root.pae = host_page_alloc();
 }
