@@ -116,7 +116,7 @@ $(B)/regress/bench/kvmstats: $(B)/regress/bench/kvmstats.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $<
 
 # Run as the only programs of a guest, which has no libraries.
-$(B)/regress/bench/guestio $(B)/regress/bench/netio: $(B)/%: %.c
+$(addprefix $(B)/regress/bench/,guestio guestproc netio): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
 
@@ -258,8 +258,8 @@ run: setup
 
 #: bench      against QEMU and KVM, in the lab
 bench: setup
-	@$(MAKE) --no-print-directory B=$(B) all $(B)/regress/bench/guestio \
-	    $(addprefix $(B)/regress/bench/,netio exits kvmstats blkbench)
+	@$(MAKE) --no-print-directory B=$(B) all $(addprefix \
+	    $(B)/regress/bench/,guestio guestproc netio exits kvmstats blkbench)
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

@@ -336,7 +336,7 @@ run_on_a_terminal() {
 step setup regress/setup.sh
 [[ $failed = 0 ]] || summary
 step build "$make" --no-print-directory "-j$(nproc)" "B=$B" all kapi \
-	"$B/regress/bench/guestio" "$B/regress/bench/netio" \
+	"$B"/regress/bench/{guestio,guestproc,netio} \
 	"$B/regress/suite/rawctl" "$B/regress/guest/atom" \
 	"$B"/regress/guest/{bsd{32,64}.gz,mb{,2}{,flat}} module
 check

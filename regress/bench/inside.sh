@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: inside.sh boot MACHINE ... | memory | disk SECONDS ROUNDS |
-#		net SECONDS ROUNDS | count | status NUMBER ...
+#		net SECONDS ROUNDS | count | paging | status NUMBER ...
 #							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
@@ -333,6 +333,23 @@ count() {
 	vmd_stop
 }
 
+# What guestproc finds in a guest of ours, whose clock is the host's, and a boot.
+paging() {
+	local tty
+	have_vmm && [[ -s extra.cpio ]] || return 0
+	cat $G/tiny.cpio extra.cpio >$T/bench.cpio
+	vmd_start $G/vmlinuz $T/bench.cpio "$base tiny=run,guestproc"
+	vmctl start one 2>$T/start.out
+	tty=$(<$T/start.out)
+	{ timeout 300 cat "${tty##*tty }" 2>/dev/null || true; } | tr -d '\r' |
+	    tee $T/paging.out | sed -n 's/^result //p'
+	grep -q "guestproc end" $T/paging.out || sed 's/^/# /' $T/paging.out
+	vmd_stop
+	vmd_start $G/vmlinuz $G/tiny.cpio "$base tiny=bench"
+	least boot vmm boot_vmm | awk '{ print $1, $3 * 1000 }'
+	vmd_stop
+}
+
 ask_status() { # microseconds
 	local t0
 	t0=$(now)
@@ -359,6 +376,6 @@ status() {
 }
 
 case ${1:-} in
-boot | memory | disk | net | count | status) "$@" ;;
+boot | memory | disk | net | count | paging | status) "$@" ;;
 *) exit 2 ;;
 esac

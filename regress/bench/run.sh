@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: run.sh [boot | wall | memory | disk | device | net | exits | count |
-#		status] ...
+#		paging | shadow | intel | status] ...
 #							(`make bench')
 #
 # (profile tells which functions the instructions of one exit are in.)
@@ -10,6 +10,9 @@
 # Our VMs against QEMU's on the same host: the lab; for exits and count our
 # driver against KVM: what exits cost, and how often our VM exits while Debian
 # boots to its login prompt, by kind where both drivers count the same.
+# paging is what a guest's kernel does with page tables (guestproc), and its
+# boot; shadow is exits and paging without nested paging; intel is exits on two
+# emulated Intel processors, one of which has EPT.
 # Instruction counts come from a lab with a deterministic clock (one
 # instruction is one nanosecond, one CPU) and repeat to a part in a thousand;
 # wall times and IOPS depend on what else this machine does, only their ratios
@@ -35,7 +38,8 @@ trap 'rm -rf "$tmp"' EXIT
 eval "$(regress/guest/build)"
 : "${guest_disk:?}"
 opts=(-g "$guest_disk")
-if [[ -x $B/regress/bench/guestio && -x $B/regress/bench/netio ]]; then
+if [[ -x $B/regress/bench/guestio && -x $B/regress/bench/guestproc &&
+    -x $B/regress/bench/netio ]]; then
 	regress/bench/extra "$B" "$tmp/extra.cpio"
 	opts+=(-x "$tmp/extra.cpio=bench/extra.cpio")
 	opts+=(-x "$B/regress/bench/netio=bench/netio")
@@ -111,23 +115,17 @@ status() {
 	{ printf "%-28s %12.2f %12.2f\n", $1 " VMs", $3 / 1000, $3 / empty }'
 }
 
-# The same program on both drivers; goals are those of the project.
-exits() {
-	local driver o
-	for driver in kvm vmm; do
-		say "measuring: exits on $driver"
-		o=(-n -i -c 1 -m 1024 -t 400)
-		[[ $driver = kvm ]] || o+=(-v)
-		regress/lab/run "${o[@]}" \
-		    -x "$B/regress/bench/exits=bench/exits" \
-		    regress/bench/exits.sh | sed "s/^/$driver /"
-	done >"$tmp/exits"
-	awk '
+# Lines "DRIVER figure value" to a table; goals are those of the project.
+drivers() {
+	awk -v nested="${LAB_NESTED:-1}" '
 	BEGIN {
 		goal["cpuid"] = goal["eoi"] = 0.4
 		goal["port"] = goal["mmio"] = 0.7
 		goal["ioeventfd-port"] = goal["ioeventfd-mmio"] = 0.6
 		goal["irqfd+port"] = 0.6
+		if (!nested)
+			goal["fork"] = goal["exec"] = 0.9
+		goal["boot"] = 1.0
 		printf "%-28s %12s %12s %8s %8s\n", "instructions per",
 		    "/dev/vmm", "/dev/kvm", "ratio", "goal"
 	}
@@ -143,7 +141,50 @@ exits() {
 			    ("vmm", f) in v ? v["vmm", f] : "-", v["kvm", f],
 			    r, f in goal ? goal[f] : ""
 		}
-	}' "$tmp/exits"
+	}'
+}
+
+# The same program on both drivers.
+exits() {
+	local driver o
+	for driver in kvm vmm; do
+		say "measuring: exits on $driver ${LAB:-}"
+		# Bochs has one clock, which counts instructions.
+		o=(-n -c 1 -m 1024 -t 900)
+		[[ -n ${LAB:-} ]] || o+=(-i)
+		[[ $driver = kvm ]] || o+=(-v)
+		regress/lab/run "${o[@]}" \
+		    -x "$B/regress/bench/exits=bench/exits" \
+		    regress/bench/exits.sh | sed "s/^/$driver /"
+	done >"$tmp/exits"
+	drivers <"$tmp/exits"
+}
+
+# What a guest's kernel does with page tables, on both drivers.
+paging() {
+	local driver o
+	[[ -x $B/vmd/vmd ]] || die "paging: no vmd"
+	for driver in kvm vmm; do
+		say "measuring: page tables on $driver"
+		o=(-i -c 1 -m 2048 -t 900)
+		[[ $driver = kvm ]] || o+=(-v)
+		regress/lab/run "${opts[@]}" "${o[@]}" \
+		    regress/bench/inside.sh paging | tee -a /dev/stderr |
+		    grep -v '^#' | sed "s/^/$driver /"
+	done >"$tmp/paging"
+	drivers <"$tmp/paging"
+}
+
+# Without nested paging in either driver.
+shadow() {
+	LAB_NESTED=0 exits
+	LAB_NESTED=0 paging
+}
+
+# With EPT, and on a processor that has none.
+intel() {
+	LAB=ivybridge exits
+	LAB=penryn exits
 }
 
 # figures TITLE "OTHER-SYSTEM ..." "FIGURE ARGUMENT ..." LAB-OPTION...
@@ -158,7 +199,8 @@ figures() {
 	    "$tmp/figures"
 }
 
-[[ $# -gt 0 ]] || set -- exits count boot wall memory disk device net status
+[[ $# -gt 0 ]] || set -- exits count paging shadow intel boot wall memory \
+    disk device net status
 for what in "$@"; do
 	case $what in
 	boot) inside instructions- -i -c 1 -m 2048 -t 900 -- "boot pc" ;;
@@ -179,8 +221,11 @@ for what in "$@"; do
 		;;
 	exits) exits ;;
 	count) count ;;
+	paging) paging ;;
+	shadow) shadow ;;
+	intel) intel ;;
 	status) status ;;
-	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits | count | status] ..." ;;
+	*) die "usage: run.sh [boot | wall | memory | disk | device | net | exits | count | paging | shadow | intel | status] ..." ;;
 	esac
 done
 [[ ! -s $table ]] || awk -v others="pc microvm" -f regress/bench/table.awk \
