@@ -17,6 +17,9 @@
 #include "shadow_table.h"
 #include "x86.h"
 
+/* Entries that one access may make, those of 64 bytes of a table of 8 each. */
+#define AROUND 8
+
 /* Pages of a range that are looked up one by one. */
 #define FEW 512
 
@@ -245,6 +248,50 @@ leaf_entry(struct hpa hpa, unsigned rights, bool writable)
 	return e;
 }
 
+/*
+ * The leaves beside the one at index `at', which have no entry yet: of the same
+ * large page, or of entries that are the guest's like that one but for the
+ * address.  The CPU has not been there: the A bit is its own to set.
+ */
+static void
+fill_around(struct shadow *s, u32 id, unsigned at, const struct walk_env *env,
+    const struct walk_path *p, unsigned rights)
+{
+	struct shadow_table *t = shadow_at(s, id);
+	bool direct = (t->role & ROLE_DIRECT) != 0;
+	u64 addr = CORE_BIT(p->size == 4 ? 32 : env->maxphyaddr) - 4096;
+	unsigned first = at & ~(AROUND - 1U), i, size = 0;
+	u8 entry[AROUND * 8];
+	struct gpa gpa;
+	struct hpa hpa;
+	u64 e = 0;
+
+	if (!direct) {
+		/* What a write was permitted without CR0.WP is no use to others. */
+		if (!(env->cr0 & X86_CR0_WP))
+			return;
+		gpa = shadow_guest_entry(t, first, &size);
+		if (s->ops->peek(s->arg, gpa, entry, AROUND * size))
+			return;
+	}
+	for (i = first; i < first + AROUND; i++) {
+		if (shadow_load_entry(&t->entry[i]) & X86_PTE_P)
+			continue;
+		gpa.v = (t->gfn + i) << 12;
+		if (!direct) {
+			memcpy(&e, entry + (i - first) * size, size);
+			if ((e ^ p->entry[0]) & ~addr)
+				continue;
+			gpa.v = e & addr;
+		}
+		if (s->ops->writable_page(s->arg, gpa, &hpa))
+			continue;
+		shadow_set_leaf(s, id, i, e, gpa.v >> 12,
+		    leaf_entry(hpa, rights, !shadow_guarded(s, gpa.v >> 12)) &
+			~(u64)X86_PTE_A);
+	}
+}
+
 enum shadow_fill
 shadow_fill(struct shadow *s, struct shadow_cache *c,
     const struct shadow_root *root, const struct walk_env *env, struct gva va,
@@ -278,6 +325,8 @@ shadow_fill(struct shadow *s, struct shadow_cache *c,
 	shadow_set_leaf(s, id[1], index_at(env, va, 1),
 	    guest_entry(&r->path, 1), gfn,
 	    leaf_entry(hpa, (unsigned)rights, writable));
+	fill_around(
+	    s, id[1], index_at(env, va, 1), env, &r->path, (unsigned)rights);
 	return SHADOW_FILLED;
 }
 

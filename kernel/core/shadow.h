@@ -30,6 +30,9 @@ struct shadow_ops {
 	/* Guest physical memory without sleeping; 0, or -EFAULT: it is not at
 	 * hand. */
 	int (*peek)(void *arg, struct gpa, void *, unsigned len);
+	/* The page with what the guest may write to at gpa, if it is at hand
+	 * and nobody has to be told of writes; 0 or -EFAULT, without sleeping. */
+	int (*writable_page)(void *arg, struct gpa, struct hpa *);
 	/* No CPU uses an old translation when it returns. */
 	void (*flush)(void *arg);
 };
@@ -78,7 +81,8 @@ enum shadow_fill {
 };
 /*
  * The guest's walk permits the access, with this result, and hpa is the page
- * with it, which may be written to or not.  A root was loaded for env.
+ * with it, which may be written to or not.  A root was loaded for env.  What is
+ * beside it in the guest's table with the same rights comes along.
  */
 enum shadow_fill shadow_fill(struct shadow *, struct shadow_cache *,
     const struct shadow_root *, const struct walk_env *, struct gva,

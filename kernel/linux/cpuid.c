@@ -112,6 +112,7 @@ derive(struct vcpu *v)
 	    vcpu_state(v));
 	hv->rdtscp(
 	    v->hv, cpuid_has(v->cpuid, v->ncpuid, 0x80000001, 0, LEAF_EDX, 27));
+	mmu_invalidate(v); /* the width of addresses counts for its tables */
 }
 
 long

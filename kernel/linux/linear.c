@@ -76,11 +76,110 @@ linear_translate(struct vcpu *v, struct gva va, unsigned access,
 	return r;
 }
 
+/* --- walks that were done before -------------------------------------------- */
+
+/*
+ * Each is in a slot, whose addresses are user space's (slots.c); all are looked
+ * at with one opening of it.
+ */
+static bool
+unchanged(const struct walk_memo *m)
+{
+	unsigned long hva;
+	unsigned i;
+	u64 entry;
+	u32 low;
+
+	if (m->n == 0)
+		return true;
+	if (!user_access_begin((void __user *)m->read[0].hva, sizeof(entry)))
+		return false;
+	for (i = 0; i < m->n; i++) {
+		hva = m->read[i].hva;
+		if (m->read[i].size == sizeof(entry)) {
+			unsafe_get_user(entry, (u64 __user *)hva, changed);
+		} else {
+			unsafe_get_user(low, (u32 __user *)hva, changed);
+			entry = low;
+		}
+		if (entry != m->read[i].entry)
+			goto changed;
+	}
+	user_access_end();
+	return true;
+changed:
+	user_access_end();
+	return false;
+}
+
+static bool
+same_env(const struct walk_env *e, const struct gcpu *c)
+{
+	return e->cr0 == c->cr0 && e->cr3 == c->cr3 && e->cr4 == c->cr4 &&
+	    e->efer == c->efer && e->maxphyaddr == c->maxphyaddr;
+}
+
+/* Beside protection keys and AC, which do not decide what is fetched. */
+static bool
+remembers(const struct walk_memo *m, const struct slots *slots,
+    const struct gcpu *c, u64 page, unsigned access)
+{
+	return m->known && m->page == page && m->access == access &&
+	    m->slots_gen == slots->gen && same_env(&m->env, c) && unchanged(m);
+}
+
+bool
+linear_known(struct vcpu *v, struct gva va, unsigned access, struct gpa *gpa)
+{
+	const struct gcpu *c = vcpu_state(v);
+	const struct walk_memo *m = &v->device;
+	u64 off = va.v & ~PAGE_MASK;
+	struct mem_view view;
+	bool known;
+
+	if (!m->known || ((m->env.rflags ^ c->rflags) & X86_RFLAGS_AC) ||
+	    m->env.pkru != c->pkru)
+		return false;
+	mem_view_open(v->vm, &view);
+	known = remembers(m, view.slots, c, va.v - off, access);
+	mem_view_close(&view);
+	if (known)
+		gpa->v = m->gpa.v + off;
+	return known;
+}
+
+void
+linear_learn(
+    struct vcpu *v, struct gva va, unsigned access, const struct walk_result *r)
+{
+	const struct walk_path *p = &r->path;
+	struct walk_memo *m = &v->device;
+	struct mem_view view;
+	unsigned level;
+
+	linear_env(vcpu_state(v), &m->env);
+	m->page = va.v & PAGE_MASK;
+	m->access = access;
+	m->gpa.v = r->gpa.v & PAGE_MASK;
+	m->n = 0;
+	mem_view_open(v->vm, &view);
+	m->slots_gen = view.slots->gen;
+	m->known = mem_view_hva(&view, m->gpa, 1) == 0; /* now, too */
+	for (level = p->levels; level > 0 && level >= p->leaf; level--) {
+		m->read[m->n].hva =
+		    mem_view_hva(&view, p->addr[level - 1], p->size);
+		m->read[m->n].size = p->size;
+		m->read[m->n].entry = p->entry[level - 1];
+		m->known &= m->read[m->n++].hva != 0;
+	}
+	mem_view_close(&view);
+}
+
 /* --- instructions --------------------------------------------------------- */
 
 struct fetch {
 	struct mem_view view;
-	struct fetch_memo *memo;
+	struct walk_memo *memo;
 };
 
 static int
@@ -100,7 +199,7 @@ static int
 memo_read(void *arg, struct gpa gpa, void *buf, unsigned size)
 {
 	struct fetch *f = arg;
-	struct fetch_memo *m = f->memo;
+	struct walk_memo *m = f->memo;
 	unsigned long hva = mem_view_hva(&f->view, gpa, size);
 	u64 entry;
 
@@ -126,58 +225,16 @@ static const struct walk_ops memo_ops = {
 	.compare_swap = memo_cmpxchg,
 };
 
-/*
- * Each is in a slot, whose addresses are user space's (slots.c); all are looked
- * at with one opening of it.
- */
-static bool
-unchanged(const struct fetch_memo *m)
-{
-	unsigned long hva;
-	unsigned i;
-	u64 entry;
-	u32 low;
-
-	if (!user_access_begin((void __user *)m->hva, PAGE_SIZE))
-		return false;
-	for (i = 0; i < m->n; i++) {
-		hva = m->read[i].hva;
-		if (m->read[i].size == sizeof(entry)) {
-			unsafe_get_user(entry, (u64 __user *)hva, changed);
-		} else {
-			unsafe_get_user(low, (u32 __user *)hva, changed);
-			entry = low;
-		}
-		if (entry != m->read[i].entry)
-			goto changed;
-	}
-	user_access_end();
-	return true;
-changed:
-	user_access_end();
-	return false;
-}
-
-/* Protection keys and AC do not decide what is fetched. */
-static bool
-same_env(const struct walk_env *e, const struct gcpu *c)
-{
-	return e->cr0 == c->cr0 && e->cr3 == c->cr3 && e->cr4 == c->cr4 &&
-	    e->efer == c->efer && e->maxphyaddr == c->maxphyaddr;
-}
-
 /* User space's address of the page with the instruction, or 0. */
 static unsigned long
 fetch_page(struct vcpu *v, struct fetch *f, struct gva page, unsigned access)
 {
 	const struct gcpu *c = vcpu_state(v);
-	struct fetch_memo *m = &v->fetch;
+	struct walk_memo *m = &v->fetch;
 	struct walk_result res;
 	u32 error;
 
-	if (m->hva != 0 && m->page == page.v && m->access == access &&
-	    m->slots_gen == f->view.slots->gen && same_env(&m->env, c) &&
-	    unchanged(m))
+	if (remembers(m, f->view.slots, c, page.v, access))
 		return m->hva;
 	linear_env(c, &m->env);
 	m->env.rflags = 0;
@@ -190,6 +247,7 @@ fetch_page(struct vcpu *v, struct fetch *f, struct gva page, unsigned access)
 	f->memo = m;
 	if (walk(&m->env, &memo_ops, f, page, access, &res, &error) == 0)
 		m->hva = mem_view_hva(&f->view, res.gpa, PAGE_SIZE);
+	m->known = m->hva != 0;
 	return m->hva;
 }
 

@@ -62,7 +62,29 @@ flush(void *arg)
 	vcpu_flush_all(arg);
 }
 
-static const struct shadow_ops shadow_ops = { .peek = peek, .flush = flush };
+/* As peek(); the notifier has not begun with anything (mem.c, invariant 2), and
+ * finds what is mapped here. */
+static int
+writable_page(void *arg, struct gpa gpa, struct hpa *hpa)
+{
+	const struct slot *s = slots_find(slots_read(arg), gpa.v);
+	struct page *page;
+
+	if (!s || s->going || s->dirty || s->readonly ||
+	    !get_user_page_fast_only(
+		slot_hva(s, gpa.v) & PAGE_MASK, FOLL_WRITE, &page))
+		return -EFAULT;
+	hpa->v = page_to_phys(page);
+	SetPageDirty(page);
+	put_page(page);
+	return 0;
+}
+
+static const struct shadow_ops shadow_ops = {
+	.peek = peek,
+	.flush = flush,
+	.writable_page = writable_page,
+};
 
 int
 mmu_vm_init(struct vm *vm)
@@ -152,13 +174,14 @@ mmu_written(struct vm *vm, struct gpa gpa, unsigned len)
 	    X86_CR4_SMEP | X86_CR4_SMAP)
 #define EFER_HERE (X86_EFER_LMA | X86_EFER_NXE)
 
+/* By what is always at hand (invariant 2). */
 static bool
-same_mode(const struct walk_env *a, const struct walk_env *b)
+same_mode(const struct gcpu *c, const struct walk_env *e)
 {
-	return !((a->cr0 ^ b->cr0) & CR0_HERE) && a->cr3 == b->cr3 &&
-	    !((a->cr4 ^ b->cr4) & CR4_HERE) &&
-	    !((a->efer ^ b->efer) & EFER_HERE) &&
-	    a->maxphyaddr == b->maxphyaddr;
+	return !((c->cr0 ^ e->cr0) & CR0_HERE) && c->cr3 == e->cr3 &&
+	    !((c->cr4 ^ e->cr4) & CR4_HERE) &&
+	    !((c->efer ^ e->efer) & EFER_HERE) &&
+	    c->maxphyaddr == e->maxphyaddr;
 }
 
 static int
@@ -189,15 +212,17 @@ load(struct vcpu *v)
 int
 mmu_prepare(struct vcpu *v)
 {
-	struct walk_env env;
+	const struct gcpu *c = vcpu_state(v);
 
-	linear_env(vcpu_state(v), &env);
-	if (!same_mode(&env, &v->mmu.env))
+	/* No backend reads these registers from the CPU (invariant 2). */
+	if (((c->dirty & CPU_CRS) || v->mmu.invalidate) &&
+	    !same_mode(c, &v->mmu.env)) {
+		linear_env(c, &v->mmu.env);
 		mmu_invalidate(v);
-	v->mmu.env = env;
+	}
 	if (v->mmu.reload && load(v))
 		return -ENOMEM;
-	if (!(env.efer & X86_EFER_LMA))
+	if (!(v->mmu.env.efer & X86_EFER_LMA))
 		shadow_show_pae(v->vm->shadow, &v->mmu.root);
 	return 0;
 }
@@ -319,15 +344,23 @@ mmu_fault(struct vcpu *v)
 	struct hv_info *i = &v->hv->info;
 	struct fault fault;
 	struct fill f = { .v = v, .va = { i->cr2 }, .result = SHADOW_FILLED };
+	enum mmu_fault r;
 
 	cpu_need(vcpu_state(v), CPU_SEGS | CPU_CRS);
 	f.access = access_of(v);
+	i->table = false;
+	i->insn_len = 0;
+	if (linear_known(v, f.va, f.access, &f.res.gpa)) {
+		i->gpa = f.res.gpa.v;
+		return MMU_DEVICE;
+	}
 	if (linear_walk(v, f.va, f.access, &f.res, &fault)) {
 		emulate_raise(v, &fault);
 		return MMU_AGAIN;
 	}
 	i->gpa = f.res.gpa.v;
-	i->table = false;
-	i->insn_len = 0;
-	return mend(v, &f);
+	r = mend(v, &f);
+	if (r == MMU_DEVICE)
+		linear_learn(v, f.va, f.access, &f.res);
+	return r;
 }

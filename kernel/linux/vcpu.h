@@ -58,10 +58,10 @@ struct pending {
 };
 
 /*
- * The last walk that found an instruction: what it depended on, and each entry
- * that it read.  While all of it is the same, so is the page (linear.c).
+ * The last walk of a kind: what it depended on, and each entry that it read.
+ * While all of it is the same, so is the page (linear.c).
  */
-struct fetch_memo {
+struct walk_memo {
 	struct walk_env env;
 	u64 page; /* linear */
 	u64 slots_gen;
@@ -72,7 +72,9 @@ struct fetch_memo {
 		u64 entry;
 		unsigned size;
 	} read[5];
-	unsigned long hva; /* of the page; 0: nothing is known */
+	bool known;
+	unsigned long hva; /* of the page, if memory is there */
+	struct gpa gpa; /* likewise */
 };
 
 struct vcpu {
@@ -104,7 +106,8 @@ struct vcpu {
 	struct event_state event; /* (v) */
 	struct pending pending; /* (v) */
 	struct emul emul; /* (v) */
-	struct fetch_memo fetch; /* (v) */
+	/* (v) of an instruction; of a device, with shadow tables */
+	struct walk_memo fetch, device;
 
 	unsigned long noted; /* (v) jiffies, when RCU was told of an entry */
 	bool attention; /* (v) choose events anew before the next entry */

@@ -426,5 +426,44 @@ guest_page_rights(int dev)
 	run_done(&v);
 }
 
+#define STORE "mov %rdx, (%rsi)\n\t"
+GUEST(64, stores,
+    STORE STORE END STORE END STORE END
+    "mov %rbx, (%rdi)\n\tinvlpg (%rsi)\n\t" STORE END STORE END);
+
+/* One address again and again: of a device, then of memory, then of a device
+ * once more, each by a change of the slots or of the guest's own tables. */
+static void
+device_comes_and_goes(int dev)
+{
+	uint8_t *p = pages(PAGE);
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &stores);
+	*vm_pte(&vm, FREE) = MMIO | 7;
+	regs_get(&v, &r);
+	r.rsi = FREE + 8;
+	r.rdx = 0x1122334455667788;
+	r.rdi = PT + (FREE / PAGE) * 8;
+	r.rbx = (FREE + PAGE) | 7;
+	regs_set(&v, &r);
+	expect_mmio(&v, true, MMIO + 8, 8);
+	expect_mmio(&v, true, MMIO + 8, 8);
+	run_done(&v);
+	vm_slot(&vm, 1, 0, MMIO, p, PAGE);
+	run_done(&v);
+	CHECK(memcmp(p + 8, &r.rdx, 8) == 0, "memory where a device was");
+	vm_slot(&vm, 1, 0, MMIO, p, 0);
+	expect_mmio(&v, true, MMIO + 8, 8);
+	run_done(&v);
+	EQ(vm_u64(&vm, FREE + PAGE + 8), 0);
+	run_done(&v);
+	EQ(vm_u64(&vm, FREE + PAGE + 8), r.rdx);
+	run_done(&v);
+}
+
 TESTS(mmio, T(plain_sizes), T(instruction_forms), T(page_crossing),
-    T(memory_to_mmio), T(other_modes), T(real_mode), T(guest_page_rights));
+    T(memory_to_mmio), T(other_modes), T(real_mode), T(guest_page_rights),
+    T(device_comes_and_goes));

@@ -191,7 +191,21 @@ flush(void *arg)
 	}
 }
 
-static const struct shadow_ops ops = { .peek = mem_read, .flush = flush };
+static int
+writable_page(void *arg, struct gpa gpa, struct hpa *hpa)
+{
+	(void)arg;
+	if (guest(gpa.v, 4096) == NULL || one_in(4))
+		return -EFAULT;
+	hpa->v = GUEST_PA + gpa.v;
+	return 0;
+}
+
+static const struct shadow_ops ops = {
+	.peek = mem_read,
+	.flush = flush,
+	.writable_page = writable_page,
+};
 
 /*
  * What each table was when it was seen last, and after how many flushes.  One
