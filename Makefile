@@ -17,7 +17,7 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
 		  liburing libcap-ng libmnl libmd zlib libzstd
-CPPFLAGS	+= -D_GNU_SOURCE -Ilib -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
+CPPFLAGS	+= -D_GNU_SOURCE -Ilib -Ikernel/chip -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
 LDFLAGS		+= -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread \
@@ -30,7 +30,9 @@ vmd_SRC		= $(wildcard vmd/*.c)
 ctl_SRC		= $(wildcard vmctl/*.c)
 lib_OBJ		= $(lib_SRC:%.c=$(B)/%.o)
 core_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard kernel/core/*.c))
-vmd_OBJ		= $(vmd_SRC:%.c=$(B)/%.o) $(patsubst %.y,$(B)/%.o,$(wildcard vmd/*.y))
+# Chips that vmd and the driver have in common.
+chip_OBJ	= $(patsubst %.c,$(B)/%.o,$(wildcard kernel/chip/*.c))
+vmd_OBJ		= $(chip_OBJ) $(vmd_SRC:%.c=$(B)/%.o) $(patsubst %.y,$(B)/%.o,$(wildcard vmd/*.y))
 ctl_OBJ		= $(ctl_SRC:%.c=$(B)/%.o)
 # Every program has one main.c; the rest is an archive, so that unit tests
 # link it too.

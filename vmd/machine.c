@@ -230,7 +230,7 @@ set_intr(void *arg, unsigned n, bool level)
 		m->conf.ops->kick(m->conf.arg);
 }
 
-static void
+static bool
 ioapic_msi(void *arg, uint64_t addr, uint32_t data)
 {
 	struct machine *m = arg;
@@ -240,6 +240,7 @@ ioapic_msi(void *arg, uint64_t addr, uint32_t data)
 	if ((r = vmm_signal_msi(m->conf.vmm, addr, data)) < 0)
 		log_limited(&rate, "ioapic: interrupt %#x not delivered: %s",
 		    data, strerrordesc_np(-r));
+	return true;
 }
 
 static void

@@ -44,6 +44,8 @@ static const struct state_field i8259_saved[] = {
 };
 static const struct state_field i8259_derived[] = {
 	STATE_SUB(S, chip, elcr_mask, BYTE),
+	STATE_SUB(S, chip, keep, BYTE),
+	STATE_NUM(S, ended, WORD),
 	STATE_NUM(S, intr, 0),
 };
 #undef S

@@ -1,4 +1,4 @@
-# Includes point down: core <- hv <- linux in kernel/, lib <- vmd,
+# Includes point down: chip <- core <- hv <- linux in kernel/, lib, chip <- vmd,
 # lib <- vmctl.
 function exists(f,	line, r) {
 	if (f in known) return known[f]
@@ -14,7 +14,7 @@ function dir(f) { sub(/\/[^\/]*$/, "", f); return f }
 /^[ \t]*#[ \t]*include[ \t]*</ {
 	inc = $0
 	sub(/^[^<]*</, "", inc); sub(/>.*/, "", inc)
-	if (FILENAME ~ /^kernel\/core\// && module != FILENAME && inc ~ /^(linux|asm|uapi)\//)
+	if (FILENAME ~ /^kernel\/(core|chip)\// && module != FILENAME && inc ~ /^(linux|asm|uapi)\//)
 		bad("core knows no Linux headers")
 	if (FILENAME ~ /^kernel\/(hv|linux)\// && inc !~ /^(linux|asm|uapi|generated|trace)\//)
 		bad("not a kernel header")
@@ -28,6 +28,8 @@ function dir(f) { sub(/\/[^\/]*$/, "", f); return f }
 	if (FILENAME ~ /^kernel\/core\//) {
 		if (inc ~ /(hv|linux)\// || !exists("kernel/core/" inc) && !exists(here "/" inc))
 			bad("core may include core only")
+	} else if (FILENAME ~ /^kernel\/chip\//) {
+		if (!exists("kernel/chip/" inc)) bad("chip may include chip only")
 	} else if (FILENAME ~ /^kernel\/hv\//) {
 		if (inc ~ /linux\//) bad("hv may not include linux")
 	} else if (FILENAME ~ /^kernel\//) {
@@ -42,7 +44,8 @@ function dir(f) { sub(/\/[^\/]*$/, "", f); return f }
 		if (!exists("vmctl/" inc)) bad("vmctl may include lib and vmctl only")
 	} else if (FILENAME ~ /^vmd\//) {
 		gen = inc; sub(/\.h$/, ".y", gen)
-		if (!exists("vmd/" inc) && !exists("vmd/" gen) && inc !~ /^confine\.h$/)
-			bad("vmd may include lib and vmd only")
+		if (!exists("vmd/" inc) && !exists("vmd/" gen) &&
+		    !exists("kernel/chip/" inc) && inc !~ /^confine\.h$/)
+			bad("vmd may include lib, vmd and chips only")
 	}
 }

@@ -593,6 +593,44 @@ test_fast_rate(void **state)
 	assert_in_range(n, 100, SEC / 100 / I8254_MIN_NS + 2);
 }
 
+/* Interrupts that met one that waits are paid between the others, each once;
+ * rates that are not followed owe nothing. */
+static void
+test_missed(void **state)
+{
+	struct fake f = { 0 };
+	struct i8254 p;
+	unsigned i;
+
+	i8254_init(&p, fake_line(&f), fake_env(&f));
+	i8254_write(&p, 0x43, 0x34);
+	i8254_write(&p, 0x40, 0);
+	i8254_write(&p, 0x40, 0x10);
+	for (i = 0; i < 4; i++) {
+		f.now = i8254_deadline(&p);
+		i8254_run(&p);
+		i8254_missed(&p);
+	}
+	assert_int_equal(f.rises, 5); /* that of the control word, too */
+	f.rises = 0;
+	for (i = 0; i < 200; i++)
+		i8254_missed(&p);
+	assert_int_equal(p.owed, I8254_OWED);
+	p.owed = 3;
+	while (p.owed > 0) {
+		f.now = i8254_deadline(&p);
+		i8254_run(&p);
+	}
+	assert_int_equal(f.rises, 5);
+	i8254_write(&p, 0x43, 0x34);
+	i8254_write(&p, 0x40, 40);
+	i8254_write(&p, 0x40, 0);
+	f.now = i8254_deadline(&p);
+	i8254_run(&p);
+	i8254_missed(&p);
+	assert_int_equal(p.owed, 0);
+}
+
 static void
 test_spray(void **state)
 {
@@ -633,6 +671,7 @@ main(void)
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_years),
 		cmocka_unit_test(test_fast_rate),
+		cmocka_unit_test(test_missed),
 		cmocka_unit_test(test_spray),
 	};
 	struct CMUnitTest t[N + sizeof(more) / sizeof(more[0])];

@@ -237,6 +237,71 @@ test_intr_edges(void **state)
 	assert_int_equal(f.falls, 1);
 }
 
+/* A line that is only pulsed, as an eventfd does it. */
+static void
+test_kept_edges(void **state)
+{
+	static const uint8_t init[] = { 0x11, 0x20, 4, 1, 0x11, 0x28, 2, 1 };
+	struct fake f = { 0 };
+	struct i8259 p;
+	unsigned i;
+
+	i8259_init(&p, fake_line(&f));
+	i8259_keep_edges(&p);
+	for (i = 0; i < 8; i++)
+		i8259_write(&p,
+		    (uint16_t)((i & 4 ? 0xa0 : 0x20) + (i % 4 != 0)), init[i]);
+	i8259_set(&p, 4, true);
+	i8259_set(&p, 4, false);
+	assert_true(f.level);
+	assert_int_equal(i8259_ack(&p), 0x24);
+	assert_false(f.level);
+	/* The slave's are latched there, and the master's IR2 follows. */
+	i8259_set(&p, 9, true);
+	i8259_set(&p, 9, false);
+	i8259_write(&p, 0x20, 0x20);
+	assert_true(f.level);
+	i8259_write(&p, 0xa1, 2);
+	assert_false(f.level);
+	i8259_write(&p, 0xa1, 0);
+	assert_int_equal(i8259_ack(&p), 0x29);
+	/* A level is none that lasts. */
+	i8259_write(&p, 0x4d1, 8);
+	i8259_set(&p, 11, true);
+	i8259_set(&p, 11, false);
+	i8259_write(&p, 0xa0, 0x20);
+	i8259_write(&p, 0x20, 0x20);
+	assert_false(f.level);
+}
+
+/* What went out of service, for those who wait for it. */
+static void
+test_ended(void **state)
+{
+	static const uint8_t init[] = { 0x11, 0x20, 4, 1, 0x11, 0x28, 2, 3 };
+	struct fake f = { 0 };
+	struct i8259 p;
+	unsigned i;
+
+	i8259_init(&p, fake_line(&f));
+	for (i = 0; i < 8; i++)
+		i8259_write(&p,
+		    (uint16_t)((i & 4 ? 0xa0 : 0x20) + (i % 4 != 0)), init[i]);
+	i8259_set(&p, 4, true);
+	i8259_ack(&p);
+	assert_int_equal(p.ended, 0);
+	i8259_write(&p, 0x20, 0x63); /* another's */
+	assert_int_equal(p.ended, 0);
+	i8259_write(&p, 0x20, 0x20);
+	assert_int_equal(p.ended, 1 << 4);
+	p.ended = 0;
+	i8259_write(&p, 0x20, 0x20); /* nothing is in service */
+	assert_int_equal(p.ended, 0);
+	i8259_set(&p, 9, true);
+	i8259_ack(&p); /* the slave's EOIs are automatic */
+	assert_int_equal(p.ended, 1 << 9);
+}
+
 static void
 test_spray(void **state)
 {
@@ -273,13 +338,15 @@ int
 main(void)
 {
 	enum { N = sizeof(rows) / sizeof(rows[0]) };
-	struct CMUnitTest t[N + 2];
+	struct CMUnitTest t[N + 4];
 	unsigned i;
 
 	for (i = 0; i < N; i++)
 		t[i] = (struct CMUnitTest){ rows[i].name, run_row, NULL, NULL,
 			(void *)(uintptr_t)&rows[i] };
 	t[N] = (struct CMUnitTest)cmocka_unit_test(test_intr_edges);
-	t[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_spray);
+	t[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_kept_edges);
+	t[N + 2] = (struct CMUnitTest)cmocka_unit_test(test_ended);
+	t[N + 3] = (struct CMUnitTest)cmocka_unit_test(test_spray);
 	return cmocka_run_group_tests_name("i8259", t, NULL, NULL);
 }

@@ -9,6 +9,7 @@ struct bed {
 	struct fake f;
 	struct ioapic io;
 	unsigned msis, routes;
+	bool deaf; /* no CPU takes a message */
 	uint64_t addr;
 	uint32_t data;
 	struct {
@@ -18,7 +19,7 @@ struct bed {
 	} route[IOAPIC_PINS];
 };
 
-static void
+static bool
 on_msi(void *arg, uint64_t addr, uint32_t data)
 {
 	struct bed *b = arg;
@@ -26,6 +27,7 @@ on_msi(void *arg, uint64_t addr, uint32_t data)
 	b->msis++;
 	b->addr = addr;
 	b->data = data;
+	return !b->deaf;
 }
 
 static void
@@ -350,6 +352,27 @@ test_storm(void **state)
 	assert_int_equal(b.msis, 1003);
 }
 
+/* A level that no CPU took is no interrupt in service: it is sent again. */
+static void
+test_not_taken(void **state)
+{
+	struct bed b;
+
+	bed_init(&b);
+	b.deaf = true;
+	reg_write(&b, 0x10 + 2 * 11, 0x8030);
+	ioapic_set(&b.io, 11, true);
+	assert_int_equal(b.msis, 1);
+	assert_int_equal(reg_read(&b, 0x10 + 2 * 11), 0x8030);
+	assert_int_equal(ioapic_ends(&b.io, 0x30), 0);
+	b.deaf = false;
+	ioapic_set(&b.io, 11, true);
+	assert_int_equal(b.msis, 2);
+	assert_int_equal(reg_read(&b, 0x10 + 2 * 11), 0xc030);
+	assert_int_equal(ioapic_ends(&b.io, 0x30), 1 << 11);
+	assert_int_equal(ioapic_ends(&b.io, 0x31), 0);
+}
+
 static void
 test_spray(void **state)
 {
@@ -403,6 +426,7 @@ main(void)
 		cmocka_unit_test(test_software_eoi),
 		cmocka_unit_test(test_shared_vector),
 		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_not_taken),
 		cmocka_unit_test(test_spray),
 	};
 

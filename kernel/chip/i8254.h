@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: ISC */
-#ifndef VMD_I8254_H
-#define VMD_I8254_H
+/* SPDX-License-Identifier: (ISC OR GPL-2.0) */
+#ifndef CHIP_I8254_H
+#define CHIP_I8254_H
 
 /* 8254 timer: ports 0x40-0x43, and port 0x61 (gate 2, speaker, OUT2). */
 #include "devenv.h"
@@ -47,6 +47,14 @@ void i8254_init(struct i8254 *, struct line irq, struct devenv);
 uint8_t i8254_read(struct i8254 *, uint16_t port);
 void i8254_write(struct i8254 *, uint16_t port, uint8_t val);
 /* Deliver what is due; next instant at which OUT0 rises, or DEV_NEVER. */
+/* now() at which the period under way began. */
+uint64_t i8254_loaded(struct i8254 *, unsigned channel);
+/* A channel starts as after this control word and, if it is in range, count,
+ * in binary whatever the word says. */
+void i8254_program(struct i8254 *, unsigned channel, uint8_t control, bool gate,
+    uint32_t count);
+/* The interrupt requested last met one that waits: it is owed. */
+void i8254_missed(struct i8254 *);
 void i8254_run(struct i8254 *);
 uint64_t i8254_deadline(const struct i8254 *);
 

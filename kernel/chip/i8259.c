@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: ISC */
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
 
 /*
  * Two 8259A interrupt controllers, the slave's INT on the master's IR2, with
@@ -10,12 +10,12 @@
  * Invariants
  *  1. An IRR bit is set only while its IR input is high: an input that falls
  *     before INTA takes its request with it ("Edge and Level Triggered
- *     Modes"), and a level input requests again as long as it is high.
+ *     Modes"), and a level input requests again as long as it is high.  Where
+ *     `keep' says so an edge is latched: for lines that are only pulsed.
  *  2. INTR is high exactly while the master has a request above everything
  *     in service; the master's IR2 is the slave's INT.
  *  3. A chip in the middle of its ICWs requests nothing.
  */
-#include <string.h>
 #include "i8259.h"
 
 #define CASCADE	 2 /* the master's IR that the slave is wired to */
@@ -86,7 +86,8 @@ chip_line(struct i8259_chip *c, unsigned ir, bool level)
 
 	if (!level) {
 		c->lines &= (uint8_t)~bit;
-		c->irr &= (uint8_t)~bit;
+		if ((c->elcr & bit) || !(c->keep & bit))
+			c->irr &= (uint8_t)~bit;
 		return;
 	}
 	if ((c->elcr & bit) || !(c->lines & bit))
@@ -94,17 +95,27 @@ chip_line(struct i8259_chip *c, unsigned ir, bool level)
 	c->lines |= bit;
 }
 
+static void
+pair_ended(struct i8259 *p, unsigned n, uint8_t irs)
+{
+	p->ended |= (uint16_t)(irs << (n * 8));
+}
+
 /* First INTA pulse: the request becomes in service. */
 static void
-chip_accept(struct i8259_chip *c, unsigned ir)
+chip_accept(struct i8259 *p, unsigned n, unsigned ir)
 {
+	struct i8259_chip *c = &p->chip[n];
 	uint8_t bit = (uint8_t)(1u << ir);
 
 	if (!(c->elcr & bit))
 		c->irr &= (uint8_t)~bit;
-	if (!c->auto_eoi)
+	if (!c->auto_eoi) {
 		c->isr |= bit;
-	else if (c->rotate_aeoi)
+		return;
+	}
+	pair_ended(p, n, bit);
+	if (c->rotate_aeoi)
 		c->prio = (uint8_t)ir;
 }
 
@@ -113,7 +124,7 @@ chip_accept(struct i8259_chip *c, unsigned ir)
 static void
 slave_accept(struct i8259 *p, unsigned ir)
 {
-	chip_accept(&p->chip[1], ir);
+	chip_accept(p, 1, ir);
 	chip_line(&p->chip[0], CASCADE, false);
 }
 
@@ -143,6 +154,20 @@ i8259_init(struct i8259 *p, struct line intr)
 	/* IRQ 0, 1, 2, 8 and 13 are edge-triggered on every PC. */
 	p->chip[0].elcr_mask = 0xf8;
 	p->chip[1].elcr_mask = 0xde;
+}
+
+void
+i8259_keep_edges(struct i8259 *p)
+{
+	/* The slave's INT is no pulse. */
+	p->chip[0].keep = (uint8_t) ~(1u << CASCADE);
+	p->chip[1].keep = 0xff;
+}
+
+void
+i8259_restored(struct i8259 *p)
+{
+	pair_update(p);
 }
 
 void
@@ -181,7 +206,7 @@ i8259_ack(struct i8259 *p)
 	}
 	if (ir < 0)
 		return (m->base | SPURIOUS);
-	chip_accept(m, (unsigned)ir);
+	chip_accept(p, 0, (unsigned)ir);
 	vec = (uint8_t)(m->base | ir);
 	if (has_slave(m, ir)) {
 		/* A slave whose number is not that of its IR keeps silent,
@@ -236,8 +261,8 @@ chip_icw(struct i8259_chip *c, bool slave, uint8_t val)
 	}
 }
 
-/* OCW2: R, SL, EOI and a level. */
-static void
+/* OCW2: R, SL, EOI and a level.  Returns what went out of service. */
+static uint8_t
 chip_ocw2(struct i8259_chip *c, uint8_t val)
 {
 	bool rotate = val & 0x80, specific = val & 0x40, eoi = val & 0x20;
@@ -249,7 +274,7 @@ chip_ocw2(struct i8259_chip *c, uint8_t val)
 			c->rotate_aeoi = rotate;
 		else if (rotate)
 			c->prio = (uint8_t)ir;
-		return;
+		return 0;
 	}
 	if (!specific) {
 		/* "End of Interrupt": in special mask mode a non-specific
@@ -258,11 +283,13 @@ chip_ocw2(struct i8259_chip *c, uint8_t val)
 			mask &= (uint8_t)~c->imr;
 		ir = chip_highest(c, mask);
 		if (ir < 0)
-			return;
+			return 0;
 	}
-	c->isr &= (uint8_t) ~(1u << ir);
+	mask = c->isr & (uint8_t)(1u << ir);
+	c->isr ^= mask;
 	if (rotate)
 		c->prio = (uint8_t)ir;
+	return mask;
 }
 
 static void
@@ -289,7 +316,7 @@ chip_poll(struct i8259 *p, unsigned n)
 	if (n == 1)
 		slave_accept(p, (unsigned)ir);
 	else
-		chip_accept(c, (unsigned)ir);
+		chip_accept(p, n, (unsigned)ir);
 	pair_update(p);
 	return (uint8_t)(POLL_IRQ | ir);
 }
@@ -332,7 +359,7 @@ i8259_write(struct i8259 *p, uint16_t port, uint8_t val)
 		else if (val & OCW3_SEL)
 			chip_ocw3(c, val);
 		else
-			chip_ocw2(c, val);
+			pair_ended(p, n, chip_ocw2(c, val));
 		break;
 	case 0x21:
 	case 0xa1:

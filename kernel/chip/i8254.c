@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: ISC */
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
 
 /*
  * 8254 programmable interval timer and the PC's port 0x61.
@@ -20,11 +20,10 @@
  *  3. Edges that nobody delivered in time are owed (I8254_OWED at most) and
  *     paid one per period, a quarter period after the regular one.
  */
-#include <string.h>
 #include "i8254.h"
 
 #define NS	1000000000ULL
-#define FOREVER UINT64_MAX
+#define FOREVER DEV_NEVER
 
 #define RW_LATCH 0
 #define RW_LOW	 1
@@ -369,16 +368,10 @@ channel_read(struct i8254_channel *c)
 	return (uint8_t)(high ? v >> 8 : v);
 }
 
-/* The count register is complete. */
+/* The count register is complete; 0 stands for the most. */
 static void
-channel_set_count(struct i8254_channel *c, uint16_t v)
+channel_set_cr(struct i8254_channel *c, uint32_t n)
 {
-	uint32_t n = v;
-
-	if (c->control & 1)
-		n = ((v >> 12) * 1000u + (v >> 8 & 15) * 100u +
-			(v >> 4 & 15) * 10u + (v & 15)) %
-		    10000;
 	if (n == 0)
 		n = modulus(c);
 	/* A count of one is illegal in the periodic modes; take the least
@@ -394,6 +387,18 @@ channel_set_count(struct i8254_channel *c, uint16_t v)
 	if (c->mode == 0 || c->mode == 4 || (periodic(c) && !c->written))
 		c->load = true;
 	c->written = true;
+}
+
+static void
+channel_set_count(struct i8254_channel *c, uint16_t v)
+{
+	uint32_t n = v;
+
+	if (c->control & 1)
+		n = ((v >> 12) * 1000u + (v >> 8 & 15) * 100u +
+			(v >> 4 & 15) * 10u + (v & 15)) %
+		    10000;
+	channel_set_cr(c, n);
 }
 
 static void
@@ -559,6 +564,60 @@ i8254_run(struct i8254 *p)
 	p->owed--;
 	p->pay_at = DEV_NEVER;
 	irq_pulse(p, now);
+}
+
+/* Clocks since the period under way began. */
+static uint64_t
+channel_elapsed(const struct i8254_channel *c)
+{
+	uint32_t mod = modulus(c);
+
+	if (!c->counting)
+		return 0;
+	if (c->mode == 2)
+		return c->cur - c->ce;
+	if (c->mode == 3)
+		return (c->low ? (c->cur + 1) / 2 : 0) + half(c) - c->ce;
+	return (c->cur + mod - c->ce) % mod;
+}
+
+uint64_t
+i8254_loaded(struct i8254 *p, unsigned n)
+{
+	uint64_t elapsed;
+
+	channel_sync(p, n);
+	elapsed = channel_elapsed(&p->ch[n]);
+	if (elapsed > p->ch[n].tick)
+		return 0;
+	return tick_to_ns(p->ch[n].tick - elapsed);
+}
+
+void
+i8254_program(
+    struct i8254 *p, unsigned n, uint8_t control, bool gate, uint32_t count)
+{
+	struct i8254_channel *c = &p->ch[n];
+
+	channel_sync(p, n);
+	channel_control(c, control);
+	c->gate = gate;
+	if (count <= modulus(c))
+		channel_set_cr(c, count);
+	channel_changed(p, n);
+}
+
+void
+i8254_missed(struct i8254 *p)
+{
+	const struct i8254_channel *c = &p->ch[0];
+	uint64_t period = tick_to_ns(c->cur);
+
+	if (!periodic(c) || period < 2ULL * I8254_MIN_NS)
+		return;
+	if (p->owed < I8254_OWED)
+		p->owed++;
+	p->pay_at = p->env.now(p->env.arg) + period / 4;
 }
 
 uint64_t

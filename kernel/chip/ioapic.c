@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: ISC */
+// SPDX-License-Identifier: (ISC OR GPL-2.0)
 
 /*
  * I/O APIC, delivering by messages in MSI format.
@@ -8,14 +8,13 @@
  *
  * Invariants
  *  1. A level-triggered pin has at most one interrupt out: remote IRR is set
- *     by delivery and cleared by the EOI of its vector, by reset, or by
+ *     when a CPU takes it and cleared by the EOI of its vector, by reset, or by
  *     software that makes the entry edge-triggered (the way out that version
  *     0x11 leaves to systems without an EOI register).
  *  2. Edges on a masked pin are lost; a level is seen when unmasked.
  *  3. A line is "asserted" or not: polarity is a matter of wiring, stored
  *     for software and otherwise without meaning.
  */
-#include <string.h>
 #include "ioapic.h"
 
 #define REG_SELECT 0x00
@@ -118,9 +117,8 @@ pin_deliver(struct ioapic *io, unsigned pin)
 
 	if (is_reserved(e))
 		return;
-	if (is_level(e))
+	if (io->ops->msi(io->arg, msi_addr(e), msi_data(e)) && is_level(e))
 		io->redir[pin] |= RED_IRR;
-	io->ops->msi(io->arg, msi_addr(e), msi_data(e));
 }
 
 /* A level pin delivers when asserted, unmasked, idle and not held. */
@@ -311,7 +309,7 @@ void
 ioapic_write(struct ioapic *io, uint64_t off, unsigned size, uint64_t val)
 {
 	unsigned shift = (unsigned)(off & 3) * 8;
-	uint32_t mask = size >= 4 ? UINT32_MAX : (1u << size * 8) - 1;
+	uint32_t mask = size >= 4 ? 0xffffffffU : (1u << size * 8) - 1;
 
 	mask <<= shift;
 	val <<= shift;
@@ -322,6 +320,28 @@ ioapic_write(struct ioapic *io, uint64_t off, unsigned size, uint64_t val)
 		 * other bytes keep their value. */
 		window_write(
 		    io, (window_read(io) & ~mask) | ((uint32_t)val & mask));
+}
+
+void
+ioapic_put(struct ioapic *io, unsigned pin, uint64_t entry)
+{
+	entry &= RED_RW | RED_IRR;
+	if (!is_level(entry))
+		entry &= ~RED_IRR;
+	io->redir[pin] = entry;
+}
+
+uint32_t
+ioapic_ends(const struct ioapic *io, uint8_t vector)
+{
+	uint32_t pins = 0;
+	unsigned pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++)
+		if ((io->redir[pin] & (RED_IRR | RED_VECTOR)) ==
+		    (RED_IRR | vector))
+			pins |= 1u << pin;
+	return pins;
 }
 
 void
