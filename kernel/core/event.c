@@ -109,6 +109,12 @@ pending_vector(const struct event_state *s, const struct event_env *env)
 	return s->extint >= 0 ? s->extint : env->lapic;
 }
 
+static bool
+pending(const struct event_state *s, const struct event_env *env)
+{
+	return env->pic || pending_vector(s, env) >= 0;
+}
+
 /* What is next; *lapic: it is the LAPIC's. */
 static struct event
 next(struct event_state *s, const struct event_env *env, bool *lapic)
@@ -224,7 +230,7 @@ event_iret_done(struct event_state *s)
 bool
 event_wants_intr(const struct event_state *s, const struct event_env *env)
 {
-	return pending_vector(s, env) >= 0;
+	return pending(s, env);
 }
 
 bool
@@ -247,11 +253,17 @@ event_intr_open(const struct event_state *s, const struct event_env *env)
 }
 
 bool
+event_intr_next(const struct event_state *s, const struct event_env *env)
+{
+	return event_intr_open(s, env) && !nmi_ready(s, env);
+}
+
+bool
 event_wakes(const struct event_state *s, const struct event_env *env)
 {
 	return s->again.type != EVENT_NONE || s->exception.type != EVENT_NONE ||
 	    (s->nmi_pending && s->nmi == NMI_OPEN) ||
-	    (env->iflag && pending_vector(s, env) >= 0);
+	    (env->iflag && pending(s, env));
 }
 
 void

@@ -46,7 +46,7 @@ struct event_state {
 	struct event again; /* its delivery was cut off: goes first */
 	struct event injected; /* chosen for the entry under way */
 	u64 injected_rip, iret_rip;
-	int extint; /* vector from user space's 8259, or -1 */
+	int extint; /* vector from an 8259, or -1 */
 	enum event_nmi nmi;
 	bool nmi_pending; /* one is latched, however many come */
 	bool triple; /* a third fault: the CPU shuts down */
@@ -58,6 +58,7 @@ struct event_env {
 	bool iflag; /* RFLAGS.IF */
 	bool shadow; /* STI, MOV SS or POP SS was the last instruction */
 	int lapic; /* lapic_highest() */
+	bool pic; /* the driver's 8259 asks; its vector is not yet known */
 };
 
 void event_reset(struct event_state *);
@@ -90,6 +91,8 @@ bool event_wants_step(const struct event_state *);
 
 /* Would an interrupt be taken now?  For KVM_INTERRUPT and its window. */
 bool event_intr_open(const struct event_state *, const struct event_env *);
+/* Would it be injected by event_choose()?  Then an 8259 is acknowledged. */
+bool event_intr_next(const struct event_state *, const struct event_env *);
 /* Is there a reason to leave HLT? */
 bool event_wakes(const struct event_state *, const struct event_env *);
 

@@ -7,6 +7,7 @@
 #include <linux/math64.h>
 #include <asm/msr.h>
 #include "calls.h"
+#include "chipset.h"
 #include "clock.h"
 #include "pveoi.h"
 #include "routing.h"
@@ -14,29 +15,36 @@
 
 #define TSC_FAR (1ULL << 54)
 
+struct sending {
+	struct vm *vm;
+	bool fresh; /* something is newly pending */
+};
+
 static struct lapic *
 at(void *arg, unsigned i)
 {
-	struct vm *vm = arg;
+	const struct sending *s = arg;
 
-	return &vm->vcpu[i]->lapic;
+	return &s->vm->vcpu[i]->lapic;
 }
 
 static void
 kick_at(void *arg, unsigned i)
 {
-	struct vm *vm = arg;
+	struct sending *s = arg;
 
-	vcpu_request(vm->vcpu[i], REQ_EVENT);
-	vcpu_kick(vm->vcpu[i]);
+	s->fresh = true;
+	vcpu_request(s->vm->vcpu[i], REQ_EVENT);
+	vcpu_kick(s->vm->vcpu[i]);
 }
 
 static void
 signal_at(void *arg, unsigned i, enum lapic_mode mode, u8 vector)
 {
-	struct vm *vm = arg;
-	struct vcpu *v = vm->vcpu[i];
+	struct sending *s = arg;
+	struct vcpu *v = s->vm->vcpu[i];
 
+	s->fresh = true;
 	if (mode == LAPIC_NMI) {
 		vcpu_request(v, REQ_NMI);
 	} else if (mode == LAPIC_INIT) {
@@ -51,33 +59,40 @@ signal_at(void *arg, unsigned i, enum lapic_mode mode, u8 vector)
 }
 
 static int
-send(struct vm *vm, const struct lapic_msg *m, const struct lapic *self)
+send(struct vm *vm, const struct lapic_msg *m, const struct lapic *self,
+    bool *fresh)
 {
+	struct sending s = { .vm = vm };
+	int r;
 	struct lapic_bus bus = { .n = smp_load_acquire(&vm->nvcpus),
 		.at = at,
 		.kick = kick_at,
 		.signal = signal_at,
-		.arg = vm };
+		.arg = &s };
 
-	return lapic_send(&bus, m, self);
+	r = lapic_send(&bus, m, self);
+	*fresh = s.fresh;
+	return r;
 }
 
 static void
 ipi(void *arg, const struct lapic_msg *m)
 {
 	struct vcpu *self = arg;
+	bool fresh;
 
-	send(self->vm, m, &self->lapic);
+	send(self->vm, m, &self->lapic, &fresh);
 }
 
 int
-apic_message(struct vm *vm, u64 addr, u32 data)
+apic_message(struct vm *vm, u64 addr, u32 data, bool *fresh)
 {
 	struct lapic_msg m = lapic_msi(addr, data);
 
-	if (!READ_ONCE(vm->split))
+	*fresh = false;
+	if (!READ_ONCE(vm->apics))
 		return -EPERM;
-	return send(vm, &m, NULL);
+	return send(vm, &m, NULL, fresh);
 }
 
 static void
@@ -132,13 +147,17 @@ tsc_to_ns(void *arg, u64 tsc)
 	    mul_u64_u64_div_u64(tsc - at, 1000000, v->tsc_khz) + 1;
 }
 
-/* The EOI of a level-triggered vector is user space's business only when its
- * IOAPIC sends such. */
+/* Of a level-triggered vector: the IOAPIC's business, here, or user space's
+ * when that sends such. */
 static void
 eoi(void *arg, u8 vector)
 {
 	struct vcpu *v = arg;
 
+	if (v->vm->chips) {
+		chipset_eoi(v->vm, vector);
+		return;
+	}
 	if (!routing_wants_eoi(v->vm, vector))
 		return;
 	v->eoi_vector = vector;
@@ -184,7 +203,7 @@ apic_init(struct vcpu *v)
 {
 	hrtimer_init(&v->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	v->timer.function = fired;
-	lapic_init(&v->lapic, v->id, v->id == 0, &ops, v);
+	lapic_init(&v->lapic, v->id, v->id == v->vm->bsp, &ops, v);
 }
 
 /*
@@ -218,7 +237,7 @@ apic_get(struct vcpu *v, void *buf)
 {
 	struct kvm_lapic_state *s = buf;
 
-	if (!v->vm->split)
+	if (!v->vm->apics)
 		return -EINVAL;
 	lapic_get_page(&v->lapic, (u8 *)s->regs, READ_ONCE(v->vm->id32));
 	return 0;
@@ -230,7 +249,7 @@ apic_set(struct vcpu *v, void *buf)
 	struct kvm_lapic_state *s = buf;
 	long r;
 
-	if (!v->vm->split)
+	if (!v->vm->apics)
 		return -EINVAL;
 	r = lapic_set_page(
 	    &v->lapic, (const u8 *)s->regs, READ_ONCE(v->vm->id32));

@@ -9,7 +9,6 @@
 #include "clock.h"
 #include "cpuid.h"
 #include "debug.h"
-#include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
 #include "mmu.h"
@@ -66,9 +65,7 @@ device(struct emul *e, struct gpa gpa, void *data, unsigned len, bool write)
 static int
 port(struct emul *e, u16 port, void *data, unsigned len, bool write)
 {
-	if (write && ioeventfd_write(of(e)->vm, IOEVENT_PORT, port, data, len))
-		return 0;
-	return -EREMOTE;
+	return pio_device(of(e), port, data, len, write) ? 0 : -EREMOTE;
 }
 
 static int

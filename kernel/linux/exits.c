@@ -149,7 +149,7 @@ serve_wrmsr(struct vcpu *v)
 enum next
 exits_halt(struct vcpu *v)
 {
-	if (!v->vm->split) {
+	if (!v->vm->apics) {
 		v->run->exit_reason = KVM_EXIT_HLT;
 		return NEXT_USER;
 	}

@@ -21,7 +21,9 @@ inject_interrupt(struct vcpu *v, void *buf)
 
 	if (i->irq > 255)
 		return -EINVAL;
-	if (v->vm->split && v->event.extint >= 0)
+	if (v->vm->chips)
+		return -ENXIO;
+	if (v->vm->apics && v->event.extint >= 0)
 		return -EEXIST;
 	v->event.extint = (int)i->irq;
 	vcpu_attend(v);

@@ -10,7 +10,11 @@
  *  2. The route is a copy, guarded (w) by the lock of the eventfd's wait queue,
  *     under which each wake-up runs: when a route has been changed, nothing
  *     goes along the old one any more.
- *  3. An entry is freed after it left the wait queue, which waits for a
+ *  3. Resampling: an entry's pins stay high from the wake-up to the end of
+ *     their interrupt, when its second eventfd is signalled.  `ends' is another
+ *     copy of its route, for that, guarded (e) by ends_lock, under which no
+ *     wake-up runs but that of the second eventfd.
+ *  4. An entry is freed after it left the wait queue, which waits for a
  *     wake-up under way.
  */
 #include <linux/eventfd.h>
@@ -19,7 +23,8 @@
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include "routing.h"
+#include "chipset.h"
+#include "compat.h"
 #include "vcpu.h"
 
 struct irqfd {
@@ -29,9 +34,25 @@ struct irqfd {
 	wait_queue_head_t *head; /* (c) the eventfd's */
 	wait_queue_entry_t wait;
 	struct route route; /* (w) */
+	struct eventfd_ctx *resample; /* (c) or NULL */
+	struct route ends; /* (e) */
+	struct list_head at_ends; /* (e) in vm->ends */
 	bool closed; /* (a) nobody can signal it any more */
 	struct list_head at; /* (i) in vm->irqfds */
 };
+
+/* A line that is only pulsed, or one that goes down at the end. */
+static void
+signalled(struct irqfd *f)
+{
+	if (f->resample) {
+		routing_send(f->vm, &f->route, LINE_RESAMPLE, true);
+		return;
+	}
+	routing_send(f->vm, &f->route, LINE_USER, true);
+	if (f->route.kind == ROUTE_PINS)
+		routing_send(f->vm, &f->route, LINE_USER, false);
+}
 
 static int
 wake(wait_queue_entry_t *wait, unsigned mode, int sync, void *key)
@@ -43,8 +64,7 @@ wake(wait_queue_entry_t *wait, unsigned mode, int sync, void *key)
 
 	if (events & EPOLLIN) {
 		eventfd_ctx_do_read(f->ctx, &count);
-		if (f->route.used)
-			apic_message(f->vm, f->route.addr, f->route.data);
+		signalled(f);
 		taken = 1;
 	}
 	if (events & EPOLLHUP) {
@@ -68,6 +88,41 @@ enqueue(struct file *file, wait_queue_head_t *head, poll_table *table)
 	add_wait_queue_priority(head, &f->wait);
 }
 
+void
+irqfd_ended(struct vm *vm, unsigned chip, unsigned pin)
+{
+	struct irqfd *f;
+
+	if (list_empty_careful(&vm->ends))
+		return;
+	spin_lock(&vm->ends_lock);
+	list_for_each_entry(f, &vm->ends, at_ends)
+	{
+		if (f->ends.kind != ROUTE_PINS || f->ends.pin[chip] != pin)
+			continue;
+		chipset_line(vm->chipset, &f->ends, LINE_RESAMPLE, false);
+		compat_eventfd_signal(f->resample);
+	}
+	spin_unlock(&vm->ends_lock);
+}
+
+/* Nobody will lower the line any more but one of the same number. */
+static void
+end_resampling(struct irqfd *f)
+{
+	struct irqfd *other;
+	bool shared = false;
+
+	spin_lock(&f->vm->ends_lock);
+	list_del(&f->at_ends);
+	list_for_each_entry(other, &f->vm->ends, at_ends) shared |=
+	    other->gsi == f->gsi;
+	spin_unlock(&f->vm->ends_lock);
+	if (!shared)
+		routing_send(f->vm, &f->ends, LINE_RESAMPLE, false);
+	eventfd_ctx_put(f->resample);
+}
+
 static void
 free_irqfd(struct irqfd *f)
 {
@@ -75,6 +130,8 @@ free_irqfd(struct irqfd *f)
 
 	if (f->head)
 		eventfd_ctx_remove_wait_queue(f->ctx, &f->wait, &count);
+	if (f->resample)
+		end_resampling(f);
 	eventfd_ctx_put(f->ctx);
 	kfree(f);
 }
@@ -100,6 +157,8 @@ void
 irqfd_init(struct vm *vm)
 {
 	INIT_LIST_HEAD(&vm->irqfds);
+	INIT_LIST_HEAD(&vm->ends);
+	spin_lock_init(&vm->ends_lock);
 	INIT_WORK(&vm->reap, reap);
 }
 
@@ -111,6 +170,9 @@ set_route(struct irqfd *f)
 	spin_lock_irq(&f->head->lock);
 	f->route = r;
 	spin_unlock_irq(&f->head->lock);
+	spin_lock(&f->vm->ends_lock);
+	f->ends = r;
+	spin_unlock(&f->vm->ends_lock);
 }
 
 void
@@ -143,9 +205,10 @@ in_use(const struct vm *vm, const struct eventfd_ctx *ctx)
 	return false;
 }
 
-/* Takes over ctx when it succeeds.  Caller holds irq_lock. */
+/* Takes over both when it succeeds.  Caller holds irq_lock. */
 static int
-listen(struct vm *vm, struct file *file, struct eventfd_ctx *ctx, u32 gsi)
+listen(struct vm *vm, struct file *file, struct eventfd_ctx *ctx,
+    struct eventfd_ctx *resample, u32 gsi)
 {
 	struct enqueue q;
 	struct irqfd *f;
@@ -158,11 +221,17 @@ listen(struct vm *vm, struct file *file, struct eventfd_ctx *ctx, u32 gsi)
 	f->vm = vm;
 	f->gsi = gsi;
 	f->ctx = ctx;
-	f->route = routing_of(vm, gsi);
+	f->resample = resample;
+	f->route = f->ends = routing_of(vm, gsi);
 	init_waitqueue_func_entry(&f->wait, wake);
 	init_poll_funcptr(&q.table, enqueue);
 	q.f = f;
 	list_add_tail(&f->at, &vm->irqfds);
+	if (resample) {
+		spin_lock(&vm->ends_lock);
+		list_add_tail(&f->at_ends, &vm->ends);
+		spin_unlock(&vm->ends_lock);
+	}
 	if (vfs_poll(file, &q.table) & EPOLLIN)
 		take_pending(f);
 	return 0;
@@ -171,7 +240,7 @@ listen(struct vm *vm, struct file *file, struct eventfd_ctx *ctx, u32 gsi)
 static int
 assign(struct vm *vm, const struct kvm_irqfd *arg)
 {
-	struct eventfd_ctx *ctx;
+	struct eventfd_ctx *ctx, *resample = NULL;
 	struct file *file;
 	int err;
 
@@ -183,9 +252,18 @@ assign(struct vm *vm, const struct kvm_irqfd *arg)
 		err = PTR_ERR(ctx);
 		goto put_file;
 	}
+	if (arg->flags & KVM_IRQFD_FLAG_RESAMPLE)
+		resample = eventfd_ctx_fdget((int)arg->resamplefd);
+	if (IS_ERR(resample)) {
+		err = PTR_ERR(resample);
+		goto put_ctx;
+	}
 	mutex_lock(&vm->irq_lock);
-	err = listen(vm, file, ctx, arg->gsi);
+	err = listen(vm, file, ctx, resample, arg->gsi);
 	mutex_unlock(&vm->irq_lock);
+	if (err && resample)
+		eventfd_ctx_put(resample);
+put_ctx:
 	if (err)
 		eventfd_ctx_put(ctx);
 put_file:
@@ -214,7 +292,7 @@ deassign(struct vm *vm, const struct kvm_irqfd *arg)
 	return 0;
 }
 
-/* Resampling is the IOAPIC's, which is user space's. */
+/* Resampling is the IOAPIC's, where that is here. */
 long
 irqfd_ioctl(struct vm *vm, void __user *arg)
 {
@@ -226,7 +304,8 @@ irqfd_ioctl(struct vm *vm, void __user *arg)
 		return -EINVAL;
 	if (i.flags & KVM_IRQFD_FLAG_DEASSIGN)
 		return deassign(vm, &i);
-	if (!READ_ONCE(vm->split) || (i.flags & KVM_IRQFD_FLAG_RESAMPLE))
+	if (!smp_load_acquire(&vm->apics) ||
+	    (!vm->chips && (i.flags & KVM_IRQFD_FLAG_RESAMPLE)))
 		return -EINVAL;
 	return assign(vm, &i);
 }

@@ -5,6 +5,8 @@
  */
 #include "../core/mov.h"
 #include "../core/x86.h"
+#include "chipset.h"
+#include "coalesced.h"
 #include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
@@ -40,7 +42,7 @@ mmio_device(
 {
 	u64 base = v->lapic.base_msr;
 
-	if (v->vm->split && ((gpa.v ^ base) & ~LAPIC_PAGE) == 0) {
+	if (v->vm->apics && ((gpa.v ^ base) & ~LAPIC_PAGE) == 0) {
 		if ((base & LAPIC_BASE_ENABLE) && !(base & LAPIC_BASE_X2))
 			lapic_page(v, gpa.v & LAPIC_PAGE, data, len, write);
 		else if (!write) /* nobody is there */
@@ -48,7 +50,13 @@ mmio_device(
 		vcpu_attend(v);
 		return true;
 	}
-	return write && ioeventfd_write(v->vm, IOEVENT_MMIO, gpa.v, data, len);
+	if (chipset_mmio(v->vm, gpa, data, len, write)) {
+		vcpu_attend(v);
+		return true;
+	}
+	return write &&
+	    (ioeventfd_write(v->vm, IOEVENT_MMIO, gpa.v, data, len) ||
+		coalesced_write(v->vm, false, gpa.v, data, len));
 }
 
 enum next

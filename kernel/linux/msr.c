@@ -120,7 +120,7 @@ msr_read(struct vcpu *v, u32 msr, u64 *val, bool host)
 	struct msr_env env;
 
 	if (is_x2apic(msr))
-		return !v->vm->split ||
+		return !v->vm->apics ||
 		    lapic_msr_read(&v->lapic, msr, val) != 0;
 	env = env_of(v, host);
 	return msr_get(&env, msr, val);
@@ -132,7 +132,7 @@ msr_write(struct vcpu *v, u32 msr, u64 val, bool host)
 	struct msr_env env;
 
 	if (is_x2apic(msr))
-		return !v->vm->split ||
+		return !v->vm->apics ||
 		    lapic_msr_write(&v->lapic, msr, val) != 0;
 	if (host && msr == X86_MSR_TSC) {
 		clock_sync_tsc(v, val);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (ISC OR GPL-2.0)
 /*
- * Ports.  Each is user space's, but for those that an eventfd takes.
+ * Ports.  Each is user space's, but for those of the driver's chips and those
+ * that an eventfd takes.
  *
  * INS and OUTS with a repeat count go to user space in batches that end with
  * their page of memory: it is translated, and a fault of it raised, before
@@ -10,6 +11,8 @@
  */
 #include "../core/walk.h"
 #include "../core/x86.h"
+#include "chipset.h"
+#include "coalesced.h"
 #include "ioeventfd.h"
 #include "linear.h"
 #include "mmio.h"
@@ -36,6 +39,18 @@ pio_to_user(struct vcpu *v, u16 port, const void *data, unsigned size,
 	if (write && data)
 		memcpy(pio_data(v), data, (size_t)size * count);
 	return NEXT_USER;
+}
+
+bool
+pio_device(struct vcpu *v, u16 port, void *data, unsigned len, bool write)
+{
+	if (chipset_port(v->vm, port, data, len, write)) {
+		vcpu_attend(v);
+		return true;
+	}
+	return write &&
+	    (ioeventfd_write(v->vm, IOEVENT_PORT, port, data, len) ||
+		coalesced_write(v->vm, true, port, data, len));
 }
 
 static u64
@@ -133,6 +148,14 @@ batch(const struct gcpu *c, const struct decoded *d, bool in, unsigned size,
 	return (unsigned)min_t(u64, count, left / size);
 }
 
+/* Each element of OUTS on its own. */
+static bool
+taken_alone(struct vm *vm, u16 port)
+{
+	return ioeventfd_at(vm, IOEVENT_PORT, port) ||
+	    coalesced_at(vm, true, port);
+}
+
 static enum next
 serve_string(struct vcpu *v)
 {
@@ -147,9 +170,10 @@ serve_string(struct vcpu *v)
 
 	cpu_need(c, CPU_SEGS | CPU_CRS);
 	have = linear_fetch(v, insn);
-	if (decode(insn, have, cpu_mode_bits(c), &d) != 0 ||
+	if (chipset_has_port(v->vm, i->io.port) ||
+	    decode(insn, have, cpu_mode_bits(c), &d) != 0 ||
 	    d.op != (i->io.in ? OP_INS : OP_OUTS) ||
-	    (!i->io.in && ioeventfd_at(v->vm, IOEVENT_PORT, i->io.port)))
+	    (!i->io.in && taken_alone(v->vm, i->io.port)))
 		return emulate(v, insn, have);
 	n = batch(c, &d, i->io.in, size, &va);
 	if (n < 2)
@@ -178,12 +202,13 @@ pio_serve(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
 	const struct hv_info *i = &v->hv->info;
+	u64 val = c->gpr[R_RAX];
 
 	if (i->io.string)
 		return serve_string(v);
-	if (!i->io.in &&
-	    ioeventfd_write(
-		v->vm, IOEVENT_PORT, i->io.port, &c->gpr[R_RAX], i->io.size)) {
+	if (pio_device(v, i->io.port, &val, i->io.size, !i->io.in)) {
+		if (i->io.in)
+			set_reg(&c->gpr[R_RAX], i->io.size, val);
 		c->rip = i->next_rip;
 		emulate_done(v, false);
 		return NEXT_ENTER;

@@ -18,6 +18,7 @@
 #include <asm/fpu/api.h>
 #include "../core/x86.h"
 #include "calls.h"
+#include "chipset.h"
 #include "clock.h"
 #include "compat.h"
 #include "debug.h"
@@ -47,8 +48,9 @@ event_env_lapic(const struct vcpu *v)
 {
 	struct event_env env = event_env(v);
 
-	if (v->vm->split)
+	if (v->vm->apics)
 		env.lapic = lapic_highest(&v->lapic);
+	env.pic = chipset_asks(v);
 	return env;
 }
 
@@ -64,14 +66,15 @@ intr_open(const struct vcpu *v)
 static bool
 pic_connected(const struct vcpu *v)
 {
-	return !v->vm->split || lapic_accepts_pic(&v->lapic);
+	return !v->vm->apics || lapic_accepts_pic(&v->lapic);
 }
 
 /* User space wants to know when it may inject one. */
 static bool
 window_requested(const struct vcpu *v)
 {
-	return READ_ONCE(v->run->request_interrupt_window) && pic_connected(v);
+	return READ_ONCE(v->run->request_interrupt_window) && !v->vm->chips &&
+	    pic_connected(v);
 }
 
 /* And it may now. */
@@ -87,15 +90,22 @@ choose_event(struct vcpu *v)
 	struct event_env env = event_env(v);
 	const struct lapic *l = &v->lapic;
 	struct hv_vcpu *h = v->hv;
-	int irr = v->vm->split ? lapic_highest_irr(l) : -1;
+	int irr = v->vm->apics ? lapic_highest_irr(l) : -1;
 	bool window;
 
 	v->attention = false;
 	env.lapic = lapic_above_priority(l, irr);
+	env.pic = chipset_asks(v);
+	if (env.pic && event_intr_next(&v->event, &env)) {
+		v->event.extint = chipset_ack(v->vm);
+		env.pic = false;
+	}
 	if (event_choose(&v->event, &env, &h->inject)) {
 		lapic_accept(&v->lapic, h->inject.vector);
 		irr = lapic_highest_irr(l);
 		env.lapic = lapic_above_priority(l, irr);
+	} else if (!env.pic) {
+		env.pic = chipset_asks(v); /* another one */
 	}
 	if (h->inject.type == EVENT_EXCEPTION) {
 		cpu_need(&h->cpu, CPU_CRS | CPU_DRS);
@@ -133,8 +143,8 @@ run_accept_init(struct vcpu *v)
 		apic_reset(v);
 		event_reset(&v->event);
 		v->pending.kind = PENDING_NONE;
-		v->mp_state = v->id == 0 ? KVM_MP_STATE_RUNNABLE
-					 : KVM_MP_STATE_INIT_RECEIVED;
+		v->mp_state = v->id == v->vm->bsp ? KVM_MP_STATE_RUNNABLE
+						  : KVM_MP_STATE_INIT_RECEIVED;
 	}
 	if (test_and_clear_bit(REQ_SIPI, &v->requests))
 		start_ap(v);
@@ -251,7 +261,7 @@ out:
 static bool
 lone_eoi(const struct vcpu *v)
 {
-	return v->vm->split && (v->lapic.base_msr & LAPIC_BASE_X2) &&
+	return v->vm->apics && (v->lapic.base_msr & LAPIC_BASE_X2) &&
 	    (u32)v->hv->cpu.gpr[R_RCX] == X2APIC_EOI &&
 	    lapic_highest_irr(&v->lapic) < 0;
 }
@@ -379,7 +389,8 @@ publish(struct vcpu *v)
 	run->if_flag = (v->hv->cpu.rflags & X86_RFLAGS_IF) != 0;
 	run->cr8 = vcpu_cr8(v);
 	run->apic_base = v->lapic.base_msr;
-	run->ready_for_interrupt_injection = intr_open(v) && pic_connected(v);
+	run->ready_for_interrupt_injection =
+	    v->vm->chips || (intr_open(v) && pic_connected(v));
 	run->flags = 0;
 	if (sync & KVM_SYNC_X86_REGS)
 		state_get_regs(v, &run->s.regs.regs);
@@ -459,7 +470,7 @@ vcpu_run(struct vcpu *v)
 	r = sync_in(v);
 	if (r)
 		goto out;
-	if (!v->vm->split)
+	if (!v->vm->apics)
 		vcpu_set_cr8(v, READ_ONCE(v->run->cr8));
 	vcpu_attend(v);
 	r = run_loaded(v);

@@ -24,6 +24,8 @@ void run_accept_init(struct vcpu *);
 
 /* pio.c */
 enum next pio_serve(struct vcpu *); /* HV_IO */
+/* Devices of the driver: true when one took the access. */
+bool pio_device(struct vcpu *, u16 port, void *data, unsigned len, bool write);
 enum next pio_to_user(struct vcpu *, u16 port, const void *data, unsigned size,
     unsigned count, bool write);
 void pio_complete(struct vcpu *);

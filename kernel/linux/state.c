@@ -308,7 +308,7 @@ state_set_mp(struct vcpu *v, void *buf)
 	case KVM_MP_STATE_INIT_RECEIVED:
 	case KVM_MP_STATE_HALTED:
 	case KVM_MP_STATE_SIPI_RECEIVED:
-		if (!v->vm->split)
+		if (!v->vm->apics)
 			return -EINVAL;
 		break;
 	default:

@@ -19,7 +19,7 @@ vapic_set_addr(struct vcpu *v, void *buf)
 	const struct kvm_vapic_addr *a = buf;
 	struct gpa gpa = { a->vapic_addr };
 
-	if (!v->vm->split)
+	if (!v->vm->apics)
 		return -EINVAL;
 	if (gpa.v != 0 && !mem_present(v->vm, gpa, sizeof(u32), false))
 		return -EINVAL;

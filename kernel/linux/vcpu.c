@@ -251,8 +251,8 @@ make(struct vm *vm, u32 id)
 	mutex_init(&v->lock);
 	rcuwait_init(&v->wait);
 	preempt_notifier_init(&v->preempt, &preempt_ops);
-	v->mp_state = id == 0 || !vm->split ? KVM_MP_STATE_RUNNABLE
-					    : KVM_MP_STATE_UNINITIALIZED;
+	v->mp_state = id == vm->bsp || !vm->apics ? KVM_MP_STATE_RUNNABLE
+						  : KVM_MP_STATE_UNINITIALIZED;
 	apic_init(v);
 	v->hv = hv->vcpu_new(
 	    vm->shadow ? (struct hpa){ 0 } : host_page_pa(vm->npt.root));
@@ -295,9 +295,12 @@ run_fault(struct vm_fault *f)
 {
 	struct vcpu *v = f->vma->vm_file->private_data;
 
-	if (f->pgoff >= RUN_PAGES)
+	if (f->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
+		f->page = virt_to_page(v->vm->coalesced.ring);
+	else if (f->pgoff < RUN_PAGES)
+		f->page = virt_to_page((u8 *)v->run + f->pgoff * PAGE_SIZE);
+	else
 		return VM_FAULT_SIGBUS;
-	f->page = virt_to_page((u8 *)v->run + f->pgoff * PAGE_SIZE);
 	get_page(f->page);
 	return 0;
 }
@@ -307,7 +310,7 @@ static const struct vm_operations_struct run_ops = { .fault = run_fault };
 static int
 vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	if (vma->vm_pgoff + vma_pages(vma) > RUN_PAGES)
+	if (vma->vm_pgoff + vma_pages(vma) > KVM_COALESCED_MMIO_PAGE_OFFSET + 1)
 		return -EINVAL;
 	vma->vm_ops = &run_ops;
 	return 0;

@@ -171,7 +171,7 @@ vcpu_attend(struct vcpu *v)
 static inline u64
 vcpu_cr8(const struct vcpu *v)
 {
-	return v->vm->split ? lapic_get_cr8(&v->lapic) : v->hv->cpu.cr8;
+	return v->vm->apics ? lapic_get_cr8(&v->lapic) : v->hv->cpu.cr8;
 }
 
 static inline void
@@ -205,7 +205,8 @@ long msr_dev_ioctl(unsigned cmd, unsigned long arg); /* of /dev/vmm */
 void apic_init(struct vcpu *);
 void apic_reset(struct vcpu *); /* INIT */
 int apic_set_base(struct vcpu *, u64); /* user space's; 0 or -EINVAL */
-/* How many LAPICs took the message; -EPERM without split controllers. */
-int apic_message(struct vm *, u64 addr, u32 data);
+/* How many LAPICs took the message, and whether it is newly pending in one;
+ * -EPERM: there are none. */
+int apic_message(struct vm *, u64 addr, u32 data, bool *fresh);
 
 #endif

@@ -10,7 +10,9 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "chipset.h"
 #include "clock.h"
+#include "coalesced.h"
 #include "dev.h"
 #include "dirtylog.h"
 #include "ioeventfd.h"
@@ -34,9 +36,16 @@ vm_new(void)
 	irqfd_init(vm);
 	spin_lock_init(&vm->mmu_lock);
 	clock_vm_init(vm);
-	err = dev_enable();
+	err = coalesced_init(vm);
 	if (err)
 		goto free_vm;
+	err = -ENOMEM;
+	vm->chipset = chipset_new(vm);
+	if (!vm->chipset)
+		goto free_ring;
+	err = dev_enable();
+	if (err)
+		goto free_chipset;
 	mmgrab(current->mm);
 	vm->mm = current->mm;
 	err = mem_create(vm);
@@ -46,6 +55,10 @@ vm_new(void)
 drop_mm:
 	mmdrop(vm->mm);
 	dev_disable();
+free_chipset:
+	chipset_free(vm->chipset);
+free_ring:
+	coalesced_free(vm);
 free_vm:
 	kfree(vm);
 	return ERR_PTR(err);
@@ -65,11 +78,13 @@ vm_put(struct vm *vm)
 	if (!refcount_dec_and_test(&vm->refs))
 		return;
 	mem_stop(vm); /* it reaches for the vCPUs */
+	chipset_free(vm->chipset); /* so does its timer */
 	for (i = 0; i < vm->nvcpus; i++)
 		vcpu_free(vm->vcpu[i]);
 	vm->nvcpus = 0;
 	routing_free(vm);
 	ioeventfd_free_all(vm);
+	coalesced_free(vm);
 	mem_destroy(vm);
 	mmdrop(vm->mm);
 	dev_disable();
@@ -84,11 +99,11 @@ split_irqchip(struct vm *vm, u64 pins)
 	if (pins > ROUTING_MAX)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	if (vm->split || vm->nvcpus) {
+	if (vm->apics || vm->nvcpus) {
 		r = -EEXIST;
 	} else {
 		vm->pins = (u32)pins;
-		smp_store_release(&vm->split, true); /* after pins */
+		smp_store_release(&vm->apics, true); /* after pins */
 	}
 	mutex_unlock(&vm->lock);
 	return r;
@@ -109,6 +124,20 @@ enable_cap(struct vm *vm, void __user *arg)
 	default:
 		return vcpu_enable_cap(vm, &cap);
 	}
+}
+
+static long
+set_boot_cpu(struct vm *vm, unsigned long id)
+{
+	long r = -EBUSY;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nvcpus) {
+		vm->bsp = (u32)id;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
 }
 
 static long
@@ -173,6 +202,10 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		return irqfd_ioctl(vm, p);
 	case KVM_IOEVENTFD:
 		return ioeventfd_ioctl(vm, p);
+	case KVM_REGISTER_COALESCED_MMIO:
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		return coalesced_ioctl(
+		    vm, p, cmd == KVM_UNREGISTER_COALESCED_MMIO);
 	case KVM_GET_STATS_FD:
 		return stats_vm(vm);
 	case KVM_CREATE_VCPU:
@@ -182,8 +215,11 @@ vm_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 		r = vcpu_new(vm, (u32)arg);
 		mutex_unlock(&vm->lock);
 		return r;
+	case KVM_SET_BOOT_CPU_ID:
+		return set_boot_cpu(vm, arg);
 	default:
-		return clock_vm_ioctl(vm, cmd, arg);
+		r = chipset_ioctl(vm, cmd, p);
+		return r == -ENOTTY ? clock_vm_ioctl(vm, cmd, arg) : r;
 	}
 }
 

@@ -7,9 +7,12 @@
  *
  * Locks, in this order (LOCKING.md)
  *  (c)  constant after creation
- *  (m)  vm->lock, a mutex: creation of vCPUs, split interrupt controllers
+ *  (m)  vm->lock, a mutex: creation of vCPUs, where interrupt controllers are
  *  (i)  vm->irq_lock, a mutex: interrupts by number
  *  (s)  vm->slots_lock, a mutex, for changes; readers hold vm->srcu
+ *  (e)  vm->ends_lock, a spinlock
+ *  (q)  vm->chipset->lock, a raw spinlock
+ *  (g)  vm->coalesced.ring_lock, a spinlock
  *  (k)  vm->clock.lock, a spinlock
  *  (n)  vm->mmu_lock, a spinlock
  *  (a)  atomic, or a single word that stands for itself
@@ -29,13 +32,16 @@
 /* 4 KiB below the end keep sums in range. */
 #define VM_GPA_END ((1ULL << NPT_GPA_BITS) - 4096)
 
+struct chipset;
 struct ioevents;
+struct kvm_coalesced_mmio_ring;
 struct kvm_userspace_memory_region;
 struct route;
 struct shadow;
 struct slot;
 struct slots;
 struct vcpu;
+struct zones;
 
 /* See clock.c. */
 struct vm_clock {
@@ -58,14 +64,20 @@ struct vm {
 	bool triple_faults; /* (a) and of triple faults as events */
 	bool id32; /* (a) KVM_SET_LAPIC has 32-bit IDs (x2APIC) */
 	struct vm_clock clock;
-	bool split; /* (m), set once: local APICs here, the rest elsewhere */
-	u32 pins; /* (m) of user space's IOAPIC; stored before split */
+	u32 bsp; /* (m) the boot processor's ID, constant once there are vCPUs */
+	bool apics; /* (m), set once: local APICs here */
+	bool chips; /* (m), stored before apics: the rest, too */
+	bool pit; /* (m), set once: and the 8254 */
+	struct chipset *chipset; /* (c), contents (q); see chipset.h */
+	u32 pins; /* (m) of user space's IOAPIC; stored before apics */
 
 	struct mutex irq_lock;
 	struct route *routes; /* (i), see routing.c */
 	u32 nroutes; /* (i) */
 	unsigned long eoi_vectors[BITS_TO_LONGS(256)]; /* (i), readers: any */
 	struct list_head irqfds; /* (i) */
+	spinlock_t ends_lock;
+	struct list_head ends; /* (e) irqfds that wait for ends of interrupts */
 	struct work_struct reap; /* (a) irqfds whose eventfd is closed */
 
 	struct mutex slots_lock;
@@ -73,6 +85,12 @@ struct vm {
 	struct slots __rcu *slots; /* (s) */
 	u32 log_flags; /* (s) of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	struct ioevents __rcu *events[2]; /* (s), enum ioeventfd_space */
+	struct {
+		struct zones __rcu *zones; /* (s) */
+		spinlock_t ring_lock;
+		/* (c), contents (g) and user space's */
+		struct kvm_coalesced_mmio_ring *ring;
+	} coalesced;
 
 	spinlock_t mmu_lock;
 	struct npt npt; /* (n) */

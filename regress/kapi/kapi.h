@@ -178,6 +178,7 @@ bool is_kvm(int dev);
 bool shadows(int dev); /* without nested paging */
 void vm_open_bare(struct vm *, int dev); /* no APIC, no memory */
 void vm_open(struct vm *, int dev); /* split irqchip, MEMORY at 0 */
+void vm_open_chips(struct vm *, int dev); /* its controllers are the kernel's */
 void vm_slot(const struct vm *, unsigned slot, unsigned flags, uint64_t gpa,
     void *hva, uint64_t size);
 void *pages(size_t size);

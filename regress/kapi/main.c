@@ -22,7 +22,7 @@ extern const struct test tests_system[], tests_memory[], tests_dirty[],
     tests_events[], tests_faults[], tests_debug[], tests_irq[], tests_ioevent[],
     tests_lapic[], tests_timer[], tests_smp[], tests_signals[], tests_priv[],
     tests_bad[], tests_attack[], tests_vapic[], tests_pveoi[], tests_stats[],
-    tests_tables[];
+    tests_tables[], tests_chips[], tests_coalesced[], tests_kvmtool[];
 
 static const struct {
 	const char *name;
@@ -41,6 +41,9 @@ static const struct {
 	{ "tables", tests_tables },
 	{ "debug", tests_debug },
 	{ "irq", tests_irq },
+	{ "chips", tests_chips },
+	{ "coalesced", tests_coalesced },
+	{ "kvmtool", tests_kvmtool },
 	{ "ioevent", tests_ioevent },
 	{ "lapic", tests_lapic },
 	{ "vapic", tests_vapic },

@@ -217,6 +217,14 @@ vm_open_bare(struct vm *vm, int dev)
 	vm->fd = DO(dev, KVM_CREATE_VM, 0);
 }
 
+static void
+low_memory(struct vm *vm)
+{
+	vm->size = MEMORY;
+	vm->mem = pages(MEMORY);
+	vm_slot(vm, 0, 0, 0, vm->mem, MEMORY);
+}
+
 void
 vm_open(struct vm *vm, int dev)
 {
@@ -225,9 +233,15 @@ vm_open(struct vm *vm, int dev)
 
 	vm_open_bare(vm, dev);
 	DO(vm->fd, KVM_ENABLE_CAP, &split);
-	vm->size = MEMORY;
-	vm->mem = pages(MEMORY);
-	vm_slot(vm, 0, 0, 0, vm->mem, MEMORY);
+	low_memory(vm);
+}
+
+void
+vm_open_chips(struct vm *vm, int dev)
+{
+	vm_open_bare(vm, dev);
+	DO(vm->fd, KVM_CREATE_IRQCHIP, 0);
+	low_memory(vm);
 }
 
 void
