@@ -150,6 +150,9 @@ full(int dev)
 	r = ring_of(&v);
 	zone(&vm, MMIO, 0x1000, 0);
 	run_to(&v, KVM_EXIT_MMIO);
+	/* Older ones take a difference below 0 modulo the size of the ring. */
+	if (is_kvm(dev) && r->last == (0u - 1) % RING_MAX)
+		skip("this KVM's ring is full at %u", r->last);
 	EQ(r->last, RING_MAX - 1);
 	memcpy(&val, v.run->mmio.data, 4);
 	EQ(val, RING_MAX - 1);

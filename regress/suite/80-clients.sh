@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# QEMU as a client of the hypervisor, with SeaBIOS and split interrupt
-# controllers: the lab's own, and the newer one of backports where it is in the
+# QEMU as a client of the hypervisor, with SeaBIOS, and interrupt controllers of
+# the hypervisor's, its default, or split ones: the lab's own, and the newer one of backports where it is in the
 # payload.  Debian's 32-bit kernels, under it and under vmd.
 limit=700
 
@@ -27,11 +27,12 @@ newer() {
 }
 
 qemu_pid=''
+irqchip=split
 # machine ARGUMENT...: its serial port is the socket $T/serial, its monitor
 # $T/monitor.
 machine() {
 	"${qemu[@]}" --version | sed -n 's/^/# /;1p'
-	"${qemu[@]}" -accel "$(accel)" -M pc,kernel-irqchip=split -cpu host \
+	"${qemu[@]}" -accel "$(accel)" -M "pc,kernel-irqchip=$irqchip" -cpu host \
 	    -smp 2 -nodefaults -display none -no-reboot \
 	    -monitor "unix:$T/monitor,server=on,wait=off" "$@" \
 	    >"$T/qemu.log" 2>&1 &
@@ -65,6 +66,17 @@ login() {
 
 t_qemu_login() { login; }
 t_newer_qemu_login() {
+	newer
+	login
+}
+
+# The 8254, 8259s and IOAPIC of the hypervisor.
+t_qemu_irqchip() {
+	irqchip=on
+	login
+}
+t_newer_qemu_irqchip() {
+	irqchip=on
 	newer
 	login
 }
