@@ -2,8 +2,9 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # QEMU as a client of the hypervisor, with SeaBIOS, and interrupt controllers of
-# the hypervisor's, its default, or split ones: the lab's own, and the newer one of backports where it is in the
-# payload.  Debian's 32-bit kernels, under it and under vmd.
+# the hypervisor's, its default, or split ones: the lab's own, and the newer one
+# of backports where it is in the payload.  Debian's 32-bit kernels, under it and
+# under vmd.
 limit=700
 
 # QEMU 7.2 knows no other name than /dev/kvm.
