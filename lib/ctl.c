@@ -146,6 +146,7 @@ get_devs(struct ibuf *buf, struct ctl_vm *vm)
 int
 ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 {
+	unsigned i;
 	int error;
 
 	if (ibuf_add_n32(buf, vm->id) == -1)
@@ -162,6 +163,9 @@ ctl_vm_put(struct ibuf *buf, const struct ctl_vm *vm)
 		return -errno;
 	if ((error = ctl_put_str(buf, vm->tty)) != 0)
 		return error;
+	for (i = 0; i < CTL_MORE; i++)
+		if ((error = ctl_put_str(buf, vm->more[i])) != 0)
+			return error;
 	if (ibuf_add_n32(buf, vm->uid) == -1 ||
 	    ibuf_add_n32(buf, vm->gid) == -1 ||
 	    ibuf_add_n64(buf, vm->cpu_us) == -1 ||
@@ -176,6 +180,7 @@ int
 ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
 {
 	struct ctl_vm vm;
+	unsigned i;
 
 	memset(&vm, 0, sizeof(vm));
 	if (ibuf_get_n32(buf, &vm.id) == -1 ||
@@ -187,8 +192,12 @@ ctl_vm_get(struct ibuf *buf, struct ctl_vm *out)
 	    ibuf_get_n64(buf, &vm.curmem) == -1 ||
 	    ibuf_get_n64(buf, &vm.asked) == -1 ||
 	    ibuf_get_n64(buf, &vm.given) == -1 ||
-	    ctl_get_str(buf, vm.tty, sizeof(vm.tty)) != 0 ||
-	    ibuf_get_n32(buf, &vm.uid) == -1 ||
+	    ctl_get_str(buf, vm.tty, sizeof(vm.tty)) != 0)
+		return -EBADMSG;
+	for (i = 0; i < CTL_MORE; i++)
+		if (ctl_get_str(buf, vm.more[i], sizeof(vm.more[i])) != 0)
+			return -EBADMSG;
+	if (ibuf_get_n32(buf, &vm.uid) == -1 ||
 	    ibuf_get_n32(buf, &vm.gid) == -1 ||
 	    ibuf_get_n64(buf, &vm.cpu_us) == -1 ||
 	    ibuf_get_n32(buf, &vm.restarts) == -1 ||

@@ -144,6 +144,8 @@ struct ctl_dev {
 	struct ctl_nic nic;
 };
 
+#define CTL_MORE 2 /* consoles beside the first */
+
 struct ctl_vm {
 	uint32_t id;
 	char name[64];
@@ -155,6 +157,7 @@ struct ctl_vm {
 	uint64_t asked; /* bytes that its guest was asked to keep */
 	uint64_t given; /* bytes that its guest gave up */
 	char tty[32]; /* "/dev/pts/3" or "" */
+	char more[CTL_MORE][32]; /* the same, of enum vm_tty from 1 on */
 	uint32_t uid, gid; /* owner, VM_NOGID when no group */
 	uint64_t cpu_us; /* CPU time of its processes, 0 = not running */
 	uint32_t restarts; /* by its guest, since it was started */

@@ -123,6 +123,19 @@ vmconf_serial_ok(const char *s)
 	return i >= 1 && i <= VM_SERIAL_MAX;
 }
 
+const char *const vm_tty_names[VM_TTYS] = {
+	[VM_TTY_SERIAL] = "serial",
+	[VM_TTY_SERIAL2] = "serial2",
+	[VM_TTY_VIRTIO] = "virtio",
+};
+
+bool
+vmconf_has_tty(const struct vmconf *c, unsigned i)
+{
+	return i == VM_TTY_SERIAL ||
+	    (c->flags & (uint32_t)VM_F_SERIAL2 << (i - 1)) != 0;
+}
+
 const char *const vm_bootdev_names[VM_BOOTDEVS] = {
 	[VM_BOOT_ANY] = "",
 	[VM_BOOT_DISK] = "disk",
@@ -441,7 +454,7 @@ limit_ok(const struct vm_limit *l)
 #define FLAGS                                                            \
 	((uint32_t)(VM_F_DISABLED | VM_F_ADHOC | VM_F_SEV | VM_F_SEVES | \
 	    VM_F_CONF_BOOT | VM_F_CONF_CDROM | VM_F_SEED | VM_F_SCREEN | \
-	    VM_F_SAVE))
+	    VM_F_SAVE | VM_F_SERIAL2 | VM_F_VIOCON))
 #define NIC_FLAGS                                                              \
 	((uint32_t)(VM_NIC_LOCAL | VM_NIC_USER | VM_NIC_LOCKED | VM_NIC_DOWN | \
 	    VM_NIC_LLADDR))

@@ -104,7 +104,14 @@ enum vm_flag {
 	VM_F_SEED = 1 << 6, /* there is a seed disk for cloud-init */
 	VM_F_SCREEN = 1 << 7, /* a VGA that shows text, and its keyboard */
 	VM_F_SAVE = 1 << 8, /* saved, not stopped, when vmd ends */
+	/* Consoles beside the first serial port's, in the order of VM_TTY_*: */
+	VM_F_SERIAL2 = 1 << 9, /* the second serial port's */
+	VM_F_VIOCON = 1 << 10, /* a virtio console */
 };
+
+/* A VM's consoles. */
+enum vm_tty { VM_TTY_SERIAL, VM_TTY_SERIAL2, VM_TTY_VIRTIO, VM_TTYS };
+extern const char *const vm_tty_names[VM_TTYS]; /* "serial2" */
 
 /* What a VM is made to boot; its guest's reset is its end then. */
 enum vm_bootdev {
@@ -203,6 +210,8 @@ const char *vmconf_hostname(const struct vmconf *);
 /* Block devices: its disks, and behind them that for cloud-init. */
 #define VM_BLKS_MAX (VM_DISKS_MAX + 1)
 uint32_t vmconf_nblks(const struct vmconf *);
+/* Does it have this console, enum vm_tty? */
+bool vmconf_has_tty(const struct vmconf *, unsigned);
 /* Printable ASCII, not empty, of the right length. */
 bool vmconf_serial_ok(const char *);
 /* scan_scaled(3) syntax to bytes; 0, -EINVAL, -ERANGE. */

@@ -72,11 +72,14 @@ static int
 handle_vm(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct client *c = arg;
+	unsigned i;
 
 	if (ctl_vm_get(body, &c->answer.vm) != 0)
 		return -EBADMSG;
 	text_clean(c->answer.vm.name);
 	text_clean(c->answer.vm.tty);
+	for (i = 0; i < CTL_MORE; i++)
+		text_clean(c->answer.vm.more[i]);
 	text_clean(c->answer.vm.problem);
 	c->answer.text[0] = '\0';
 	return take(c, CLIENT_VM);
@@ -151,7 +154,7 @@ client_open(const struct cmd_env *env)
 	/* A peer that is gone is an error to report, not a signal. */
 	signal(SIGPIPE, SIG_IGN);
 	if (env->host != NULL) {
-		if ((fd = remote_open(env, NULL)) < 0)
+		if ((fd = remote_open(env, NULL, 0)) < 0)
 			return NULL;
 		path = env->host;
 	} else if ((fd = fd_connect(path, 0)) < 0) {

@@ -10,7 +10,7 @@
  */
 #define CMD_LIST(X)                                                             \
 	X("check", check_run, "[-j] [-k device]")                               \
-	X("console", console_run, "[-n] id")                                    \
+	X("console", console_run, "[-2nv] id")                                  \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")          \
 	X("events", events_run, "[-j] [id]")                                    \
 	X("image", image_run, "check [-jr] disk | info [-j] disk")              \

@@ -335,10 +335,11 @@ farewell(const struct session *s, const char *name, const char *tty)
 /* The tty of a VM of the list, and its name unless that is NULL; 0, or -errno
  * after saying why not. */
 static int
-find_tty(const struct cmd_env *env, const struct target *target,
+find_tty(const struct cmd_env *env, const struct target *target, unsigned which,
     char tty[TTY_MAX], char *vm)
 {
 	char name[VM_NAME_MAX + 1];
+	const char *its = "";
 	struct ctl_vm *vms;
 	size_t i, n;
 	int error;
@@ -349,16 +350,18 @@ find_tty(const struct cmd_env *env, const struct target *target,
 		if (status_match(&vms[i], target))
 			break;
 	}
+	if (i < n)
+		its = which == 0 ? vms[i].tty : vms[i].more[which - 1];
 	if (i == n) {
 		log_warnx("vm not found: %s", args_target_text(target, name));
 		cmd_why(env, CMD_EXIT_ABSENT);
 		error = -ENOENT;
-	} else if (vms[i].tty[0] == '\0') {
+	} else if (its[0] == '\0') {
 		log_warnx("console not found");
 		cmd_why(env, CMD_EXIT_STATE);
 		error = -ENXIO;
 	} else {
-		snprintf(tty, TTY_MAX, "%s", vms[i].tty);
+		snprintf(tty, TTY_MAX, "%s", its);
 		if (vm != NULL)
 			snprintf(vm, VM_NAME_MAX + 1, "%s", vms[i].name);
 	}
@@ -368,14 +371,15 @@ find_tty(const struct cmd_env *env, const struct target *target,
 
 /* Of another host's VM: vmd looks all that up itself. */
 static int
-open_remote(const struct cmd_env *env, const struct target *target)
+open_remote(
+    const struct cmd_env *env, const struct target *target, unsigned which)
 {
 	char tty[TTY_MAX], name[VM_NAME_MAX + 1];
 	int error, fd;
 
-	if ((error = find_tty(env, target, tty, name)) != 0)
+	if ((error = find_tty(env, target, which, tty, name)) != 0)
 		return error;
-	if ((fd = remote_open(env, name)) < 0)
+	if ((fd = remote_open(env, name, which)) < 0)
 		return fd;
 	if ((error = fd_nonblock(fd)) == 0)
 		return fd;
@@ -389,8 +393,8 @@ open_remote(const struct cmd_env *env, const struct target *target)
  * change hands, so that asking once more settles it.
  */
 static int
-open_line(
-    const struct cmd_env *env, const struct target *target, const char *tty)
+open_line(const struct cmd_env *env, const struct target *target,
+    unsigned which, const char *tty)
 {
 	char now[TTY_MAX];
 	int error, line;
@@ -404,7 +408,7 @@ open_line(
 		log_warn("%s", tty);
 		return line;
 	}
-	if ((error = find_tty(env, target, now, NULL)) != 0)
+	if ((error = find_tty(env, target, which, now, NULL)) != 0)
 		goto close_line;
 	if (strcmp(now, tty) != 0) {
 		log_warnx("%s: the vm has another console now", tty);
@@ -423,8 +427,8 @@ close_line:
 	return error;
 }
 
-enum cmd_result
-console_attach(const struct cmd_env *env, const struct target *target,
+static enum cmd_result
+attach(const struct cmd_env *env, const struct target *target, unsigned which,
     const char *tty, bool input)
 {
 	enum cmd_result result = CMD_FAILED;
@@ -438,8 +442,8 @@ console_attach(const struct cmd_env *env, const struct target *target,
 	}
 	s->input = input;
 	escape_init(&s->escape);
-	s->line = env->host != NULL ? open_remote(env, target)
-				    : open_line(env, target, tty);
+	s->line = env->host != NULL ? open_remote(env, target, which)
+				    : open_line(env, target, which, tty);
 	if (s->line < 0)
 		goto free_session;
 	if ((s->sigfd = term_signals()) < 0) {
@@ -463,30 +467,49 @@ free_session:
 }
 
 enum cmd_result
-console_of(const struct cmd_env *env, const struct target *target, bool input)
+console_attach(
+    const struct cmd_env *env, const struct target *target, const char *tty)
+{
+	return attach(env, target, VM_TTY_SERIAL, tty, true);
+}
+
+enum cmd_result
+console_of(const struct cmd_env *env, const struct target *target,
+    unsigned which, bool input)
 {
 	char tty[TTY_MAX];
 
-	if (find_tty(env, target, tty, NULL) != 0)
+	if (find_tty(env, target, which, tty, NULL) != 0)
 		return CMD_FAILED;
-	return console_attach(env, target, tty, input);
+	return attach(env, target, which, tty, input);
 }
 
 enum cmd_result
 console_run(int argc, char **argv, const struct cmd_env *env)
 {
 	struct target target;
+	unsigned which = VM_TTY_SERIAL;
 	bool input = true;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "n")) != -1) {
-		if (ch != 'n')
+	while ((ch = cmd_getopt(argc, argv, "2nv")) != -1) {
+		switch (ch) {
+		case '2':
+			which = VM_TTY_SERIAL2;
+			break;
+		case 'n':
+			input = false;
+			break;
+		case 'v':
+			which = VM_TTY_VIRTIO;
+			break;
+		default:
 			return CMD_USAGE;
-		input = false;
+		}
 	}
 	if (argc - optind != 1)
 		return CMD_USAGE;
 	if (args_target(argv[optind], &target) != 0)
 		return CMD_FAILED;
-	return console_of(env, &target, input);
+	return console_of(env, &target, which, input);
 }

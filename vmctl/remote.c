@@ -17,6 +17,7 @@
 #include "imsg.h"
 #include "log.h"
 #include "remote.h"
+#include "vmconf.h"
 #include "spawn.h"
 #include "text.h"
 
@@ -176,12 +177,17 @@ reach(const struct cmd_env *env, const char *want)
 }
 
 int
-remote_open(const struct cmd_env *env, const char *vm)
+remote_open(const struct cmd_env *env, const char *vm, unsigned console)
 {
 	char want[128];
 
-	snprintf(want, sizeof(want), "%s%s",
-	    vm != NULL ? "console " : "control", vm != NULL ? vm : "");
+	if (vm == NULL)
+		snprintf(want, sizeof(want), "control");
+	else
+		snprintf(want, sizeof(want), "%s %s",
+		    console == VM_TTY_SERIAL ? "console"
+					     : vm_tty_names[console],
+		    vm);
 	return reach(env, want);
 }
 

@@ -6,8 +6,8 @@
  * vmd on another host, by TLS.
  *
  * The protocol, inside of TLS 1.2 or later with certificates on both sides:
- * the client says one line, "vmd 1 control", "vmd 1 console NAME" or "vmd 1
- * stream TICKET"; the server answers "ok", or "no" with a reason, and a newline.  After "ok" the bytes are
+ * the client says one line, "vmd 1 control", "vmd 1 console NAME", "vmd 1
+ * serial2 NAME", "vmd 1 virtio NAME" or "vmd 1 stream TICKET"; the server answers "ok", or "no" with a reason, and a newline.  After "ok" the bytes are
  * those of the control socket (lib/ctl.h), without descriptors, of the VM's
  * line, or of a VM that is sent (vmd/send.h).
  */
@@ -19,10 +19,10 @@ struct cmd_env;
 
 /*
  * A stream socket that leads there, by a process of its own that speaks TLS
- * and ends with it; or -errno after saying why not.  vm: whose console; NULL:
- * control.
+ * and ends with it; or -errno after saying why not.  vm: whose console, which
+ * is an enum vm_tty; NULL: control.
  */
-int remote_open(const struct cmd_env *, const char *vm);
+int remote_open(const struct cmd_env *, const char *vm, unsigned console);
 /* The same, to a VM that is received there: lib/ctl.h, RECEIVE. */
 int remote_stream(const struct cmd_env *, const char *ticket);
 /* That process: its exit status. */

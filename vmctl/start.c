@@ -381,10 +381,10 @@ start_run(int argc, char **argv, const struct cmd_env *env)
 	if (result != CMD_OK || !console)
 		return result;
 	if (a.kind != CLIENT_OK)
-		return console_of(env, &target, true);
+		return console_of(env, &target, VM_TTY_SERIAL, true);
 	if (a.text[0] == '\0') {
 		log_warnx("console not found");
 		return CMD_FAILED;
 	}
-	return console_attach(env, &target, a.text, true);
+	return console_attach(env, &target, a.text);
 }

@@ -254,6 +254,8 @@ json_vm(const struct ctl_vm *vm)
 		{ "restarts", jsonout_u64(vm->restarts) },
 		{ "memory_asked", up ? jsonout_u64(vm->asked) : json_null() },
 		{ "memory_given", up ? jsonout_u64(vm->given) : json_null() },
+		{ "tty_serial2", jsonout_text(up ? vm->more[0] : NULL) },
+		{ "tty_virtio", jsonout_text(up ? vm->more[1] : NULL) },
 	};
 
 	return jsonout_object(members, sizeof(members) / sizeof(members[0]));

@@ -89,7 +89,7 @@ _vmctl() {
 
 	case $command in
 	check) options="-j -k" names="" ;;
-	console) options="-n" names="-r" ;;
+	console) options="-2 -n -v" names="-r" ;;
 	create) options="-b -i -s" names="" ;;
 	events) options="-j" names="all" ;;
 	key) options="-t" names="-r" ;;

@@ -80,7 +80,9 @@ _vmctl_newer() {
 		    '-k[examine this hypervisor]:device:_files'
 		;;
 	console)
-		_arguments '-n[do not read standard input]' \
+		_arguments '(-v)-2[the second serial port]' \
+		    '-n[do not read standard input]' \
+		    '(-2)-v[the virtio console]' \
 		    '1:vm:_vmctl_running'
 		;;
 	create)

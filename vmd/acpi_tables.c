@@ -370,15 +370,23 @@ dsdt_pci(struct aml *a, const struct acpi_conf *conf)
 }
 
 static void
-dsdt_isa(struct aml *a)
+dsdt_serial(
+    struct aml *a, const char *name, unsigned uid, uint16_t port, unsigned irq)
 {
-	dsdt_device(a, "COM1", "PNP0501");
-	aml_res_io(a, 0x3f8, 8);
-	aml_res_irq(a, 4);
+	dsdt_device(a, name, "PNP0501");
+	aml_res_io(a, port, 8);
+	aml_res_irq(a, irq);
 	aml_close(a);
 	aml_name(a, "_UID");
-	aml_int(a, 1);
+	aml_int(a, uid);
 	aml_close(a);
+}
+
+static void
+dsdt_isa(struct aml *a)
+{
+	dsdt_serial(a, "COM1", 1, 0x3f8, 4);
+	dsdt_serial(a, "COM2", 2, 0x2f8, 3);
 
 	dsdt_device(a, "RTC0", "PNP0B00");
 	aml_res_io(a, 0x70, 2);

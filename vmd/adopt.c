@@ -44,7 +44,7 @@ struct found {
 	struct record_id name;
 	struct record_vm *rec; /* NULL: it does not run */
 	struct vm *vm; /* in the registry */
-	int tty[2], medium;
+	int tty[2 * VM_TTYS], medium;
 	int image[IMAGES];
 	int chan[RUN_CHILDREN], pid[RUN_CHILDREN], stats[RUN_CHILDREN];
 };
@@ -77,7 +77,7 @@ find(struct adopt *a, uint32_t id)
 		return NULL;
 	f->id = id;
 	f->medium = -1;
-	fill(f->tty, 2);
+	fill(f->tty, 2 * VM_TTYS);
 	fill(f->image, IMAGES);
 	fill(f->chan, RUN_CHILDREN);
 	fill(f->pid, RUN_CHILDREN);
@@ -98,7 +98,7 @@ found_free(struct adopt *a, struct found *f)
 {
 	TAILQ_REMOVE(&a->all, f, entry);
 	fd_close(&f->medium);
-	close_all(f->tty, 2);
+	close_all(f->tty, 2 * VM_TTYS);
 	close_all(f->image, IMAGES);
 	close_all(f->chan, RUN_CHILDREN);
 	close_all(f->pid, RUN_CHILDREN);
@@ -164,7 +164,7 @@ slot(struct found *f, uint32_t what, uint32_t i)
 {
 	switch ((enum keep_what)what) {
 	case KEEP_TTY:
-		return i < 2 ? &f->tty[i] : NULL;
+		return i < 2 * VM_TTYS ? &f->tty[i] : NULL;
 	case KEEP_MEDIUM:
 		return i == 0 ? &f->medium : NULL;
 	case KEEP_IMAGE:
@@ -247,14 +247,22 @@ take_children(struct found *f)
 static bool
 complete(const struct found *f)
 {
-	return f->rec != NULL && f->known && f->tty[0] != -1 &&
-	    f->tty[1] != -1 && f->chan[0] != -1 && f->pid[0] != -1;
+	unsigned i;
+
+	if (f->rec == NULL || !f->known || f->chan[0] == -1 || f->pid[0] == -1)
+		return false;
+	for (i = 0; i < VM_TTYS; i++)
+		if (vmconf_has_tty(&f->rec->conf, i) &&
+		    (f->tty[2 * i] == -1 || f->tty[2 * i + 1] == -1))
+			return false;
+	return true;
 }
 
 static int
 enter(struct parent *p, struct found *f)
 {
 	struct vm *vm;
+	unsigned i;
 	int error = vmreg_add(&p->reg, &f->rec->conf, &vm);
 
 	if (error != 0)
@@ -265,8 +273,10 @@ enter(struct parent *p, struct found *f)
 	}
 	f->vm = vm;
 	record_apply(vm, f->rec);
-	vm->tty.master = fd_take(&f->tty[0]);
-	vm->tty.slave = fd_take(&f->tty[1]);
+	for (i = 0; i < VM_TTYS; i++) {
+		vm->tty[i].master = fd_take(&f->tty[2 * i]);
+		vm->tty[i].slave = fd_take(&f->tty[2 * i + 1]);
+	}
 	if (vm->medium.bytes != 0)
 		vm->medium.fd = fd_take(&f->medium);
 	take_images(f);

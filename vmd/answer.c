@@ -166,7 +166,7 @@ wait_done(
 static void
 on_vm_started(void *arg, struct vm *vm)
 {
-	wait_done(arg, vm, WAIT_START, vm->tty.name);
+	wait_done(arg, vm, WAIT_START, vm->tty[0].name);
 }
 
 static void

@@ -407,6 +407,8 @@ vm_devices(FILE *f, const struct vmconf *c)
 static void
 vm(FILE *f, const struct vmconf *c)
 {
+	unsigned i;
+
 	fputs("vm ", f);
 	if (c->parent[0] != '\0') {
 		string(f, c->parent);
@@ -431,6 +433,9 @@ vm(FILE *f, const struct vmconf *c)
 	seed(f, c);
 	if ((c->flags & VM_F_SCREEN) != 0)
 		fputs("\tscreen\n", f);
+	for (i = VM_TTY_SERIAL2; i < VM_TTYS; i++)
+		if (vmconf_has_tty(c, i))
+			fprintf(f, "\tconsole %s\n", vm_tty_names[i]);
 	if ((c->flags & VM_F_SAVE) != 0)
 		fputs("\ton shutdown save\n", f);
 	if ((c->flags & VM_F_SEV) != 0)

@@ -6,8 +6,8 @@
  *  1. ring holds the last RING bytes at most that are not yet written.
  *  2. Unwritten bytes have either a deadline (batch time) or, after EAGAIN,
  *     the write event pending; never neither.
- *  3. The read event is pending unless throttled (the UART is full; the next
- *     console_room() adds it) or hung up (a timer adds it).
+ *  3. The read event is pending unless throttled (the device is full, or the
+ *     guest stands still; the next console_room() adds it) or hung up (a timer adds it).
  */
 #include <event2/event.h>
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include "ns16550.h"
 
 #define RING	  16384U /* a power of two */
+#define INPUT	  256 /* read at once */
 #define BATCH_NS  1000000ULL /* a human does not see a millisecond */
 #define BATCH_MAX 4096U /* written at once when this much waits */
 
@@ -30,6 +31,7 @@ struct console {
 	uint64_t flush_at; /* (m) */
 	bool blocked; /* (m) after EAGAIN */
 	bool throttled; /* (m) */
+	bool paused; /* (m) no input */
 	uint8_t ring[RING]; /* (m) */
 };
 
@@ -43,6 +45,42 @@ static void
 unlock(struct console *c)
 {
 	c->conf.unlock(c->conf.arg);
+}
+
+static size_t
+uart_room(const void *uart)
+{
+	return ns16550_room(uart);
+}
+
+static void
+uart_input(void *uart, const uint8_t *b, size_t n)
+{
+	ns16550_input(uart, b, n);
+}
+
+const struct console_sink console_uart = { uart_room, uart_input };
+
+static size_t
+room(const struct console *c)
+{
+	if (c->paused || c->conf.sink == NULL)
+		return 0;
+	return c->conf.sink->room(c->conf.sink_arg);
+}
+
+void
+console_pause(struct console *c, bool on)
+{
+	c->paused = on;
+	console_room(c);
+}
+
+void
+console_attach(struct console *c, const struct console_sink *sink, void *arg)
+{
+	c->conf.sink = sink;
+	c->conf.sink_arg = arg;
 }
 
 void
@@ -113,7 +151,7 @@ console_deadline(const struct console *c)
 void
 console_room(struct console *c)
 {
-	if (!c->throttled || ns16550_room(c->conf.uart) == 0)
+	if (!c->throttled || room(c) == 0)
 		return;
 	c->throttled = false;
 	event_add(c->readable, NULL);
@@ -134,23 +172,23 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	static const struct timeval second = { 1, 0 };
 	struct console *c = arg;
-	uint8_t buf[NS16550_FIFO];
-	size_t room;
+	uint8_t buf[INPUT];
+	size_t max;
 	ssize_t n;
 
 	lock(c);
-	room = ns16550_room(c->conf.uart);
-	if (room == 0) {
+	max = room(c);
+	if (max == 0) {
 		c->throttled = true;
 		event_del(c->readable);
 		unlock(c);
 		return;
 	}
-	if (room > sizeof(buf))
-		room = sizeof(buf);
-	n = read(c->conf.fd, buf, room);
+	if (max > sizeof(buf))
+		max = sizeof(buf);
+	n = read(c->conf.fd, buf, max);
 	if (n > 0) {
-		ns16550_input(c->conf.uart, buf, (size_t)n);
+		c->conf.sink->input(c->conf.sink_arg, buf, (size_t)n);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		/* No slave is open: look again later. */
 		event_del(c->readable);

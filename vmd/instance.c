@@ -216,6 +216,7 @@ instance_merge(const struct vmconf *parent, struct vmconf *c, struct fail *why)
 	merge_boot(parent, c);
 	merge_seed(parent, c);
 	c->flags |= parent->flags &
-	    (uint32_t)(VM_F_SEV | VM_F_SEVES | VM_F_SCREEN | VM_F_SAVE);
+	    (uint32_t)(VM_F_SEV | VM_F_SEVES | VM_F_SCREEN | VM_F_SAVE |
+		VM_F_SERIAL2 | VM_F_VIOCON);
 	return 0;
 }

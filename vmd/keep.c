@@ -260,8 +260,10 @@ put_vm(struct keep *k, const struct vm *vm)
 	const struct child *ch;
 	unsigned i;
 
-	put_fd(k, vm->id, KEEP_TTY, 0, vm->tty.master);
-	put_fd(k, vm->id, KEEP_TTY, 1, vm->tty.slave);
+	for (i = 0; i < VM_TTYS; i++) {
+		put_fd(k, vm->id, KEEP_TTY, 2 * i, vm->tty[i].master);
+		put_fd(k, vm->id, KEEP_TTY, 2 * i + 1, vm->tty[i].slave);
+	}
 	put_fd(k, vm->id, KEEP_MEDIUM, 0, vm->medium.fd);
 	put_images(k, vm);
 	for (i = 0; i < RUN_CHILDREN; i++) {

@@ -180,6 +180,20 @@ open_medium(struct vm *vm, struct fail *why)
 	return error;
 }
 
+/* Those that it does not have from before its guest's restart. */
+static int
+open_ttys(struct vm *vm, struct fail *why)
+{
+	unsigned i;
+	int error = 0;
+
+	for (i = 0; i < VM_TTYS && error == 0; i++)
+		if (vmconf_has_tty(&vm->conf, i) && vm->tty[i].master == -1)
+			error = tty_open(
+			    &vm->tty[i], vm->conf.uid, vm->conf.gid, why);
+	return error;
+}
+
 static int
 begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 {
@@ -202,11 +216,8 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	if (vm->conf.cdrom[0] != '\0' && !vm->run.again &&
 	    (error = open_medium(vm, why)) != 0)
 		return error;
-	if (vm->tty.master == -1) {
-		error = tty_open(&vm->tty, vm->conf.uid, vm->conf.gid, why);
-		if (error != 0)
-			return error;
-	}
+	if ((error = open_ttys(vm, why)) != 0)
+		return error;
 	if (l->groups != NULL &&
 	    (error = cgroup_begin(
 		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
@@ -254,13 +265,16 @@ reset_run(struct vm *vm)
 static void
 stopped(struct vm *vm)
 {
+	unsigned i;
+
 	if (vm->run.resumed)
 		suspend_taken(vm, false);
 	life_set_state(vm, VM_STOPPED);
 	if (vm->timer != NULL)
 		event_free(vm->timer);
 	vm->timer = NULL;
-	tty_close(&vm->tty);
+	for (i = 0; i < VM_TTYS; i++)
+		tty_close(&vm->tty[i]);
 	medium_close(&vm->medium);
 	fd_close(&vm->stream);
 	vm->starter = (uid_t)-1;

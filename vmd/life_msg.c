@@ -37,8 +37,8 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 	vm->run.receiving = false;
 	if (vm->keep != 0) /* if it is gone, its channel will say so */
 		(void)balloon_send(vm);
-	log_info(
-	    "%s: started (vm %u), tty %s", vm->conf.name, vm->id, vm->tty.name);
+	log_info("%s: started (vm %u), tty %s", vm->conf.name, vm->id,
+	    vm->tty[0].name);
 	if (!vm->run.again)
 		vm->life->ops->started(vm->life->arg, vm);
 #ifdef VMD_CONFINE_TEST

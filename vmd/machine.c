@@ -26,6 +26,7 @@
 #include "bus.h"
 #include "chipset.h"
 #include "console.h"
+#include "fd.h"
 #include "i8042.h"
 #include "i8254.h"
 #include "i8259.h"
@@ -46,6 +47,7 @@
 #define IRQ_TIMER   0
 #define IRQ_KBD	    1
 #define IRQ_CASCADE 2
+#define IRQ_COM2    3
 #define IRQ_COM1    4
 #define IRQ_RTC	    8
 #define IRQ_AUX	    12
@@ -55,7 +57,9 @@
 #define NS	    1000000000ULL
 
 #define COM1_BASE  0x3f8
-#define WINDOWS	   12
+#define COM2_BASE  0x2f8
+#define COMS	   2
+#define WINDOWS	   13
 #define VGA_PORTS  0x3b0
 #define VGA_NPORTS 0x30
 
@@ -79,14 +83,17 @@ struct machine {
 	struct i8254 pit;
 	struct ioapic ioapic;
 	struct mc146818 rtc;
-	struct ns16550 uart;
+	struct com {
+		struct ns16550 uart;
+		struct console **console; /* nobody listens: NULL in there */
+	} com[COMS];
 	struct i8042 kbd;
 	struct pvpanic panic;
 	struct vga *vga; /* or NULL */
 	struct acpi_pm pm;
 	struct pci pci;
 	struct chipset chipset; /* with firmware only */
-	struct console *console;
+	struct console *console[VM_TTYS]; /* or NULL */
 	struct virtio_host virtio;
 	struct slot slot[WINDOWS];
 };
@@ -149,14 +156,17 @@ machine_rearm(void *arg)
 	struct machine *m = arg;
 	struct itimerspec its = { 0 };
 	uint64_t at;
+	unsigned i;
 
 	at = i8254_deadline(&m->pit);
 	at = earlier(at, mc146818_deadline(&m->rtc));
-	at = earlier(at, ns16550_deadline(&m->uart));
+	for (i = 0; i < COMS; i++)
+		at = earlier(at, ns16550_deadline(&m->com[i].uart));
 	at = earlier(at, ioapic_deadline(&m->ioapic));
 	at = earlier(at, acpi_pm_deadline(&m->pm));
-	if (m->console != NULL)
-		at = earlier(at, console_deadline(m->console));
+	for (i = 0; i < VM_TTYS; i++)
+		if (m->console[i] != NULL)
+			at = earlier(at, console_deadline(m->console[i]));
 	if (at >= m->armed || m->paused != 0)
 		return;
 	m->armed = at;
@@ -172,14 +182,19 @@ machine_rearm(void *arg)
 static void
 machine_run(struct machine *m)
 {
+	unsigned i;
+
 	machine_lock(m);
 	m->armed = DEV_NEVER;
 	i8254_run(&m->pit);
 	mc146818_run(&m->rtc);
-	ns16550_run(&m->uart);
+	for (i = 0; i < COMS; i++)
+		ns16550_run(&m->com[i].uart);
 	ioapic_run(&m->ioapic);
 	acpi_pm_run(&m->pm);
-	console_run(m->console);
+	for (i = 0; i < VM_TTYS; i++)
+		if (m->console[i] != NULL)
+			console_run(m->console[i]);
 	machine_rearm(m);
 	machine_unlock(m);
 }
@@ -288,9 +303,9 @@ machine_eoi(struct machine *m, uint8_t vector)
 static size_t
 uart_out(void *arg, const uint8_t *b, size_t n)
 {
-	struct machine *m = arg;
+	const struct com *com = arg;
 
-	return console_out(m->console, b, n);
+	return *com->console != NULL ? console_out(*com->console, b, n) : n;
 }
 
 /* The guest's ends */
@@ -384,21 +399,32 @@ rtc_write(struct machine *m, uint16_t port, uint8_t val)
 	mc146818_write(&m->rtc, port, val);
 }
 
+static struct com *
+com_at(struct machine *m, uint16_t port)
+{
+	return &m->com[port < COM1_BASE];
+}
+
 static uint8_t
 uart_read(struct machine *m, uint16_t port)
 {
+	struct com *com = com_at(m, port);
 	uint8_t val;
 
-	val = ns16550_read(&m->uart, port - COM1_BASE);
-	console_room(m->console);
+	val = ns16550_read(&com->uart, port & 7);
+	if (*com->console != NULL)
+		console_room(*com->console);
 	return val;
 }
 
 static void
 uart_write(struct machine *m, uint16_t port, uint8_t val)
 {
-	ns16550_write(&m->uart, port - COM1_BASE, val);
-	console_room(m->console); /* a FIFO reset makes room too */
+	struct com *com = com_at(m, port);
+
+	ns16550_write(&com->uart, port & 7, val);
+	if (*com->console != NULL) /* a FIFO reset makes room too */
+		console_room(*com->console);
 }
 
 static uint8_t
@@ -422,6 +448,7 @@ static const struct window windows[] = {
 	{ 0x70, 2, "rtc", rtc_read, rtc_write },
 	{ 0x92, 1, "port 92", kbd_read, kbd_write },
 	{ 0xa0, 2, "8259 slave", pic_read, pic_write },
+	{ COM2_BASE, 8, "com2", uart_read, uart_write },
 	{ COM1_BASE, 8, "com1", uart_read, uart_write },
 	{ 0x4d0, 2, "elcr", pic_read, pic_write },
 	{ PVPANIC_PORT, 1, "pvpanic", panic_read, panic_write },
@@ -561,6 +588,16 @@ machine_keys(struct machine *m, const uint32_t *key, uint32_t n)
 	machine_unlock(m);
 }
 
+static void
+pause_consoles(struct machine *m, bool on)
+{
+	unsigned i;
+
+	for (i = 0; i < VM_TTYS; i++)
+		if (m->console[i] != NULL)
+			console_pause(m->console[i], on);
+}
+
 void
 machine_pause(struct machine *m)
 {
@@ -568,6 +605,7 @@ machine_pause(struct machine *m)
 
 	machine_flush(m);
 	machine_lock(m);
+	pause_consoles(m, true);
 	m->paused = clock_ns();
 	m->armed = DEV_NEVER;
 	timerfd_settime(m->timerfd, TFD_TIMER_ABSTIME, &never, NULL);
@@ -580,6 +618,7 @@ machine_resume(struct machine *m)
 	machine_lock(m);
 	m->start += clock_ns() - m->paused;
 	m->paused = 0;
+	pause_consoles(m, false);
 	machine_rearm(m);
 	machine_unlock(m);
 }
@@ -587,8 +626,12 @@ machine_resume(struct machine *m)
 void
 machine_flush(struct machine *m)
 {
+	unsigned i;
+
 	machine_lock(m);
-	console_flush(m->console);
+	for (i = 0; i < VM_TTYS; i++)
+		if (m->console[i] != NULL)
+			console_flush(m->console[i]);
 	machine_unlock(m);
 }
 
@@ -596,6 +639,12 @@ struct pci *
 machine_pci(struct machine *m)
 {
 	return &m->pci;
+}
+
+struct console *
+machine_console(struct machine *m, enum vm_tty tty)
+{
+	return m->console[tty];
 }
 
 struct virtio_host *
@@ -629,7 +678,8 @@ machine_state(struct machine *m, struct state *s)
 	state_chip(s, STATE_I8254, &m->pit);
 	state_chip(s, STATE_IOAPIC, &m->ioapic);
 	state_chip(s, STATE_RTC, &m->rtc);
-	state_chip(s, STATE_UART, &m->uart);
+	state_chip(s, STATE_UART, &m->com[0].uart);
+	state_chip(s, STATE_UART2, &m->com[1].uart);
 	state_chip(s, STATE_I8042, &m->kbd);
 	state_chip(s, STATE_PVPANIC, &m->panic);
 	state_chip(s, STATE_PM, &m->pm);
@@ -667,6 +717,15 @@ static const struct ioapic_ops ioapic_callbacks = {
 };
 
 static void
+make_com(struct machine *m, enum vm_tty tty, unsigned irq, struct devenv env)
+{
+	struct com *com = &m->com[tty];
+
+	com->console = &m->console[tty];
+	ns16550_init(&com->uart, gsi_line(m, irq), env, uart_out, com);
+}
+
+static void
 make_chips(struct machine *m, struct devenv env)
 {
 	i8259_init(&m->pic, (struct line){ set_intr, m, 0 });
@@ -675,7 +734,8 @@ make_chips(struct machine *m, struct devenv env)
 	i8254_init(&m->pit, gsi_line(m, IRQ_TIMER), env);
 	mc146818_init(&m->rtc, (struct line){ set_rtc, m, IRQ_RTC }, env,
 	    wall_clock, NULL, m->conf.mem->size, m->conf.cpus);
-	ns16550_init(&m->uart, gsi_line(m, IRQ_COM1), env, uart_out, m);
+	make_com(m, VM_TTY_SERIAL, IRQ_COM1, env);
+	make_com(m, VM_TTY_SERIAL2, IRQ_COM2, env);
 	i8042_init(
 	    &m->kbd, gsi_line(m, IRQ_KBD), gsi_line(m, IRQ_AUX), on_reset, m);
 	pvpanic_init(&m->panic, on_panicked, m);
@@ -715,20 +775,27 @@ make_timer(struct machine *m)
 }
 
 static int
-make_console(struct machine *m, struct devenv env)
+make_consoles(struct machine *m, struct devenv env)
 {
 	struct console_conf c = {
 		.base = m->conf.base,
-		.fd = m->conf.console,
-		.uart = &m->uart,
 		.lock = machine_lock,
 		.unlock = machine_unlock,
 		.arg = m,
 		.env = env,
 	};
+	unsigned i;
+	int r = 0;
 
-	m->conf.console = -1;
-	return console_new(&m->console, &c);
+	for (i = 0; i < VM_TTYS && r == 0; i++) {
+		if (m->conf.console[i] == -1)
+			continue;
+		c.fd = fd_take(&m->conf.console[i]);
+		c.sink = i < COMS ? &console_uart : NULL;
+		c.sink_arg = i < COMS ? &m->com[i].uart : NULL;
+		r = console_new(&m->console[i], &c);
+	}
+	return r;
 }
 
 /* As firmware would have left it. */
@@ -851,13 +918,23 @@ make_all(struct machine *m, struct gpa *rsdp)
 	if ((r = make_timer(m)) < 0)
 		return r;
 	make_chips(m, env);
-	if ((r = make_console(m, env)) < 0 || (r = make_windows(m)) < 0 ||
+	if ((r = make_consoles(m, env)) < 0 || (r = make_windows(m)) < 0 ||
 	    (r = make_screen(m)) < 0)
 		return r;
 	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);
 	virtio_host_init(
 	    &m->virtio, m->conf.vmm, m->conf.base, &virtio_calls, m);
 	return m->conf.rom != NULL ? make_chipset(m) : make_direct(m, rsdp);
+}
+
+static void
+close_consoles(const int fd[VM_TTYS])
+{
+	unsigned i;
+
+	for (i = 0; i < VM_TTYS; i++)
+		if (fd[i] != -1)
+			close(fd[i]);
 }
 
 int
@@ -868,7 +945,7 @@ machine_new(
 	int r;
 
 	if ((m = calloc(1, sizeof(*m))) == NULL) {
-		close(conf->console);
+		close_consoles(conf->console);
 		return -ENOMEM;
 	}
 	m->conf = *conf;
@@ -888,12 +965,14 @@ machine_new(
 void
 machine_free(struct machine *m)
 {
+	unsigned i;
+
 	if (m == NULL)
 		return;
-	console_free(m->console);
+	for (i = 0; i < VM_TTYS; i++)
+		console_free(m->console[i]);
 	chipset_free(&m->chipset);
-	if (m->conf.console != -1)
-		close(m->conf.console);
+	close_consoles(m->conf.console);
 	if (m->timer != NULL)
 		event_free(m->timer);
 	if (m->timerfd != -1)

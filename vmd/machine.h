@@ -13,6 +13,7 @@
 #include "msg.h"
 #include "vmconf.h"
 
+struct console;
 struct event_base;
 struct machine;
 struct pci;
@@ -40,7 +41,9 @@ struct machine_conf {
 	uint8_t *flash; /* UEFI's variables, before the ROM; or NULL */
 	uint32_t flash_len;
 	struct screen *screen; /* a page to show text in, or NULL */
-	int console; /* taken, whatever the result */
+	/* Terminals, or -1; taken, whatever the result.  That of the virtio
+	 * console waits for viocon_new(). */
+	int console[VM_TTYS];
 	const struct machine_ops *ops;
 	void *arg;
 };
@@ -70,6 +73,7 @@ uint32_t machine_flash_take(struct machine *, uint8_t *p, uint32_t *off);
 /* For the device models, while the machine is being made. */
 struct pci *machine_pci(struct machine *);
 struct virtio_host *machine_virtio(struct machine *);
+struct console *machine_console(struct machine *, enum vm_tty); /* or NULL */
 void machine_lock(void *machine);
 void machine_unlock(void *machine);
 

@@ -28,7 +28,7 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 4
+#define MSG_VERSION 5
 
 /* parent -> vm */
 #define VM_REQUESTS(X)                                              \
@@ -70,7 +70,7 @@ enum vm_fdkind {
 	VM_FD_HYPERVISOR, /* /dev/vmm or /dev/kvm, open read-write */
 	VM_FD_KERNEL,
 	VM_FD_INITRD,
-	VM_FD_CONSOLE, /* pty master */
+	VM_FD_CONSOLE, /* pty master; index: enum vm_tty */
 	VM_FD_DISK, /* device channel to vioblk[index] */
 	VM_FD_NIC, /* device channel to vionet[index] */
 	VM_FD_CDROM, /* device channel to vioscsi; index 0 */
@@ -270,7 +270,7 @@ enum keep_what {
 	KEEP_ID, /* of a VM that was there, even if it does not run */
 	KEEP_VM, /* once it ran; without it the rest is nothing */
 	/* descriptors */
-	KEEP_TTY, /* 0: master, 1: slave */
+	KEEP_TTY, /* 2 * enum vm_tty; 1 more: slave */
 	KEEP_MEDIUM,
 	KEEP_IMAGE, /* disk * DISK_LAYERS_MAX + layer */
 	KEEP_CHAN, /* index of run_child(); for VM 0: netcfg */
@@ -304,7 +304,14 @@ enum keep_what {
 	    "or empty; REMOTE_OPENED or "                               \
 	    "REMOTE_REFUSED answers")
 
-enum remote_what { REMOTE_CONTROL, REMOTE_CONSOLE, REMOTE_STREAM };
+enum remote_what {
+	REMOTE_CONTROL,
+	REMOTE_CONSOLE,
+	REMOTE_STREAM,
+	/* Other consoles, in the order of enum vm_tty. */
+	REMOTE_SERIAL2,
+	REMOTE_VIRTIO,
+};
 
 /*
  * parent -> login, a process that becomes a user, opens what this may open,

@@ -42,7 +42,7 @@ static void once(struct parse *, struct lex_loc, bool, const char *);
 	struct stmt_disk disk;
 }
 
-%token AGENTX ALLOW CLIENT CLOUD_INIT CONTEXT INSTANCE PATH_KW SCREEN SEV SEVES
+%token AGENTX ALLOW CLIENT CLOUD_INIT CONSOLE CONTEXT INSTANCE PATH_KW SCREEN SEV SEVES
 %token BANDWIDTH BASE BOOT BURST CDROM CMDLINE CPU CPUS CREATE DELAY DEVICE DISABLE DISK DOWN EFIVARS ENABLE FLOPPY FORMAT GROUP
 %token HYPERVISOR INCLUDE INET6 INITRD INTERFACE INTERFACES IOPS LIMIT LISTEN LLADDR LOCAL
 %token LOCKED SERIAL
@@ -227,6 +227,10 @@ vmstmt
 	| ALLOW INSTANCE		{ stmt_allow_begin(p, @1); } allow
 	| LIMIT				{ stmt_limit_begin(p, @1); } limit
 	| SCREEN			{ stmt_screen(p); }
+	| CONSOLE STRING {
+		stmt_console(p, @2, $2);
+		free($2);
+	}
 	| STRING STRING STRING {
 		if (strcmp($1, "on") == 0)
 			stmt_on(p, @2, $2, @3, $3);
@@ -492,6 +496,7 @@ static const struct keyword {
 	{ "client", CLIENT },
 	{ "cloud-init", CLOUD_INIT },
 	{ "cmdline", CMDLINE },
+	{ "console", CONSOLE },
 	{ "context", CONTEXT },
 	{ "cpu", CPU },
 	{ "cpus", CPUS },

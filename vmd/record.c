@@ -101,6 +101,17 @@ put_nic(struct ibuf *b, const struct run_nic *n)
 }
 
 static int
+put_ttys(struct ibuf *b, const struct vm *vm)
+{
+	unsigned i;
+	int error = 0;
+
+	for (i = 0; i < VM_TTYS && error == 0; i++)
+		error = ctl_put_str(b, vm->tty[i].name);
+	return error;
+}
+
+static int
 put_end(struct ibuf *b, const struct vm_run *run)
 {
 	if (ibuf_add_n32(b, run->end) == -1 ||
@@ -118,7 +129,7 @@ record_put_vm(struct ibuf *b, const struct vm *vm)
 
 	if ((error = vmconf_put(b, &vm->conf)) != 0 ||
 	    (error = put_numbers(b, vm)) != 0 ||
-	    (error = ctl_put_str(b, vm->tty.name)) != 0 ||
+	    (error = put_ttys(b, vm)) != 0 ||
 	    (error = ctl_put_str(b, vm->problem)) != 0 ||
 	    (error = put_end(b, &vm->run)) != 0)
 		return error;
@@ -173,6 +184,17 @@ get_nic(struct ibuf *b, struct run_nic *n)
 }
 
 static int
+get_ttys(struct ibuf *b, struct record_vm *r)
+{
+	unsigned i;
+
+	for (i = 0; i < VM_TTYS; i++)
+		if (ctl_get_str(b, r->tty[i], sizeof(r->tty[i])) != 0)
+			return -EBADMSG;
+	return 0;
+}
+
+static int
 get_end(struct ibuf *b, struct record_vm *r)
 {
 	uint32_t end, code;
@@ -193,7 +215,7 @@ record_get_vm(struct ibuf *b, struct record_vm *r)
 
 	memset(r, 0, sizeof(*r));
 	if (vmconf_get(b, &r->conf) != 0 || get_numbers(b, r) != 0 ||
-	    ctl_get_str(b, r->tty, sizeof(r->tty)) != 0 ||
+	    get_ttys(b, r) != 0 ||
 	    ctl_get_str(b, r->problem, sizeof(r->problem)) != 0 ||
 	    get_end(b, r) != 0)
 		return -EBADMSG;
@@ -223,7 +245,8 @@ record_apply(struct vm *vm, const struct record_vm *r)
 	vm->started = r->started;
 	vm->medium.bytes = r->medium;
 	vm->keep = r->keep;
-	memcpy(vm->tty.name, r->tty, sizeof(vm->tty.name));
+	for (i = 0; i < VM_TTYS; i++)
+		memcpy(vm->tty[i].name, r->tty[i], sizeof(r->tty[i]));
 	memcpy(vm->problem, r->problem, sizeof(vm->problem));
 	for (i = 0; i < RUN_CHILDREN; i++)
 		run_child(&vm->run, i)->pid = r->pid[i];

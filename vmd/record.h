@@ -39,7 +39,7 @@ struct record_vm {
 	int64_t started;
 	uint64_t medium; /* bytes */
 	uint64_t keep; /* bytes of memory, or 0 */
-	char tty[32], problem[128];
+	char tty[VM_TTYS][32], problem[128];
 	enum run_end end; /* if its process has said so */
 	struct fail fail;
 	pid_t pid[RUN_CHILDREN];

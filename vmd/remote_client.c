@@ -304,13 +304,39 @@ ask(struct remote_client *c, enum remote_what what, const char *name)
 	return chan_send(c->r->parent, REMOTE_WANTS, c->id, -1, body);
 }
 
-/* "vmd 1 control", "vmd 1 console NAME" or "vmd 1 stream TICKET" */
+/* "vmd 1 control", or ... */
+static const struct {
+	const char *begin; /* a name or a ticket follows */
+	enum remote_what what;
+} wishes[] = {
+	{ "vmd 1 console ", REMOTE_CONSOLE },
+	{ "vmd 1 serial2 ", REMOTE_SERIAL2 },
+	{ "vmd 1 virtio ", REMOTE_VIRTIO },
+	{ "vmd 1 stream ", REMOTE_STREAM },
+};
+
+static int
+wish(struct remote_client *c, const char *text)
+{
+	const char *name;
+	unsigned i;
+	size_t n;
+
+	if (strcmp(text, "vmd 1 control") == 0)
+		return ask(c, REMOTE_CONTROL, "");
+	for (i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+		n = strlen(wishes[i].begin);
+		name = text + n;
+		if (strncmp(text, wishes[i].begin, n) == 0 &&
+		    vmconf_name_ok(name))
+			return ask(c, wishes[i].what, name);
+	}
+	return -EPROTO;
+}
+
 static int
 line(struct remote_client *c)
 {
-	static const char control[] = "vmd 1 control",
-			  console[] = "vmd 1 console ",
-			  stream[] = "vmd 1 stream ";
 	struct pipebuf *b = &c->in;
 	char text[LINE_MAX_LEN], *end;
 	int r;
@@ -329,16 +355,7 @@ line(struct remote_client *c)
 	memcpy(text, b->data, (size_t)((uint8_t *)end - b->data));
 	b->len -= (size_t)((uint8_t *)end - b->data);
 	memmove(b->data, end, b->len);
-	r = -EPROTO;
-	if (strcmp(text, control) == 0)
-		r = ask(c, REMOTE_CONTROL, "");
-	else if (strncmp(text, console, sizeof(console) - 1) == 0 &&
-	    vmconf_name_ok(text + sizeof(console) - 1))
-		r = ask(c, REMOTE_CONSOLE, text + sizeof(console) - 1);
-	else if (strncmp(text, stream, sizeof(stream) - 1) == 0 &&
-	    vmconf_name_ok(text + sizeof(stream) - 1))
-		r = ask(c, REMOTE_STREAM, text + sizeof(stream) - 1);
-	if (r == 0)
+	if (wish(c, text) == 0)
 		return 1;
 	client_drop(c, "does not say what it wants");
 	return -1;

@@ -44,6 +44,7 @@ struct login_child {
 	struct child ch;
 	uint32_t client; /* of remote */
 	uint32_t vm; /* whose console, by id; 0: control */
+	unsigned console; /* which */
 	char tty[32];
 	bool answered;
 	struct event *timer;
@@ -121,8 +122,8 @@ still_its(const struct login_child *l)
 	if (l->vm == 0)
 		return true;
 	vm = vmreg_find(&l->p->reg, &t);
-	return vm != NULL && vm->tty.master != -1 &&
-	    strcmp(vm->tty.name, l->tty) == 0;
+	return vm != NULL && vm->tty[l->console].master != -1 &&
+	    strcmp(vm->tty[l->console].name, l->tty) == 0;
 }
 
 static int
@@ -186,8 +187,8 @@ login_ask(struct login_child *l, uid_t uid, uint32_t what, const char *path)
 }
 
 static void
-login_new(struct parent *p, uint32_t client, uid_t uid, uint32_t what,
-    const struct vm *vm)
+login_new(struct parent *p, uint32_t client, uid_t uid, const struct vm *vm,
+    unsigned console)
 {
 	static const struct timeval tv = { LOGIN_S, 0 };
 	struct login_child *l;
@@ -202,7 +203,8 @@ login_new(struct parent *p, uint32_t client, uid_t uid, uint32_t what,
 	l->client = client;
 	if (vm != NULL) {
 		l->vm = vm->id;
-		snprintf(l->tty, sizeof(l->tty), "%s", vm->tty.name);
+		l->console = console;
+		snprintf(l->tty, sizeof(l->tty), "%s", vm->tty[console].name);
 	}
 	TAILQ_INSERT_TAIL(&p->remote.logins, l, entry);
 	p->remote.nlogins++;
@@ -215,9 +217,38 @@ login_new(struct parent *p, uint32_t client, uid_t uid, uint32_t what,
 	chan_set_arg(l->ch.chan, l);
 	l->timer = evtimer_new(p->base, on_login_late, l);
 	if (l->timer == NULL || evtimer_add(l->timer, &tv) == -1 ||
-	    login_ask(l, uid, what, vm != NULL ? l->tty : p->listener.path) !=
-		0)
+	    login_ask(l, uid, vm != NULL ? REMOTE_CONSOLE : REMOTE_CONTROL,
+		vm != NULL ? l->tty : p->listener.path) != 0)
 		login_end(l);
+}
+
+/* Which console of a VM that is, or VM_TTYS. */
+static unsigned
+console_of(uint32_t what)
+{
+	switch (what) {
+	case REMOTE_CONSOLE:
+		return VM_TTY_SERIAL;
+	case REMOTE_SERIAL2:
+		return VM_TTY_SERIAL2;
+	case REMOTE_VIRTIO:
+		return VM_TTY_VIRTIO;
+	}
+	return VM_TTYS;
+}
+
+static void
+login_console(struct parent *p, uint32_t client, uid_t uid, const char *name,
+    unsigned console)
+{
+	const struct vm *vm = vmreg_by_name(&p->reg, name);
+
+	if (vm == NULL)
+		answer_refused(p, client, "vm not found");
+	else if (vm->tty[console].master == -1)
+		answer_refused(p, client, "console not found");
+	else
+		login_new(p, client, uid, vm, console);
 }
 
 /* What "remote" says */
@@ -237,26 +268,17 @@ on_wants(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct parent *p = arg;
 	char subject[CONF_SUBJECT_MAX + 1], name[VM_NAME_MAX + 1];
 	const struct conf_remote *r;
-	const struct vm *vm = NULL;
 	uint32_t what;
 	int stream;
 
 	if (ctl_get_str(body, subject, sizeof(subject)) != 0 ||
 	    ibuf_get_n32(body, &what) == -1 ||
-	    ctl_get_str(body, name, sizeof(name)) != 0 || what > REMOTE_STREAM)
+	    ctl_get_str(body, name, sizeof(name)) != 0 || what > REMOTE_VIRTIO)
 		return -EBADMSG;
 	if ((r = conf_remote(p->conf, subject)) == NULL) {
 		log_info("remote: client %s is not in vm.conf", subject);
 		answer_refused(p, id, "vmd: your certificate is not allowed");
 		return 0;
-	}
-	if (what == REMOTE_CONSOLE) {
-		vm = vmreg_by_name(&p->reg, name);
-		if (vm == NULL || vm->tty.master == -1) {
-			answer_refused(p, id,
-			    vm == NULL ? "vm not found" : "console not found");
-			return 0;
-		}
 	}
 	if (what == REMOTE_STREAM) {
 		if ((stream = reqsend_take(p, name)) == -1)
@@ -267,7 +289,10 @@ on_wants(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	}
 	log_debug("remote: client %s is user %u", subject, (unsigned)r->uid);
-	login_new(p, id, r->uid, what, vm);
+	if (what == REMOTE_CONTROL)
+		login_new(p, id, r->uid, NULL, 0);
+	else
+		login_console(p, id, r->uid, name, console_of(what));
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "send.h"
 #include "state.h"
 #include "viobal.h"
+#include "viocon.h"
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vmm.h"
@@ -54,7 +55,7 @@ state_conf(struct state *s, const struct save *v)
 {
 	const struct vmconf *c = v->conf;
 
-	if (state_begin(s, "conf", 1) != 0)
+	if (state_begin(s, "conf", 2) != 0)
 		return;
 	same(s, "memory in MiB", c->memory / MIB);
 	same(s, "vCPUs", c->cpus);
@@ -62,6 +63,7 @@ state_conf(struct state *s, const struct save *v)
 	same(s, "interfaces", c->nnics);
 	same(s, "drives", c->cdrom[0] != '\0');
 	same(s, "screens", (c->flags & VM_F_SCREEN) != 0);
+	same(s, "virtio consoles", (c->flags & VM_F_VIOCON) != 0);
 	same(s, "bytes of firmware", v->rom_len);
 	(void)state_end(s);
 }
@@ -186,6 +188,10 @@ state_rest(const struct save *v, struct state *s)
 	}
 	if (state_begin(s, "vmmci", 1) == 0) {
 		vmmci_state(v->ci, s);
+		(void)state_end(s);
+	}
+	if (v->con != NULL && state_begin(s, "viocon", 1) == 0) {
+		viocon_state(v->con, s);
 		(void)state_end(s);
 	}
 	if (state_begin(s, "end", 1) == 0)

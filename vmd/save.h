@@ -13,6 +13,7 @@
 struct machine;
 struct state;
 struct viobal;
+struct viocon;
 struct viornd;
 struct virtio_chan;
 struct vmm;
@@ -30,6 +31,7 @@ struct save {
 	struct viornd *rnd;
 	struct viobal *bal;
 	struct vmmci *ci;
+	struct viocon *con; /* or NULL */
 	unsigned ndevs;
 	struct {
 		const char *name;

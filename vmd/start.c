@@ -330,10 +330,26 @@ send_vm_conf(struct vm *vm)
 }
 
 static int
+send_consoles(struct vm *vm)
+{
+	unsigned i;
+	int error = 0, tty;
+
+	for (i = 0; i < VM_TTYS && error == 0; i++) {
+		if (!vmconf_has_tty(&vm->conf, i))
+			continue;
+		if ((tty = fcntl(vm->tty[i].master, F_DUPFD_CLOEXEC, 0)) == -1)
+			return -errno;
+		error = send_vm_fd(vm->run.vm.chan, VM_FD_CONSOLE, i, tty);
+	}
+	return error;
+}
+
+static int
 send_vm_files(struct vm *vm, struct start_fds *f)
 {
 	struct chan *chan = vm->run.vm.chan;
-	int error, tty;
+	int error;
 
 	error = send_vm_fd(chan, VM_FD_HYPERVISOR, 0, fd_take(&f->hypervisor));
 	if (error == 0)
@@ -358,9 +374,7 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 	if ((vm->conf.flags & VM_F_SCREEN) != 0 &&
 	    (error = display_make(&vm->run.vm)) != 0)
 		return error;
-	if ((tty = fcntl(vm->tty.master, F_DUPFD_CLOEXEC, 0)) == -1)
-		return -errno;
-	return send_vm_fd(chan, VM_FD_CONSOLE, 0, tty);
+	return send_consoles(vm);
 }
 
 static_assert(VM_DISKS_MAX <= 10, "one digit in a serial number");

@@ -298,6 +298,7 @@ const struct state_chip state_chips[STATE_CHIPS] = {
 	[STATE_IOAPIC] = CHIP("ioapic", struct ioapic, ioapic),
 	[STATE_RTC] = CHIP("rtc", struct mc146818, rtc),
 	[STATE_UART] = CHIP("uart", struct ns16550, uart),
+	[STATE_UART2] = CHIP("uart2", struct ns16550, uart),
 	[STATE_I8042] = CHIP("i8042", struct i8042, i8042),
 	[STATE_PVPANIC] = CHIP("pvpanic", struct pvpanic, pvpanic),
 	[STATE_PM] = CHIP("acpi-pm", struct acpi_pm, pm),

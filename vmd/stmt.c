@@ -612,6 +612,21 @@ stmt_screen(struct parse *p)
 	p->vm->conf.flags |= VM_F_SCREEN;
 }
 
+/* The first is always there. */
+void
+stmt_console(struct parse *p, struct lex_loc at, const char *name)
+{
+	unsigned i;
+
+	p->nstmts++;
+	for (i = VM_TTY_SERIAL2; i < VM_TTYS; i++)
+		if (strcmp(name, vm_tty_names[i]) == 0) {
+			p->vm->conf.flags |= (uint32_t)VM_F_SERIAL2 << (i - 1);
+			return;
+		}
+	stmt_error(p, at, "console %s: not serial2 or virtio", name);
+}
+
 void
 stmt_on(struct parse *p, struct lex_loc at, const char *event,
     struct lex_loc then, const char *action)

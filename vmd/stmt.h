@@ -114,6 +114,7 @@ void stmt_enable(struct parse *, bool);
 void stmt_owner(struct parse *, struct lex_loc, const char *owner);
 void stmt_sev(struct parse *, bool es);
 void stmt_screen(struct parse *);
+void stmt_console(struct parse *, struct lex_loc, const char *);
 void stmt_on(struct parse *, struct lex_loc, const char *event, struct lex_loc,
     const char *action);
 /* "user[:group]"; what is not given stays as it is. */

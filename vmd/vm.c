@@ -39,6 +39,7 @@
 #include "vcpu.h"
 #include "vga.h"
 #include "viobal.h"
+#include "viocon.h"
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vm_impl.h"
@@ -239,7 +240,8 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		slot = &vm->efivars;
 		break;
 	case VM_FD_CONSOLE:
-		slot = &vm->console;
+		if (index < VM_TTYS)
+			slot = &vm->console[index];
 		break;
 	case VM_FD_SCREEN:
 		slot = &vm->screen;
@@ -460,8 +462,12 @@ check_conf(struct vm *vm)
 	struct sysinfo si;
 	unsigned i;
 
-	if (vm->hypervisor == -1 || vm->console == -1)
+	if (vm->hypervisor == -1)
 		return vm_fail(vm, -EINVAL, "incomplete set-up");
+	for (i = 0; i < VM_TTYS; i++)
+		if (vmconf_has_tty(&vm->conf, i) != (vm->console[i] != -1))
+			return vm_fail(vm, -EINVAL, "console %s: not as said",
+			    vm_tty_names[i]);
 	if (has_screen(vm) && vm->screen == -1)
 		return vm_fail(vm, -EINVAL, "screen: no page");
 	if (vm->kernel == -1)
@@ -626,17 +632,19 @@ make_machine(struct vm *vm)
 		.rom_len = vm->rom_len,
 		.flash = vm->flash,
 		.flash_len = vm->flash_len,
-		.console = fd_take(&vm->console),
 		.ops = &machine_callbacks,
 		.arg = vm,
 	};
 	void *page = NULL;
+	unsigned i;
 	int e;
 
 	if (has_screen(vm) &&
 	    (e = page_attach(fd_take(&vm->screen), true, &page)) < 0)
 		return vm_fail(vm, e, "screen: %s", strerrordesc_np(-e));
 	mc.screen = page;
+	for (i = 0; i < VM_TTYS; i++)
+		mc.console[i] = fd_take(&vm->console[i]);
 	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
 		return vm_fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	vm->rnd = viornd_new(machine_pci(vm->machine),
@@ -720,6 +728,19 @@ make_control(struct vm *vm)
 	if ((vm->ci = vmmci_new(&c)) == NULL)
 		return vm_fail(vm, -errno, "vmmci: %s", strerrordesc_np(errno));
 	return 0;
+}
+
+static int
+make_virtio_console(struct vm *vm)
+{
+	if (!vmconf_has_tty(&vm->conf, VM_TTY_VIRTIO))
+		return 0;
+	vm->con = viocon_new(machine_pci(vm->machine),
+	    machine_virtio(vm->machine), &vm->mem,
+	    machine_console(vm->machine, VM_TTY_VIRTIO), "viocon");
+	return vm->con == NULL
+	    ? vm_fail(vm, -errno, "viocon: %s", strerrordesc_np(errno))
+	    : 0;
 }
 
 static int
@@ -873,6 +894,7 @@ build(struct vm *vm)
 		 vm, &vm->cdrom, has_drive(vm), TYPE_SCSI, CLASS_SCSI)) != 0 ||
 	    (status = make_balloon(vm)) != 0 ||
 	    (status = make_control(vm)) != 0 ||
+	    (status = make_virtio_console(vm)) != 0 ||
 	    (status = make_threads(vm)) != 0 || (status = seal(vm)) != 0)
 		return status;
 	if (vm->rom != NULL && (status = boot_firmware(vm)) != 0)
@@ -899,7 +921,9 @@ init(struct vm *vm)
 
 	memset(vm, 0, sizeof(*vm));
 	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
-	vm->console = vm->screen = vm->vgabios = vm->efivars = -1;
+	vm->screen = vm->vgabios = vm->efivars = -1;
+	for (i = 0; i < VM_TTYS; i++)
+		vm->console[i] = -1;
 	vm->state = vm->save = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);

@@ -31,7 +31,8 @@ struct vm {
 	uint32_t id;
 	struct vmconf conf;
 	bool has_conf, go;
-	int hypervisor, kernel, initrd, floppy, console, screen, vgabios;
+	int hypervisor, kernel, initrd, floppy, screen, vgabios;
+	int console[VM_TTYS];
 	int efivars;
 	int state; /* to go on from; -1: a start */
 	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
@@ -44,6 +45,7 @@ struct vm {
 	struct viornd *rnd;
 	struct viobal *bal;
 	struct vmmci *ci;
+	struct viocon *con; /* or NULL */
 	struct vcpus *vcpus;
 	bool paused;
 	/* While its state is saved: where to, -1: it is not. */

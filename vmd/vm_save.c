@@ -58,6 +58,7 @@ vm_parts(struct vm *vm, struct save *s)
 		.rnd = vm->rnd,
 		.bal = vm->bal,
 		.ci = vm->ci,
+		.con = vm->con,
 	};
 	while ((d = device(vm, s->ndevs)) != NULL) {
 		s->dev[s->ndevs].name = d->name;

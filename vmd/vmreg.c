@@ -204,6 +204,7 @@ int
 vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
 {
 	struct vm *vm;
+	unsigned i;
 
 	if (vmreg_by_name(r, conf->name) != NULL)
 		return -EEXIST;
@@ -219,7 +220,8 @@ vmreg_add(struct vmreg *r, const struct vmconf *conf, struct vm **out)
 	choose_lladdrs(&vm->conf);
 	vm->state = VM_STOPPED;
 	vm->starter = (uid_t)-1;
-	tty_init(&vm->tty);
+	for (i = 0; i < VM_TTYS; i++)
+		tty_init(&vm->tty[i]);
 	vm->stream = -1;
 	medium_init(&vm->medium);
 	medium_init(&vm->next);
@@ -439,6 +441,9 @@ void
 vm_describe(
     const struct vm *vm, const struct cgroups *groups, struct ctl_vm *out)
 {
+	unsigned i;
+
+	static_assert(1 + CTL_MORE == VM_TTYS, "all consoles are told of");
 	memset(out, 0, sizeof(*out));
 	out->id = vm->id;
 	snprintf(out->name, sizeof(out->name), "%s", vm->conf.name);
@@ -448,7 +453,10 @@ vm_describe(
 	out->maxmem = vm->conf.memory;
 	out->asked = vm->keep != 0 ? vm->keep : vm->conf.memory;
 	out->given = vm->run.given;
-	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty.name);
+	snprintf(out->tty, sizeof(out->tty), "%s", vm->tty[0].name);
+	for (i = 0; i < CTL_MORE; i++)
+		snprintf(out->more[i], sizeof(out->more[i]), "%s",
+		    vm->tty[1 + i].name);
 	out->uid = vm->conf.uid;
 	out->gid = vm->conf.gid;
 	out->restarts = vm->restarts;

@@ -119,7 +119,7 @@ struct vm {
 	struct vmconf *next_conf; /* once it ended; NULL: as before */
 	bool removed; /* from vm.conf: forgotten once it ended */
 	enum vm_state state;
-	struct tty tty;
+	struct tty tty[VM_TTYS];
 	uint32_t unplugged; /* interfaces, a bit each; see link.h */
 	uint64_t keep; /* bytes of memory, 0: all; see balloon.h */
 	uid_t starter; /* (uid_t)-1: nobody but the daemon */

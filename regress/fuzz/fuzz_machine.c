@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Fuzzer: the machine as its vCPUs see it.  Ports and memory of every chip and
- * of the devices in the vm process itself (entropy, balloon, vmmci), the
+ * of the devices in the vm process itself (entropy, balloon, vmmci, console), the
  * 8259's acknowledge, the IOAPIC's end of interrupt, with firmware or without,
  * with a screen or without, while time passes and the host does what it can.
  * Whatever the guest does, the machine stays inside of guest memory.
@@ -21,6 +21,7 @@ static int machine_clock(int, struct timespec *);
 
 #include "screen.h"
 #include "viobal.h"
+#include "viocon.h"
 #include "viornd.h"
 #include "vmm.h"
 #include "vmmci.h"
@@ -152,18 +153,19 @@ static struct rig {
 	struct gmem mem;
 	struct screen screen;
 	uint8_t rom[ROM], flash[FLASH], copy[FLASH];
-	int line; /* the console's other end */
+	int line[VM_TTYS]; /* the consoles' other ends */
 	struct machine *m;
 	struct viornd *rnd;
 	struct viobal *bal;
 	struct vmmci *ci;
+	struct viocon *con;
 } r;
 
 static void
 make(uint8_t how)
 {
-	int line[2],
-	    ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, line);
+	unsigned i;
+	int line[2];
 	struct machine_conf c = {
 		.mem = &r.mem,
 		.base = r.base,
@@ -173,7 +175,6 @@ make(uint8_t how)
 		.flash = (how & WITH_ROM) ? r.flash : NULL,
 		.flash_len = FLASH,
 		.screen = (how & WITH_SCREEN) ? &r.screen : NULL,
-		.console = line[0],
 		.ops = &machine_calls,
 	};
 	struct viobal_conf bal = {
@@ -184,12 +185,17 @@ make(uint8_t how)
 	};
 	struct gpa rsdp;
 
-	check(ok == 0);
-	r.line = line[1];
+	for (i = 0; i < VM_TTYS; i++) {
+		check(socketpair(
+			  AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, line) == 0);
+		c.console[i] = line[0];
+		r.line[i] = line[1];
+	}
 	check(machine_new(&r.m, &c, &rsdp) == 0);
 	r.rnd = NULL;
 	r.bal = NULL;
 	r.ci = NULL;
+	r.con = NULL;
 	if (!(how & WITH_VIRTIO))
 		return;
 	bal.pci = ci.pci = machine_pci(r.m);
@@ -197,17 +203,23 @@ make(uint8_t how)
 	r.rnd = viornd_new(bal.pci, bal.host, &r.mem, "viornd");
 	r.bal = viobal_new(&bal);
 	r.ci = vmmci_new(&ci);
-	check(r.rnd != NULL && r.bal != NULL && r.ci != NULL);
+	r.con = viocon_new(bal.pci, bal.host, &r.mem,
+	    machine_console(r.m, VM_TTY_VIRTIO), "viocon");
+	check(r.rnd != NULL && r.bal != NULL && r.ci != NULL && r.con != NULL);
 }
 
 static void
 unmake(void)
 {
+	unsigned i;
+
 	viornd_free(r.rnd);
 	viobal_free(r.bal);
 	vmmci_free(r.ci);
+	viocon_free(r.con);
 	machine_free(r.m);
-	close(r.line);
+	for (i = 0; i < VM_TTYS; i++)
+		close(r.line[i]);
 	held = 0;
 }
 
@@ -228,10 +240,10 @@ port(uint32_t at)
 		0x40, 0x41, 0x42, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x72,
 		0x73, 0x92, 0xb2, 0xb3, 0xcf8, 0xcf9, 0xcfa, 0xcfb, 0xcfc,
 		0xcfd, 0xcfe, 0xcff, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd,
-		0x3fe, 0x3ff, 0x402, 0x505, 0x510, 0x511, 0x514, 0x518, 0x600,
-		0x602, 0x604, 0x608, 0x3b4, 0x3b5, 0x3c0, 0x3c1, 0x3c4, 0x3c5,
-		0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, PCI_IO_BASE,
-		PCI_IO_BASE + 0x40, PCI_IO_BASE + 0x80 };
+		0x3fe, 0x3ff, 0x2f8, 0x2f9, 0x2fa, 0x2fc, 0x402, 0x505, 0x510,
+		0x511, 0x514, 0x518, 0x600, 0x602, 0x604, 0x608, 0x3b4, 0x3b5,
+		0x3c0, 0x3c1, 0x3c4, 0x3c5, 0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da,
+		PCI_IO_BASE, PCI_IO_BASE + 0x40, PCI_IO_BASE + 0x80 };
 
 	if (at & 0x80000000)
 		return (uint16_t)(at +
@@ -275,7 +287,7 @@ memory(uint32_t at, uint32_t val)
 static void
 host(uint32_t at, uint32_t val)
 {
-	switch (at % 6) {
+	switch (at % 7) {
 	case 0:
 		machine_power_button(r.m);
 		break;
@@ -298,6 +310,9 @@ host(uint32_t at, uint32_t val)
 	case 5:
 		if (r.ci != NULL)
 			vmmci_sync(r.ci);
+		break;
+	case 6: /* typing */
+		(void)!write(r.line[at >> 8 & 1 ? 1 : 2], &val, sizeof(val));
 		break;
 	}
 }

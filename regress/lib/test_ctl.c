@@ -70,6 +70,7 @@ static const struct ctl_vm sample = {
 	.asked = 1ULL << 33,
 	.given = 98765432101,
 	.tty = "/dev/pts/3",
+	.more = { "/dev/pts/4", "/dev/pts/5" },
 	.uid = 1000,
 	.gid = (uint32_t)-1,
 	.cpu_us = 1ULL << 33,

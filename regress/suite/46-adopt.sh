@@ -20,7 +20,7 @@ works() {
 	done
 }
 
-identity() { echo "$(field one id) $(field one pid) $(field one tty) $(field one state) $(field one memory_asked)"; }
+identity() { echo "$(field one id) $(field one pid) $(field one tty) $(field one state) $(field one memory_asked) $(field one tty_serial2)"; }
 is_same() { [[ $(identity) = "$was" ]]; }
 same() { is_same || fail "was $was, is $(identity)"; }
 
@@ -31,7 +31,8 @@ loaded() {
 	{
 		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
 		tiny one shell 'memory 128M' "disk \"$T/disk\"" \
-		    'interface { switch "lan" }' 'local interface'
+		    'interface { switch "lan" }' 'local interface' \
+		    'console serial2'
 		tiny two idle 'memory 128M'
 	} | vmd_up
 	within 5 ip link show vmbr0 >/dev/null

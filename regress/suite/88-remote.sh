@@ -71,7 +71,8 @@ remote_up() {
 	certificates
 	{
 		listens
-		tiny va shell 'memory 128M' 'owner alice'
+		tiny va shell 'memory 128M' 'owner alice' \
+		    'console serial2'
 		tiny vr idle 'memory 128M'
 	} | vmd_up
 	for u in alice eve root bob mallory; do home "$u" "$T/ca/$u"; done
@@ -124,6 +125,13 @@ t_console() {
 		sleep 10
 	} | away alice vmctl -H vmhost console va >"$T/away.console" 2>&1 &
 	within 60 grep -aq "it is 42" "$T/away.console"
+	# Another line of it.
+	key va 'while sleep 1; do echo second line; done >/dev/ttyS1 &'
+	away alice timeout 15 vmctl -H vmhost console -2n va >"$T/second" 2>&1 ||
+		true
+	grep -aq "second line" "$T/second"
+	refused away alice vmctl -H vmhost console -v va
+	says "console not found"
 	# One at a time, whoever.
 	refused vmctl console va
 	says "in use"
@@ -239,6 +247,8 @@ t_many_and_slow() {
 	sent_away 'vmd 1 '
 	sent_away $'nonsense\n'
 	sent_away $'vmd 1 console ../va\n'
+	sent_away $'vmd 1 virtio ../va\n'
+	sent_away $'vmd 1 serial3 va\n'
 	away alice vmctl -H vmhost status
 	pkill socat || true
 	hosts_off

@@ -26,6 +26,7 @@ static const struct ctl_vm web = { .id = 1,
 	.cpu_us = 1500000,
 	.restarts = 3,
 	.tty = "/dev/pts/3",
+	.more = { "", "/dev/pts/8" },
 	.uid = 0,
 	.gid = VM_NOGID };
 
@@ -201,7 +202,7 @@ test_devices(void **state)
 static const char *const names[] = { "id", "name", "state", "pid", "cpus",
 	"memory", "memory_resident", "tty", "owner", "uid", "group", "gid",
 	"problem", "devices", "cpu_seconds", "restarts", "memory_asked",
-	"memory_given" };
+	"memory_given", "tty_serial2", "tty_virtio" };
 
 static void
 test_json(void **state)
@@ -236,6 +237,9 @@ test_json(void **state)
 	    141 << 20);
 	assert_string_equal(
 	    json_string_value(json_object_get(o, "tty")), "/dev/pts/3");
+	assert_true(json_is_null(json_object_get(o, "tty_serial2")));
+	assert_string_equal(
+	    json_string_value(json_object_get(o, "tty_virtio")), "/dev/pts/8");
 	assert_string_equal(
 	    json_string_value(json_object_get(o, "owner")), "root");
 	assert_true(json_is_null(json_object_get(o, "group")));

@@ -587,6 +587,7 @@ static const char script[] =
     "test $(grep -c 'Interrupt List : [148] ' out) = 3\n"
     "grep -q 'Contains 4 Elements' out\n"
     "grep -q 'Name (_HID, \"QEMU0001\")' dsdt.dsl\n"
+    "grep -A 20 'Device (COM2)' dsdt.dsl | grep -q 0x02F8\n"
     "trap - EXIT\n";
 
 static void

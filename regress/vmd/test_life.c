@@ -55,7 +55,7 @@ static void
 on_started(void *arg, struct vm *vm)
 {
 	seen.started++;
-	memcpy(seen.tty, vm->tty.name, sizeof(seen.tty));
+	memcpy(seen.tty, vm->tty[0].name, sizeof(seen.tty));
 	event_seen();
 }
 
@@ -274,8 +274,8 @@ check_stopped(struct vm *vm)
 	assert_int_equal(vm->run.disk[0].pid, 0);
 	assert_null(vm->run.disk[0].chan);
 	assert_null(vm->timer);
-	assert_int_equal(vm->tty.master, -1);
-	assert_int_equal(vm->tty.slave, -1);
+	assert_int_equal(vm->tty[0].master, -1);
+	assert_int_equal(vm->tty[0].slave, -1);
 	assert_true(life_idle(&life));
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
@@ -601,7 +601,7 @@ test_reset(void **state)
 		start(vm);
 		run_until(1);
 		assert_int_equal(seen.started, 1);
-		assert_string_equal(vm->tty.name, seen.tty);
+		assert_string_equal(vm->tty[0].name, seen.tty);
 		run_until(2);
 		assert_int_equal(seen.ended, 1);
 		assert_string_equal(seen.problem, "restarted too quickly");
@@ -639,7 +639,7 @@ test_reset_slowly_goes_on(void **state)
 	run_for(300);
 	assert_int_equal(seen.started, 1);
 	assert_int_equal(seen.ended, 0);
-	assert_string_equal(vm->tty.name, seen.tty);
+	assert_string_equal(vm->tty[0].name, seen.tty);
 	life_stop(&life, vm, true, &why);
 	run_until(2);
 	assert_int_equal(seen.ended, 1);

@@ -46,7 +46,8 @@ make_vm(void)
 	vm->started = 123456789;
 	vm->medium.bytes = 4096;
 	vm->keep = 32 << 20;
-	strcpy(vm->tty.name, "/dev/pts/3");
+	strcpy(vm->tty[0].name, "/dev/pts/3");
+	strcpy(vm->tty[VM_TTY_VIRTIO].name, "/dev/pts/4");
 	strcpy(vm->problem, "vioblk0: ended");
 	vm->run.end = RUN_RESET;
 	vm->run.fail.code = EIO;
@@ -100,7 +101,9 @@ test_vm(void **state)
 	assert_int_equal(vm->starter, 1000);
 	assert_int_equal(vm->started, 123456789);
 	assert_int_equal(vm->medium.bytes, 4096);
-	assert_string_equal(vm->tty.name, "/dev/pts/3");
+	assert_string_equal(vm->tty[0].name, "/dev/pts/3");
+	assert_string_equal(vm->tty[VM_TTY_SERIAL2].name, "");
+	assert_string_equal(vm->tty[VM_TTY_VIRTIO].name, "/dev/pts/4");
 	assert_string_equal(vm->problem, "vioblk0: ended");
 	assert_int_equal(vm->run.end, RUN_RESET);
 	assert_int_equal(vm->run.fail.code, EIO);
@@ -166,7 +169,8 @@ test_vm_bytes(void **state)
 			assert_true(r->unplugged < 1U << VM_NICS_MAX);
 			assert_true(r->keep <= r->conf.memory);
 			assert_true(r->pid[0] > 0 && r->started >= 0);
-			assert_true(strlen(r->tty) < sizeof(r->tty));
+			assert_true(strlen(r->tty[0]) < sizeof(r->tty[0]));
+			assert_true(strlen(r->tty[2]) < sizeof(r->tty[2]));
 			assert_true(strlen(r->problem) < sizeof(r->problem));
 		}
 		bytes[i] = old;
