@@ -104,6 +104,13 @@ $(B)/regress/vmd/%: regress/vmd/%.c $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) -lcmocka $(LIBS)
+# vmrun with a trace of what comes to the machine.
+TRACED		= bus_read bus_write i8254_run i8259_ack ioapic_eoi \
+		  chipset_boot_order pci_intx
+$(B)/regress/trace/vmtrace: $(B)/regress/trace/trace_machine.o \
+    $(B)/regress/vmd/vmrun.o $(B)/vmd/libvmd.a $(B)/lib/libvmm.a
+	$(Q)$(CC) $(LDFLAGS) $(TRACED:%=-Wl,--wrap=%) -o $@ $^ $(LIBS)
+$(B)/regress/trace/%.o $(B)/regress/vmd/vmrun.o: CPPFLAGS += -Ivmd
 $(B)/regress/vmctl/%: regress/vmctl/%.c $(B)/vmctl/libvmctl.a $(B)/lib/libvmm.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Ivmctl $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \

@@ -5,7 +5,8 @@
  * the guest's console on standard input and output.
  *
  *   vmrun [-v] [-D device] [-m MiB] [-p cpus] [-I initrd] [-a cmdline]
- *         [-d disk]... [-s seconds] [-t seconds] [-e text] -k kernel
+ *         [-d disk]... [-F floppy] [-s seconds] [-t seconds] [-e text]
+ *         -k kernel
  *
  * -s presses the power button after so many seconds, -t gives up, -e ends
  * with status 0 and the time when the text is on the console.  The exit
@@ -318,6 +319,9 @@ start(struct run *run)
 	if (run->conf.initrd[0] != '\0')
 		send_fd(run, VM_FD_INITRD, 0,
 		    open_file(run->conf.initrd, O_RDONLY));
+	if (run->conf.floppy[0] != '\0')
+		send_fd(run, VM_FD_FLOPPY, 0,
+		    open_file(run->conf.floppy, O_RDONLY));
 	send_fd(run, VM_FD_CONSOLE, 0, run->master);
 	for (i = 0; i < run->conf.ndisks; i++)
 		start_disk(run, i);
@@ -338,8 +342,8 @@ usage(void)
 {
 	fprintf(stderr,
 	    "usage: vmrun [-v] [-D device] [-m MiB] [-p cpus] [-I initrd]\n"
-	    "\t[-a cmdline] [-d disk]... [-s seconds] [-t seconds] [-e text]\n"
-	    "\t-k kernel\n");
+	    "\t[-a cmdline] [-d disk]... [-F floppy] [-s seconds] [-t seconds]\n"
+	    "\t[-e text] -k kernel\n");
 	exit(1);
 }
 
@@ -349,7 +353,7 @@ parse(struct run *run, int argc, char **argv, int *button, int *limit)
 	struct vmconf *c = &run->conf;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "vD:m:p:I:a:d:s:t:e:k:")) != -1) {
+	while ((ch = getopt(argc, argv, "vD:m:p:I:a:d:F:s:t:e:k:")) != -1) {
 		switch (ch) {
 		case 'v':
 			log_setverbose(1);
@@ -375,6 +379,9 @@ parse(struct run *run, int argc, char **argv, int *button, int *limit)
 			snprintf(c->disk[c->ndisks].path,
 			    sizeof(c->disk[c->ndisks].path), "%s", optarg);
 			c->ndisks++;
+			break;
+		case 'F':
+			snprintf(c->floppy, sizeof(c->floppy), "%s", optarg);
 			break;
 		case 's':
 			*button = atoi(optarg);
