@@ -51,6 +51,7 @@
 #define PCI_FLOOR (2ULL << 30) /* OVMF puts BARs from here on, or behind RAM */
 #define FOUR_GIB  (1ULL << 32)
 
+#define VIRTIO_NET   0x1000
 #define VIRTIO_BLOCK 0x1001
 #define VIRTIO_SCSI  0x1004
 #define ORDER_LINE   40
@@ -283,6 +284,11 @@ order_line(
 {
 	uint32_t device = d == NULL ? 0 : pci_cfg_get(d, PCIR_DEVICE, 2);
 
+	if (d != NULL && d->rom != NULL && only == VM_BOOT_NET)
+		return (unsigned)snprintf(line, len,
+		    "/pci@i0cf8/ethernet@%x/ethernet-phy@0\n", d->slot);
+	if (only == VM_BOOT_NET)
+		return 0;
 	if (device == VIRTIO_BLOCK && only != VM_BOOT_CDROM)
 		return (unsigned)snprintf(
 		    line, len, "/pci@i0cf8/scsi@%x/disk@0,0\n", d->slot);
@@ -324,6 +330,19 @@ int
 chipset_video_bios(struct chipset *c, const void *rom, uint32_t len)
 {
 	return fwcfg_add_file(&c->fwcfg, "vgaroms/vgabios.bin", rom, len);
+}
+
+int
+chipset_net_rom(struct chipset *c, const uint8_t *rom, uint32_t len)
+{
+	struct pci_dev *d;
+
+	for (unsigned s = 0; s < PCI_SLOTS; s++) {
+		d = c->conf.pci->dev[s];
+		if (d != NULL && pci_cfg_get(d, PCIR_DEVICE, 2) == VIRTIO_NET)
+			return pci_add_rom(d, rom, len);
+	}
+	return -ENODEV;
 }
 
 /* ---- power management ---- */

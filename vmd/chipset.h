@@ -60,6 +60,9 @@ void chipset_free(struct chipset *);
 int chipset_floppy(struct chipset *, const uint8_t *image, uint32_t len);
 /* The video card's BIOS, before the guest runs.  0 or -errno. */
 int chipset_video_bios(struct chipset *, const void *, uint32_t len);
+/* The expansion ROM of the first network interface; its bytes stay the
+ * caller's. */
+int chipset_net_rom(struct chipset *, const uint8_t *, uint32_t len);
 /* When all devices are there: the floppy disk, disks in their order, then the
  * CD-ROM; or one of the two last kinds and nothing else. */
 int chipset_boot_order(struct chipset *, enum vm_bootdev);

@@ -899,6 +899,12 @@ machine_video_bios(struct machine *m, const void *rom, uint32_t len)
 	return chipset_video_bios(&m->chipset, rom, len);
 }
 
+int
+machine_net_rom(struct machine *m, const uint8_t *rom, uint32_t len)
+{
+	return chipset_net_rom(&m->chipset, rom, len);
+}
+
 static void
 hold(void *machine, bool on)
 {

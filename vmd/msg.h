@@ -78,6 +78,7 @@ enum vm_fdkind {
 	VM_FD_EFIVARS, /* locked; read and written */
 	VM_FD_SCREEN, /* a page for struct screen (lib/screen.h) */
 	VM_FD_VGABIOS, /* for firmware, when there is a screen */
+	VM_FD_NETROM, /* the same, to boot over the network */
 	VM_FD_STATE, /* to go on from, instead of a start */
 	VM_FD_STREAM, /* the same, from another host: send.h */
 };

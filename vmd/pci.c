@@ -3,7 +3,7 @@
 /*
  * PCI bus 0; see pci.h.  After the PCI Local Bus Specification 3.0:
  * "Configuration Mechanism #1", "Configuration Space Organization", "Base
- * Addresses", "Device Control", "Device Status", "Capabilities List".
+ * Addresses", "Expansion ROM Base Address Register", "Device Control", "Device Status", "Capabilities List".
  *
  * Invariants
  *  1. A BAR is mapped exactly when its decode bit is set, it lies in the
@@ -136,7 +136,8 @@ static bool
 bar_wanted(const struct pci_dev *d, unsigned n, uint64_t *base)
 {
 	const struct pci_bar *bar = &d->bar[n];
-	uint32_t reg = pci_cfg_get(d, PCIR_BAR0 + 4 * n, 4);
+	uint32_t reg =
+	    pci_cfg_get(d, n == PCI_ROM ? PCIR_ROM : PCIR_BAR0 + 4 * n, 4);
 	uint32_t cmd = pci_cfg_get(d, PCIR_COMMAND, 2);
 
 	switch (bar->kind) {
@@ -150,6 +151,11 @@ bar_wanted(const struct pci_dev *d, unsigned n, uint64_t *base)
 	case PCI_BAR_MEM32:
 		*base = reg & PCIR_BAR_MEM_ADDR;
 		return (cmd & PCIR_COMMAND_MEM) != 0 &&
+		    *base >= d->pci->mmio_floor && *base + bar->len <= MMIO_END;
+	case PCI_BAR_ROM:
+		*base = reg & PCIR_ROM_ADDR;
+		return (reg & PCIR_ROM_ON) != 0 &&
+		    (cmd & PCIR_COMMAND_MEM) != 0 &&
 		    *base >= d->pci->mmio_floor && *base + bar->len <= MMIO_END;
 	}
 	return false;
@@ -168,7 +174,7 @@ bar_unmap(struct pci_dev *d, unsigned n)
 
 	bus_remove(bar_bus(d, n), bar->base);
 	bar->mapped = false;
-	if (d->ops != NULL && d->ops->bar_unmapped != NULL)
+	if (n != PCI_ROM && d->ops != NULL && d->ops->bar_unmapped != NULL)
 		d->ops->bar_unmapped(d, n, bar->base);
 }
 
@@ -181,7 +187,7 @@ bar_map(struct pci_dev *d, unsigned n, uint64_t base)
 		return; /* somebody else is there: invariant 1 */
 	bar->mapped = true;
 	bar->base = base;
-	if (d->ops != NULL && d->ops->bar_mapped != NULL)
+	if (n != PCI_ROM && d->ops != NULL && d->ops->bar_mapped != NULL)
 		d->ops->bar_mapped(d, n, base);
 }
 
@@ -195,7 +201,7 @@ bars_update(struct pci *p)
 	uint64_t base;
 
 	for (unsigned s = 0; s < PCI_SLOTS; s++)
-		for (unsigned n = 0; p->dev[s] != NULL && n < PCI_BARS; n++) {
+		for (unsigned n = 0; p->dev[s] != NULL && n <= PCI_ROM; n++) {
 			struct pci_bar *bar = &p->dev[s]->bar[n];
 
 			if (bar->mapped &&
@@ -204,7 +210,7 @@ bars_update(struct pci *p)
 				bar_unmap(p->dev[s], n);
 		}
 	for (unsigned s = 0; s < PCI_SLOTS; s++)
-		for (unsigned n = 0; p->dev[s] != NULL && n < PCI_BARS; n++)
+		for (unsigned n = 0; p->dev[s] != NULL && n <= PCI_ROM; n++)
 			if (!p->dev[s]->bar[n].mapped &&
 			    bar_wanted(p->dev[s], n, &base))
 				bar_map(p->dev[s], n, base);
@@ -243,6 +249,50 @@ pci_add_bar(struct pci_dev *d, unsigned n, enum pci_bar_kind kind, uint32_t len,
 	return 0;
 }
 
+/* What is behind the end of the image reads as an erased chip. */
+static uint64_t
+rom_read(void *arg, uint64_t off, unsigned size)
+{
+	const struct pci_dev *d = arg;
+	uint64_t val = UINT64_MAX;
+
+	for (unsigned i = 0; i < size && off + i < d->rom_len; i++) {
+		val &= ~(0xffULL << (8 * i));
+		val |= (uint64_t)d->rom[off + i] << (8 * i);
+	}
+	return val;
+}
+
+static void
+rom_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+}
+
+static const struct bus_ops rom_ops = {
+	.sizes = 1 | 2 | 4 | 8, .read = rom_read, .write = rom_write
+};
+
+int
+pci_add_rom(struct pci_dev *d, const uint8_t *rom, uint32_t len)
+{
+	uint32_t size = ~PCIR_ROM_ADDR + 1, mask;
+
+	if (len == 0 || len > PCI_ROM_MAX ||
+	    d->bar[PCI_ROM].kind != PCI_BAR_NONE)
+		return -EINVAL;
+	while (size < len)
+		size <<= 1;
+	d->rom = rom;
+	d->rom_len = len;
+	d->bar[PCI_ROM] = (struct pci_bar){
+		.kind = PCI_BAR_ROM, .len = size, .ops = &rom_ops
+	};
+	mask = ~(size - 1) | PCIR_ROM_ON;
+	for (unsigned i = 0; i < 4; i++)
+		d->wmask[PCIR_ROM + i] = (uint8_t)(mask >> (8 * i));
+	return 0;
+}
+
 /* ---- configuration space ---- */
 
 static bool
@@ -270,7 +320,8 @@ cfg_write(struct pci_dev *d, unsigned off, unsigned size, uint32_t val)
 		if (d->ops != NULL && d->ops->command != NULL)
 			d->ops->command(d, after);
 	}
-	if (before != after || touches(off, size, PCIR_BAR0, 4 * PCI_BARS))
+	if (before != after || touches(off, size, PCIR_BAR0, 4 * PCI_BARS) ||
+	    touches(off, size, PCIR_ROM, 4))
 		bars_update(d->pci);
 	if (d == &d->pci->isa && touches(off, size, PIRQ_RC, 4))
 		route_isa(d->pci);
@@ -437,7 +488,7 @@ void
 pci_remove(struct pci_dev *d)
 {
 	pci_intx(d, false);
-	for (unsigned n = 0; n < PCI_BARS; n++)
+	for (unsigned n = 0; n <= PCI_ROM; n++)
 		if (d->bar[n].mapped)
 			bar_unmap(d, n);
 	d->pci->dev[d->slot] = NULL;

@@ -16,8 +16,13 @@
 #include "bus.h"
 #include "devenv.h"
 
-#define PCI_SLOTS     32
-#define PCI_BARS      6
+#define PCI_SLOTS   32
+#define PCI_BARS    6
+#define PCI_ROM	    6 /* the expansion ROM, which is much like a BAR */
+#define PCI_ROM_MAX (16U << 20)
+
+/* What SeaBIOS boots over a virtio network interface with: iPXE. */
+#define NET_ROM	      "/usr/lib/ipxe/qemu/pxe-virtio.rom"
 #define PCI_IO_BASE   0xc000 /* I/O BARs are placed here ... */
 #define PCI_IO_LEN    0x2000
 #define PCI_MMIO_BASE 0xd0000000 /* ... memory BARs here */
@@ -26,7 +31,7 @@
 struct pci;
 struct pci_dev;
 
-enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32 };
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_ROM };
 
 struct pci_dev_ops {
 	/* Device-specific configuration space, after the standard header
@@ -35,7 +40,8 @@ struct pci_dev_ops {
 	 * were stored under the mask, cfg_read instead of pci_cfg_get(). */
 	void (*cfg_written)(struct pci_dev *, unsigned off, unsigned size);
 	uint32_t (*cfg_read)(struct pci_dev *, unsigned off, unsigned size);
-	/* A BAR was mapped at base or unmapped (decode off, moved). */
+	/* A BAR was mapped at base or unmapped (decode off, moved).  Not the
+	 * ROM. */
 	void (*bar_mapped)(struct pci_dev *, unsigned bar, uint64_t base);
 	void (*bar_unmapped)(struct pci_dev *, unsigned bar, uint64_t base);
 	/* Command register changed (bus master, INTx disable). */
@@ -58,7 +64,9 @@ struct pci_dev {
 	uint8_t wmask[256]; /* bits the guest may write */
 	uint8_t w1c[256]; /* bits a written one clears */
 	unsigned cap_end; /* allocation of the capability list */
-	struct pci_bar bar[PCI_BARS];
+	struct pci_bar bar[PCI_BARS + 1];
+	const uint8_t *rom; /* bytes of the expansion ROM, or NULL */
+	uint32_t rom_len;
 	bool intx; /* what the device wants, before INTx disable */
 	const struct pci_dev_ops *ops;
 	void *arg;
@@ -93,6 +101,9 @@ void pci_remove(struct pci_dev *);
  * The ops get the struct pci_dev. */
 int pci_add_bar(struct pci_dev *, unsigned bar, enum pci_bar_kind, uint32_t len,
     const struct bus_ops *);
+/* Before the guest runs: an expansion ROM, switched off as after a reset.  Its
+ * bytes stay the caller's.  0 or -EINVAL. */
+int pci_add_rom(struct pci_dev *, const uint8_t *rom, uint32_t len);
 /* Offset of a new capability of len bytes (header included), or -ENOSPC. */
 int pci_add_cap(struct pci_dev *, uint8_t id, uint8_t len);
 /* In the section at hand; a function's, then what is the bus's. */

@@ -27,6 +27,9 @@
 #define PCIR_BAR_MEM_ADDR   0xfffffff0U
 #define PCIR_SUBVENDOR	    0x2c
 #define PCIR_SUBDEVICE	    0x2e
+#define PCIR_ROM	    0x30
+#define PCIR_ROM_ON	    0x00000001U
+#define PCIR_ROM_ADDR	    0xfffff800U
 #define PCIR_CAPS	    0x34
 #define PCIR_INT_LINE	    0x3c
 #define PCIR_INT_PIN	    0x3d

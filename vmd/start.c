@@ -30,6 +30,7 @@
 #include "msg.h"
 #include "netproc.h"
 #include "page.h"
+#include "pci.h"
 #include "seed.h"
 #include "spawn.h"
 #include "start.h"
@@ -45,7 +46,8 @@ start_fds_init(struct start_fds *f)
 	unsigned i;
 
 	f->hypervisor = f->kernel = f->initrd = -1;
-	f->floppy = f->efivars = f->vgabios = f->state = -1;
+	f->floppy = f->efivars = f->vgabios = f->netrom = -1;
+	f->state = -1;
 	f->stream = false;
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
@@ -64,6 +66,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->floppy);
 	fd_close(&f->efivars);
 	fd_close(&f->vgabios);
+	fd_close(&f->netrom);
 	fd_close(&f->state);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_close(&f->disk[i]);
@@ -201,6 +204,18 @@ open_vgabios(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	return image_check_fd(f->vgabios, "video BIOS", why);
 }
 
+/* The same: a kernel that is to think so does without. */
+static int
+open_netrom(struct start_fds *f, const struct vmconf *c, struct fail *why)
+{
+	if (c->bootdev != VM_BOOT_NET)
+		return 0;
+	f->netrom = open(NET_ROM, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (f->netrom == -1)
+		return 0;
+	return image_check_fd(f->netrom, "network ROM", why);
+}
+
 int
 start_as_owner(
     struct asuser *as, const struct vmconf *c, uint32_t conf, struct fail *why)
@@ -252,7 +267,8 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 		return error;
 	if ((error = open_files(f, c, why)) != 0 ||
 	    (error = open_efivars(f, c, why)) != 0 ||
-	    (error = open_vgabios(f, c, why)) != 0)
+	    (error = open_vgabios(f, c, why)) != 0 ||
+	    (error = open_netrom(f, c, why)) != 0)
 		return error;
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
 }
@@ -366,6 +382,10 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 	if (f->vgabios != -1 &&
 	    (error = send_vm_fd(
 		 chan, VM_FD_VGABIOS, 0, fd_take(&f->vgabios))) != 0)
+		return error;
+	if (f->netrom != -1 &&
+	    (error = send_vm_fd(chan, VM_FD_NETROM, 0, fd_take(&f->netrom))) !=
+		0)
 		return error;
 	if (f->state != -1 &&
 	    (error = send_vm_fd(chan, f->stream ? VM_FD_STREAM : VM_FD_STATE, 0,

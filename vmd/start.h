@@ -20,6 +20,7 @@ struct netproc;
 
 struct start_fds {
 	int hypervisor, kernel, initrd, floppy, vgabios; /* -1: none */
+	int netrom;
 	int efivars; /* -1: none */
 	int state; /* to go on from; -1: a start */
 	bool stream; /* it comes from another host */

@@ -49,17 +49,16 @@
 #include "confine.h"
 #endif
 
-#define SETUP_MS    30000 /* the parent sends all of it at once */
-#define FLUSH_MS    1000
-#define SEAL_MAX    48
-#define MIB	    (1ULL << 20)
-#define NOFILE	    1024 /* vCPUs from 128 on, two per queue of each disk */
-#define VGABIOS_MAX 0x10000 /* what follows is not its own */
-#define CLASS_SCSI  0x010000 /* mass storage, as virtio-blk functions say */
-#define CLASS_NET   0x020000 /* network, Ethernet */
-#define TYPE_NET    1 /* virtio 1.2, "Device Types" */
-#define TYPE_BLOCK  2
-#define TYPE_SCSI   8
+#define SETUP_MS   30000 /* the parent sends all of it at once */
+#define FLUSH_MS   1000
+#define SEAL_MAX   48
+#define MIB	   (1ULL << 20)
+#define NOFILE	   1024 /* vCPUs from 128 on, two per queue of each disk */
+#define CLASS_SCSI 0x010000 /* mass storage, as virtio-blk functions say */
+#define CLASS_NET  0x020000 /* network, Ethernet */
+#define TYPE_NET   1 /* virtio 1.2, "Device Types" */
+#define TYPE_BLOCK 2
+#define TYPE_SCSI  8
 
 /* Reports */
 
@@ -248,6 +247,9 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		break;
 	case VM_FD_VGABIOS:
 		slot = &vm->vgabios;
+		break;
+	case VM_FD_NETROM:
+		slot = &vm->netrom;
 		break;
 	case VM_FD_STREAM:
 		vm->stream = true;
@@ -801,30 +803,6 @@ give_floppy(struct vm *vm)
 	return status;
 }
 
-/* What firmware shows text with. */
-static int
-read_vgabios(struct vm *vm)
-{
-	uint8_t *rom;
-	ssize_t n;
-	int e;
-
-	if (vm->vgabios == -1)
-		return vm_fail(vm, -ENOENT, "screen: no %s", VGA_BIOS);
-	if ((rom = malloc(VGABIOS_MAX)) == NULL)
-		return vm_fail(
-		    vm, -ENOMEM, "screen: %s", strerrordesc_np(ENOMEM));
-	if ((n = pread(vm->vgabios, rom, VGABIOS_MAX, 0)) == -1)
-		e = -errno;
-	else
-		e = machine_video_bios(vm->machine, rom, (uint32_t)n);
-	free(rom);
-	close(fd_take(&vm->vgabios));
-	return e < 0
-	    ? vm_fail(vm, e, "screen: %s: %s", VGA_BIOS, strerrordesc_np(-e))
-	    : 0;
-}
-
 /* The boot processor is as its reset left it: at the ROM's last 16 bytes. */
 static int
 boot_firmware(struct vm *vm)
@@ -838,7 +816,8 @@ boot_firmware(struct vm *vm)
 	close(fd_take(&vm->kernel));
 	if ((e = vm_flash_fill(vm)) != 0)
 		return e;
-	if (has_screen(vm) && (e = read_vgabios(vm)) != 0)
+	if ((has_screen(vm) && (e = vm_video_bios(vm)) != 0) ||
+	    (e = vm_net_rom(vm)) != 0)
 		return e;
 	if ((e = give_floppy(vm)) != 0)
 		return e;
@@ -865,8 +844,8 @@ boot(struct vm *vm)
 	if ((e = load_kernel(&in, &out, why)) < 0)
 		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));
-	if (vm->vgabios != -1)
-		close(fd_take(&vm->vgabios));
+	fd_close(&vm->vgabios);
+	fd_close(&vm->netrom);
 	if (vm->initrd != -1)
 		close(fd_take(&vm->initrd));
 	if ((e = vcpu_boot(vm->vmm, &vm->mem, &out)) < 0)
@@ -921,7 +900,7 @@ init(struct vm *vm)
 
 	memset(vm, 0, sizeof(*vm));
 	vm->hypervisor = vm->kernel = vm->initrd = vm->floppy = -1;
-	vm->screen = vm->vgabios = vm->efivars = -1;
+	vm->screen = vm->vgabios = vm->netrom = vm->efivars = -1;
 	for (i = 0; i < VM_TTYS; i++)
 		vm->console[i] = -1;
 	vm->state = vm->save = -1;

@@ -2,7 +2,8 @@
 #ifndef VMD_VM_IMPL_H
 #define VMD_VM_IMPL_H
 
-/* Shared by vm.c, vm_flash.c, vm_save.c and vm_send.c: the vm process. */
+/* Shared by vm.c, vm_flash.c, vm_rom.c, vm_save.c and vm_send.c: the vm
+ * process. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +32,7 @@ struct vm {
 	uint32_t id;
 	struct vmconf conf;
 	bool has_conf, go;
-	int hypervisor, kernel, initrd, floppy, screen, vgabios;
+	int hypervisor, kernel, initrd, floppy, screen, vgabios, netrom;
 	int console[VM_TTYS];
 	int efivars;
 	int state; /* to go on from; -1: a start */
@@ -60,6 +61,7 @@ struct vm {
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
 	uint32_t rom_len, floppy_len;
+	uint8_t *net_rom; /* of an interface, or NULL */
 	uint8_t *flash, *flash_copy; /* UEFI's variables, or NULL */
 	uint32_t flash_len;
 	struct event *flash_event;
@@ -88,6 +90,11 @@ int vm_flash_fill(struct vm *);
 void vm_flash_changed(void *vm); /* the machine's lock is held */
 /* What the guest changed goes to the file; no vCPU runs any more. */
 void vm_flash_finish(struct vm *);
+
+/* vm_rom.c: what firmware shows text with, and boots over the network with;
+ * the exit status.  After the seal, when the devices are there. */
+int vm_video_bios(struct vm *);
+int vm_net_rom(struct vm *);
 
 /* vm_save.c */
 int vm_on_save(void *vm, uint32_t id, int fd, struct ibuf *);

@@ -271,6 +271,7 @@ vm_go_on(struct vm *vm)
 	fd_close(&vm->kernel);
 	fd_close(&vm->initrd);
 	fd_close(&vm->vgabios);
+	fd_close(&vm->netrom);
 	return e < 0 ? vm_fail(vm, e, "%s state: %s",
 			   vm->stream ? "received" : "saved", why)
 		     : 0;

@@ -29,6 +29,20 @@ t_ipxe() {
 	vmctl stop -fw one
 }
 
+# From the expansion ROM of an interface, which SeaBIOS finds, sizes and moves.
+t_ipxe_rom() {
+	[[ -f /usr/lib/ipxe/qemu/pxe-virtio.rom ]] || skip "no ROM"
+	tun
+	modprobe nf_tables 2>/dev/null || true
+	vm one 'memory 64M' 'boot "/usr/share/seabios/bios-256k.bin"' \
+	    'boot device net' 'local interface' | vmd_up
+	start one
+	prints one "Booting from ROM" 120
+	prints one "iPXE" 60
+	prints one "Configuring.*ok" 60
+	vmctl stop -fw one
+}
+
 # One pass of all its tests, booted as a kernel.
 t_memtest() {
 	[[ -f tools/memtest ]] || skip "no Memtest86+"

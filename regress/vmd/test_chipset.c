@@ -409,6 +409,29 @@ test_cdrom_only(void **state)
 	    state, "/pci@i0cf8/scsi@3/channel@0/disk@0,0\nHALT", VM_BOOT_CDROM);
 }
 
+/* The first network interface has a ROM, which SeaBIOS knows by its place. */
+static void
+test_net_only(void **state)
+{
+	static const char order[] =
+	    "/pci@i0cf8/ethernet@3/ethernet-phy@0\nHALT";
+	static const uint8_t rom[3] = { 0x55, 0xaa, 1 };
+	struct bed *b = *state;
+	char buf[sizeof(order)];
+
+	assert_int_equal(chipset_net_rom(&b->c, rom, sizeof(rom)), -ENODEV);
+	pci_add(&b->pci, &b->disk, "d", 0x1af4, 0x1001, 0x010000, 1, 0, 0, NULL,
+	    NULL);
+	pci_add(&b->pci, &b->cdrom, "n", 0x1af4, 0x1000, 0x020000, 1, 0, 0,
+	    NULL, NULL);
+	assert_int_equal(chipset_net_rom(&b->c, rom, sizeof(rom)), 0);
+	assert_ptr_equal(b->cdrom.rom, rom);
+	assert_int_equal(chipset_boot_order(&b->c, VM_BOOT_NET), 0);
+	assert_int_equal(
+	    file(b, "bootorder", buf, sizeof(order)), sizeof(order));
+	assert_memory_equal(buf, order, sizeof(order));
+}
+
 /* A floppy disk is a file of its own, and what is booted first. */
 static void
 test_floppy(void **state)
@@ -549,6 +572,7 @@ main(void)
 		T(test_files),
 		T(test_disk_only),
 		T(test_cdrom_only),
+		T(test_net_only),
 		T(test_floppy),
 		T(test_moved),
 		T(test_debug),

@@ -346,6 +346,80 @@ test_overlap(void **state)
 	assert_int_equal(bus_read(&f->mmio, a, 4), 0x22222222);
 }
 
+/* "Expansion ROM Base Address Register" */
+static void
+test_rom(void **state)
+{
+	static const struct {
+		const char *what;
+		uint32_t len, reg, command, mask, at;
+		bool there;
+	} rows[] = {
+		{ "off", 3000, 0xe0000000, 2, 0xfffff001, 0xe0000000, false },
+		{ "on", 3000, 0xe0000001, 2, 0xfffff001, 0xe0000000, true },
+		{ "no decode", 3000, 0xe0000001, 1, 0xfffff001, 0xe0000000,
+		    false },
+		{ "low bits stay 0", 3000, 0xe00007ff, 2, 0xfffff001,
+		    0xe0000000, true },
+		{ "one byte: 2 KiB", 1, 0xe0000801, 2, 0xfffff801, 0xe0000800,
+		    true },
+		{ "just so", 4096, 0xe0001001, 2, 0xfffff001, 0xe0001000,
+		    true },
+		{ "large", 300000, 0xe0080001, 2, 0xfff80001, 0xe0080000,
+		    true },
+		{ "in RAM", 3000, 0x00100001, 2, 0xfffff001, 0x00100000,
+		    false },
+		{ "over the IOAPIC", 3000, 0xfec00001, 2, 0xfffff001,
+		    0xfec00000, false },
+		{ "at the end", 3000, 0xfffff001, 2, 0xfffff001, 0xfffff000,
+		    false },
+	};
+	static uint8_t rom[300000];
+	struct fix *f = *state;
+
+	for (size_t i = 0; i < sizeof(rom); i++)
+		rom[i] = (uint8_t)(i * 7 + 1);
+	assert_int_equal(pci_add_rom(&f->a, rom, 0), -EINVAL);
+	assert_int_equal(pci_add_rom(&f->a, rom, PCI_ROM_MAX + 1), -EINVAL);
+	for (size_t i = 0; i < LEN(rows); i++) {
+		uint32_t len = rows[i].len;
+
+		memset(&f->a.bar[PCI_ROM], 0, sizeof(f->a.bar[PCI_ROM]));
+		pci_cfg_set(&f->a, PCIR_ROM, 4, 0);
+		assert_int_equal(pci_add_rom(&f->a, rom, len), 0);
+		assert_int_equal(pci_add_rom(&f->a, rom, len), -EINVAL);
+		cfg_wr(f, 2, PCIR_COMMAND, 2, rows[i].command);
+		assert_int_equal(cfg_rd(f, 2, PCIR_ROM, 4), 0);
+		cfg_wr(f, 2, PCIR_ROM, 4, 0xffffffff);
+		assert_int_equal(cfg_rd(f, 2, PCIR_ROM, 4), rows[i].mask);
+		cfg_wr(f, 2, PCIR_ROM, 4, rows[i].reg);
+		if (f->a.bar[PCI_ROM].mapped != rows[i].there)
+			fail_msg("%s", rows[i].what);
+		if (rows[i].there) {
+			uint64_t at = rows[i].at;
+
+			assert_int_equal(
+			    bus_read(&f->mmio, at + len - 1, 1), rom[len - 1]);
+			bus_write(&f->mmio, at, 1, 0);
+			assert_int_equal(bus_read(&f->mmio, at, 1), rom[0]);
+			if (len > 4 && len < 4096) /* behind its end */
+				assert_int_equal(
+				    bus_read(&f->mmio, at + len - 2, 4),
+				    0xffff0000U | rom[len - 1] << 8 |
+					rom[len - 2]);
+			/* Moved, and off. */
+			cfg_wr(f, 2, PCIR_ROM, 4, 0xe8000001);
+			assert_int_equal(
+			    bus_read(&f->mmio, 0xe8000000, 1), rom[0]);
+			assert_int_equal(bus_read(&f->mmio, at, 4), 0xffffffff);
+			cfg_wr(f, 2, PCIR_ROM, 1, 0);
+			assert_int_equal(
+			    bus_read(&f->mmio, 0xe8000000, 1), 0xff);
+		}
+		cfg_wr(f, 2, PCIR_ROM, 4, 0);
+	}
+}
+
 /* ATTACKS.md B, kvmtool 78771e7: writes to the status register. */
 static void
 test_status(void **state)
@@ -527,6 +601,7 @@ main(void)
 		T(test_decode),
 		T(test_bad_places),
 		T(test_overlap),
+		T(test_rom),
 		T(test_status),
 		T(test_intx),
 		T(test_intx_shared),
