@@ -410,10 +410,26 @@ state_rom(struct chipset *c, struct state *s)
 	}
 }
 
+/* UEFI's variables go with the guest, whatever is in their file by then. */
+static void
+state_flash(struct chipset *c, struct state *s)
+{
+	if (c->conf.flash == NULL)
+		return;
+	state_chip(s, STATE_FLASH, &c->flash);
+	if (state_begin(s, "variables", 1) == 0) {
+		state_bytes(s, c->conf.flash, c->conf.flash_len);
+		(void)state_end(s);
+	}
+	if (s->error == 0 && !s->writing)
+		flash_restored(&c->flash);
+}
+
 void
 chipset_state(struct chipset *c, struct state *s)
 {
 	state_rom(c, s);
+	state_flash(c, s);
 	if (state_begin(s, "chipset", 1) == 0) {
 		pci_dev_state(&c->piix4.dev, s);
 		(void)state_end(s);

@@ -311,3 +311,14 @@ flash_take(struct flash *f, uint32_t *off)
 	f->from = f->to = 0;
 	return n;
 }
+
+void
+flash_restored(struct flash *f)
+{
+	if (f->start > f->len || f->want > f->len - f->start ||
+	    f->want > FLASH_BUFFER || f->got > f->want)
+		done(f, SEQUENCE); /* invariant 3 */
+	f->from = 0;
+	f->to = f->len;
+	look(f, f->view);
+}

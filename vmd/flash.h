@@ -56,6 +56,9 @@ int flash_init(struct flash *, uint8_t *array, uint32_t len,
     const struct flash_ops *, void *arg);
 /* What was changed since the last call, to be copied at once; 0: nothing. */
 uint32_t flash_take(struct flash *, uint32_t *off);
+/* Its state was read, and the array's content: whoever takes what was changed
+ * gets all of it. */
+void flash_restored(struct flash *);
 /* The window is as long as the chip. */
 extern const struct bus_ops flash_bus_ops;
 

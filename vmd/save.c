@@ -33,8 +33,6 @@
 const char *
 save_cannot(const struct vmconf *c)
 {
-	if (c->efivars[0] != '\0')
-		return "its UEFI variables";
 	return (c->flags & VM_F_ADHOC) != 0 ? "a vm that is not in vm.conf"
 					    : NULL;
 }
@@ -65,6 +63,7 @@ state_conf(struct state *s, const struct save *v)
 	same(s, "screens", (c->flags & VM_F_SCREEN) != 0);
 	same(s, "virtio consoles", (c->flags & VM_F_VIOCON) != 0);
 	same(s, "bytes of firmware", v->rom_len);
+	same(s, "bytes of UEFI variables", v->flash_len);
 	(void)state_end(s);
 }
 

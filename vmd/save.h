@@ -28,6 +28,7 @@ struct save {
 	struct machine *machine;
 	const struct gmem *mem;
 	uint32_t rom_len; /* of its firmware */
+	uint32_t flash_len; /* of that one's variables */
 	struct viornd *rnd;
 	struct viobal *bal;
 	struct vmmci *ci;

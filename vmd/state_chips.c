@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "acpi.h"
+#include "flash.h"
 #include "fwcfg.h"
 #include "i8042.h"
 #include "i8254.h"
@@ -285,6 +286,28 @@ static const struct state_field fwcfg_derived[] = {
 };
 #undef S
 
+/* What is in the array is saved beside it. */
+#define S struct flash
+static const struct state_field flash_saved[] = {
+	STATE_NUM(S, view, FLASH_QUERY),
+	STATE_NUM(S, cycle, FLASH_LOCK),
+	STATE_NUM(S, status, BYTE),
+	STATE_NUM(S, start, FLASH_MAX),
+	STATE_NUM(S, want, FLASH_BUFFER),
+	STATE_NUM(S, got, FLASH_BUFFER),
+	STATE_ARR(S, buffer, BYTE),
+};
+static const struct state_field flash_derived[] = {
+	STATE_NUM(S, array, 0),
+	STATE_NUM(S, len, 0),
+	STATE_NUM(S, ops, 0),
+	STATE_NUM(S, arg, 0),
+	STATE_NUM(S, shown, 0),
+	STATE_NUM(S, from, 0),
+	STATE_NUM(S, to, 0),
+};
+#undef S
+
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define CHIP(name, type, t)                                               \
 	{                                                                 \
@@ -305,6 +328,7 @@ const struct state_chip state_chips[STATE_CHIPS] = {
 	[STATE_VGA] = CHIP("vga", struct vga, vga),
 	[STATE_PIIX4] = CHIP("piix4", struct piix4, piix4),
 	[STATE_FWCFG] = CHIP("fwcfg", struct fwcfg, fwcfg),
+	[STATE_FLASH] = CHIP("flash", struct flash, flash),
 };
 
 void

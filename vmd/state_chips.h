@@ -29,6 +29,7 @@ enum state_chip_kind {
 	STATE_VGA,
 	STATE_PIIX4,
 	STATE_FWCFG,
+	STATE_FLASH,
 	STATE_CHIPS
 };
 

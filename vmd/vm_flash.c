@@ -5,7 +5,11 @@
  * The file's length is what it was before the seal; its content is read after
  * it, and is the guest's business alone.  What the guest changes is written by
  * the main thread, soon after, without the machine's lock; a file that cannot
- * be written is no end of the guest.
+ * be written is no end of the guest, and is tried again: now and then, at the
+ * next change, at the end.
+ *
+ * Invariant: flash_copy is what the file should be, and is but for the bytes
+ * from unwritten to unwritten_end.
  */
 #include <sys/mman.h>
 #include <event2/event.h>
@@ -20,26 +24,49 @@
 #include "shadow.h"
 #include "vm_impl.h"
 
+#define AGAIN_S 10
+
+static void
+take(struct vm *vm)
+{
+	uint32_t off, n;
+
+	n = machine_flash_take(vm->machine, vm->flash_copy, &off);
+	if (n == 0)
+		return;
+	if (vm->unwritten == vm->unwritten_end) {
+		vm->unwritten = off;
+		vm->unwritten_end = off + n;
+		return;
+	}
+	if (off < vm->unwritten)
+		vm->unwritten = off;
+	if (off + n > vm->unwritten_end)
+		vm->unwritten_end = off + n;
+}
+
 static void
 write_out(struct vm *vm)
 {
+	static const struct timeval again = { AGAIN_S, 0 };
 	static struct log_rate rate = LOG_RATE(3, 60);
-	uint32_t off, n;
 	ssize_t w;
 
-	n = machine_flash_take(vm->machine, vm->flash_copy, &off);
-	while (n > 0) {
-		w = pwrite(vm->efivars, vm->flash_copy + off, n, (off_t)off);
+	take(vm);
+	while (vm->unwritten < vm->unwritten_end) {
+		w = pwrite(vm->efivars, vm->flash_copy + vm->unwritten,
+		    vm->unwritten_end - vm->unwritten, (off_t)vm->unwritten);
 		if (w == -1 && errno == EINTR)
 			continue;
 		if (w <= 0) {
 			log_limited(&rate, "efivars %s: %s", vm->conf.efivars,
 			    strerrordesc_np(w == -1 ? errno : EIO));
+			event_add(vm->flash_event, &again);
 			return;
 		}
-		off += (uint32_t)w;
-		n -= (uint32_t)w;
+		vm->unwritten += (uint32_t)w;
 	}
+	event_del(vm->flash_event);
 }
 
 static void
@@ -100,6 +127,7 @@ vm_flash_fill(struct vm *vm)
 	if (!load_is_uefi(vm->efivars))
 		return vm_fail(vm, -EINVAL,
 		    "efivars %s: no store of UEFI variables", vm->conf.efivars);
+	memcpy(vm->flash_copy, vm->flash, vm->flash_len);
 	return 0;
 }
 

@@ -64,6 +64,7 @@ struct vm {
 	uint8_t *net_rom; /* of an interface, or NULL */
 	uint8_t *flash, *flash_copy; /* UEFI's variables, or NULL */
 	uint32_t flash_len;
+	uint32_t unwritten, unwritten_end; /* of flash_copy; empty: equal */
 	struct event *flash_event;
 
 	pthread_mutex_t end_lock; /* (e) */

@@ -55,6 +55,7 @@ vm_parts(struct vm *vm, struct save *s)
 		.machine = vm->machine,
 		.mem = &vm->mem,
 		.rom_len = vm->rom_len,
+		.flash_len = vm->flash_len,
 		.rnd = vm->rnd,
 		.bal = vm->bal,
 		.ci = vm->ci,

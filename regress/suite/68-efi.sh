@@ -94,11 +94,35 @@ t_refusals() {
 	start one
 	refused vmctl start two
 	says "efivars $T/vars: locked by another process"
-	refused vmctl save one "$T/state"
-	says "its UEFI variables cannot be saved"
 	vmctl stop -fw one
 	start two
 	vmctl stop -fw two
+}
+
+# At its shell, over a saved state: the variables are in there, and in the file.
+t_saved() {
+	[[ -f shell.img ]] || skip "no disk for the shell of UEFI"
+	[[ -f $uefi ]] || skip "no UEFI firmware"
+	local sum
+	truncate -s 1M "$T/disk"
+	vm one 'memory 128M' "efivars \"$T/vars\"" "disk \"$T/disk\"" | vmd_up
+	start one
+	prints one "Shell>" 200
+	key one $'setvar kept -guid 11111111-2222-3333-4444-555555555555 -nv =L"saved with it"\r'
+	sleep 5
+	sum=$(sha256sum <"$T/vars")
+	vmctl save one "$T/state"
+	in_state one stopped
+	# Somebody forgets them meanwhile.
+	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$T/fresh"
+	cat "$T/fresh" >"$T/vars"
+	vmctl restore "$T/state"
+	in_state one running
+	record one "$(field one tty)"
+	key one $'dmpstore kept\r'
+	prints one "kept" 60
+	within 20 eval '[[ $(sha256sum <"$T/vars") = "'"$sum"'" ]]'
+	vmctl stop -fw one
 }
 
 t_debian_login() {
