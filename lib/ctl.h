@@ -56,7 +56,8 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(RESTORE, CTL_OWNER, 1, "u32 id, str name (fd: what was saved)")  \
 	X(SEND, CTL_OWNER, 1,                                              \
 	    "u32 id, str name, u32 ms that it may stand still, "           \
-	    "u64 bytes per second or 0 (fd: where to)")                    \
+	    "u64 bytes per second or 0, u32 percent by which it may be "   \
+	    "slowed down (fd: where to)")                                  \
 	X(RECEIVE, CTL_OWNER, 0, "u32 id, str name")                       \
 	X(SCREEN, CTL_OWNER, 0, "u32 id, str name: CELLS, then OK")        \
 	X(KEY, CTL_OWNER, 0, "u32 id, str name, keys: lib/screen.h")       \

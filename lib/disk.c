@@ -40,7 +40,7 @@ layers_ok(const struct disk_layer *l, unsigned n)
 }
 
 int
-disk_open_chain(struct disk **out, const struct disk_layer *l, unsigned n,
+disk_open_later(struct disk **out, const struct disk_layer *l, unsigned n,
     bool readonly, struct why *why)
 {
 	struct disk *d = NULL;
@@ -70,6 +70,47 @@ disk_open_chain(struct disk **out, const struct disk_layer *l, unsigned n,
 	}
 	*out = d;
 	return 0;
+}
+
+int
+disk_load(struct disk *d, struct why *why)
+{
+	int error = 0;
+
+	if (d->loaded)
+		return 0;
+	if (d->ops->load != NULL)
+		error = d->ops->load(d, why);
+	d->loaded = error == 0;
+	return error;
+}
+
+int
+disk_store(struct disk *d)
+{
+	int error = 0;
+
+	if (!d->loaded || d->ops->store == NULL)
+		return 0;
+	error = d->ops->store(d);
+	d->loaded = error != 0;
+	return error;
+}
+
+int
+disk_open_chain(struct disk **out, const struct disk_layer *l, unsigned n,
+    bool readonly, struct why *why)
+{
+	struct disk *d;
+	int error = disk_open_later(&d, l, n, readonly, why);
+
+	if (error != 0)
+		return error;
+	if ((error = disk_load(d, why)) != 0)
+		disk_close(d);
+	else
+		*out = d;
+	return error;
 }
 
 int
@@ -149,6 +190,8 @@ disk_flush_failed(struct disk *d, int error)
 int
 disk_start(struct disk *d, struct aio *a, struct disk_req *r)
 {
+	if (!d->loaded && d->ops->load != NULL)
+		return -EIO;
 	/* An empty range has no end that could be reached. */
 	if (r->op != DISK_FLUSH && r->len == 0)
 		return -EINVAL;

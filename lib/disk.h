@@ -14,7 +14,8 @@
  *     DISK_FLUSH is started is durable when that flush is done without error.
  *  3. A format with metadata of its own is used by one thread only:
  *     disk_threads() says how many there may be.
- *  4. Once a flush failed, the kernel has dropped what it could not write:
+ *  4. Nothing is written between disk_store() and disk_load().
+ *  5. Once a flush failed, the kernel has dropped what it could not write:
  *     all later flushes fail as well.
  */
 #include <stdbool.h>
@@ -69,6 +70,17 @@ int disk_open(struct disk **, enum vm_diskfmt, int fd, bool readonly);
 /* The same for a chain: takes every fd.  0, or -errno with *why. */
 int disk_open_chain(struct disk **, const struct disk_layer *, unsigned n,
     bool readonly, struct why *);
+/* The same for a chain that somebody else still writes to: only what never
+ * changes is read.  disk_load() before the first request. */
+int disk_open_later(struct disk **, const struct disk_layer *, unsigned n,
+    bool readonly, struct why *);
+/*
+ * What a format keeps in memory is written and forgotten, so that another
+ * process may use the image; and read again.  Nothing may be in flight.  0, or
+ * -errno: then all is as it was before.
+ */
+int disk_store(struct disk *);
+int disk_load(struct disk *, struct why *);
 /*
  * Writes what a format keeps in memory, which is why it may take long.
  * Nothing may be in flight, as aio_inflight() says: formats have operations

@@ -9,8 +9,12 @@
 
 struct disk_ops {
 	const char *name;
-	/* Reads the files, fills the constants below.  0, or -errno with *why. */
+	/* Fills the constants below.  0, or -errno with *why. */
 	int (*open)(struct disk *, struct why *);
+	/* What it keeps in memory: read it; write and forget it.  NULL: nothing
+	 * is kept. */
+	int (*load)(struct disk *, struct why *);
+	int (*store)(struct disk *);
 	/* r was checked.  0: done() will be called; or -errno. */
 	int (*start)(struct disk_req *);
 	void (*close)(struct disk *);
@@ -22,6 +26,7 @@ struct disk {
 	struct disk_layer layer[DISK_LAYERS_MAX];
 	int fd[DISK_LAYERS_MAX]; /* of the layers */
 	bool readonly;
+	bool loaded;
 	void *format; /* what the format keeps */
 	/* set by open(), constant afterwards */
 	uint64_t size;
@@ -36,7 +41,7 @@ struct disk {
 	unsigned no_zero; /* (a) */
 };
 
-/* Sticky, invariant 4 of disk.h; the error that is to be reported. */
+/* Sticky, invariant 5 of disk.h; the error that is to be reported. */
 int disk_flush_failed(struct disk *, int error);
 
 extern const struct disk_ops disk_raw;

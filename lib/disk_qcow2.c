@@ -200,9 +200,15 @@ probe_punch(const struct qcow2 *s)
 		QC_PAGE) == 0;
 }
 
+/* All that was loaded. */
 static void
-free_all(struct qcow2 *s)
+forget(struct qcow2 *s)
 {
+	const struct qcow2 bare = {
+		.disk = s->disk,
+		.last = s->last,
+		.nlayers = s->nlayers,
+	};
 	unsigned i;
 
 	for (i = 0; i < s->nlayers; i++) {
@@ -222,8 +228,30 @@ free_all(struct qcow2 *s)
 	free(s->bounce);
 	free(s->ops);
 	qc_inflate_free(s);
-	aio_free(s->last);
-	free(s);
+	*s = bare;
+}
+
+static int
+qcow2_load(struct disk *d, struct why *why)
+{
+	struct qcow2 *s = d->format;
+	unsigned i;
+	int error = 0;
+
+	for (i = 0; i < s->nlayers && error == 0; i++)
+		error = open_layer(s, i, why);
+	if (error == 0 &&
+	    s->layer[0].size - s->layer[0].size % DISK_SECTOR != d->size)
+		error = why_set(why, -EINVAL, "image's size has changed");
+	if (error == 0 && !d->readonly)
+		error = qc_load(s, why);
+	if (error == 0 && (error = make_all(s)) != 0)
+		why_set(why, error, "out of memory");
+	if (error != 0)
+		forget(s);
+	else
+		s->reap.can_punch = !d->readonly && probe_punch(s);
+	return error;
 }
 
 static int
@@ -231,34 +259,28 @@ qcow2_open(struct disk *d, struct why *why)
 {
 	struct qcow2 *s = calloc(1, sizeof(*s));
 	struct aio_conf conf = { 0 };
-	unsigned i;
-	int error = 0;
+	struct qcow2_header h;
+	int error;
 
 	if (s == NULL)
 		return why_set(why, -ENOMEM, "out of memory");
 	s->disk = d;
 	s->nlayers = d->nlayers;
-	for (i = 0; i < s->nlayers && error == 0; i++)
-		error = open_layer(s, i, why);
-	if (error == 0 && !d->readonly)
-		error = qc_load(s, why);
 	disk_aio(d, &conf);
-	if (error == 0 &&
-	    ((error = make_all(s)) != 0 ||
-		(error = aio_sync_new(&s->last, &conf)) != 0))
+	error = qcow2_header_read(d->fd[0], &h, why);
+	if (error == 0 && (error = aio_sync_new(&s->last, &conf)) != 0)
 		why_set(why, error, "out of memory");
 	if (error != 0) {
-		free_all(s);
+		free(s);
 		return error;
 	}
 	d->format = s;
-	d->cut = s->layer[0].size % DISK_SECTOR;
-	d->size = s->layer[0].size - d->cut;
-	d->block = (uint32_t)s->layer[0].csize;
+	d->cut = h.size % DISK_SECTOR;
+	d->size = h.size - d->cut;
+	d->block = (uint32_t)qcow2_cluster_size(&h);
 	d->can_discard = !d->readonly;
 	d->threads = 1;
 	d->extra = QC_COMMIT_IO + 2;
-	s->reap.can_punch = !d->readonly && probe_punch(s);
 	return 0;
 }
 
@@ -304,21 +326,36 @@ write_back(struct disk *d)
 	return error;
 }
 
+static int
+qcow2_store(struct disk *d)
+{
+	int error = d->readonly ? 0 : write_back(d);
+
+	if (error == 0)
+		forget(d->format);
+	return error;
+}
+
 static void
 qcow2_close(struct disk *d)
 {
-	int error = d->readonly ? 0 : write_back(d);
+	struct qcow2 *s = d->format;
+	int error = d->readonly || !d->loaded ? 0 : write_back(d);
 
 	if (error != 0) {
 		errno = -error;
 		log_warn("cannot write what is left of an image");
 	}
-	free_all(d->format);
+	forget(s);
+	aio_free(s->last);
+	free(s);
 }
 
 const struct disk_ops disk_qcow2 = {
 	.name = "qcow2",
 	.open = qcow2_open,
+	.load = qcow2_load,
+	.store = qcow2_store,
 	.start = qc_start,
 	.close = qcow2_close,
 };

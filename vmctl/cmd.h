@@ -31,7 +31,8 @@
 	    "id | name")                                                        \
 	X("save", save_run, "[-k] id file")                                     \
 	X("screen", screen_run, "[-fj] id")                                     \
-	X("send", send_run, "[-q] [-d milliseconds] [-r rate] id host")         \
+	X("send", send_run,                                                     \
+	    "[-q] [-d milliseconds] [-r rate] [-s percent] id host")            \
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
 	X("show", status_run, "[-jrv] [id]")                                    \

@@ -26,12 +26,14 @@
 
 #define DOWNTIME_MS  300
 #define DOWNTIME_MAX 60000
+#define SLOW_MAX     95
 #define STARTS_MS    60000 /* until a VM is ready to receive */
 
 struct order {
 	struct target target;
 	uint32_t limit; /* ms */
 	uint64_t rate; /* bytes per second, 0: all there is */
+	uint32_t slow; /* percent */
 	bool quiet;
 };
 
@@ -91,7 +93,8 @@ ask_send(struct client *here, const struct order *o, int fd)
 	snprintf(to.name, sizeof(to.name), "%s", o->target.name);
 	if (ctl_target_put(body, &to) != 0 ||
 	    ibuf_add_n32(body, o->limit) == -1 ||
-	    ibuf_add_n64(body, o->rate) == -1) {
+	    ibuf_add_n64(body, o->rate) == -1 ||
+	    ibuf_add_n32(body, o->slow) == -1) {
 		log_warnx("out of memory");
 		ibuf_free(body);
 		close(fd);
@@ -172,21 +175,27 @@ number(const char *text, const char *what, int64_t max)
 static bool
 options(int argc, char **argv, struct order *o)
 {
-	const char *limit = NULL, *rate = NULL;
-	int64_t ms;
+	const char *limit = NULL, *rate = NULL, *slow = NULL;
+	int64_t n;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "d:qr:")) != -1) {
+	while ((ch = cmd_getopt(argc, argv, "d:qr:s:")) != -1) {
 		if (ch == 'q')
 			o->quiet = true;
-		else if (ch == 'd' ? !cmd_once(&limit, "downtime")
-				   : ch != 'r' || !cmd_once(&rate, "rate"))
+		else if (ch == 'd'  ? !cmd_once(&limit, "downtime")
+			: ch == 'r' ? !cmd_once(&rate, "rate")
+				    : ch != 's' || !cmd_once(&slow, "percent"))
 			return false;
 	}
 	if (limit != NULL) {
-		if ((ms = number(limit, "downtime", DOWNTIME_MAX)) == -1)
+		if ((n = number(limit, "downtime", DOWNTIME_MAX)) == -1)
 			return false;
-		o->limit = (uint32_t)ms;
+		o->limit = (uint32_t)n;
+	}
+	if (slow != NULL) {
+		if ((n = number(slow, "percent", SLOW_MAX)) == -1)
+			return false;
+		o->slow = (uint32_t)n;
 	}
 	if (rate == NULL)
 		return true;

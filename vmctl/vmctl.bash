@@ -99,7 +99,7 @@ _vmctl() {
 	restart | set) options="-f" names="-r" ;;
 	restore) options="-n" names="" ;;
 	save) options="-k" names="-r" ;;
-	send) options="-d -q -r" names="-r" ;;
+	send) options="-d -q -r -s" names="-r" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
@@ -139,13 +139,13 @@ _vmctl() {
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 		return
 		;;
-	start-a | start-i | start-m | start-n | start-p | send-d | send-r) return ;;
+	start-a | start-i | start-m | start-n | start-p | send-d | send-r | send-s) return ;;
 	esac
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"
 	elif [[ $command = image ]]; then
 		_vmctl_reply "check info" "$cur"
-	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[dr] && $prev != -q ]]; then
+	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[drs] && $prev != -q ]]; then
 		_vmctl_reply "$(compgen -A hostname)" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"

@@ -129,6 +129,7 @@ _vmctl_newer() {
 	send)
 		_arguments '-d[how long it may stand still]:milliseconds: ' \
 		    '-q[print no progress]' '-r[at most so much in a second]:rate: ' \
+		    '-s[slow the guest down, at most by so much]:percent: ' \
 		    '1:vm:_vmctl_running' '2:host:_hosts'
 		;;
 	set)

@@ -277,38 +277,19 @@ add_backing(struct chain *c, struct walk *w, bool *more, struct fail *why)
 	return 0;
 }
 
-/* Who uses it now has written to it since, so nothing of it is read yet. */
-int
-chain_open_free(
-    struct chain *out, const struct vm_diskconf *d, struct fail *why)
-{
-	struct chain c = { .n = 1 };
-	int error;
+typedef int open_top(
+    const char *path, bool readonly, bool sectors, int *fdp, struct fail *);
 
-	error = image_open_free(d->path, d->readonly, d->format == VM_DISK_RAW,
-	    &c.layer[0].fd, why);
-	if (error != 0)
-		return error;
-	error = choose_format(d, c.layer[0].fd, &c.layer[0].format, why);
-	if (error == 0 && c.layer[0].format != VM_DISK_RAW)
-		error = fail_set(why, CTL_E_DISK,
-		    "disk %s: a qcow2 image cannot be received", d->path);
-	if (error != 0)
-		chain_close(&c);
-	else
-		*out = c;
-	return error;
-}
-
-int
-chain_open(struct chain *out, const struct vm_diskconf *d, struct fail *why)
+static int
+open_chain(struct chain *out, const struct vm_diskconf *d, open_top *open,
+    struct fail *why)
 {
 	struct chain c = { 0 };
 	struct walk w = { .base = d->base };
 	bool more = true;
 	int error;
 
-	error = image_open_disk(d->path, d->readonly, d->format == VM_DISK_RAW,
+	error = open(d->path, d->readonly, d->format == VM_DISK_RAW,
 	    &c.layer[0].fd, why);
 	if (error != 0)
 		return error;
@@ -323,4 +304,18 @@ chain_open(struct chain *out, const struct vm_diskconf *d, struct fail *why)
 	}
 	*out = c;
 	return 0;
+}
+
+/* Who uses it now never changes what is read here: its header. */
+int
+chain_open_free(
+    struct chain *out, const struct vm_diskconf *d, struct fail *why)
+{
+	return open_chain(out, d, image_open_free, why);
+}
+
+int
+chain_open(struct chain *out, const struct vm_diskconf *d, struct fail *why)
+{
+	return open_chain(out, d, image_open_disk, why);
 }

@@ -17,7 +17,7 @@ struct chain {
 void chain_close(struct chain *);
 /* 0, or negative with *why filled and nothing left open. */
 int chain_open(struct chain *, const struct vm_diskconf *, struct fail *why);
-/* For a VM that is received: a raw image, not locked yet. */
+/* For a VM that is received: the disk's own image is not locked yet. */
 int
 chain_open_free(struct chain *, const struct vm_diskconf *, struct fail *why);
 /* Locks those of a VM that runs, or lets go of them.  0 or -errno. */

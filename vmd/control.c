@@ -174,7 +174,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	char path[VM_PATH_MAX + 1];
 	struct vmconf conf;
 	uint64_t bytes;
-	uint32_t n;
+	uint32_t n, slow;
 
 	switch (type) {
 	case CTL_LIST:
@@ -221,12 +221,14 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_SEND:
 		if (ctl_target_get(from, &t) != 0 ||
 		    ibuf_get_n32(from, &n) == -1 ||
-		    ibuf_get_n64(from, &bytes) == -1)
+		    ibuf_get_n64(from, &bytes) == -1 ||
+		    ibuf_get_n32(from, &slow) == -1)
 			return -EBADMSG;
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;
 		return ibuf_add_n32(to, n) == -1 ||
-			ibuf_add_n64(to, bytes) == -1
+			ibuf_add_n64(to, bytes) == -1 ||
+			ibuf_add_n32(to, slow) == -1
 		    ? -errno
 		    : 0;
 	case CTL_KEY:

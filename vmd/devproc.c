@@ -229,8 +229,10 @@ static void
 send_drained(struct devproc *p)
 {
 	struct ibuf *b = chan_body();
+	int error = p->ops->drained != NULL ? p->ops->drained(p->arg) : 0;
 
 	p->draining = false;
+	must(ibuf_add_n32(b, (uint64_t)-error));
 	must(ibuf_add(b, p->keep, p->keep_len));
 	must(chan_send(p->vm, DEV_DRAINED, 0, -1, b));
 }

@@ -48,6 +48,8 @@ struct devproc_ops {
 	 * is drained; after such a start.  Lengths, 0 or -errno. */
 	size_t (*keep)(void *arg, void *bytes, size_t max);
 	int (*kept)(void *arg, const void *bytes, size_t len);
+	/* Nothing is under way any more; or NULL.  0 or -errno. */
+	int (*drained)(void *arg);
 	void (*stop)(void *arg); /* for good: threads end */
 };
 

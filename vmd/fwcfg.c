@@ -233,6 +233,7 @@ dma_read(struct fwcfg *f, const struct dma *d)
 	if (n != 0)
 		memcpy(to, p, n);
 	memset(to + n, 0, d->length - n);
+	gmem_wrote(f->mem, to, d->length);
 	return 0;
 }
 

@@ -43,7 +43,8 @@
 	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")        \
 	X(VM_SEND, 1,                                               \
 	    "u32 ms that it may stand still, u64 bytes per second " \
-	    "or 0 (fd: a socket); VM_SAVED answers")                \
+	    "or 0, u32 percent by which it may be slowed down "     \
+	    "(fd: a socket); VM_SAVED answers")                     \
 	X(VM_CANCEL, 0, "do not send it after all")                 \
 	X(VM_LOCKED, 0, "u32 errno: the answer to VM_LOCK")         \
 	X(VM_VERBOSE, 0, "u32 verbose")
@@ -97,7 +98,8 @@ enum vm_end {
 /* parent -> vioblk */
 #define BLK_REQUESTS(X)                                            \
 	X(BLK_CONF, 0,                                             \
-	    "u32 index, u32 readonly, u32 vcpus, str serial, "     \
+	    "u32 index, u32 readonly, u32 1: another vmd uses it " \
+	    "until the first start, u32 vcpus, str serial, "       \
 	    "u64 iops, u64 burst, u64 bytes a second, u64 burst, " \
 	    "u32 nimages, nimages x u32 format")                   \
 	X(BLK_FD, 1, "u32 enum blk_fdkind (fd)")
@@ -229,7 +231,7 @@ enum net_fdkind {
 	X(DEV_SEALED, "")                                                                     \
 	X(DEV_RESET_DONE, "")                                                                 \
 	X(DEV_DRAINED,                                                                        \
-	    "bytes: what the device itself has to remember, at most DEV_KEPT_MAX")            \
+	    "u32 errno, bytes: what the device itself has to remember, at most DEV_KEPT_MAX") \
 	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
 

@@ -29,6 +29,11 @@
 
 #define SILENCE_S 30 /* of a sender */
 
+struct order {
+	uint32_t limit, slow; /* ms, percent */
+	uint64_t rate;
+};
+
 static int
 check_socket(int fd, struct fail *why)
 {
@@ -43,7 +48,7 @@ check_socket(int fd, struct fail *why)
 
 /* Takes fd. */
 static int
-ask_send(struct vm *vm, uint32_t limit, uint64_t rate, int fd, struct fail *why)
+ask_send(struct vm *vm, const struct order *o, int fd, struct fail *why)
 {
 	struct ibuf *body;
 	int error;
@@ -55,7 +60,9 @@ ask_send(struct vm *vm, uint32_t limit, uint64_t rate, int fd, struct fail *why)
 		return error;
 	}
 	body = chan_body();
-	if (ibuf_add_n32(body, limit) == -1 || ibuf_add_n64(body, rate) == -1) {
+	if (ibuf_add_n32(body, o->limit) == -1 ||
+	    ibuf_add_n64(body, o->rate) == -1 ||
+	    ibuf_add_n32(body, o->slow) == -1) {
 		ibuf_free(body);
 		fd_close(&fd);
 		return fail_set(why, ENOMEM, "out of memory");
@@ -74,13 +81,14 @@ requests_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct parent *p = arg;
 	struct ctl_target t;
-	uint32_t limit;
-	uint64_t rate;
+	struct order o;
 	struct vm *vm;
 	struct fail f;
 
-	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &limit) == -1 ||
-	    ibuf_get_n64(body, &rate) == -1) {
+	if (ctl_target_get(body, &t) != 0 ||
+	    ibuf_get_n32(body, &o.limit) == -1 ||
+	    ibuf_get_n64(body, &o.rate) == -1 ||
+	    ibuf_get_n32(body, &o.slow) == -1) {
 		fd_close(&fd);
 		return -EBADMSG;
 	}
@@ -88,7 +96,7 @@ requests_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 		fd_close(&fd);
 		return 0;
 	}
-	if (ask_send(vm, limit, rate, fd, &f) != 0)
+	if (ask_send(vm, &o, fd, &f) != 0)
 		return answer_fail(p, id, &f);
 	log_info("%s: is sent to another host", vm->conf.name);
 	if (wait_add(p, id, vm, WAIT_SAVE) == 0)

@@ -15,8 +15,9 @@
 
 #include "send.h"
 
-#define PAGE 4096ULL
-#define WORD 64U /* pages */
+#define PAGE   4096ULL
+#define WORD   64U /* pages */
+#define SLOWER 20U /* percent */
 
 int
 send_begin(struct send *d, const struct gmem *mem, const char *name)
@@ -144,16 +145,12 @@ send_more(struct send *d, size_t max)
 int64_t
 send_round(struct send *d, send_log log, void *arg)
 {
-	const struct gmem_region *r;
 	uint64_t i, n = 0;
-	unsigned k;
 	int e;
 
-	for (k = 0; k < d->mem->nregions; k++) {
-		r = &d->mem->region[k];
-		if ((e = log(arg, k, d->log + r->off / PAGE / WORD)) < 0)
-			return e;
-	}
+	memset(d->log, 0, d->words * sizeof(*d->log));
+	if ((e = log(arg, d->log)) < 0)
+		return e;
 	for (i = 0; i < d->words; i++) {
 		d->map[i] |= d->log[i] | gmem_take(d->mem, i);
 		n += (uint64_t)__builtin_popcountll(d->map[i]);
@@ -195,6 +192,15 @@ send_judge(uint64_t pages, uint64_t speed, unsigned rounds, unsigned limit_ms)
 	if (pages * PAGE <= can)
 		return SEND_STOP;
 	return rounds >= SEND_ROUNDS_MAX ? SEND_NEVER : SEND_GO_ON;
+}
+
+unsigned
+send_slow(unsigned percent, unsigned most, uint64_t pages, uint64_t before)
+{
+	if (pages < before - before / 4)
+		return percent;
+	percent += SLOWER;
+	return percent < most ? percent : most;
 }
 
 int

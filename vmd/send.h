@@ -41,9 +41,9 @@ struct send {
 	unsigned round; /* 1: the first */
 };
 
-/* Pages that a guest has written in a region since the last time: gmem.h's
- * order.  0 or -errno. */
-typedef int (*send_log)(void *arg, unsigned region, uint64_t *bits);
+/* Adds the pages that a guest has written since the last time: gmem.h's order.
+ * 0 or -errno. */
+typedef int (*send_log)(void *arg, uint64_t *bits);
 
 /* 0 or -errno.  What is in the log by now does not matter. */
 int send_begin(struct send *, const struct gmem *, const char *name);
@@ -65,6 +65,13 @@ enum send_next {
 /* pages are left after so many rounds, speed is in bytes per second. */
 enum send_next
 send_judge(uint64_t pages, uint64_t speed, unsigned rounds, unsigned limit_ms);
+
+/*
+ * By how many percent its guest is slowed down from now on: more when this
+ * round leaves not much less than the last one did, up to most.
+ */
+unsigned
+send_slow(unsigned percent, unsigned most, uint64_t pages, uint64_t before);
 
 /* What the receiver says. */
 enum send_word { SEND_READY = 'R', SEND_DONE = 'D', SEND_NO = 'N' };

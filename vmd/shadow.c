@@ -163,11 +163,15 @@ shadow_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
 	struct shadow *s = arg;
 	struct shadow_area *a = area_at(s, SHADOW_BASE + off);
+	uint8_t *p;
 
-	if (s->video != NULL && a == &s->area[SHADOW_SMRAM] && !a->write)
+	if (s->video != NULL && a == &s->area[SHADOW_SMRAM] && !a->write) {
 		s->video->write(s->video_arg, off, size, val);
-	else if (a != NULL && a->write)
-		a->ram[SHADOW_BASE + off - a->gpa] = (uint8_t)val;
+	} else if (a != NULL && a->write) {
+		p = a->ram + (SHADOW_BASE + off - a->gpa);
+		*p = (uint8_t)val;
+		gmem_wrote(s->mem, p, 1);
+	}
 }
 
 /* By bytes: an access may lie across two areas. */

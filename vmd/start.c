@@ -415,6 +415,7 @@ send_disk_conf(struct vm *vm, uint32_t i, const struct vm_diskconf *d,
 		    (char)('0' + i));
 	full = ibuf_add_n32(body, i) == -1 ||
 	    ibuf_add_n32(body, d->readonly) == -1 ||
+	    ibuf_add_n32(body, vm->run.receiving) == -1 ||
 	    ibuf_add_n32(body, vm->conf.cpus) == -1 ||
 	    ctl_put_str(body, serial) != 0 ||
 	    ibuf_add_n64(body, d->iops.rate) == -1 ||

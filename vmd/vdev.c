@@ -261,6 +261,13 @@ check_rings(struct vdev *v, const struct virtio_ring *r, unsigned n)
 	return 0;
 }
 
+void
+vdev_refuse(struct vdev *v, const char *why)
+{
+	v->start_error = why;
+	vdev_news(v);
+}
+
 int
 vdev_start(
     struct vdev *v, uint64_t features, const struct virtio_ring *r, unsigned n)
@@ -280,12 +287,10 @@ vdev_start(
 	for (i = 0; i < v->nqueues; i++)
 		v->queue[i]->vq = (struct virtq){ .broken = true };
 	error = check_rings(v, r, n);
-	if (error != 0) {
-		v->start_error = error == -EFAULT
-		    ? "virtqueue outside of guest memory"
-		    : "invalid virtqueue size or alignment";
-		vdev_news(v);
-	}
+	if (error != 0)
+		vdev_refuse(v,
+		    error == -EFAULT ? "virtqueue outside of guest memory"
+				     : "invalid virtqueue size or alignment");
 	return 0;
 }
 

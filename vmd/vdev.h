@@ -95,6 +95,8 @@ void vdev_stop(struct vdev_queue *);
 int vdev_start(struct vdev *, uint64_t features, const struct virtio_ring *,
     unsigned nrings);
 bool vdev_ok(const struct vdev *);
+/* The same for what a device itself finds out; the text stays. */
+void vdev_refuse(struct vdev *, const char *why);
 /* 0, or -errno as above.  VDEV_RESET_DONE follows. */
 int vdev_reset(struct vdev *);
 

@@ -7,6 +7,7 @@
  * also ours: it goes when the last of us closes it.
  */
 #include <errno.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,7 +27,7 @@ struct proc {
 	struct vioblk *dev;
 	struct vioblk_conf conf;
 	bool configured; /* BLK_CONF was there */
-	struct disk_layer image[DISK_LAYERS_MAX]; /* until used */
+	struct disk_layer image[DISK_LAYERS_MAX]; /* the device's, once used */
 	unsigned nimages; /* of them, configured */
 	unsigned nopen; /* received */
 	int channel; /* until used */
@@ -39,12 +40,13 @@ static int
 blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct proc *p = devproc_arg(arg);
-	uint32_t index, format, readonly, vcpus, n;
+	uint32_t index, format, readonly, later, vcpus, n;
 	char serial[256];
 	size_t len;
 
 	if (p->configured || ibuf_get_n32(body, &index) == -1 ||
 	    ibuf_get_n32(body, &readonly) == -1 || readonly > 1 ||
+	    ibuf_get_n32(body, &later) == -1 || later > 1 ||
 	    ibuf_get_n32(body, &vcpus) == -1 ||
 	    ctl_get_str(body, serial, sizeof(serial)) != 0 ||
 	    ibuf_get_n64(body, &p->conf.iops.rate) == -1 ||
@@ -59,6 +61,7 @@ blk_conf(void *arg, uint32_t id, int fd, struct ibuf *body)
 		p->image[p->nimages].format = (enum vm_diskfmt)format;
 	}
 	p->conf.readonly = readonly == 1;
+	p->conf.later = later == 1;
 	p->conf.vcpus = vcpus;
 	len = strnlen(serial, VIOBLK_SERIAL_MAX);
 	memcpy(p->conf.serial, serial, len);
@@ -136,6 +139,22 @@ threads(void *arg, struct event_base *base)
 	return error;
 }
 
+/* How long an image on a block device is, when it is read again. */
+static size_t
+ioctls(void *arg, struct sandbox_ioctl *to)
+{
+	const struct proc *p = arg;
+	unsigned i;
+
+	for (i = 0; i < p->nimages; i++)
+		to[i] = (struct sandbox_ioctl){
+			.request = BLKGETSIZE64,
+			.fd = p->image[i].fd,
+			.nfds = 1,
+		};
+	return p->nimages;
+}
+
 static int
 start(void *arg, uint64_t features, const struct virtio_ring *ring, unsigned n)
 {
@@ -150,6 +169,18 @@ reset(void *arg)
 	const struct proc *p = arg;
 
 	return vdev_reset(vioblk_vdev(p->dev));
+}
+
+static int
+drained(void *arg)
+{
+	const struct proc *p = arg;
+	int error = vioblk_store(p->dev);
+
+	if (error != 0)
+		log_warnx("cannot write what is left of the image: %s",
+		    strerror(-error));
+	return error;
 }
 
 static void
@@ -178,6 +209,8 @@ stop(void *arg)
 	vioblk_free(p->dev);
 }
 
+static_assert(DISK_LAYERS_MAX <= DEVPROC_IOCTLS, "one for each image");
+
 static const struct devproc_ops ops = {
 	.rows = blk_rows,
 	.nrows = sizeof(blk_rows) / sizeof(blk_rows[0]),
@@ -195,6 +228,8 @@ static const struct devproc_ops ops = {
 	.threads = threads,
 	.start = start,
 	.reset = reset,
+	.ioctls = ioctls,
+	.drained = drained,
 	.stop = stop,
 };
 

@@ -34,6 +34,7 @@ struct vioblk;
 
 struct vioblk_conf {
 	bool readonly;
+	bool later; /* its image is another's until the first start */
 	unsigned vcpus;
 	char serial[VIOBLK_SERIAL_MAX + 1];
 	struct vm_limit iops, bandwidth;
@@ -54,6 +55,9 @@ int vioblk_new(struct vioblk **, const struct vioblk_conf *,
     const struct disk_layer *, unsigned n, struct why *why);
 /* Ends the threads after what is in flight; for good. */
 void vioblk_stop(struct vioblk *);
+/* While no queue runs: writes what is kept in memory of an image and forgets
+ * it; the next start reads it.  0 or -errno. */
+int vioblk_store(struct vioblk *);
 /* Stops, and writes what is left of an image.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 

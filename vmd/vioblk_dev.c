@@ -110,7 +110,9 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 		why_set(why, error, "cannot make the device");
 		goto free_it;
 	}
-	error = disk_open_chain(&v->disk, images, n, conf->readonly, why);
+	error = conf->later
+	    ? disk_open_later(&v->disk, images, n, conf->readonly, why)
+	    : disk_open_chain(&v->disk, images, n, conf->readonly, why);
 	if (error != 0)
 		goto free_it;
 	why_set(why, 0, "cannot make the device");
@@ -229,10 +231,20 @@ vioblk_start(struct vioblk *v, uint64_t features, const struct virtio_ring *r,
 	error = vdev_start(&v->vdev, features, r, n);
 	if (error != 0 || !vdev_ok(&v->vdev))
 		return error;
+	if (disk_load(v->disk, &v->why) != 0) {
+		vdev_refuse(&v->vdev, v->why.text);
+		return 0;
+	}
 	for (i = 0; i < n; i++)
 		if (r[i].size != 0)
 			vdev_want(&v->queue[i].v, VDEV_RUN);
 	return 0;
+}
+
+int
+vioblk_store(struct vioblk *v)
+{
+	return disk_store(v->disk);
 }
 
 void

@@ -69,6 +69,7 @@ struct vioblk_queue {
 struct vioblk {
 	struct vdev vdev;
 	struct disk *disk;
+	struct why why; /* why it could not be read at a start */
 	struct vioblk_conf conf;
 	struct virtio_blk_config config;
 	uint64_t sectors;

@@ -119,7 +119,7 @@ vioscsi_control(struct vioscsi *v)
 		to = in;
 		memcpy(in, c.iov + c.nread, n * sizeof(in[0]));
 		len = control(v, &c, out);
-		if (len == 0 || !iov_give(&to, &n, out, len)) {
+		if (len == 0 || !vioscsi_give(v, &to, &n, out, len)) {
 			vdev_break(q, "control request of the wrong size");
 			return;
 		}
@@ -147,7 +147,7 @@ post(struct vioscsi *v, uint32_t event, uint32_t reason)
 	}
 	to = c.iov + c.nread;
 	n = c.nwrite;
-	if (!iov_give(&to, &n, &e, sizeof(e))) {
+	if (!vioscsi_give(v, &to, &n, &e, sizeof(e))) {
 		vdev_break(q, "event buffer too small");
 		return false;
 	}

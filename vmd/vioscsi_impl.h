@@ -60,6 +60,9 @@ void *vioscsi_run(void *queue);
 void vioscsi_requests(struct vioscsi *);
 /* The next chain of a queue; false: none, or broken. */
 bool vioscsi_pop(struct vioscsi *, unsigned queue, struct virtq_chain *);
+/* iov_give(), and the pages are marked as written. */
+bool vioscsi_give(const struct vioscsi *, struct iovec **, unsigned *n,
+    const void *src, size_t len);
 /* Which unit an address means; false: no such target. */
 bool vioscsi_unit(const uint8_t lun[8], enum cdrom_lun *);
 

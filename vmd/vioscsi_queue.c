@@ -79,6 +79,27 @@ vioscsi_pop(struct vioscsi *v, unsigned queue, struct virtq_chain *c)
 	return n == 1;
 }
 
+bool
+vioscsi_give(const struct vioscsi *v, struct iovec **iov, unsigned *n,
+    const void *src, size_t len)
+{
+	const uint8_t *from = src;
+	struct iovec to;
+	size_t part;
+
+	for (; len > 0; len -= part) {
+		if (*n == 0)
+			return false;
+		to = **iov;
+		part = len < to.iov_len ? len : to.iov_len;
+		iov_give(iov, n, from, part);
+		gmem_wrote(&v->vdev.mem, to.iov_base, part);
+		if (from != NULL)
+			from += part;
+	}
+	return true;
+}
+
 /* Takes the headers apart; false when there is no room for them. */
 static bool
 decode(struct vioscsi *v, struct request *r)
@@ -130,9 +151,9 @@ answer(struct vioscsi *v, struct request *r, uint8_t response,
 	}
 	resp.status = reply->status;
 	resp.resid = resid > UINT32_MAX ? UINT32_MAX : (uint32_t)resid;
-	iov_give(&in, &nin, &resp, RESP_HEAD);
-	iov_give(&in, &nin, sense, n);
-	iov_give(&in, &nin, NULL, r->sense_size - n);
+	vioscsi_give(v, &in, &nin, &resp, RESP_HEAD);
+	vioscsi_give(v, &in, &nin, sense, n);
+	vioscsi_give(v, &in, &nin, NULL, r->sense_size - n);
 	v->stats.requests++;
 	v->stats.in += moved;
 	if (response != VIRTIO_SCSI_S_OK || reply->status != CDROM_GOOD)
@@ -193,6 +214,8 @@ execute(struct vioscsi *v, struct request *r, enum cdrom_lun unit,
 	if (bytes > 0) {
 		error = read_medium(v->medium, r->in, r->nin,
 		    reply->block * CDROM_BLOCK, bytes);
+		virtq_wrote(
+		    &v->queue[VIOSCSI_REQUEST].vq, r->in, r->nin, bytes);
 		if (error == 0)
 			return (int64_t)bytes;
 		log_limited(&v->rate_io, "read error at block %llu: %s",
@@ -201,7 +224,7 @@ execute(struct vioscsi *v, struct request *r, enum cdrom_lun unit,
 		return 0;
 	}
 	bytes = reply->len;
-	iov_give(&r->in, &r->nin, reply->data, bytes);
+	vioscsi_give(v, &r->in, &r->nin, reply->data, bytes);
 	return (int64_t)bytes;
 }
 

@@ -82,7 +82,8 @@ struct virtio_chan {
 	char reason[REASON_MAX]; /* why the set-up fails */
 	uint8_t kept[DEV_KEPT_MAX]; /* of DEV_DRAINED */
 	uint32_t kept_len;
-	bool drained; /* between DEV_DRAINED and virtio_chan_resume() */
+	bool ran; /* as it was drained */
+	bool drained; /* it did, between DEV_DRAINED and virtio_chan_resume() */
 };
 
 static void
@@ -207,17 +208,21 @@ static int
 on_drained(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct virtio_chan *vc = arg;
-	size_t len = ibuf_size(body);
+	uint32_t error;
+	size_t len;
 
-	if (stage(vc) != DRAINING || len > sizeof(vc->kept) ||
+	if (stage(vc) != DRAINING || ibuf_get_n32(body, &error) == -1)
+		return -EPROTO;
+	len = ibuf_size(body);
+	if (len > sizeof(vc->kept) ||
 	    (len > 0 && ibuf_get(body, vc->kept, len) == -1))
 		return -EPROTO;
 	lock(vc);
 	vc->state = IDLE;
-	vc->drained = true;
+	vc->drained = vc->ran;
 	vc->kept_len = (uint32_t)len;
 	unlock(vc);
-	vc->conf.drained(vc->conf.arg, true);
+	vc->conf.drained(vc->conf.arg, error == 0);
 	return 0;
 }
 
@@ -418,14 +423,19 @@ static const struct virtio_ops ops = {
 int
 virtio_chan_drain(struct virtio_chan *vc)
 {
+	bool begin;
 	int error = 0;
 
 	lock(vc);
-	if (vc->state == STARTED)
+	/* The image of a disk that its guest has left may be in memory. */
+	begin = vc->state == STARTED ||
+	    (vc->state == IDLE && vc->conf.type == VIRTIO_ID_BLOCK);
+	if (begin)
 		error = chan_send(vc->chan, DEV_DRAIN, 0, -1, NULL);
 	if (vc->state == RESETTING || vc->state == DEAD)
 		error = -EBUSY;
-	else if (vc->state == STARTED && error == 0) {
+	else if (begin && error == 0) {
+		vc->ran = vc->state == STARTED;
 		vc->state = DRAINING;
 		error = 1;
 	}

@@ -44,7 +44,7 @@ int virtio_chan_new(struct virtio_chan **, int chanfd,
     const struct virtio_chan_conf *, char *why, size_t whylen);
 /*
  * While no vCPU runs: let the device end what it has begun and stop, with its
- * rings as they are.  0: it is not started; 1: conf.drained follows; -EBUSY: it
+ * rings as they are.  0: there is nothing to wait for; 1: conf.drained follows; -EBUSY: it
  * cannot be now.
  */
 int virtio_chan_drain(struct virtio_chan *);

@@ -30,6 +30,7 @@
 #include "log.h"
 #include "save.h"
 #include "send.h"
+#include "throttle.h"
 #include "vm_impl.h"
 #include "vmm.h"
 
@@ -52,6 +53,9 @@ struct sending {
 	size_t at; /* bytes of d.s.out that are out */
 	unsigned limit_ms; /* that it may stand still */
 	uint64_t rate; /* bytes per second while it runs; 0: all there is */
+	struct throttle *throttle;
+	unsigned slow, slow_most; /* percent */
+	uint64_t left; /* pages, when the round began */
 	uint64_t began, round_began, stopped; /* ms */
 	uint64_t bytes, round_bytes, speed;
 	unsigned retries;
@@ -129,6 +133,7 @@ sending_free(struct sending *x)
 	hang_up(x);
 	if (x->timer != NULL)
 		event_free(x->timer);
+	throttle_free(x->throttle);
 	send_free(&x->d);
 	x->vm->sending = NULL;
 	free(x);
@@ -175,6 +180,7 @@ failed(struct sending *x, int error, const char *fmt, ...)
 	vsnprintf(x->why, sizeof(x->why), fmt, ap);
 	va_end(ap);
 	hang_up(x);
+	throttle_set(x->throttle, 0);
 	switch (x->phase) {
 	case COPY:
 		stays(x);
@@ -198,9 +204,9 @@ failed(struct sending *x, int error, const char *fmt, ...)
 }
 
 static int
-logged(void *arg, unsigned region, uint64_t *bits)
+logged(void *arg, uint64_t *bits)
 {
-	return vmm_logged(arg, region, bits);
+	return vmm_logged(arg, bits);
 }
 
 static int64_t
@@ -226,6 +232,24 @@ measure(struct sending *x)
 	x->round_bytes = 0;
 }
 
+/* It writes about as much as is sent. */
+static void
+slow_down(struct sending *x, uint64_t pages)
+{
+	unsigned slow = x->slow;
+
+	/* The first round has all of its memory. */
+	if (x->d.round > 3)
+		slow = send_slow(x->slow, x->slow_most, pages, x->left);
+	x->left = pages;
+	if (slow == x->slow)
+		return;
+	x->slow = slow;
+	throttle_set(x->throttle, slow);
+	progress(x, "round %u: the guest is slowed down by %u %%",
+	    x->d.round - 1, slow);
+}
+
 static void
 round_over(struct sending *x)
 {
@@ -240,19 +264,22 @@ round_over(struct sending *x)
 	switch (
 	    send_judge((uint64_t)n, x->speed, x->d.round - 1, x->limit_ms)) {
 	case SEND_GO_ON:
+		slow_down(x, (uint64_t)n);
 		arm_write(x);
 		return;
 	case SEND_NEVER:
 		failed(x, -EBUSY,
 		    "its guest writes memory faster than it is sent: "
-		    "%llu MiB are left after %u rounds at %llu MiB/s",
+		    "%llu MiB are left after %u rounds at %llu MiB/s%s",
 		    (unsigned long long)n * 4096 / MIB, x->d.round - 1,
-		    (unsigned long long)(x->speed / MIB));
+		    (unsigned long long)(x->speed / MIB),
+		    x->slow == 0 ? "" : ", slowed down");
 		return;
 	case SEND_STOP:
 		break;
 	}
 	x->phase = DRAIN;
+	throttle_set(x->throttle, 0);
 	x->stopped = now_ms();
 	vm_stand_still(x->vm);
 }
@@ -504,37 +531,16 @@ begin(struct sending *x)
 	return 0;
 }
 
-/* Its format has tables that the other side would have read too early. */
-static bool
-is_qcow2(const struct vm_diskconf *d)
-{
-	size_t n = strlen(d->path);
-
-	return d->format == VM_DISK_QCOW2 ||
-	    (d->format == VM_DISK_ANY && n > 6 &&
-		strcmp(d->path + n - 6, ".qcow2") == 0);
-}
-
 const char *
 vm_send_cannot(const struct vm *vm)
 {
 	const struct vmconf *c = &vm->conf;
 	uint32_t i;
 
-	/* Its memory is in other slots, which change. */
-	if (vm->rom != NULL)
-		return "its firmware";
-	if ((c->flags & VM_F_SCREEN) != 0)
-		return "its screen";
-	/* Its medium is not the other host's; it does not mark what it writes. */
-	if (c->cdrom[0] != '\0')
-		return "its cdrom";
+	/* Its connections would stay behind. */
 	for (i = 0; i < c->nnics; i++)
 		if ((c->nic[i].flags & VM_NIC_USER) != 0)
 			return "its user interface";
-	for (i = 0; i < c->ndisks; i++)
-		if (is_qcow2(&c->disk[i]))
-			return "its qcow2 disk";
 	return save_cannot(c);
 }
 
@@ -552,12 +558,13 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	char line[WHY_MAX];
 	struct sending *x;
 	const char *what;
-	uint32_t limit;
+	uint32_t limit, slow;
 	uint64_t rate;
 	int e;
 
 	if (ibuf_get_n32(body, &limit) == -1 ||
-	    ibuf_get_n64(body, &rate) == -1 || vm->vcpus == NULL) {
+	    ibuf_get_n64(body, &rate) == -1 ||
+	    ibuf_get_n32(body, &slow) == -1 || vm->vcpus == NULL) {
 		close(fd);
 		return -EBADMSG;
 	}
@@ -570,7 +577,9 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 		refuse(vm, fd, -EOPNOTSUPP, line);
 		return 0;
 	}
-	if ((x = calloc(1, sizeof(*x))) == NULL) {
+	if ((x = calloc(1, sizeof(*x))) == NULL ||
+	    (x->throttle = throttle_new(vm->base, vm->vcpus)) == NULL) {
+		free(x);
 		refuse(vm, fd, -ENOMEM, "out of memory");
 		return 0;
 	}
@@ -578,6 +587,7 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	x->fd = fd;
 	x->limit_ms = limit;
 	x->rate = rate;
+	x->slow_most = slow < THROTTLE_MAX ? slow : THROTTLE_MAX;
 	vm->sending = x;
 	if ((e = begin(x)) < 0)
 		failed(x, e, "%s", strerrordesc_np(-e));

@@ -249,6 +249,7 @@ vmm_create(struct vmm **vmm, int devfd, unsigned ncpus, const char **why)
 		return -ENOMEM;
 	v->fd = -1;
 	v->ncpus = ncpus;
+	pthread_mutex_init(&v->slots, NULL);
 	v->tsc_deadline =
 	    call_n(devfd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	if ((r = make_vm(v, devfd, why)) < 0) {
@@ -259,64 +260,6 @@ vmm_create(struct vmm **vmm, int devfd, unsigned ncpus, const char **why)
 	*why = NULL;
 	*vmm = v;
 	return 0;
-}
-
-static int
-set_regions(struct vmm *v, const struct gmem *mem, uint32_t flags)
-{
-	unsigned i;
-	int r;
-
-	for (i = 0; i < mem->nregions; i++) {
-		struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.flags = flags,
-			.guest_phys_addr = mem->region[i].gpa,
-			.memory_size = mem->region[i].len,
-			.userspace_addr = (uintptr_t)mem->region[i].host,
-		};
-
-		r = vmm_call(v->fd, KVM_SET_USER_MEMORY_REGION, &slot);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int
-vmm_set_memory(struct vmm *v, const struct gmem *mem)
-{
-	return set_regions(v, mem, 0);
-}
-
-int
-vmm_log(struct vmm *v, const struct gmem *mem, bool on)
-{
-	return set_regions(v, mem, on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
-}
-
-int
-vmm_logged(struct vmm *v, unsigned region, uint64_t *bits)
-{
-	struct kvm_dirty_log log = { .slot = region, .dirty_bitmap = bits };
-	int r = vmm_call(v->fd, KVM_GET_DIRTY_LOG, &log);
-
-	return r < 0 ? r : 0;
-}
-
-int
-vmm_set_slot(struct vmm *v, unsigned slot, struct gpa at, uint64_t len,
-    void *host, bool readonly)
-{
-	struct kvm_userspace_memory_region region = {
-		.slot = slot,
-		.flags = readonly ? KVM_MEM_READONLY : 0,
-		.guest_phys_addr = at.v,
-		.memory_size = len,
-		.userspace_addr = (uintptr_t)host,
-	};
-
-	return vmm_call(v->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
 void
@@ -335,6 +278,8 @@ vmm_destroy(struct vmm *v)
 	if (v->fd >= 0)
 		close(v->fd);
 	free(v->cpuid);
+	free(v->log);
+	pthread_mutex_destroy(&v->slots);
 	free(v);
 }
 

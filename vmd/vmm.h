@@ -22,10 +22,11 @@ struct vcpu;
 /* Takes devfd (closed once the VM exists).  *why: static text on failure. */
 int vmm_create(struct vmm **, int devfd, unsigned ncpus, const char **why);
 int vmm_set_memory(struct vmm *, const struct gmem *);
-/* From here on the pages that the guest writes are remembered, or not. */
+/* From here on the pages that the guest writes are remembered, or not.  The
+ * memory stays. */
 int vmm_log(struct vmm *, const struct gmem *, bool on);
-/* Those of a region since the last time, a bit each. */
-int vmm_logged(struct vmm *, unsigned region, uint64_t *bits);
+/* Adds those since the last time, a bit each, in the order of gmem.h's file. */
+int vmm_logged(struct vmm *, uint64_t *bits);
 /*
  * Instead, for memory that changes while the guest runs: len bytes of host,
  * which stays mapped, at an address; len 0 takes the slot away.

@@ -2,13 +2,15 @@
 #ifndef VMD_VMM_IMPL_H
 #define VMD_VMM_IMPL_H
 
-/* Shared by vmm.c and vmm_state.c. */
+/* Shared by vmm.c, vmm_log.c and vmm_state.c. */
 #include <linux/kvm.h>
+#include <pthread.h>
 #include "vmm.h"
 
 #define MSRS_MAX	 16
 #define MSR_LIST_MAX	 512
 #define VMM_FEATURES	 8
+#define VMM_SLOTS	 32
 #define MSR_TSC		 0x10
 #define MSR_TSC_DEADLINE 0x6e0
 /* AMD64 APM volume 2, "Hardware Configuration Register (HWCR)" */
@@ -38,6 +40,14 @@ struct vmm {
 		uint32_t data;
 		uint64_t addr;
 	} gsi[VMM_GSI_MAX]; /* (m) */
+	pthread_mutex_t slots; /* (l) */
+	struct vmm_slot {
+		uint64_t gpa, len; /* len 0: none */
+		uint8_t *host;
+		bool readonly, logged;
+	} slot[VMM_SLOTS]; /* (l) */
+	const struct gmem *logging; /* (l) NULL: nothing is logged */
+	uint64_t *log; /* (l) room for that of a slot */
 };
 
 union msrs {

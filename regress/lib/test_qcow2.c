@@ -219,7 +219,8 @@ model_free(struct model *m)
 }
 
 static struct disk *
-open_disk(const char *path, const char *base, enum vm_diskfmt basefmt)
+open_disk(
+    const char *path, const char *base, enum vm_diskfmt basefmt, bool later)
 {
 	struct disk_layer l[2] = { { rig_open(path, O_RDWR), VM_DISK_QCOW2 } };
 	struct disk *d;
@@ -227,7 +228,8 @@ open_disk(const char *path, const char *base, enum vm_diskfmt basefmt)
 
 	if (base != NULL)
 		l[1] = (struct disk_layer){ rig_open(base, O_RDONLY), basefmt };
-	if (disk_open_chain(&d, l, base != NULL ? 2 : 1, false, &why) != 0)
+	if ((later ? disk_open_later : disk_open_chain)(
+		&d, l, base != NULL ? 2 : 1, false, &why) != 0)
 		fail_msg("%s: %s", path, why.text);
 	return d;
 }
@@ -290,7 +292,7 @@ run_kind(const struct kind *k, uint64_t seed, unsigned n)
 	sprintf(raw, "%s/out.raw", dir);
 	for (round = 0; round < 2; round++) {
 		d = open_disk(img, k->base == NULL ? NULL : base,
-		    is_raw ? VM_DISK_RAW : VM_DISK_QCOW2);
+		    is_raw ? VM_DISK_RAW : VM_DISK_QCOW2, false);
 		rig_attach(&m->g, d, seed + round);
 		run_random(m, n);
 		rig_close(&m->g);
@@ -343,6 +345,58 @@ test_differential(void **state)
 				    kinds[i].base ? kinds[i].base : "", s);
 			run_kind(&kinds[i], s * 100 + i + 1, 600);
 		}
+}
+
+static void
+judge_image(const struct model *m, const char *img)
+{
+	char raw[64];
+
+	sprintf(raw, "%s/out.raw", dir);
+	assert_int_equal(rig_sh("qemu-img check -q -f qcow2 %s", img), 0);
+	assert_int_equal(
+	    rig_sh("qemu-img convert -f qcow2 -O raw %s %s", img, raw), 0);
+	compare_file(m, raw);
+}
+
+/* Two that use an image in turn, as of two hosts: both have it open. */
+static void
+run_handover(const struct kind *k, uint64_t seed)
+{
+	struct model *m = model_new(SIZE - 1536, seed);
+	char img[64], base[64], sector[512];
+	struct disk *d[2];
+	unsigned i;
+	bool is_raw = k->base != NULL && strcmp(k->base, "raw") == 0;
+
+	make_images(k, m, img, base);
+	for (i = 0; i < 2; i++)
+		d[i] = open_disk(img, k->base == NULL ? NULL : base,
+		    is_raw ? VM_DISK_RAW : VM_DISK_QCOW2, i == 1);
+	assert_int_equal(disk_size(d[0]), disk_size(d[1]));
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(disk_load(d[i % 2], NULL), 0);
+		rig_attach(&m->g, d[i % 2], seed + i);
+		run_random(m, 100);
+		assert_int_equal(disk_store(d[i % 2]), 0);
+		assert_int_equal(
+		    rig_do(&m->g, DISK_READ, sector, 0, sizeof(sector)), -EIO);
+		judge_image(m, img);
+	}
+	/* Nobody writes any more as it ends. */
+	disk_close(d[1]);
+	disk_close(d[0]);
+	judge_image(m, img);
+	model_free(m);
+}
+
+static void
+test_handover(void **state)
+{
+	unsigned i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		run_handover(&kinds[i], i + 1);
 }
 
 /*
@@ -513,6 +567,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_differential),
+		cmocka_unit_test(test_handover),
 		cmocka_unit_test(test_scribble),
 	};
 

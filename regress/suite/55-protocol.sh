@@ -25,7 +25,7 @@ matrix() {
 	LINK n32=0 str=one n32=0 n32=0        | running | running | y y y - -
 	SAVE n32=0 str=one n32=1 fd=$T/iso    | running | running | 9 9 9 - -
 	RESTORE n32=1 str= fd=$T/iso          | running | running | 114 114 114 - -
-	SEND n32=0 str=one n32=300 n64=0 fd=$T/iso | running | running | 22 22 22 - -
+	SEND n32=0 str=one n32=300 n64=0 n32=0 fd=$T/iso | running | running | 22 22 22 - -
 	RECEIVE n32=0 str=one                 | running | running | 114 114 114 - -
 	MEMORY n32=0 str=one n64=0x1000000    | running | running | y y y - -
 	WAIT n32=0 str=one                    | running | running | w w w w w

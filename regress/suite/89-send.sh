@@ -3,7 +3,8 @@
 #
 # A VM goes to another host while it runs.  The other host is a network
 # namespace with a vmd of its own; the disks are on what both see.
-limit=800
+# $CYCLES: how many, where it is done again and again.
+limit='800+90*CYCLES' # s
 away_pid=''
 
 hosts_off() {
@@ -14,9 +15,11 @@ hosts_off() {
 	}
 	ip netns del away 2>/dev/null || true
 	ip link del va 2>/dev/null || true
+	ip link del wa 2>/dev/null || true
 }
 
-# hosts: this one is 10.77.0.1, the other one 10.77.0.2, called awayhost.
+# hosts: this one is 10.77.0.1, called herehost, the other one 10.77.0.2,
+# called awayhost.
 hosts() {
 	hosts_off # of a test that failed
 	ip netns add away
@@ -26,9 +29,11 @@ hosts() {
 	ip -n away addr add 10.77.0.2/24 dev vb
 	ip -n away link set vb up
 	ip -n away link set lo up
-	grep -q awayhost /etc/hosts || echo "10.77.0.2 awayhost" >>/etc/hosts
+	grep -q awayhost /etc/hosts ||
+	    printf '10.77.0.1 herehost\n10.77.0.2 awayhost\n' >>/etc/hosts
 	vmd-cert ca -d "$T/ca"
 	vmd-cert host -d "$T/ca" awayhost 10.77.0.2
+	vmd-cert host -d "$T/ca" herehost 10.77.0.1
 	for u in root alice eve; do
 		vmd-cert user -d "$T/ca" $u
 		mkdir -p "$T/home/$u/.config/vmctl"
@@ -40,30 +45,42 @@ hosts() {
 	export HOME=$T/home/root
 }
 
+# listens HOST ADDRESS: the configuration on stdin, reached from the other host.
+listens() {
+	cat <<-EOT
+		socket owner root:vmusers
+		listen on $2 tls {
+			ca "$T/ca/ca.pem"
+			certificate "$T/ca/$1.pem"
+			key "$T/ca/$1.key"
+		}
+		allow client "/CN=root" as root
+		allow client "/CN=alice" as alice
+		allow client "/CN=eve" as eve
+	EOT
+	cat
+}
+
 # away_up: the other vmd, with its VMs on stdin.
 away_up() {
-	{
-		cat <<-EOT
-			socket owner root:vmusers
-			listen on 10.77.0.2 tls {
-				ca "$T/ca/ca.pem"
-				certificate "$T/ca/awayhost.pem"
-				key "$T/ca/awayhost.key"
-			}
-			allow client "/CN=root" as root
-			allow client "/CN=alice" as alice
-			allow client "/CN=eve" as eve
-		EOT
-		cat
-	} >"$T/away.conf"
+	listens awayhost 10.77.0.2 >"$T/away.conf"
 	ip netns exec away vmd -d -v -f "$T/away.conf" -s "$T/away.sock" \
 	    2>>"$T/away.log" >&2 &
 	away_pid=$!
-	within 20 away status
+	within 20 away_answers
+}
+
+away_answers() {
+	kill -0 "$away_pid" 2>/dev/null ||
+	    fail "the other vmd ended: $(tail "$T/away.log")"
+	[[ -S $T/away.sock ]] && away status
 }
 
 # away ARG...: vmctl of the other host.
 away() { vmctl -s "$T/away.sock" "$@"; }
+
+# here_up: the one of this host, to which VMs may come back.
+here_up() { listens herehost 10.77.0.1 | vmd_up; }
 
 there() {
 	[[ $(away status -j |
@@ -78,6 +95,16 @@ sent() {
 	tty=$(sed -n 's/.*: sent vm .*, tty \(.*\)/\1/p' "$T/send.out")
 	[[ -c $tty ]] || fail "$name: no tty in: $(cat "$T/send.out")"
 	record "$name" "$tty"
+}
+
+# back NAME [OPTION...]: from there to this host.
+back() {
+	local name=$1
+	shift
+	ip netns exec away vmctl -s "$T/away.sock" send "$@" "$name" herehost \
+	    2>&1 | tee "$T/send.out"
+	grep -q ": sent vm" "$T/send.out"
+	record "$name" "$(field "$name" tty)"
 }
 
 # away_key NAME TEXT...: a line to its console there.
@@ -131,6 +158,138 @@ t_goes_on() {
 	hosts_off
 }
 
+# Firmware, a screen, a drive, images based on others: there and back, once in
+# the hands of GRUB, once in those of its guest.
+t_whole_pc() {
+	local sum
+	[[ -f grub.img && -f grub.iso ]] || skip "no disk with GRUB"
+	hosts
+	cp grub.img "$T/grub.img"
+	cp grub.iso "$T/cd.iso"
+	mkdir "$T/boot"
+	cp "$G/vmlinuz" "$G/tiny.cpio" "$T/boot/"
+	cat >"$T/boot/grub.cfg" <<-END
+	set timeout=600
+	menuentry tiny {
+		linux /vmlinuz $base console=tty0 console=ttyS0 tiny=shell
+		initrd /tiny.cpio
+	}
+	END
+	mke2fs -q -t ext2 -L guest -d "$T/boot" "$T/boot.img" 64M
+	vmctl create -s 64M "$T/base.qcow2"
+	vmctl create -b "$T/base.qcow2" "$T/top.qcow2"
+	vm mv 'memory 256M' 'cpus 2' 'screen' "disk \"$T/grub.img\"" \
+	    "disk \"$T/boot.img\"" "disk \"$T/top.qcow2\" base \"$T/base.qcow2\"" \
+	    "cdrom \"$T/cd.iso\"" >"$T/mv.conf"
+	away_up <"$T/mv.conf"
+	here_up <"$T/mv.conf"
+	start mv
+	prints mv "executed automatically" 100
+	sent mv -d 20000
+	away_key mv ''
+	prints mv "tiny: shell" 150
+	away_key mv 'mkdir -p /mnt; mount -t iso9660 -o ro /dev/sr0 /mnt; echo "the screen has this" >/dev/tty0'
+	away_key mv 'dd if=/dev/urandom of=/data bs=1M count=4; cp /data /dev/vdc; sync'
+	away_key mv 'echo tiny: sum1 $(md5sum </data).'
+	prints mv "tiny: sum1 [0-9a-f]+ .*\." 60
+	sum=$(value mv sum1)
+	away_key mv 'while :; do md5sum </mnt/boot/tiny.cpio >>/isosums; dd if=/dev/vdc bs=1M count=4 2>/dev/null | md5sum >>/sums; cp /data /dev/vdc; sync; echo 3 >/proc/sys/vm/drop_caches; done &'
+	away_key mv 'sleep 3; echo tiny: busy.'
+	prints mv "tiny: busy\." 60
+	back mv -d 20000
+	key mv 'sleep 3; kill %1; wait; echo tiny: sums $(sort -u /sums | wc -l) $(sort -u /sums).'
+	prints mv "tiny: sums [0-9]+ [0-9a-f]+ .*\." 60
+	[[ $(value mv sums) = "1 $sum" ]] || fail "$(value mv sums), not $sum"
+	key mv 'echo tiny: iso $(sort -u /isosums | wc -l) $(sort -u /isosums).'
+	prints mv "tiny: iso [0-9]+ [0-9a-f]+ .*\." 60
+	read -r sum _ < <(md5sum <"$G/tiny.cpio")
+	[[ $(value mv iso) = "1 $sum "* ]]
+	vmctl screen mv >"$T/screen"
+	grep -q "the screen has this" "$T/screen"
+	vmctl key -t mv 'echo by key'
+	# The firmware is what it was, for the next boot.
+	key mv 'umount /mnt; sync; echo b >/proc/sysrq-trigger'
+	within 100 printed_times 2 mv "executed automatically"
+	vmctl stop -fw mv
+	vmctl image check "$T/top.qcow2"
+	hosts_off
+}
+
+# lan: the bridges of both hosts, with a cable between them.
+lan() {
+	within 5 ip link show vmbr0
+	within 5 ip -n away link show vmbr0
+	ip link add wa type veth peer name wb netns away
+	ip link set wa master vmbr0 up
+	ip -n away link set wb master vmbr0 up
+	ip addr add 10.78.0.254/24 dev vmbr0
+}
+
+# lines: one after the other, until it is enough.
+lines() {
+	local n=0
+	until [[ -e $T/enough ]]; do
+		n=$((n + 1))
+		echo "line $n"
+		sleep 0.1
+	done
+}
+
+# As often as $CYCLES says, while the guest writes, reads what it wrote before,
+# and hears somebody by a connection that it made at the beginning.
+t_back_and_forth() {
+	local i n=${CYCLES:-2}
+	hosts
+	tun
+	modprobe nf_tables 2>/dev/null || true
+	vmctl create -s 64M "$T/base.qcow2"
+	vmctl create -b "$T/base.qcow2" "$T/top.qcow2"
+	{
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
+		tiny mv shell 'cpus 2' 'memory 160M' \
+		    "disk \"$T/top.qcow2\" base \"$T/base.qcow2\"" \
+		    $'interface {\n\tswitch "lan"\n\tlladdr fe:e1:bb:d1:22:55\n}'
+	} >"$T/mv.conf"
+	away_up <"$T/mv.conf"
+	here_up <"$T/mv.conf"
+	lan
+	start mv
+	prints mv "/ # " 120
+	lines | tee "$T/lines" | socat -u - TCP-LISTEN:7000,reuseaddr &
+	key mv 'ip addr add 10.78.0.1/24 dev eth0; ip link set eth0 up; ping -c 1 10.78.0.254'
+	key mv '{ nc 10.78.0.254 7000 </dev/null >/lines; echo over >/over; } &'
+	key mv 'i=0; touch /bad; while :; do i=$((i+1)); a=$((i%32)); b=$((i*7%32)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; dd if=/d.$a of=/dev/vda bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; [ ! -f /d.$b ] || dd if=/dev/vda bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $b >>/bad; echo $i >/count; done &'
+	key mv 'sleep 5; echo tiny: count0 $(cat /count).'
+	prints mv "tiny: count0 [0-9]+\." 60
+	for ((i = 1; i <= n; i++)); do
+		if ((i % 2 == 1)); then
+			sent mv -d 20000
+			in_state mv stopped
+			away_key mv "echo tiny: count$i \$(cat /count)."
+		else
+			back mv -d 20000
+			there mv stopped
+			key mv "echo tiny: count$i \$(cat /count)."
+		fi
+		prints mv "tiny: count$i [0-9]+\." 60
+		grep "stood still" "$T/send.out" >>"$T/still"
+	done
+	((i % 2 == 1)) || back mv -d 20000
+	touch "$T/enough"
+	key mv 'while [ ! -f /over ]; do sleep 1; done; sleep 5; kill %2; wait %2; echo tiny: lines $(md5sum </lines).'
+	prints mv "tiny: lines [0-9a-f]+ .*\." 60
+	key mv 'echo tiny: bad $(wc -l </bad) of $(cat /count).'
+	prints mv "tiny: bad [0-9]+ of [0-9]+\." 30
+	echo "# $(value mv bad); $(wc -l <"$T/lines") lines"
+	sort -k 4n "$T/still" | sed 's/^/# /;1p;$!d'
+	[[ $(value mv bad) = "0 of "* ]]
+	[[ $(value mv lines) = "$(md5sum <"$T/lines" | cut -d' ' -f1) "* ]]
+	printed mv "Kernel panic" && return 1
+	vmctl stop -fw mv
+	vmctl image check "$T/top.qcow2"
+	hosts_off
+}
+
 # alive NAME: its guest, here or there, answers within 30 s.
 alive() {
 	local n=$RANDOM
@@ -173,15 +332,14 @@ settled() {
 t_refused() {
 	hosts
 	truncate -s 16M "$T/disk" "$T/disk2"
-	vmctl create -s 16M "$T/q.qcow2"
 	{
 		echo 'socket owner root:vmusers'
 		tiny mv shell 'memory 128M' 'owner alice' "disk \"$T/disk\""
-		tiny mw shell 'memory 128M' "disk \"$T/q.qcow2\""
+		tiny mw shell 'memory 128M' 'interface user'
 	} >"$T/here.conf"
 	{
 		tiny mv shell 'memory 160M' 'owner alice' "disk \"$T/disk2\""
-		tiny mw shell 'memory 128M' "disk \"$T/disk2\""
+		tiny mw shell 'memory 128M' 'interface user'
 	} | away_up
 	vmd_up <"$T/here.conf"
 	refused vmctl send mv awayhost
@@ -202,10 +360,13 @@ t_refused() {
 	refused vmctl send mv awayhost
 	says "already running"
 	away stop -fw mv
+	# passt wants to see where to.
+	ip route add default via 10.77.0.2
+	ip -n away route add default via 10.77.0.1
 	start mw
 	prints mw "/ # " 120
 	not vmctl send -q mw awayhost 2>"$T/wrong"
-	grep "its qcow2 disk cannot be sent" "$T/wrong"
+	grep "its user interface cannot be sent" "$T/wrong"
 	within 20 there mw stopped
 	alive mw "$(field mw tty)"
 	vmctl stop -fw mw
@@ -246,6 +407,28 @@ t_stays() {
 	hosts_off
 }
 
+# A guest that writes more than goes out, and that is slowed down.
+t_slowed_down() {
+	hosts
+	truncate -s 16M "$T/disk"
+	tiny mv shell 'memory 128M' 'cpus 2' "disk \"$T/disk\"" >"$T/mv.conf"
+	away_up <"$T/mv.conf"
+	vmd_up <"$T/mv.conf"
+	start mv
+	prints mv "/ # " 120
+	not vmctl send -s 96 mv awayhost 2>"$T/wrong"
+	grep "invalid percent: 96" "$T/wrong"
+	key mv 'i=0; while :; do i=$(((i+1)%8)); dd if=/dev/zero of=/ram.$i bs=64k count=16 conv=notrunc 2>/dev/null; done &'
+	sent mv -d 500 -r 2M -s 95
+	grep "slowed down by 20 %" "$T/send.out"
+	there mv running
+	# It has all of its time again.
+	away_key mv 'kill %1; echo tiny: free.'
+	prints mv "tiny: free\." 30
+	away stop -fw mv
+	hosts_off
+}
+
 # victims WHAT: processes of that kind, of the other host or of vmctl.
 victims() {
 	local p t
@@ -258,23 +441,28 @@ victims() {
 	return 0
 }
 
-# Somebody is killed, at any time: one of both has the guest.
+# The guest of mv writes and reads from now on, if it has its disk.
+writes_and_reads() {
+	prints mv "/ # " 120
+	key mv 'while :; do dd if=/dev/urandom of=/d bs=64k count=8; dd if=/d of=/dev/vda conv=notrunc,fsync || continue; echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda of=/r bs=64k count=8 || continue; cmp -s /r /d || echo tiny: bad; done 2>/dev/null &'
+}
+
+# Somebody is killed, or the link is cut, at any time: one of both has the guest.
 t_killed() {
-	local i what p moved=0 kinds=(relay remote vm vioblk vmctl)
+	local i what p moved=0 kinds=(relay remote vm vioblk vmctl link)
 	hosts
-	truncate -s 16M "$T/disk"
-	tiny mv shell 'memory 128M' "disk \"$T/disk\"" >"$T/mv.conf"
+	vmctl create -s 16M "$T/disk.qcow2"
+	tiny mv shell 'memory 128M' "disk \"$T/disk.qcow2\"" >"$T/mv.conf"
 	away_up <"$T/mv.conf"
 	vmd_up <"$T/mv.conf"
-	for ((i = 0; i < ${CYCLES:-4}; i++)); do
+	for ((i = 0; i < ${CYCLES:-6}; i++)); do
 		in_state mv running || {
 			vmctl start mv
 			: >"$T/mv.console"
 			record mv "$(field mv tty)"
-			prints mv "/ # " 120
+			writes_and_reads
 		}
-
-		what=${kinds[RANDOM % 5]}
+		what=${kinds[RANDOM % 6]}
 		# Those that are there before do not count.
 		victims "vm/mv" >"$T/before"
 		victims "mv/vioblk" >>"$T/before"
@@ -287,8 +475,10 @@ t_killed() {
 		vm) victims "vm/mv" | grep -vxFf "$T/before" ;;
 		vioblk) victims "mv/vioblk" | grep -vxFf "$T/before" ;;
 		vmctl) echo $p ;;
+		link) ip -n away link set vb down ;;
 		esac | tee "$T/victims" | xargs -r kill -9 2>/dev/null || true
 		wait $p || true
+		ip -n away link set vb up
 		echo "# $i: $what ($(wc -l <"$T/victims")): $(tail -n 1 "$T/out.$i")"
 		# What was killed where it runs by now has ended it there.
 		if [[ $what = vm ]] && within 5 there mv stopped &&
@@ -297,6 +487,7 @@ t_killed() {
 			continue
 		fi
 		one_runs mv
+		not printed mv "^tiny: bad"
 		in_state mv running || {
 			moved=$((moved + 1))
 			away stop -fw mv
@@ -304,5 +495,6 @@ t_killed() {
 	done
 	echo "# moved $moved of $i"
 	vmctl stop -fqw mv
+	vmctl image check "$T/disk.qcow2"
 	hosts_off
 }

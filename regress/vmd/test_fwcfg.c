@@ -199,6 +199,7 @@ test_transfers(void **state)
 {
 	struct bed b;
 	uint8_t *to;
+	bool marked;
 	char got;
 
 	bed_init(&b);
@@ -210,8 +211,13 @@ test_transfers(void **state)
 		memset(to, '.', 12);
 		descriptor(&b, BEGIN, transfers[i].control, transfers[i].length,
 		    transfers[i].address);
+		(void)gmem_take(&b.mem, TO / 4096 / 64);
 		start(&b, BEGIN);
 		assert_int_equal(result(&b, BEGIN), transfers[i].result);
+		marked =
+		    (gmem_take(&b.mem, TO / 4096 / 64) >> (TO / 4096 % 64) &
+			1) != 0;
+		assert_true(marked || memcmp(to, "............", 12) == 0);
 		for (unsigned k = 0; k < 12; k++)
 			if (to[k] == 0)
 				to[k] = '0';

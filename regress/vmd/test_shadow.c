@@ -144,8 +144,13 @@ check_place(struct bed *b, uint64_t gpa, uint8_t rom, bool read, bool write)
 
 	*ram = RAM;
 	assert_int_equal(peek(b, gpa), read ? RAM : rom);
+	(void)gmem_take(&b->mem, gpa / 4096 / 64);
 	poke(b, gpa, WROTE);
 	assert_int_equal(*ram, write ? WROTE : RAM);
+	/* Not by a slot: the hypervisor's log does not have it. */
+	if (write && !read)
+		assert_int_equal(gmem_take(&b->mem, gpa / 4096 / 64),
+		    1ULL << gpa / 4096 % 64);
 	if (!read)
 		assert_int_equal(peek(b, gpa), rom);
 	*ram = RAM;

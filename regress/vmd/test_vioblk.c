@@ -4,6 +4,7 @@
  * a model in memory, by every engine.
  */
 #include "vioblk_impl.h"
+#include "aio_sync.h"
 #include "vioblk_rig.h"
 
 #include <sys/syscall.h>
@@ -495,6 +496,42 @@ take_30(struct rig *r)
 	return now_ms() - start;
 }
 
+static void
+written(struct disk_req *q, int error)
+{
+	assert_int_equal(error, 0);
+	q->len = 0;
+}
+
+/* Another process with the same image. */
+static void
+somebody_writes(int image, uint64_t off)
+{
+	char data[4096];
+	struct iovec iov = { data, sizeof(data) };
+	struct disk_req q = {
+		.op = DISK_WRITE,
+		.iov = &iov,
+		.niov = 1,
+		.off = off,
+		.len = sizeof(data),
+		.done = written,
+	};
+	struct aio_conf conf = { 0 };
+	struct disk *d;
+	struct aio *a;
+
+	memset(data, 0x5a, sizeof(data));
+	assert_int_equal(disk_open(&d, VM_DISK_QCOW2, dup(image), false), 0);
+	disk_aio(d, &conf);
+	assert_int_equal(aio_sync_new(&a, &conf), 0);
+	assert_int_equal(disk_start(d, a, &q), 0);
+	while (q.len > 0)
+		aio_run(a, false);
+	disk_close(d);
+	aio_free(a);
+}
+
 /* A qcow2 image behind the device, and what it holds in the end. */
 static void
 test_qcow2(void **state)
@@ -503,6 +540,7 @@ test_qcow2(void **state)
 	struct rig *r = open_rig(state,
 	    (struct rig_opt){ .bytes = bytes, .qcow2 = true, .vcpus = 4 });
 	uint8_t *data = rig_ptr(r, RIG_DATA, 0x10000);
+	const char *why;
 	uint64_t sector;
 	unsigned i, round;
 
@@ -525,6 +563,23 @@ test_qcow2(void **state)
 		}
 	}
 	rig_reset(r);
+	/* Its image goes to somebody else, and comes back. */
+	assert_int_equal(vioblk_store(r->dev), 0);
+	somebody_writes(r->image, bytes - 4096);
+	rig_rings(r, vioblk_vdev(r->dev)->offered, VIOBLK_QUEUE_SIZE);
+	assert_int_equal(rig_start(r, vioblk_vdev(r->dev)->offered), 0);
+	assert_int_equal(rig_io(r, VIRTIO_BLK_T_IN, (bytes - 4096) / 512,
+			     RIG_DATA, 4096, NULL),
+	    0);
+	assert_int_equal(data[4095], 0x5a);
+	/* What it makes of it is no image any more: the device says so. */
+	rig_reset(r);
+	assert_int_equal(vioblk_store(r->dev), 0);
+	assert_int_equal(pwrite(r->image, "QXX", 3, 0), 3);
+	rig_rings(r, vioblk_vdev(r->dev)->offered, VIOBLK_QUEUE_SIZE);
+	assert_int_equal(rig_start(r, vioblk_vdev(r->dev)->offered), 0);
+	assert_true(rig_report(r, VDEV_BROKEN, &why, 5000) & VDEV_BROKEN);
+	assert_string_equal(why, "not a qcow2 image");
 	rig_free(r);
 }
 

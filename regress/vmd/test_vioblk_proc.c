@@ -188,6 +188,7 @@ send_conf(struct peer *p, unsigned vcpus, int image)
 
 	assert_int_equal(ibuf_add_n32(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, 0), 0);
+	assert_int_equal(ibuf_add_n32(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, vcpus), 0);
 	assert_int_equal(ctl_put_str(b, "a serial number that is too long"), 0);
 	for (i = 0; i < 4; i++)

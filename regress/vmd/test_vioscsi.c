@@ -228,6 +228,21 @@ ready(struct rig *r)
 	assert_int_equal(resp->sense_len, 0);
 }
 
+/* Whoever sends the guest has to know what was written: so many pages of data,
+ * from the first on, and that of the response.  0: nothing is asked. */
+static void
+marks(struct rig *r, unsigned pages)
+{
+	uint64_t data = gmem_take(&r->mem, DATA / 4096 / 64);
+	uint64_t resp = gmem_take(&r->mem, RESP / 4096 / 64);
+
+	if (pages == 0)
+		return;
+	assert_int_equal(
+	    data >> DATA / 4096 % 64 & UINT16_MAX, (1U << pages) - 1);
+	assert_int_equal(resp >> RESP / 4096 % 64 & 1, 1);
+}
+
 static void
 test_read(void **state)
 {
@@ -238,16 +253,19 @@ test_read(void **state)
 
 	ready(r);
 	memset(data, 0xee, 65536);
+	marks(r, 0);
 	resp = COMMAND(r, 65536, 0x28, 0, 0, 0, 0, 3, 0, 0, 5);
 	assert_int_equal(resp->response, VIRTIO_SCSI_S_OK);
 	assert_int_equal(resp->status, CDROM_GOOD);
 	assert_int_equal(resp->resid, 65536 - 5 * CDROM_BLOCK);
+	marks(r, 3); /* pages that five blocks are on */
 	for (i = 0; i < 5 * CDROM_BLOCK; i++)
 		assert_int_equal(data[i], 3 + i / CDROM_BLOCK);
 	assert_int_equal(data[i], 0xee);
 	resp = COMMAND(r, 8, 0x25);
 	assert_int_equal(resp->resid, 0);
 	assert_int_equal(data[3], BLOCKS - 1);
+	marks(r, 1);
 	/* Beyond the end, and no such command. */
 	resp = COMMAND(r, 4096, 0x28, 0, 0, 0, 0, BLOCKS, 0, 0, 1);
 	assert_int_equal(resp->status, CDROM_CHECK);

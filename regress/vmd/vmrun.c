@@ -280,6 +280,7 @@ start_disk(struct run *run, unsigned i)
 	body = chan_body();
 	ibuf_add_n32(body, i);
 	ibuf_add_n32(body, 0);
+	ibuf_add_n32(body, 0);
 	ibuf_add_n32(body, run->conf.cpus);
 	ctl_put_str(body, serial);
 	for (k = 0; k < 4; k++)
