@@ -23,9 +23,10 @@ struct gpa {
 #define GMEM_REGIONS   4
 #define GMEM_PCI_HOLE  0xc0000000ULL /* 3 GiB: RAM stops here ... */
 #define GMEM_HIGH_BASE 0x100000000ULL /* ... and goes on here */
-/* Pages of the hypervisor's own, below the largest ROM there can be. */
-#define GMEM_HIDDEN	0xfeffc000ULL
-#define GMEM_HIDDEN_LEN 0x4000
+/* A page of ours (genid.h) and the hypervisor's own, below the largest ROM there
+ * can be. */
+#define GMEM_HIDDEN	0xfeffb000ULL
+#define GMEM_HIDDEN_LEN 0x5000
 
 struct gmem_region {
 	uint64_t gpa; /* page aligned */

@@ -6,7 +6,7 @@
  * ACPI: the PM1 block, PM timer and reset register (acpi_pm.c), the tables
  * (acpi_tables.c) and what firmware makes them from (acpi_fwcfg.c): RSDP, RSDT,
  * XSDT, FADT, FACS, MADT, DSDT (own AML: S5, power button, PCI root with _PRT
- * and _CRS, COM1, RTC).
+ * and _CRS, COM1, RTC, generation id).
  */
 #include "devenv.h"
 #include "gmem.h"
@@ -27,7 +27,8 @@
 #define ACPI_IOAPIC_ID 0 /* in the MADT; give it to ioapic_init() too */
 
 struct acpi_pm {
-	uint16_t pm1_status, pm1_enable, pm1_control, gpe_enable;
+	uint16_t pm1_status, pm1_enable, pm1_control;
+	uint16_t gpe_status, gpe_enable;
 	uint64_t carries; /* carries of the timer that TMR_STS has seen */
 	bool level; /* of the SCI line */
 	struct line sci; /* level */
@@ -44,6 +45,7 @@ void acpi_pm_write(struct acpi_pm *, uint64_t off, unsigned size, uint64_t);
 /* ACPI mode on or off; it is on at first. */
 void acpi_pm_enable(struct acpi_pm *, bool on);
 void acpi_pm_power_button(struct acpi_pm *);
+void acpi_pm_gpe(struct acpi_pm *, unsigned n); /* happens */
 void acpi_pm_rtc(struct acpi_pm *); /* the RTC asserts its interrupt */
 /* The timer's carry, wanted only when the guest enables TMR_EN. */
 void acpi_pm_run(struct acpi_pm *);

@@ -11,11 +11,9 @@
  *  1. SCI_EN says whether the machine is in ACPI mode, which a guest does
  *     not change here.  There is no SMI.
  *  2. SCI is asserted exactly while the machine is in ACPI mode and (status &
- *     enable) has a bit.
+ *     enable) of one of both pairs has a bit.
  *  3. The timer is floor(now() * 3579545 / 1 s): no drift, no overflow within
  *     the life of a 64-bit count of nanoseconds.
- *  4. Nothing here raises a general purpose event: their status is 0, and what
- *     is enabled is kept.
  */
 #include <string.h>
 #include "acpi.h"
@@ -52,7 +50,8 @@ timer_now(const struct acpi_pm *pm)
 static void
 sci_update(struct acpi_pm *pm)
 {
-	bool level = (pm->pm1_status & pm->pm1_enable) != 0 &&
+	bool level = ((pm->pm1_status & pm->pm1_enable) != 0 ||
+			 (pm->gpe_status & pm->gpe_enable) != 0) &&
 	    (pm->pm1_control & SCI_EN) != 0;
 
 	if (level == pm->level)
@@ -107,6 +106,9 @@ byte_read(struct acpi_pm *pm, unsigned off, uint32_t timer)
 	case 10:
 	case 11:
 		return (uint8_t)(timer >> (off - 8) * 8);
+	case 12:
+	case 13:
+		return (uint8_t)(pm->gpe_status >> (off - 12) * 8);
 	case 14:
 	case 15:
 		return (uint8_t)(pm->gpe_enable >> (off - 14) * 8);
@@ -172,9 +174,15 @@ byte_write(struct acpi_pm *pm, unsigned off, uint8_t val)
 	case 5:
 		control_write(pm, with_byte(pm->pm1_control, off - 4, val));
 		break;
+	case 12:
+	case 13:
+		pm->gpe_status &= (uint16_t) ~(val << (off - 12) * 8);
+		sci_update(pm);
+		break;
 	case 14:
 	case 15:
 		pm->gpe_enable = with_byte(pm->gpe_enable, off - 14, val);
+		sci_update(pm);
 		break;
 	}
 }
@@ -202,6 +210,13 @@ void
 acpi_pm_power_button(struct acpi_pm *pm)
 {
 	pm->pm1_status |= PWRBTN_STS;
+	sci_update(pm);
+}
+
+void
+acpi_pm_gpe(struct acpi_pm *pm, unsigned n)
+{
+	pm->gpe_status |= (uint16_t)(1U << n);
 	sci_update(pm);
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include "acpi_impl.h"
 #include "aml.h"
+#include "genid.h"
 #include "ioapic.h"
 #include "pci.h"
 #include "pvpanic.h"
@@ -418,6 +419,41 @@ dsdt_isa(struct aml *a)
 	aml_close(a);
 }
 
+/* "Virtual Machine Generation ID", "Exposing the generation ID". */
+static void
+dsdt_genid(struct aml *a)
+{
+	aml_device(a, "VGEN");
+	aml_name(a, "_HID");
+	aml_string(a, "VMMG0001");
+	aml_name(a, "_CID");
+	aml_package(a, 2);
+	aml_string(a, "VM_Gen_Counter");
+	aml_string(a, "VMGENCTR"); /* Linux looks for this one */
+	aml_close(a);
+	aml_name(a, "_DDN");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "ADDR");
+	aml_package(a, 2);
+	aml_int(a, (uint32_t)GENID_GPA);
+	aml_int(a, GENID_GPA >> 32);
+	aml_close(a);
+	aml_close(a);
+}
+
+/* "GPE Event Methods": an edge. */
+static void
+dsdt_gpe(struct aml *a)
+{
+	static_assert(GENID_GPE == 0, "its method's name");
+
+	aml_scope(a, "\\_GPE");
+	aml_method(a, "_E00");
+	aml_notify(a, "VGEN", 0x80);
+	aml_close(a);
+	aml_close(a);
+}
+
 static uint32_t
 put_dsdt(struct acpi_image *im, const struct acpi_conf *conf)
 {
@@ -437,7 +473,9 @@ put_dsdt(struct acpi_image *im, const struct acpi_conf *conf)
 	aml_scope(&a, "\\_SB_");
 	dsdt_pci(&a, conf);
 	dsdt_isa(&a);
+	dsdt_genid(&a);
 	aml_close(&a);
+	dsdt_gpe(&a);
 	if (aml_error(&a))
 		return 0;
 	memcpy(buf, &h, sizeof(h));

@@ -23,6 +23,9 @@
 #define OP_SCOPE   0x10
 #define OP_BUFFER  0x11
 #define OP_PACKAGE 0x12
+#define OP_METHOD  0x14
+#define OP_NOTIFY  0x86
+#define DUAL_NAME  0x2e /* two segments follow */
 #define OP_EXT	   0x5b
 #define OP_DEVICE  0x82 /* after OP_EXT */
 
@@ -113,6 +116,26 @@ aml_device(struct aml *a, const char *name)
 	put8(a, OP_DEVICE);
 	open_block(a, false);
 	put_name(a, name);
+}
+
+void
+aml_method(struct aml *a, const char *name)
+{
+	put8(a, OP_METHOD);
+	open_block(a, false);
+	put_name(a, name);
+	put8(a, 0); /* arguments, not serialized */
+}
+
+void
+aml_notify(struct aml *a, const char *device, uint8_t val)
+{
+	put8(a, OP_NOTIFY);
+	put8(a, '\\');
+	put8(a, DUAL_NAME);
+	put_name(a, "_SB_");
+	put_name(a, device);
+	aml_int(a, val);
 }
 
 void

@@ -29,10 +29,14 @@ bool aml_error(const struct aml *);
  * characters, with an optional leading '\\'. */
 void aml_scope(struct aml *, const char *name);
 void aml_device(struct aml *, const char *name);
+/* Without arguments. */
+void aml_method(struct aml *, const char *name);
 void aml_package(struct aml *, uint8_t elements);
 void aml_close(struct aml *);
 
 void aml_name(struct aml *, const char *name); /* the object follows */
+/* In a method: a device of the scope \_SB is told this. */
+void aml_notify(struct aml *, const char *device, uint8_t val);
 void aml_int(struct aml *, uint64_t);
 void aml_string(struct aml *, const char *); /* ASCII */
 void aml_eisaid(struct aml *, const char *id); /* "PNP0A03" */

@@ -27,6 +27,7 @@
 #include "chipset.h"
 #include "console.h"
 #include "fd.h"
+#include "genid.h"
 #include "i8042.h"
 #include "i8254.h"
 #include "i8259.h"
@@ -578,6 +579,15 @@ machine_power_button(struct machine *m)
 }
 
 void
+machine_new_generation(struct machine *m)
+{
+	machine_lock(m);
+	genid_renew(m->conf.genid);
+	acpi_pm_gpe(&m->pm, GENID_GPE);
+	machine_unlock(m);
+}
+
+void
 machine_keys(struct machine *m, const uint32_t *key, uint32_t n)
 {
 	uint32_t i;
@@ -683,6 +693,7 @@ machine_state(struct machine *m, struct state *s)
 	state_chip(s, STATE_I8042, &m->kbd);
 	state_chip(s, STATE_PVPANIC, &m->panic);
 	state_chip(s, STATE_PM, &m->pm);
+	genid_state(m->conf.genid, s);
 	if (m->vga != NULL)
 		state_chip(s, STATE_VGA, m->vga);
 	if (m->conf.rom != NULL)

@@ -40,6 +40,7 @@ struct machine_conf {
 	uint32_t rom_len;
 	uint8_t *flash; /* UEFI's variables, before the ROM; or NULL */
 	uint32_t flash_len;
+	uint8_t *genid; /* genid.h; or NULL, in tests */
 	struct screen *screen; /* a page to show text in, or NULL */
 	/* Terminals, or -1; taken, whatever the result.  That of the virtio
 	 * console waits for viocon_new(). */
@@ -92,6 +93,8 @@ int machine_extint_ack(struct machine *);
 
 /* The main thread. */
 void machine_power_button(struct machine *);
+/* It goes on from a state that is older: its generation is another. */
+void machine_new_generation(struct machine *);
 /* Keys of the keyboard: SCREEN_KEY_*. */
 void machine_keys(struct machine *, const uint32_t *key, uint32_t n);
 /* Its time stands still, and goes on where it stood.  No vCPU runs. */

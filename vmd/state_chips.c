@@ -212,6 +212,7 @@ static const struct state_field pm_saved[] = {
 	STATE_NUM(S, pm1_status, WORD),
 	STATE_NUM(S, pm1_enable, WORD),
 	STATE_NUM(S, pm1_control, WORD),
+	STATE_NUM(S, gpe_status, WORD),
 	STATE_NUM(S, gpe_enable, WORD),
 	STATE_NUM(S, carries, ANY),
 	STATE_NUM(S, level, 1),

@@ -27,6 +27,7 @@
 #include "chan.h"
 #include "ctl.h"
 #include "fd.h"
+#include "genid.h"
 #include "imsg.h"
 #include "load.h"
 #include "log.h"
@@ -641,6 +642,8 @@ make_machine(struct vm *vm)
 	unsigned i;
 	int e;
 
+	if ((e = genid_new(&mc.genid, vm->vmm, vm->conf.name)) < 0)
+		return vm_fail(vm, e, "generation id: %s", strerrordesc_np(-e));
 	if (has_screen(vm) &&
 	    (e = page_attach(fd_take(&vm->screen), true, &page)) < 0)
 		return vm_fail(vm, e, "screen: %s", strerrordesc_np(-e));

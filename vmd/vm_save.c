@@ -266,6 +266,9 @@ vm_go_on(struct vm *vm)
 	e = save_read(&s, vm->state, vm->stream, why);
 	if (e == 0 && vm->stream)
 		e = take_over(vm, why);
+	/* A file may be gone on from again, and its guest may have gone on. */
+	if (e == 0 && !vm->stream)
+		machine_new_generation(vm->machine);
 	if (e < 0 && vm->stream)
 		(void)say(vm, SEND_NO, why);
 	fd_close(&vm->state);

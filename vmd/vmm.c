@@ -27,8 +27,8 @@
 #define VCPU_FD_BASE  128
 #define VCPU_FD_LIMIT 1024
 /* Intel's real-mode helpers: a page and three, where nothing else is. */
-#define IDENTITY_GPA GMEM_HIDDEN
-#define TSS_GPA	     (GMEM_HIDDEN + 0x1000)
+#define IDENTITY_GPA (GMEM_HIDDEN + 0x1000)
+#define TSS_GPA	     (GMEM_HIDDEN + 0x2000)
 #define CPUID_MAX    256
 
 static const struct {

@@ -13,8 +13,10 @@
 #include "sandbox.h"
 #include "vmconf.h"
 
-#define VMM_GSI_PINS 24 /* IOAPIC pins come first in the GSI table */
-#define VMM_GSI_MAX  256 /* MSI-X vectors follow */
+#define VMM_GSI_PINS   24 /* IOAPIC pins come first in the GSI table */
+#define VMM_GSI_MAX    256 /* MSI-X vectors follow */
+#define VMM_SLOTS      32 /* of memory */
+#define VMM_SLOT_GENID (VMM_SLOTS - 1) /* genid.c */
 
 struct vmm; /* one VM */
 struct vcpu;

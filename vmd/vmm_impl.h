@@ -10,7 +10,6 @@
 #define MSRS_MAX	 16
 #define MSR_LIST_MAX	 512
 #define VMM_FEATURES	 8
-#define VMM_SLOTS	 32
 #define MSR_TSC		 0x10
 #define MSR_TSC_DEADLINE 0x6e0
 /* AMD64 APM volume 2, "Hardware Configuration Register (HWCR)" */

@@ -78,6 +78,13 @@ t_goes_on_beside() {
 	refused vmctl restore "$T/state"
 	says "already running"
 	restore -n two "$T/state" two
+	# The clone is told so.  Linux's driver is not in every configuration.
+	key two 'sleep 2; echo tiny: event $(cat /sys/firmware/acpi/interrupts/gpe00).'
+	prints two "tiny: event 1 .*enabled" 60
+	key one 'echo tiny: event $(cat /sys/firmware/acpi/interrupts/gpe00).'
+	prints one "tiny: event 0 .*enabled" 60
+	key two 'if [ -e /sys/bus/acpi/drivers/vmgenid ]; then echo tiny: told $(dmesg | grep -c "reseeded due to virtual machine fork").; else echo tiny: told nobody.; fi'
+	prints two "^tiny: told (1|nobody)\." 60
 	key two 'dd if=/dev/vda of=/dev/null bs=1M count=1 && echo tiny: clone $x.'
 	prints two "tiny: clone remembered\." 60
 	refused vmctl restore -n three "$T/state"

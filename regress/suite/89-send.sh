@@ -146,6 +146,9 @@ t_goes_on() {
 	away_key mv 'sleep 3; echo tiny: sums $(sort -u /sums | wc -l) $(sort -u /sums).'
 	prints mv "tiny: sums [0-9]+ [0-9a-f]+ .*\." 60
 	[[ $(value mv sums) = "1 $sum" ]] || fail "$(value mv sums), not $sum"
+	# There is one of it only.
+	away_key mv 'echo tiny: event $(cat /sys/firmware/acpi/interrupts/gpe00).'
+	prints mv "tiny: event 0 .*enabled" 30
 	away_key mv 'dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync && echo tiny: wrote.'
 	prints mv "tiny: wrote\." 60
 	printed mv "Kernel panic" && return 1

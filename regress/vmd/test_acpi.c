@@ -130,7 +130,7 @@ test_button(void **state)
 	assert_int_equal(b.buttons, 3);
 }
 
-/* "General-Purpose Event Register Blocks": what is enabled, nothing happens. */
+/* "General-Purpose Event Register Blocks" */
 static void
 test_gpe(void **state)
 {
@@ -147,6 +147,25 @@ test_gpe(void **state)
 	assert_int_equal(acpi_pm_read(&b.pm, 15, 1), 0xa5);
 	assert_int_equal(acpi_pm_read(&b.pm, 0, 4), 0);
 	assert_false(b.f.level);
+	/* One that is enabled, and one that is not. */
+	acpi_pm_gpe(&b.pm, 9);
+	assert_false(b.f.level);
+	acpi_pm_gpe(&b.pm, 0);
+	assert_int_equal(acpi_pm_read(&b.pm, 12, 2), 0x0201);
+	assert_false(b.f.level);
+	acpi_pm_write(&b.pm, 14, 2, 0x0001);
+	assert_true(b.f.level);
+	acpi_pm_write(&b.pm, 13, 1, 0x02);
+	assert_int_equal(acpi_pm_read(&b.pm, 12, 2), 0x0001);
+	assert_true(b.f.level);
+	acpi_pm_write(&b.pm, 12, 1, 0x01);
+	assert_false(b.f.level);
+	/* Outside of ACPI mode there is no SCI. */
+	acpi_pm_enable(&b.pm, false);
+	acpi_pm_gpe(&b.pm, 0);
+	assert_false(b.f.level);
+	acpi_pm_enable(&b.pm, true);
+	assert_true(b.f.level);
 }
 
 /* "PM1 Event Grouping": RTC_STS and RTC_EN. */
@@ -424,6 +443,37 @@ test_madt(void **state)
 	}
 }
 
+static bool
+has(const uint8_t *p, size_t len, const void *what, size_t n)
+{
+	return memmem(p, len, what, n) != NULL;
+}
+
+/* "Virtual Machine Generation ID": where it is, and who tells of it. */
+static void
+test_generation(void **state)
+{
+	static const uint8_t addr[] = {
+		0x08, 'A', 'D', 'D', 'R', /* Name */
+		0x12, 0x08, 2, /* Package */
+		0x0c, 0x00, 0xb0, 0xff, 0xfe, 0x00, /* its halves */
+	}, event[] = {
+		0x10, 0x1a, '\\', '_', 'G', 'P', 'E', /* Scope */
+		0x14, 0x13, '_', 'E', '0', '0', 0x00, /* Method */
+		0x86, '\\', 0x2e, '_', 'S', 'B', '_', 'V', 'G', 'E', 'N',
+		0x0a, 0x80, /* Notify */
+	};
+	const uint8_t *dsdt;
+	size_t len;
+
+	make(&conf);
+	dsdt = table(le(fadt() + 140, 8), "DSDT", 2);
+	len = (size_t)le(dsdt + 4, 4);
+	assert_true(has(dsdt, len, addr, sizeof(addr)));
+	assert_true(has(dsdt, len, event, sizeof(event)));
+	assert_true(has(dsdt, len, "\x0dVM_Gen_Counter", 16));
+}
+
 static void
 test_refused(void **state)
 {
@@ -623,6 +673,7 @@ main(void)
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_button),
 		cmocka_unit_test(test_gpe),
+		cmocka_unit_test(test_generation),
 		cmocka_unit_test(test_rtc),
 		cmocka_unit_test(test_timer),
 		cmocka_unit_test(test_carry),

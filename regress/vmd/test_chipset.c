@@ -359,10 +359,10 @@ file(struct bed *b, const char *name, void *buf, unsigned n)
 static void
 files(void **state, const char *order, enum vm_bootdev only)
 {
-	/* RAM, and the hypervisor's own pages. */
+	/* RAM, and pages of ours and the hypervisor's. */
 	static const uint8_t map[40] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0,
-		0, 0, 0, 0, 1, 0, 0, 0, 0, 0xc0, 0xff, 0xfe, 0, 0, 0, 0, 0,
-		0x40, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0 };
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0xb0, 0xff, 0xfe, 0, 0, 0, 0, 0,
+		0x50, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0 };
 	struct bed *b = *state;
 	char buf[128];
 
