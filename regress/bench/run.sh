@@ -20,7 +20,8 @@
 # microvm has no instruction count: with QEMU 7.2 and 10.0 alike, its second or
 # third guest in the deterministic lab does not come up.  disk is raw and qcow2
 # images in memory; pc and microvm use io_uring, pc-threads QEMU's threads; host
-# is the time of the host's CPUs without the guest's, per request.  device is
+# is the time of the host's CPUs without the guest's, per request.  QEMU runs in
+# a control group like those that vmd makes for its VMs.  device is
 # our block device alone, without a hypervisor, on this machine.  net is TCP,
 # small datagrams and round trips between a guest and its host over the same
 # tap.  status is `vmctl status' of an empty vmd and of one with 200 VMs, from
