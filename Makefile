@@ -256,7 +256,8 @@ test:
 	@regress/test.sh $(MAKE) B=$(B)
 
 #: test-full  the same in the sizes of a night: the whole suite on our driver, ten
-#:            minutes of each fuzzer, a thousand VMs' lives
+#:            minutes of each fuzzer, a thousand VMs' lives, Debian installed in a
+#:            guest by its own installer
 test-full:
 	@FULL=1 regress/test.sh $(MAKE) B=$(B)
 

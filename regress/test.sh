@@ -189,13 +189,13 @@ list_jobs() {
 	for model in $models; do
 		echo "api_on_intel $model"
 	done
-	[[ -z ${FULL:-} ]] || echo reboots
+	[[ -z ${FULL:-} ]] || printf '%s\n' 'on_kvm 71-install' reboots
 }
 
 # What a session of the suite gets.
 suite=()
 suite_needs() {
-	local guest_disk='' guest_files='' ansible tools
+	local guest_disk='' guest_files='' ansible tools mirror
 	eval "$(regress/guest/build)" || return
 	regress/bench/extra "$B" "$B/extra.cpio" || return
 	regress/guest/grub "$B/grub.img" "$B/grub.iso" "$guest_files" \
@@ -219,6 +219,11 @@ suite_needs() {
 		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso"
 		-x "$B/efi.img=suite/efi.img" -x "$B/shell.img=suite/shell.img"
 		-x "$tools=suite/tools" -x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
+	# Without, its test is skipped: an archive may have lost a kernel.
+	if [[ -n ${FULL:-} || ${TESTS:-} = *71-* ]] &&
+	    mirror=$(regress/guest/mirror "$tools"); then
+		suite+=(-x "$mirror=suite/mirror")
+	fi
 	[[ -z ${FLOPPY:-} ]] || suite+=(-x "$FLOPPY=suite/openbsd-floppy.img")
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }

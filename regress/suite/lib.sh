@@ -385,4 +385,4 @@ clean() {
 }
 
 # Consoles' readers, clients and whatever serves guests.
-readers_off() { pkill -P $$ -x 'cat|netio|rawctl' 2>/dev/null || true; }
+readers_off() { pkill -P $$ -x 'busybox|cat|netio|rawctl' 2>/dev/null || true; }
