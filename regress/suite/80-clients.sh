@@ -28,7 +28,7 @@ newer() {
 }
 
 qemu_pid=''
-irqchip=split
+irqchip="split"
 # machine ARGUMENT...: its serial port is the socket $T/serial, its monitor
 # $T/monitor.
 machine() {
