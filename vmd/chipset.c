@@ -332,15 +332,48 @@ chipset_video_bios(struct chipset *c, const void *rom, uint32_t len)
 	return fwcfg_add_file(&c->fwcfg, "vgaroms/vgabios.bin", rom, len);
 }
 
+static uint16_t
+le16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+/*
+ * iPXE's image is made for the function with virtio 1's number and serves each;
+ * firmware runs it for the one that its data structure names ("PCI Expansion ROM
+ * Header Format", "PCI Data Structure Format").  What the bytes of an image add
+ * up to stays as it was, by the one that iPXE keeps for that.
+ */
+static void
+rename_rom(uint8_t *rom, uint32_t len, uint16_t device)
+{
+	enum { DATA = 0x18, CHECKSUM = 6, DATA_LEN = 0x18, DEVICE = 6 };
+	uint32_t at;
+
+	if (len < DATA + 2 || rom[0] != 0x55 || rom[1] != 0xaa)
+		return;
+	at = le16(rom + DATA);
+	if (len < DATA_LEN || at > len - DATA_LEN ||
+	    memcmp(rom + at, "PCIR", 4) != 0)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		rom[CHECKSUM] += rom[at + DEVICE + i];
+		rom[at + DEVICE + i] = (uint8_t)(device >> 8 * i);
+		rom[CHECKSUM] -= rom[at + DEVICE + i];
+	}
+}
+
 int
-chipset_net_rom(struct chipset *c, const uint8_t *rom, uint32_t len)
+chipset_net_rom(struct chipset *c, uint8_t *rom, uint32_t len)
 {
 	struct pci_dev *d;
 
 	for (unsigned s = 0; s < PCI_SLOTS; s++) {
 		d = c->conf.pci->dev[s];
-		if (d != NULL && pci_cfg_get(d, PCIR_DEVICE, 2) == VIRTIO_NET)
-			return pci_add_rom(d, rom, len);
+		if (d == NULL || pci_cfg_get(d, PCIR_DEVICE, 2) != VIRTIO_NET)
+			continue;
+		rename_rom(rom, len, VIRTIO_NET);
+		return pci_add_rom(d, rom, len);
 	}
 	return -ENODEV;
 }

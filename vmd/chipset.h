@@ -62,7 +62,7 @@ int chipset_floppy(struct chipset *, const uint8_t *image, uint32_t len);
 int chipset_video_bios(struct chipset *, const void *, uint32_t len);
 /* The expansion ROM of the first network interface; its bytes stay the
  * caller's. */
-int chipset_net_rom(struct chipset *, const uint8_t *, uint32_t len);
+int chipset_net_rom(struct chipset *, uint8_t *rom, uint32_t len);
 /* When all devices are there: the floppy disk, disks in their order, then the
  * CD-ROM; or one of the two last kinds and nothing else. */
 int chipset_boot_order(struct chipset *, enum vm_bootdev);

@@ -911,7 +911,7 @@ machine_video_bios(struct machine *m, const void *rom, uint32_t len)
 }
 
 int
-machine_net_rom(struct machine *m, const uint8_t *rom, uint32_t len)
+machine_net_rom(struct machine *m, uint8_t *rom, uint32_t len)
 {
 	return chipset_net_rom(&m->chipset, rom, len);
 }

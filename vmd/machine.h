@@ -67,7 +67,7 @@ int machine_boot_order(struct machine *, enum vm_bootdev);
 /* With firmware: the BIOS of the video card.  0 or -errno. */
 int machine_video_bios(struct machine *, const void *rom, uint32_t len);
 /* ... and what its first network interface has; its bytes stay the caller's. */
-int machine_net_rom(struct machine *, const uint8_t *rom, uint32_t len);
+int machine_net_rom(struct machine *, uint8_t *rom, uint32_t len);
 
 /* What the guest changed of the flash since the last call, from *off on:
  * copied to the same place in p, which is as long.  How much, 0: nothing. */

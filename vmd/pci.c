@@ -3,7 +3,8 @@
 /*
  * PCI bus 0; see pci.h.  After the PCI Local Bus Specification 3.0:
  * "Configuration Mechanism #1", "Configuration Space Organization", "Base
- * Addresses", "Expansion ROM Base Address Register", "Device Control", "Device Status", "Capabilities List".
+ * Addresses", "Expansion ROM Base Address Register", "Device Control", "Device
+ * Status", "Capabilities List".
  *
  * Invariants
  *  1. A BAR is mapped exactly when its decode bit is set, it lies in the

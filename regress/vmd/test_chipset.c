@@ -415,7 +415,9 @@ test_net_only(void **state)
 {
 	static const char order[] =
 	    "/pci@i0cf8/ethernet@3/ethernet-phy@0\nHALT";
-	static const uint8_t rom[3] = { 0x55, 0xaa, 1 };
+	static uint8_t rom[0x34] = { 0x55, 0xaa,
+		1, [6] = 7, [0x18] = 0x1c, [0x1c] = 'P', 'C', 'I', 'R', 0xf4,
+		0x1a, 0x41, 0x10 };
 	struct bed *b = *state;
 	char buf[sizeof(order)];
 
@@ -426,10 +428,35 @@ test_net_only(void **state)
 	    NULL, NULL);
 	assert_int_equal(chipset_net_rom(&b->c, rom, sizeof(rom)), 0);
 	assert_ptr_equal(b->cdrom.rom, rom);
+	/* It is this one's, and its bytes add up as before. */
+	assert_memory_equal(rom + 0x1c, "PCIR\xf4\x1a\x00\x10", 8);
+	assert_int_equal(rom[6], 7 + 0x41);
 	assert_int_equal(chipset_boot_order(&b->c, VM_BOOT_NET), 0);
 	assert_int_equal(
 	    file(b, "bootorder", buf, sizeof(order)), sizeof(order));
 	assert_memory_equal(buf, order, sizeof(order));
+}
+
+/* Images that have no data structure, or not all of it, stay as they are. */
+static void
+test_net_rom_bad(void **state)
+{
+	static const uint16_t at[] = { 0x1d, 0xfff0, 0xffff, 0 };
+	uint8_t rom[0x34], was[sizeof(rom)];
+	struct bed *b = *state;
+	unsigned i;
+
+	pci_add(&b->pci, &b->cdrom, "n", 0x1af4, 0x1000, 0x020000, 1, 0, 0,
+	    NULL, NULL);
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		memset(rom, 'P', sizeof(rom));
+		memcpy(rom, "\x55\xaa", 2);
+		memcpy(rom + 0x18, &at[i], 2);
+		memcpy(rom + 0x1d, "PCIR", 4);
+		memcpy(was, rom, sizeof(rom));
+		chipset_net_rom(&b->c, rom, sizeof(rom));
+		assert_memory_equal(rom, was, sizeof(rom));
+	}
 }
 
 /* A floppy disk is a file of its own, and what is booted first. */
@@ -573,6 +600,7 @@ main(void)
 		T(test_disk_only),
 		T(test_cdrom_only),
 		T(test_net_only),
+		T(test_net_rom_bad),
 		T(test_floppy),
 		T(test_moved),
 		T(test_debug),
