@@ -60,7 +60,19 @@ static const struct call calls[] = {
 	{ ON_VM, KVM_SET_CLOCK, KVM_GET_CLOCK, false },
 	{ ON_VM, KVM_SET_TSS_ADDR, 0, true },
 	{ ON_VM, KVM_SET_IDENTITY_MAP_ADDR, 0, false },
+	{ ON_VM, KVM_CREATE_IRQCHIP, 0, true },
+	{ ON_VM, KVM_GET_IRQCHIP, 0, false },
+	{ ON_VM, KVM_SET_IRQCHIP, KVM_GET_IRQCHIP, false },
+	{ ON_VM, KVM_IRQ_LINE, 0, false },
+	{ ON_VM, KVM_IRQ_LINE_STATUS, 0, false },
+	{ ON_VM, KVM_CREATE_PIT, 0, true },
 	{ ON_VM, KVM_CREATE_PIT2, 0, false },
+	{ ON_VM, KVM_GET_PIT, 0, false },
+	{ ON_VM, KVM_SET_PIT, KVM_GET_PIT, false },
+	{ ON_VM, KVM_GET_PIT2, 0, false },
+	{ ON_VM, KVM_SET_PIT2, KVM_GET_PIT2, false },
+	{ ON_VM, KVM_REINJECT_CONTROL, 0, false },
+	{ ON_VM, KVM_SET_BOOT_CPU_ID, 0, true },
 	{ ON_VCPU, KVM_GET_REGS, 0, false },
 	{ ON_VCPU, KVM_SET_REGS, KVM_GET_REGS, false },
 	{ ON_VCPU, KVM_GET_SREGS, 0, false },
@@ -424,7 +436,12 @@ round_child(const char *device, uint64_t seed)
 	unsigned i;
 
 	s.dev = open(device, O_RDWR | O_CLOEXEC);
-	vm_open(&s.vm, s.dev);
+	if (seed & 1)
+		vm_open(&s.vm, s.dev);
+	else
+		vm_open_chips(&s.vm, s.dev);
+	if ((seed & 3) == 0)
+		DO(s.vm.fd, KVM_CREATE_PIT, 0);
 	for (i = 0; i < NVCPUS; i++) {
 		vcpu_open(&s.v[i], &s.vm, i);
 		set_cpuid(&s.v[i], s.dev);
