@@ -122,7 +122,7 @@ t_console() {
 	{
 		sleep 25
 		printf 'echo it is %s\r' '$((6*7))'
-		sleep 60
+		sleep 45
 	} | away alice vmctl -H vmhost console va >"$T/away.console" 2>&1 &
 	within 60 grep -aq "it is 42" "$T/away.console"
 	# Another line of it.
@@ -139,7 +139,6 @@ t_console() {
 	says "in use"
 	vmctl stop -fw va
 	within 10 grep -q "console closed" "$T/away.console"
-	kill %% 2>/dev/null || true
 	wait %% || true
 	refused away alice vmctl -H vmhost console va
 	says "console not found"
