@@ -5,7 +5,7 @@
 # then.  vmtrace, grub.img and the floppy disk are beside it, or it goes without:
 #
 #   eval "$(regress/guest/build)"
-#   regress/lab/run -c 2 -m 3072 -t 600 -g "$guest_disk" \
+#   regress/lab/run -c 2 -m 3072 -t 900 -g "$guest_disk" \
 #       -x build/regress/trace/vmtrace=trace/vmtrace \
 #       -x build/grub.img=trace/grub.img \
 #       -x FLOPPY=trace/floppy.img regress/trace/record.sh
@@ -22,7 +22,7 @@ rc=0
 trace() {
 	local name=$1 text=$2
 	shift 2
-	./vmtrace -D "$dev" -t 150 -e "$text" "$@" </dev/null \
+	./vmtrace -D "$dev" -t 500 -e "$text" "$@" </dev/null \
 	    >"$T/$name.console" 2>"$T/$name.err" || {
 		echo "trace: $name: exit $?"
 		grep -v '^@' "$T/$name.err"
@@ -47,7 +47,7 @@ if [[ -f grub.img ]]; then
 	    -d "$T/grub.img" -d "$T/boot.img"
 fi
 [[ ! -f floppy.img ]] ||
-	trace openbsd-floppy "(S)hell" -m 64 -k "$bios" -F floppy.img
+	trace openbsd-floppy "(S)hell" -m 64 -k "$bios" -F "$PWD/floppy.img"
 [[ ! -f $G/vmlinuz-686 ]] ||
 	trace linux-i386 "tiny: end" -m 128 -k "$G/vmlinuz-686" \
 	    -I "$G/tiny-686.cpio" -a "console=ttyS0 panic=-1 tiny=info"
