@@ -11,8 +11,8 @@
 #include "throttle.h"
 #include "vcpu.h"
 
-/* Of running and standing still together. */
-#define PERIOD_US 40000U
+/* What they run at a time, long beside what it takes to hold them. */
+#define RUN_US 10000U
 
 struct throttle {
 	struct vcpus *vcpus;
@@ -37,8 +37,8 @@ hold(struct throttle *t, bool on)
 static void
 turn(struct throttle *t, bool on)
 {
-	unsigned percent = on ? t->percent : 100 - t->percent;
-	struct timeval tv = { .tv_usec = PERIOD_US / 100 * percent };
+	unsigned held = RUN_US * t->percent / (100 - t->percent);
+	struct timeval tv = { .tv_usec = on ? held : RUN_US };
 
 	hold(t, on);
 	if (event_add(t->timer, &tv) == -1)

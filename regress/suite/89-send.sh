@@ -410,6 +410,41 @@ t_stays() {
 	hosts_off
 }
 
+# A guest that writes more than goes out, and that is slowed down.
+t_slowed_down() {
+	hosts
+	truncate -s 16M "$T/disk"
+	tiny mv shell 'memory 128M' 'cpus 2' "disk \"$T/disk\"" >"$T/mv.conf"
+	away_up <"$T/mv.conf"
+	vmd_up <"$T/mv.conf"
+	start mv
+	prints mv "/ # " 120
+	not vmctl send -s 96 mv awayhost 2>"$T/wrong"
+	grep "invalid percent: 96" "$T/wrong"
+	key mv 'while :; do dd if=/dev/zero of=/ram bs=64k count=640 conv=notrunc 2>/dev/null; done &'
+	sleep 3
+	sent mv -d 500 -s 95
+	grep "slowed down by 20 %" "$T/send.out"
+	there mv running
+	# It has all of its time again.
+	away_key mv 'kill %1; echo tiny: free.'
+	prints mv "tiny: free\." 30
+	away stop -fw mv
+	hosts_off
+}
+
+# victims WHAT: processes of that kind, of the other host or of vmctl.
+victims() {
+	local p t
+	for p in $(find /proc/[0-9]*/exe -maxdepth 0 \( -lname '*/sbin/vmd' -o \
+	    -lname '*/bin/vmctl' \) -printf '%h\n' 2>/dev/null | tr -dc '0-9\n'); do
+		t=$(title "$p")
+		[[ $t != *"$1"* ]] || [[ $1 = vmctl* &&
+		    $(readlink "/proc/$p/exe") != *vmctl ]] || echo "$p"
+	done
+	return 0
+}
+
 # The guest of mv writes and reads from now on, if it has its disk.
 writes_and_reads() {
 	prints mv "/ # " 120
