@@ -46,6 +46,12 @@ int chipset_line(
     struct chipset *, const struct route *, enum line_source, bool level);
 void chipset_reroute(struct vm *, const struct route *gsi0);
 
+static inline bool
+chipset_any(const struct vm *vm)
+{
+	return READ_ONCE(vm->chips) || READ_ONCE(vm->pit);
+}
+
 /* The vCPU's thread. */
 bool chipset_asks(const struct vcpu *); /* the 8259 has one for this vCPU */
 int chipset_ack(struct vm *); /* its vector; -1: another took it */

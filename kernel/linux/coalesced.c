@@ -42,7 +42,7 @@ find(struct vm *vm, bool pio, u64 addr, u64 len)
 	unsigned i;
 	int idx;
 
-	if (!rcu_access_pointer(vm->coalesced.zones))
+	if (!coalesced_any(vm))
 		return false;
 	idx = srcu_read_lock(&vm->srcu);
 	all = srcu_dereference(vm->coalesced.zones, &vm->srcu);

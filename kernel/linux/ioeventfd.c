@@ -77,7 +77,7 @@ ioeventfd_write(struct vm *vm, enum ioeventfd_space space, u64 addr,
 	u64 val = 0;
 	int idx;
 
-	if (!rcu_access_pointer(vm->events[space]))
+	if (!ioeventfd_any(vm, space))
 		return false;
 	memcpy(&val, data, min_t(unsigned, len, sizeof(val)));
 	idx = srcu_read_lock(&vm->srcu);

@@ -50,13 +50,14 @@ mmio_device(
 		vcpu_attend(v);
 		return true;
 	}
-	if (chipset_mmio(v->vm, gpa, data, len, write)) {
+	if (chipset_any(v->vm) && chipset_mmio(v->vm, gpa, data, len, write)) {
 		vcpu_attend(v);
 		return true;
 	}
 	return write &&
 	    (ioeventfd_write(v->vm, IOEVENT_MMIO, gpa.v, data, len) ||
-		coalesced_write(v->vm, false, gpa.v, data, len));
+		(coalesced_any(v->vm) &&
+		    coalesced_write(v->vm, false, gpa.v, data, len)));
 }
 
 enum next

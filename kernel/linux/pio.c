@@ -44,13 +44,22 @@ pio_to_user(struct vcpu *v, u16 port, const void *data, unsigned size,
 bool
 pio_device(struct vcpu *v, u16 port, void *data, unsigned len, bool write)
 {
-	if (chipset_port(v->vm, port, data, len, write)) {
+	if (chipset_any(v->vm) && chipset_port(v->vm, port, data, len, write)) {
 		vcpu_attend(v);
 		return true;
 	}
 	return write &&
 	    (ioeventfd_write(v->vm, IOEVENT_PORT, port, data, len) ||
-		coalesced_write(v->vm, true, port, data, len));
+		(coalesced_any(v->vm) &&
+		    coalesced_write(v->vm, true, port, data, len)));
+}
+
+/* Is any port of this VM not user space's? */
+static bool
+any_device(const struct vm *vm, bool write)
+{
+	return chipset_any(vm) ||
+	    (write && (ioeventfd_any(vm, IOEVENT_PORT) || coalesced_any(vm)));
 }
 
 static u64
@@ -206,7 +215,8 @@ pio_serve(struct vcpu *v)
 
 	if (i->io.string)
 		return serve_string(v);
-	if (pio_device(v, i->io.port, &val, i->io.size, !i->io.in)) {
+	if (any_device(v->vm, !i->io.in) &&
+	    pio_device(v, i->io.port, &val, i->io.size, !i->io.in)) {
 		if (i->io.in)
 			set_reg(&c->gpr[R_RAX], i->io.size, val);
 		c->rip = i->next_rip;

@@ -43,6 +43,12 @@ event_env(const struct vcpu *v)
 }
 
 /* With what the local APIC has for the CPU. */
+static bool
+pic_asks(const struct vcpu *v)
+{
+	return v->vm->chips && chipset_asks(v);
+}
+
 static struct event_env
 event_env_lapic(const struct vcpu *v)
 {
@@ -50,7 +56,7 @@ event_env_lapic(const struct vcpu *v)
 
 	if (v->vm->apics)
 		env.lapic = lapic_highest(&v->lapic);
-	env.pic = chipset_asks(v);
+	env.pic = pic_asks(v);
 	return env;
 }
 
@@ -95,7 +101,7 @@ choose_event(struct vcpu *v)
 
 	v->attention = false;
 	env.lapic = lapic_above_priority(l, irr);
-	env.pic = chipset_asks(v);
+	env.pic = pic_asks(v);
 	if (env.pic && event_intr_next(&v->event, &env)) {
 		v->event.extint = chipset_ack(v->vm);
 		env.pic = false;
@@ -105,7 +111,7 @@ choose_event(struct vcpu *v)
 		irr = lapic_highest_irr(l);
 		env.lapic = lapic_above_priority(l, irr);
 	} else if (!env.pic) {
-		env.pic = chipset_asks(v); /* another one */
+		env.pic = pic_asks(v); /* another one */
 	}
 	if (h->inject.type == EVENT_EXCEPTION) {
 		cpu_need(&h->cpu, CPU_CRS | CPU_DRS);
