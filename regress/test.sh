@@ -178,7 +178,7 @@ list_jobs() {
 		on_kvm 46-adopt 47-limit 48-service 49-save
 		on_kvm 35-net 36-legacy 40-life 44-control 45-pause
 		on_kvm 30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory${FULL:+ CYCLES=500}
-		on_kvm 05-manual 10-daemon 12-vmmctl 15-confine 20-boot 22-cpu
+		on_kvm 05-manual 10-daemon 12-vmmctl 15-confine 20-boot 21-console 22-cpu
 		on_other $other
 		api_on_kvm
 		api_on_vmm
