@@ -7,7 +7,8 @@
  *  2. Unwritten bytes have either a deadline (batch time) or, after EAGAIN,
  *     the write event pending; never neither.
  *  3. The read event is pending unless throttled (the device is full, or the
- *     guest stands still; the next console_room() adds it) or hung up (a timer adds it).
+ *     guest stands still; the next console_room() adds it) or hung up (a timer
+ *     adds it).
  */
 #include <event2/event.h>
 #include <errno.h>

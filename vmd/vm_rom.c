@@ -60,7 +60,9 @@ vm_net_rom(struct vm *vm)
 
 	if (vm->netrom == -1)
 		return 0;
-	n = read_rom(vm->netrom, NET_ROM_MAX, &vm->net_rom);
+	n = read_rom(vm->netrom, NET_ROM_MAX + 1, &vm->net_rom);
+	if (n > NET_ROM_MAX)
+		n = -EFBIG;
 	if (n > 0)
 		n = machine_net_rom(vm->machine, vm->net_rom, (uint32_t)n);
 	fd_close(&vm->netrom);

@@ -17,6 +17,7 @@
 #define clock_gettime machine_clock
 static int machine_clock(int, struct timespec *);
 #include "../../vmd/machine.c"
+#include "../novmm.h"
 #undef clock_gettime
 
 #include "screen.h"
@@ -56,50 +57,6 @@ machine_clock(int id, struct timespec *ts)
 {
 	ts->tv_sec = (time_t)(fake_ns / NS);
 	ts->tv_nsec = (long)(fake_ns % NS);
-	return 0;
-}
-
-/* The hypervisor */
-
-int
-vmm_signal_msi(struct vmm *vmm, uint64_t addr, uint32_t data)
-{
-	return 0;
-}
-
-void
-vmm_route_set(struct vmm *vmm, unsigned gsi, uint64_t addr, uint32_t data)
-{
-}
-
-void
-vmm_route_clear(struct vmm *vmm, unsigned gsi)
-{
-}
-
-int
-vmm_route_commit(struct vmm *vmm)
-{
-	return 0;
-}
-
-int
-vmm_ioeventfd(struct vmm *vmm, int fd, uint64_t addr, unsigned len, bool pio,
-    int64_t match, bool assign)
-{
-	return 0;
-}
-
-int
-vmm_irqfd(struct vmm *vmm, int fd, unsigned gsi, bool assign)
-{
-	return 0;
-}
-
-int
-vmm_set_slot(struct vmm *vmm, unsigned slot, struct gpa gpa, uint64_t len,
-    void *hostmem, bool readonly)
-{
 	return 0;
 }
 

@@ -3,7 +3,6 @@
  * Interrupt controllers and the timer in the kernel: KVM_CREATE_IRQCHIP,
  * KVM_CREATE_PIT2 and what goes with them.
  */
-#include <sys/eventfd.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <time.h>
@@ -535,23 +534,6 @@ pit_is_bounded(int dev)
 	CHECK(vm_u32(&vm, DATA) < 20000, "%u in 0.2 s", vm_u32(&vm, DATA));
 }
 
-static int
-event(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (fd < 0)
-		fail("eventfd: %s", strerror(errno));
-	return fd;
-}
-
-static void
-poke(int fd)
-{
-	if (write(fd, &(uint64_t){ 1 }, 8) != 8)
-		fail("eventfd: %s", strerror(errno));
-}
-
 static void
 attach(const struct vm *vm, int fd, int resample, uint32_t gsi, uint32_t flags)
 {
@@ -569,7 +551,7 @@ irqfd_pins(int dev)
 	struct served s;
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 	unsigned i;
 
 	start(&vm, &v, dev, &io_waiter, 50);
@@ -605,7 +587,7 @@ resample(int dev, const struct guest *g)
 	struct served s;
 	struct vcpu v;
 	struct vm vm;
-	int a = event(), b = event();
+	int a = event_fd(), b = event_fd();
 	unsigned i;
 
 	CHECK(have_cap(dev, KVM_CAP_IRQFD_RESAMPLE), "capability");
@@ -640,7 +622,7 @@ resample_removed(int dev)
 {
 	struct kvm_irqfd bad = { .gsi = 10, .flags = KVM_IRQFD_FLAG_RESAMPLE };
 	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
-	int a = event(), b = event();
+	int a = event_fd(), b = event_fd();
 	struct vm vm;
 
 	vm_open_chips(&vm, dev);

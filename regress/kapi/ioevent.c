@@ -9,16 +9,6 @@
 
 #define PORT 0x700
 
-static int
-event(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (fd < 0)
-		fail("eventfd: %s", strerror(errno));
-	return fd;
-}
-
 static uint64_t
 taken(int fd)
 {
@@ -69,7 +59,7 @@ port(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 
 	guest(&vm, &v, dev, LONG64, &port_writes);
 	add(&vm, a, PORT, 2, PIO, 0);
@@ -87,7 +77,7 @@ port_any_length(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 
 	if (!have_cap(dev, KVM_CAP_IOEVENTFD_ANY_LENGTH))
 		skip("no KVM_CAP_IOEVENTFD_ANY_LENGTH");
@@ -128,7 +118,7 @@ mmio(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 
 	guest(&vm, &v, dev, LONG64, &mmio_writes);
 	add(&vm, a, MMIO, 4, 0, 0);
@@ -150,7 +140,7 @@ mmio_any_length(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 
 	if (!have_cap(dev, KVM_CAP_IOEVENTFD_ANY_LENGTH))
 		skip("no KVM_CAP_IOEVENTFD_ANY_LENGTH");
@@ -171,7 +161,7 @@ datamatch(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
-	int a = event(), b = event();
+	int a = event_fd(), b = event_fd();
 
 	guest(&vm, &v, dev, LONG64, &two_values);
 	add(&vm, a, MMIO, 4, MATCH, 5);
@@ -193,7 +183,7 @@ arguments(int dev)
 {
 	struct kvm_ioeventfd e;
 	struct vm vm;
-	int a = event(), b = event();
+	int a = event_fd(), b = event_fd();
 
 	vm_open(&vm, dev);
 	e = ioevent(a, PORT, 3, PIO, 0);
@@ -231,7 +221,7 @@ removed(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 
 	guest(&vm, &v, dev, LONG64, &two_values);
 	add(&vm, a, MMIO, 4, 0, 0);
@@ -251,7 +241,7 @@ memory_wins(int dev)
 	uint8_t *p = pages(4096);
 	struct vcpu v;
 	struct vm vm;
-	int a = event();
+	int a = event_fd();
 
 	guest(&vm, &v, dev, LONG64, &two_values);
 	add(&vm, a, MMIO, 4, 0, 0);

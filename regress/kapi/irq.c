@@ -2,7 +2,6 @@
 /*
  * Routes and messages: GSI routing, KVM_SIGNAL_MSI, irqfd.
  */
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -65,23 +64,6 @@ attach(const struct vm *vm, int fd, uint32_t gsi, uint32_t flags)
 	struct kvm_irqfd q = { .fd = (uint32_t)fd, .gsi = gsi, .flags = flags };
 
 	DO(vm->fd, KVM_IRQFD, &q);
-}
-
-static int
-event(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (fd < 0)
-		fail("eventfd: %s", strerror(errno));
-	return fd;
-}
-
-static void
-poke(int fd)
-{
-	if (write(fd, &(uint64_t){ 1 }, 8) != 8)
-		fail("eventfd: %s", strerror(errno));
 }
 
 static void
@@ -188,7 +170,7 @@ irqfd(int dev)
 {
 	static const uint32_t gsi[] = { 30, 31 }, data[] = { 0x41, 0x42 };
 	struct kvm_irq_routing *t = routes(2, gsi, data);
-	int a = event(), b = event();
+	int a = event_fd(), b = event_fd();
 	struct runner r;
 	struct vcpu v;
 	struct vm vm;
@@ -221,7 +203,7 @@ irqfd_signalled_before(int dev)
 {
 	static const uint32_t gsi[] = { 30 }, data[] = { 0x41 };
 	struct kvm_irq_routing *t = routes(1, gsi, data);
-	int a = event();
+	int a = event_fd();
 	struct vcpu v;
 	struct vm vm;
 
@@ -242,7 +224,7 @@ irqfd_arguments(int dev)
 	static const uint32_t gsi[] = { 30 }, data[] = { 0x41 };
 	struct kvm_irq_routing *t = routes(1, gsi, data);
 	struct kvm_irqfd q = { .gsi = 30 };
-	int a = event(), p[2];
+	int a = event_fd(), p[2];
 	struct vcpu v;
 	struct vm vm;
 
@@ -274,7 +256,7 @@ irqfd_removed(int dev)
 {
 	static const uint32_t gsi[] = { 30, 31 }, data[] = { 0x41, 0x42 };
 	struct kvm_irq_routing *t = routes(2, gsi, data);
-	int a = event(), b = event();
+	int a = event_fd(), b = event_fd();
 	struct runner r;
 	struct vcpu v;
 	struct vm vm;
@@ -304,8 +286,8 @@ irqfd_resample(int dev)
 	struct vm vm;
 
 	waiting(&vm, &v, dev, 1);
-	q.fd = (uint32_t)event();
-	q.resamplefd = (uint32_t)event();
+	q.fd = (uint32_t)event_fd();
+	q.resamplefd = (uint32_t)event_fd();
 	ERR(vm.fd, KVM_IRQFD, &q, EINVAL);
 }
 
@@ -325,7 +307,7 @@ irqfd_closed(int dev)
 	msr_set(&v, 0x80f, 0x1ff);
 	DO(vm.fd, KVM_SET_GSI_ROUTING, t);
 	for (i = 0; i < 50; i++) {
-		a = event();
+		a = event_fd();
 		attach(&vm, a, 30, 0);
 		poke(a);
 		close(a);

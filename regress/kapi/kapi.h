@@ -176,6 +176,8 @@ struct test {
 bool have_cap(int dev, unsigned cap);
 bool is_kvm(int dev);
 bool shadows(int dev); /* without nested paging */
+int event_fd(void); /* an eventfd, not blocking */
+void poke(int fd); /* adds one to it */
 void vm_open_bare(struct vm *, int dev); /* no APIC, no memory */
 void vm_open(struct vm *, int dev); /* split irqchip, MEMORY at 0 */
 void vm_open_chips(struct vm *, int dev); /* its controllers are the kernel's */

@@ -3,6 +3,7 @@
  * VMs and vCPUs of the tests: memory, descriptor and page tables, the standard
  * handlers, the modes.
  */
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <stdio.h>
@@ -41,6 +42,23 @@ is_kvm(int dev)
 }
 
 /* What the module that has the device says of it. */
+int
+event_fd(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		fail("eventfd: %s", strerror(errno));
+	return fd;
+}
+
+void
+poke(int fd)
+{
+	if (write(fd, &(uint64_t){ 1 }, 8) != 8)
+		fail("eventfd: %s", strerror(errno));
+}
+
 bool
 shadows(int dev)
 {

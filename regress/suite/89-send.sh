@@ -423,6 +423,10 @@ t_slowed_down() {
 	grep "invalid percent: 96" "$T/wrong"
 	key mv 'while :; do dd if=/dev/zero of=/ram bs=64k count=640 conv=notrunc 2>/dev/null; done &'
 	sleep 3
+	# It is not sent as it is.
+	not vmctl send -d 500 mv awayhost 2>"$T/wrong"
+	grep "faster than it is sent" "$T/wrong"
+	in_state mv running
 	sent mv -d 500 -s 95
 	grep "slowed down by 20 %" "$T/send.out"
 	there mv running
