@@ -10,11 +10,11 @@
  *  (m)  vm->lock, a mutex: creation of vCPUs, where interrupt controllers are
  *  (i)  vm->irq_lock, a mutex: interrupts by number
  *  (s)  vm->slots_lock, a mutex, for changes; readers hold vm->srcu
- *  (e)  vm->ends_lock, a spinlock
- *  (q)  vm->chipset->lock, a raw spinlock
- *  (g)  vm->coalesced.ring_lock, a spinlock
  *  (k)  vm->clock.lock, a spinlock
+ *  (g)  vm->coalesced.ring_lock, a spinlock
+ *  (e)  vm->ends_lock, a spinlock
  *  (n)  vm->mmu_lock, a spinlock
+ *  (q)  vm->chipset->lock, a raw spinlock
  *  (a)  atomic, or a single word that stands for itself
  */
 #include <linux/list.h>
