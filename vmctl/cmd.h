@@ -13,7 +13,10 @@
 	X("console", console_run, "[-2nv] id")                                  \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")          \
 	X("events", events_run, "[-j] [id]")                                    \
-	X("image", image_run, "check [-jr] disk | info [-j] disk")              \
+	X("image", image_run,                                                   \
+	    "check [-jr] disk | info [-j] disk\n"                               \
+	    "\t    | snapshot create | delete | revert disk tag\n"              \
+	    "\t    | snapshot list [-j] disk")                                  \
 	X("key", key_run, "[-t] id key ...")                                    \
 	X("load", daemon_load, "file")                                          \
 	X("log", daemon_log, "brief | verbose")                                 \

@@ -111,7 +111,7 @@ _vmctl() {
 	[[ $command != run ]] || command=start
 	case $command$prev in
 	create-s) return ;;
-	create* | imagecheck | imageinfo | image-j | image-r | image-jr)
+	create* | imagecheck | imageinfo | image-j | image-r | image-jr | imagelist | imagecreate | imagedelete | imagerevert)
 		[[ $cur = -* ]] || {
 			_vmctl_files "$cur"
 			return
@@ -144,7 +144,10 @@ _vmctl() {
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"
 	elif [[ $command = image ]]; then
-		_vmctl_reply "check info" "$cur"
+		case $prev in
+		image) _vmctl_reply "check info snapshot" "$cur" ;;
+		snapshot) _vmctl_reply "create delete list revert" "$cur" ;;
+		esac
 	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[drs] && $prev != -q ]]; then
 		_vmctl_reply "$(compgen -A hostname)" "$cur"
 	elif [[ $command = log ]]; then
