@@ -39,6 +39,8 @@
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
 	X("show", status_run, "[-jrv] [id]")                                    \
+	X("snapshot", snapshot_run,                                             \
+	    "create | delete | revert id tag | list [-j] id")                   \
 	X("start", start_run,                                                   \
 	    "[-cLq] [-a cmdline] [-B device] [-b path] [-d disk]\n"             \
 	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] "    \

@@ -52,7 +52,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 
 _vmctl() {
 	local commands="check console create events image key load log metrics pause reload"
-	commands+=" reset restart restore run save screen send set show start status stop top unpause wait"
+	commands+=" reset restart restore run save screen send set show snapshot start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' _vmctl_host='' options names
 	COMPREPLY=()
@@ -100,6 +100,7 @@ _vmctl() {
 	restore) options="-n" names="" ;;
 	save) options="-k" names="-r" ;;
 	send) options="-d -q -r -s" names="-r" ;;
+	snapshot) options="-j" names="all" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
@@ -156,6 +157,10 @@ _vmctl() {
 		_vmctl_reply "all switches vms" "$cur"
 	elif [[ $command = set && $prev != set && $prev != -f ]]; then
 		_vmctl_set "$prev" "$cur"
+	elif [[ $command = snapshot && $prev = snapshot ]]; then
+		_vmctl_reply "create delete list revert" "$cur"
+	elif [[ $command = snapshot && $prev != -j && ${COMP_WORDS[COMP_CWORD - 2]} != snapshot ]]; then
+		return
 	elif [[ $names = all ]]; then
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 	elif [[ -n $names ]]; then

@@ -50,6 +50,7 @@ _vmctl_newer() {
 		'send:move a VM that runs to another host'
 		'set:change a medium, a link or the memory'
 		'show:list VMs'
+		'snapshot:keep the state of a VM and of its disks'
 		'start:start a VM'
 		'status:list VMs'
 		'stop:shut a VM down'
@@ -119,6 +120,11 @@ _vmctl_newer() {
 		;;
 	key)
 		_arguments '-t[type this text]' '1:vm:_vmctl_running' '*:key: '
+		;;
+	snapshot)
+		_arguments '-j[print JSON]' \
+		    '1:what to do:(create delete list revert)' \
+		    '2:vm:_vmctl_all' '3:tag: '
 		;;
 	screen)
 		_arguments '-f[as it changes]' '-j[print JSON]' \

@@ -15,6 +15,7 @@
 #include "msg.h"
 #include "pause.h"
 #include "run.h"
+#include "snapshot.h"
 #include "suspend.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
@@ -34,7 +35,7 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 		suspend_taken(vm, true);
 	life_set_state(vm, VM_RUNNING);
 	vm->run.ready = true;
-	vm->run.receiving = false;
+	vm->run.receiving = vm->run.reverting = false;
 	if (vm->keep != 0) /* if it is gone, its channel will say so */
 		(void)balloon_send(vm);
 	log_info("%s: started (vm %u), tty %s", vm->conf.name, vm->id,
@@ -173,6 +174,18 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	if (!run->saving)
 		return -EPROTO;
+	if (run->snapping) {
+		run->saving = false;
+		if (error != 0)
+			fail_set(&f, (int)error,
+			    "vm \"%s\": snapshot \"%s\": %s", ch->vm->conf.name,
+			    run->snap_tag, text);
+		snapshot_done(ch->vm, &f);
+		log_info("%s: snapshot \"%s\": %s", ch->vm->conf.name,
+		    run->snap_tag, f.code == 0 ? "done" : f.text);
+		ch->vm->life->ops->saved(ch->vm->life->arg, ch->vm, &f);
+		return 0;
+	}
 	what = run->sending ? "sent" : "saved";
 	run->saving = run->sending = false;
 	run->saved = error == 0;

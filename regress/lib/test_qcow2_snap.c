@@ -333,6 +333,67 @@ test_narrow(void **state)
 	assert_int_equal(rig_sh("qemu-img check -q %s", img), 0);
 }
 
+/* Of a disk that was opened: only while it is stored. */
+static void
+test_of_a_disk(void **state)
+{
+	const struct timespec when = { 1, 2 };
+	uint8_t sector[512] = { 1 }, back[512];
+	struct why why = { "" };
+	struct disk *d;
+	struct rig g;
+	int fd;
+
+	create("cluster_size=4k");
+	assert_int_equal(
+	    disk_open(&d, VM_DISK_QCOW2, rig_open(img, O_RDWR), false), 0);
+	rig_attach(&g, d, 1);
+	assert_int_equal(rig_do(&g, DISK_WRITE, sector, 0, 512), 0);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "a", when, &why), -EBUSY);
+	assert_int_equal(disk_snap_commit(d, &why), -EINVAL);
+	disk_snap_abort(d);
+	rig_settle(&g);
+	assert_int_equal(disk_store(d), 0);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "a", when, &why), 0);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "b", when, &why), -EBUSY);
+	assert_int_equal(disk_snap_commit(d, &why), 0);
+	assert_int_equal(disk_load(d, &why), 0);
+	sector[0] = 2;
+	assert_int_equal(rig_do(&g, DISK_WRITE, sector, 0, 512), 0);
+	rig_settle(&g);
+	assert_int_equal(disk_store(d), 0);
+	/* What nobody commits is given up by who reads the image again. */
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "b", when, &why), 0);
+	assert_int_equal(disk_load(d, &why), 0);
+	assert_int_equal(disk_store(d), 0);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_REVERT, "b", when, &why), -ENOENT);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_REVERT, "a", when, &why), 0);
+	assert_int_equal(disk_snap_commit(d, &why), 0);
+	assert_int_equal(disk_load(d, &why), 0);
+	assert_int_equal(rig_do(&g, DISK_READ, back, 0, 512), 0);
+	assert_int_equal(back[0], 1);
+	rig_close(&g);
+	assert_int_equal(rig_sh("qemu-img check -q %s", img), 0);
+	/* Those that have none. */
+	fd = rig_open(img, O_RDONLY);
+	assert_int_equal(disk_open(&d, VM_DISK_QCOW2, fd, true), 0);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "c", when, &why), -EROFS);
+	disk_close(d);
+	fd = rig_open(img, O_RDWR);
+	assert_int_equal(disk_open(&d, VM_DISK_RAW, fd, false), 0);
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "c", when, &why), -ENOTSUP);
+	assert_string_equal(why.text, "a raw image has no snapshots");
+	disk_close(d);
+}
+
 /* Power cuts. */
 
 static uint8_t *base;
@@ -565,6 +626,7 @@ main(void)
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_narrow),
+		cmocka_unit_test(test_of_a_disk),
 		cmocka_unit_test(test_power_cuts),
 		cmocka_unit_test(test_errors),
 	};

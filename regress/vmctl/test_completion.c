@@ -37,7 +37,7 @@ static const struct {
 } rows[] = {
 	{ "vmctl \"\"",
 	    "check console create events image key load log metrics "
-	    "pause reload reset restart restore run save screen send set show start status stop top unpause wait" },
+	    "pause reload reset restart restore run save screen send set show snapshot start status stop top unpause wait" },
 	{ "vmctl sta", "start status" },
 	{ "vmctl -", "--exit-codes -H -s -v" },
 	{ "vmctl --exit-codes u", "unpause" },
@@ -57,6 +57,11 @@ static const struct {
 	{ "vmctl start -c d", "db" },
 	{ "vmctl restart \"\"", "web" },
 	{ "vmctl restart -", "-f" },
+	{ "vmctl snapshot \"\"", "create delete list revert" },
+	{ "vmctl snapshot revert \"\"", "web db" },
+	{ "vmctl snapshot revert web \"\"", "" },
+	{ "vmctl snapshot list -", "-j" },
+	{ "vmctl snapshot list -j d", "db" },
 	{ "vmctl stop \"\"", "web" },
 	{ "vmctl stop -f w", "web" },
 	{ "vmctl stop -", "-a -f -q -w" },

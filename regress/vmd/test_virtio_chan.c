@@ -28,6 +28,8 @@
 #define WAIT_MS	 30000
 
 struct fix {
+	unsigned asked, snapped;
+	int snap_error;
 	struct fake *f;
 	struct gmem mem;
 	struct virtio_chan *vc;
@@ -131,6 +133,28 @@ peer_reset(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static int
+peer_snapshot(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct fix *x = arg;
+	char tag[SNAP_TAG_MAX];
+	uint32_t step, what, ns;
+	uint64_t s;
+
+	assert_int_equal(ibuf_get_n32(body, &step), 0);
+	assert_int_equal(ibuf_get_n32(body, &what), 0);
+	assert_int_equal(ctl_get_str(body, tag, sizeof(tag)), 0);
+	assert_int_equal(ibuf_get_n64(body, &s), 0);
+	assert_int_equal(ibuf_get_n32(body, &ns), 0);
+	assert_int_equal(step, SNAP_COMMIT);
+	assert_int_equal(what, SNAP_DELETE);
+	assert_string_equal(tag, "tag");
+	assert_int_equal(s, 7);
+	assert_int_equal(ns, 9);
+	x->asked++;
+	return 0;
+}
+
 static void
 peer_closed(void *arg, const char *why)
 {
@@ -143,6 +167,7 @@ static const struct chan_row peer_rows[] = {
 	{ DEV_START, "DEV_START", CHAN_NOFD, peer_start },
 	{ DEV_CONFIG, "DEV_CONFIG", CHAN_FD, peer_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, peer_reset },
+	{ DEV_SNAPSHOT, "DEV_SNAPSHOT", CHAN_NOFD, peer_snapshot },
 };
 
 static const struct chan_ops peer_ops = {
@@ -168,6 +193,18 @@ on_dead(void *arg, const char *why)
 	assert_int_equal(pthread_mutex_trylock(&x->f->lock), 0);
 	pthread_mutex_unlock(&x->f->lock);
 	x->dead++;
+	snprintf(x->told, sizeof(x->told), "%s", why);
+}
+
+static void
+on_snapped(void *arg, int error, const char *why)
+{
+	struct fix *x = arg;
+
+	assert_int_equal(pthread_mutex_trylock(&x->f->lock), 0);
+	pthread_mutex_unlock(&x->f->lock);
+	x->snapped++;
+	x->snap_error = error;
 	snprintf(x->told, sizeof(x->told), "%s", why);
 }
 
@@ -274,6 +311,7 @@ front_end(struct fix *x)
 		.class = 0x010000,
 		.broken = on_broken,
 		.dead = on_dead,
+		.snapped = on_snapped,
 		.arg = x,
 	};
 	int fd = x->ours;
@@ -326,6 +364,75 @@ static void
 up(struct fix *x)
 {
 	up_with(x, &good);
+}
+
+/* ---- snapshots ---- */
+
+static int
+snap(struct fix *x)
+{
+	return virtio_chan_snapshot(
+	    x->vc, SNAP_COMMIT, SNAP_DELETE, "tag", (struct timespec){ 7, 9 });
+}
+
+static void
+say_snapped(struct fix *x, uint32_t error, const char *text)
+{
+	struct ibuf *b = chan_body();
+
+	ibuf_add_n32(b, error);
+	ctl_put_str(b, text);
+	say(x, DEV_SNAPPED, b);
+}
+
+/* One at a time, of a device that is not started. */
+static void
+test_snapshot(void **state)
+{
+	struct fix *x = *state;
+
+	bring_up_device(x, &good);
+	assert_int_equal(snap(x), 0);
+	assert_int_equal(snap(x), -EBUSY);
+	fake_run(x->f);
+	assert_int_equal(chan_recv(x->peer, WAIT_MS), 0);
+	assert_int_equal(x->asked, 1);
+	say_snapped(x, ENOSPC, "no \x1b[31mroom\n");
+	assert_int_equal(virtio_chan_snap_wait(x->vc, WAIT_MS), 0);
+	assert_int_equal(x->snapped, 1);
+	assert_int_equal(x->snap_error, -ENOSPC);
+	assert_string_equal(x->told, "no ?[31mroom?");
+	assert_int_equal(snap(x), 0);
+	say_snapped(x, 0, "");
+	fake_run(x->f);
+	assert_int_equal(x->snapped, 2);
+	assert_int_equal(x->snap_error, 0);
+	/* Its driver is there. */
+	bring_up_driver(x);
+	assert_int_equal(snap(x), -EBUSY);
+	assert_int_equal(x->dead, 0);
+	/* An answer to nothing. */
+	say_snapped(x, 0, "");
+	fake_run(x->f);
+	assert_int_equal(x->snapped, 2);
+	assert_int_equal(x->dead, 1);
+	assert_int_equal(snap(x), -EPIPE);
+}
+
+static void
+test_snapshot_of_the_dead(void **state)
+{
+	struct fix *x = *state;
+
+	bring_up_device(x, &good);
+	assert_int_equal(snap(x), 0);
+	chan_free(x->peer);
+	x->peer = NULL;
+	fake_run(x->f);
+	assert_int_equal(x->dead, 1);
+	assert_int_equal(x->snapped, 1);
+	assert_int_equal(x->snap_error, -EPIPE);
+	assert_int_equal(virtio_chan_snap_wait(x->vc, WAIT_MS), 0);
 }
 
 /* ---- set-up ---- */
@@ -910,6 +1017,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_snapshot),
+		T(test_snapshot_of_the_dead),
 		T(test_setup),
 		T(test_hello_limits),
 		T(test_hello_truncated),
