@@ -155,6 +155,31 @@ on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static void
+snapped(struct vm *vm, int error, const char *text)
+{
+	static const char *const done[] = {
+		[SNAP_CREATE] = "created",
+		[SNAP_DELETE] = "deleted",
+		[SNAP_REVERT] = "",
+		[SNAP_CHECK] = "is on all disks",
+	};
+	struct vm_run *run = &vm->run;
+	struct fail f = { 0 };
+
+	run->saving = false;
+	if (error != 0)
+		fail_set(&f, error, "vm \"%s\": snapshot \"%s\": %s",
+		    vm->conf.name, run->snap_tag, text);
+	snapshot_done(vm, &f);
+	if (f.code != 0)
+		log_warnx("%s", f.text);
+	else
+		log_info("%s: snapshot \"%s\" %s", vm->conf.name, run->snap_tag,
+		    done[run->snap_what]);
+	vm->life->ops->saved(vm->life->arg, vm, &f);
+}
+
 static int
 on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
@@ -175,15 +200,7 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (!run->saving)
 		return -EPROTO;
 	if (run->snapping) {
-		run->saving = false;
-		if (error != 0)
-			fail_set(&f, (int)error,
-			    "vm \"%s\": snapshot \"%s\": %s", ch->vm->conf.name,
-			    run->snap_tag, text);
-		snapshot_done(ch->vm, &f);
-		log_info("%s: snapshot \"%s\": %s", ch->vm->conf.name,
-		    run->snap_tag, f.code == 0 ? "done" : f.text);
-		ch->vm->life->ops->saved(ch->vm->life->arg, ch->vm, &f);
+		snapped(ch->vm, (int)error, text);
 		return 0;
 	}
 	what = run->sending ? "sent" : "saved";

@@ -74,7 +74,7 @@ requests_snapshots(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if ((vm = requests_allowed(l.p, CTL_SNAPSHOTS, id, &t)) == NULL ||
 	    answer_busy(l.p, id))
 		return 0;
-	if ((error = snapshot_list(vm, tell, &l)) == 0)
+	if ((error = snapshot_list(&l.p->life, vm, tell, &l)) == 0)
 		return answer_ok(l.p, id, vm->id, "");
 	fail_set(&f, -error, "snapshots of vm \"%s\": %s", vm->conf.name,
 	    strerrordesc_np(-error));
@@ -98,7 +98,7 @@ requests_revert(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	start_fds_init(&given);
 	if (snapshot_name(tag, &f) != 0 ||
-	    snapshot_open(vm, tag, &given.state, &f) != 0)
+	    snapshot_open(&p->life, vm, tag, &given.state, &f) != 0)
 		return answer_fail(p, id, &f);
 	snprintf(given.revert, sizeof(given.revert), "%s", tag);
 	if (requests_start(p, clients_find(&p->clients, id), vm, &given, &f) ==

@@ -55,10 +55,11 @@ no_state(const struct vm *vm, const char *tag, int error, struct fail *why)
 }
 
 int
-snapshot_open(struct vm *vm, const char *tag, int *fd, struct fail *why)
+snapshot_open(const struct life *l, const struct vm *vm, const char *tag,
+    int *fd, struct fail *why)
 {
 	char name[NAME_MAX], file[NAME_MAX];
-	int dir = statedir_open(vm->life, false), error = 0;
+	int dir = statedir_open(l, false), error = 0;
 
 	if (dir < 0)
 		return no_state(vm, tag, dir, why);
@@ -87,10 +88,10 @@ is_kept(const struct vm *vm, const char *file, char tag[CTL_TAG_MAX])
 }
 
 int
-snapshot_list(const struct vm *vm, int (*each)(void *, const struct ctl_kept *),
-    void *arg)
+snapshot_list(const struct life *l, const struct vm *vm,
+    int (*each)(void *, const struct ctl_kept *), void *arg)
 {
-	int fd = statedir_open(vm->life, false), error = 0;
+	int fd = statedir_open(l, false), error = 0;
 	const struct dirent *e;
 	struct ctl_kept k;
 	struct stat st;
@@ -143,7 +144,7 @@ make_file(struct vm *vm, const char *tag, int *fd, struct fail *why)
 
 	if ((dir = statedir_open(vm->life, true)) < 0)
 		return no_state(vm, tag, dir, why);
-	error = snapshot_list(vm, count, &c);
+	error = snapshot_list(vm->life, vm, count, &c);
 	if (error == 0 && c.there)
 		error = fail_set(why, EEXIST,
 		    "vm \"%s\" has a snapshot \"%s\" already", vm->conf.name,
@@ -211,7 +212,7 @@ snapshot_ask(
 	if (what == SNAP_CREATE)
 		error = make_file(vm, tag, &fd, why);
 	else if (what == SNAP_CHECK) {
-		error = snapshot_open(vm, tag, &fd, why);
+		error = snapshot_open(vm->life, vm, tag, &fd, why);
 		fd_close(&fd);
 	}
 	if (error != 0)

@@ -26,10 +26,11 @@ snapshot_ask(struct vm *, enum snap_what, const char *tag, struct fail *why);
 /* What came of that, which this may change. */
 void snapshot_done(struct vm *, struct fail *);
 /* The state, to be read; 0 or -errno. */
-int snapshot_open(struct vm *, const char *tag, int *fd, struct fail *why);
+int snapshot_open(const struct life *, const struct vm *, const char *tag,
+    int *fd, struct fail *why);
 /* Calls each() for those that there are, in no order; 0, -errno, or what it
  * returned if that was not 0. */
-int snapshot_list(
-    const struct vm *, int (*each)(void *, const struct ctl_kept *), void *arg);
+int snapshot_list(const struct life *, const struct vm *,
+    int (*each)(void *, const struct ctl_kept *), void *arg);
 
 #endif
