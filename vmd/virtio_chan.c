@@ -469,7 +469,8 @@ virtio_chan_drain(struct virtio_chan *vc)
 	if (vc->state == RESETTING || vc->state == DEAD)
 		error = -EBUSY;
 	else if (begin && error == 0) {
-		vc->ran = vc->state == STARTED;
+		/* It may be drained for the second time. */
+		vc->ran = vc->state == STARTED || vc->drained;
 		vc->state = DRAINING;
 		error = 1;
 	}

@@ -124,9 +124,13 @@ int vm_on_snapchange(void *vm, uint32_t id, int fd, struct ibuf *);
 void vm_snap_drained(struct vm *);
 /* A disk's answer. */
 void vm_snapped(void *dev, int error, const char *why);
-/* Before its state is read: all disks become what they were then.  0, or
- * -errno with why. */
-int vm_snap_revert(struct vm *, char *why, size_t len);
+/*
+ * At a start, when that reverts disks, before its state is read: could they
+ * be?  And after that: they become what they were then, unless there was an
+ * error.  0, or -errno with why.
+ */
+int vm_snap_prepare(struct vm *, char *why, size_t len);
+int vm_snap_revert(struct vm *, int error, char *why, size_t len);
 
 /* vm_send.c */
 int vm_on_send(void *vm, uint32_t id, int fd, struct ibuf *);

@@ -272,11 +272,12 @@ vm_go_on(struct vm *vm)
 	vm->paused = true;
 	machine_pause(vm->machine);
 	vm_parts(vm, &s);
-	e = vm_snap_revert(vm, why, sizeof(why));
+	e = vm_snap_prepare(vm, why, sizeof(why));
 	if (e == 0)
 		e = save_read(&s, vm->state, vm->stream, why);
 	if (e == 0 && vm->stream)
 		e = take_over(vm, why);
+	e = vm_snap_revert(vm, e, why, sizeof(why));
 	/* A file may be gone on from again, and its guest may have gone on. */
 	if (e == 0 && !vm->stream)
 		machine_new_generation(vm->machine);

@@ -6,7 +6,7 @@
  * The guest stands still and its disks are drained, so that their images are
  * whole.  Then, on all disks: what can fail is prepared; the state is
  * written; and what was prepared is committed, or after any failure given up.
- * Reverting happens before a start, with a state that is read afterwards.
+ * Reverting happens at a start, in the same order: the state is read between.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -135,7 +135,7 @@ vm_snapped(void *arg, int error, const char *why)
 	    !(error == -ENOENT && x->step == SNAP_PREPARE &&
 		x->what == SNAP_DELETE))
 		failed(vm, i, error, why);
-	/* At a start vm_snap_revert() goes on. */
+	/* At a start vm_go_on() does. */
 	if (x->waiting == 0 && vm->vcpus != NULL && !vm->starting && !more(vm))
 		finish(vm);
 }
@@ -245,22 +245,34 @@ wait_for_all(struct vm *vm)
 }
 
 int
-vm_snap_revert(struct vm *vm, char *why, size_t len)
+vm_snap_prepare(struct vm *vm, char *why, size_t len)
 {
-	struct snapping *x = vm->snap;
-	int error;
-
-	if (x == NULL)
+	if (vm->snap == NULL)
 		return 0;
 	vm->starting = true;
 	tell(vm, SNAP_PREPARE);
 	wait_for_all(vm);
+	snprintf(why, len, "%s", vm->snap->why);
+	return vm->snap->error;
+}
+
+int
+vm_snap_revert(struct vm *vm, int error, char *why, size_t len)
+{
+	struct snapping *x = vm->snap;
+
+	if (x == NULL)
+		return error;
+	if (x->error == 0)
+		x->error = error;
 	if (more(vm))
 		wait_for_all(vm);
 	vm->starting = false;
 	vm->snap = NULL;
-	error = x->error;
-	snprintf(why, len, "%s", x->why);
+	if (error == 0 && x->error != 0) {
+		error = x->error;
+		snprintf(why, len, "%s", x->why);
+	}
 	free(x);
 	return error;
 }

@@ -28,7 +28,7 @@
 /* Errors of disks 0 and 1, and where they come. */
 struct row {
 	enum snap_what what;
-	int send, prepare[2], write, commit[2];
+	int send, prepare[2], write, commit[2]; /* write: or read it */
 	bool lost; /* a device process, while it was drained */
 	const char *steps;
 	int error;
@@ -200,7 +200,12 @@ run(const struct row *r)
 	if (r->what == SNAP_REVERT) {
 		assert_int_equal(nresults, 0);
 		vm.vcpus = (struct vcpus *)&vm;
-		result = vm_snap_revert(&vm, reason, sizeof(reason));
+		result = vm_snap_prepare(&vm, reason, sizeof(reason));
+		if (result == 0) {
+			note('r', 0);
+			result = r->write;
+		}
+		result = vm_snap_revert(&vm, result, reason, sizeof(reason));
 		nresults++;
 	}
 	if (strcmp(steps, r->steps) != 0)
@@ -248,8 +253,13 @@ test_orders(void **state)
 		    0, NULL },
 		{ SNAP_CHECK, 0, { -ENOENT, 0 }, 0, { 0, 0 }, false,
 		    "p0 p1 a1 ", -ENOENT, "disk /d0: its reason" },
-		{ SNAP_REVERT, 0, { 0, 0 }, 0, { 0, 0 }, false, "p0 p1 c0 c1 ",
-		    0, NULL },
+		{ SNAP_REVERT, 0, { 0, 0 }, 0, { 0, 0 }, false,
+		    "p0 p1 r0 c0 c1 ", 0, NULL },
+		/* The state is not one of this VM. */
+		{ SNAP_REVERT, 0, { 0, 0 }, -EINVAL, { 0, 0 }, false,
+		    "p0 p1 r0 a0 a1 ", -EINVAL, NULL },
+		{ SNAP_REVERT, 0, { 0, 0 }, 0, { 0, -EIO }, false,
+		    "p0 p1 r0 c0 c1 ", -EIO, "disk /d1: its reason" },
 		{ SNAP_REVERT, 0, { 0, -ENOENT }, 0, { 0, 0 }, false,
 		    "p0 p1 a0 ", -ENOENT, "disk /d1: its reason" },
 		{ SNAP_REVERT, -EPIPE, { 0, 0 }, 0, { 0, 0 }, false,
@@ -311,7 +321,10 @@ test_at_the_wrong_time(void **state)
 	vm.vcpus = NULL;
 	refused(SNAP_CHECK, -1);
 	refused(SNAP_CREATE, open("/dev/null", O_WRONLY | O_CLOEXEC));
-	assert_int_equal(vm_snap_revert(&vm, reason, sizeof(reason)), 0);
+	assert_int_equal(vm_snap_prepare(&vm, reason, sizeof(reason)), 0);
+	assert_int_equal(vm_snap_revert(&vm, 0, reason, sizeof(reason)), 0);
+	assert_int_equal(
+	    vm_snap_revert(&vm, -EIO, reason, sizeof(reason)), -EIO);
 	b = body_of(SNAP_REVERT);
 	assert_int_equal(vm_on_snapchange(&vm, 0, -1, b), 0);
 	ibuf_free(b);
