@@ -242,6 +242,31 @@ ctl_event_get(struct ibuf *buf, struct ctl_event *out)
 	return 0;
 }
 
+int
+ctl_kept_put(struct ibuf *buf, const struct ctl_kept *k)
+{
+	int error = ctl_put_str(buf, k->tag);
+
+	if (error != 0)
+		return error;
+	return ibuf_add_n64(buf, k->ms) == -1 ||
+		ibuf_add_n64(buf, k->bytes) == -1
+	    ? -errno
+	    : 0;
+}
+
+int
+ctl_kept_get(struct ibuf *buf, struct ctl_kept *out)
+{
+	struct ctl_kept k;
+
+	if (ctl_get_str(buf, k.tag, sizeof(k.tag)) != 0 ||
+	    ibuf_get_n64(buf, &k.ms) == -1 || ibuf_get_n64(buf, &k.bytes) == -1)
+		return -EBADMSG;
+	*out = k;
+	return 0;
+}
+
 const char *
 ctl_outcome_name(uint32_t outcome)
 {

@@ -14,7 +14,7 @@
  *
  * A VM is named by id when that is not 0, else by name.  START_KERNEL and
  * START_INITRD have no answer of their own, START_ADHOC answers for them.
- * PAUSE, UNPAUSE and SAVE answer when it is done, RESTORE as START, RESET when the last VM is gone.
+ * PAUSE, UNPAUSE, SAVE and SNAPSHOT answer when it is done, RESTORE and REVERT as START, RESET when the last VM is gone.
  * SEND answers as SAVE, with a LINE now and then before.  RECEIVE answers as
  * START, and before that with a LINE, a ticket: "vmd 1 stream TICKET" to the
  * same vmd from another host leads to the VM that waits for the SEND.
@@ -59,6 +59,10 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	    "u64 bytes per second or 0, u32 percent by which it may be "   \
 	    "slowed down (fd: where to)")                                  \
 	X(RECEIVE, CTL_OWNER, 0, "u32 id, str name")                       \
+	X(SNAPSHOT, CTL_OWNER, 0,                                          \
+	    "u32 id, str name, u32 enum ctl_snapshot, str tag")            \
+	X(SNAPSHOTS, CTL_OWNER, 0, "u32 id, str name: KEPT ..., then OK")  \
+	X(REVERT, CTL_OWNER, 0, "u32 id, str name, str tag")               \
 	X(SCREEN, CTL_OWNER, 0, "u32 id, str name: CELLS, then OK")        \
 	X(KEY, CTL_OWNER, 0, "u32 id, str name, keys: lib/screen.h")       \
 	X(STOP, CTL_OWNER, 0, "u32 id, str name, u32 force")               \
@@ -77,6 +81,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(ENDED, "u32 id, str name: a WAIT or STOP target terminated")    \
 	X(EVENT, "what happened to a VM, see ctl_event_put()")            \
 	X(CELLS, "what a screen shows: lib/screen.h")                     \
+	X(KEPT, "a snapshot of SNAPSHOTS, see ctl_kept_put()")            \
 	X(LINE,                                                           \
 	    "str: something that a RELOAD or LOAD changes, or not; of SEND, RECEIVE")
 
@@ -88,6 +93,21 @@ enum ctl_type {
 #define X(n, fields) CTL_##n,
 	    CTL_ANSWERS(X)
 #undef X
+};
+
+/* What becomes of a snapshot, while the VM runs. */
+enum ctl_snapshot {
+	CTL_SNAP_CREATE,
+	CTL_SNAP_DELETE,
+	CTL_SNAP_CHECK, /* could the VM be reverted to it? */
+	CTL_SNAP_END
+};
+#define CTL_TAG_MAX 64 /* bytes of a snapshot's name, with its NUL */
+
+struct ctl_kept {
+	char tag[CTL_TAG_MAX];
+	uint64_t ms; /* when it was made, since 1970 */
+	uint64_t bytes; /* of its state */
 };
 
 /* What a RESET forgets. */
@@ -224,6 +244,8 @@ int ctl_vm_put(struct ibuf *, const struct ctl_vm *);
 int ctl_vm_get(struct ibuf *, struct ctl_vm *); /* 0 or -EBADMSG */
 int ctl_event_put(struct ibuf *, const struct ctl_event *);
 int ctl_event_get(struct ibuf *, struct ctl_event *); /* 0 or -EBADMSG */
+int ctl_kept_put(struct ibuf *, const struct ctl_kept *);
+int ctl_kept_get(struct ibuf *, struct ctl_kept *); /* 0 or -EBADMSG */
 /* "stopped" */
 const char *ctl_event_name(uint32_t what);
 /* "off" */

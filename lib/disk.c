@@ -79,6 +79,7 @@ disk_load(struct disk *d, struct why *why)
 
 	if (d->loaded)
 		return 0;
+	disk_snap_abort(d);
 	if (d->ops->load != NULL)
 		error = d->ops->load(d, why);
 	d->loaded = error == 0;
@@ -95,6 +96,39 @@ disk_store(struct disk *d)
 	error = d->ops->store(d);
 	d->loaded = error != 0;
 	return error;
+}
+
+int
+disk_snap_prepare(struct disk *d, enum qcow2_snap_op op, const char *tag,
+    struct timespec now, struct why *why)
+{
+	if (d->ops != &disk_qcow2)
+		return why_set(
+		    why, -ENOTSUP, "a %s image has no snapshots", d->ops->name);
+	if (d->readonly)
+		return why_set(why, -EROFS, "image can only be read");
+	if (d->loaded || d->snap != NULL)
+		return why_set(why, -EBUSY, "image is in use");
+	return qcow2_snap_prepare(&d->snap, d->fd[0], op, tag, now, why);
+}
+
+int
+disk_snap_commit(struct disk *d, struct why *why)
+{
+	struct qcow2_snap *s = d->snap;
+
+	if (s == NULL)
+		return why_set(why, -EINVAL, "nothing was prepared");
+	d->snap = NULL;
+	return qcow2_snap_commit(s, why);
+}
+
+void
+disk_snap_abort(struct disk *d)
+{
+	if (d->snap != NULL)
+		qcow2_snap_abort(d->snap);
+	d->snap = NULL;
 }
 
 int
@@ -126,6 +160,7 @@ disk_close(struct disk *d)
 {
 	if (d == NULL)
 		return;
+	disk_snap_abort(d);
 	d->ops->close(d);
 	close_all(d);
 }

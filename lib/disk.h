@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include "aio.h"
+#include "qcow2_snap.h"
 #include "vmconf.h"
 #include "why.h"
 
@@ -81,6 +82,15 @@ int disk_open_later(struct disk **, const struct disk_layer *, unsigned n,
  */
 int disk_store(struct disk *);
 int disk_load(struct disk *, struct why *);
+/*
+ * A change of the snapshots that are in the image, as of qcow2_snap.h, while
+ * the disk is stored; disk_load() gives up what was not committed.  0, or
+ * -errno with *why: -ENOTSUP for a format that has none.
+ */
+int disk_snap_prepare(struct disk *, enum qcow2_snap_op, const char *tag,
+    struct timespec now, struct why *);
+int disk_snap_commit(struct disk *, struct why *);
+void disk_snap_abort(struct disk *);
 /*
  * Writes what a format keeps in memory, which is why it may take long.
  * Nothing may be in flight, as aio_inflight() says: formats have operations

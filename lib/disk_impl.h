@@ -27,6 +27,7 @@ struct disk {
 	int fd[DISK_LAYERS_MAX]; /* of the layers */
 	bool readonly;
 	bool loaded;
+	struct qcow2_snap *snap; /* prepared; NULL: none */
 	void *format; /* what the format keeps */
 	/* set by open(), constant afterwards */
 	uint64_t size;

@@ -3,6 +3,7 @@
  * Checking images: see qcow2_check.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct check {
 	uint8_t *block;
 	uint64_t block_at; /* which one block holds */
 	bool dirty; /* the block was changed */
+	uint64_t hole, nhole; /* clusters to be punched */
 	bool active; /* the L1 table is not a snapshot's */
 };
 
@@ -191,7 +193,11 @@ count(struct check *k)
 		    k->c->fd, k->h, snapshot, k, &bytes, k->why);
 	if (error == 0 && bytes > 0)
 		refer(k, "snapshot table", k->h->snapshots_offset, bytes);
-	return error;
+	if (k->c->more == NULL || error != 0)
+		return error;
+	if (k->c->more->len > 0)
+		refer(k, "new table", k->c->more->off, k->c->more->len);
+	return l1_table(k, k->c->more->l1_offset, k->c->more->l1_size);
 }
 
 static int
@@ -240,15 +246,45 @@ most(const struct check *k)
 	    : (1ULL << (1U << k->h->refcount_order)) - 1;
 }
 
-/* True when a difference was put right. */
 static bool
-put_right(struct check *k, uint64_t in_block, uint64_t refs, bool has_block)
+fixes(const struct check *k)
 {
-	if (!k->c->repair || !has_block || refs > most(k))
+	return k->c->repair || k->c->more != NULL;
+}
+
+/* True when a difference was put right, or is to stay. */
+static bool
+put_right(struct check *k, uint64_t in_block, uint64_t v, uint64_t refs)
+{
+	if (v > refs && k->c->more != NULL)
+		return true;
+	if (!fixes(k) || refs > most(k))
 		return false;
 	qcow2_refcount_set(k->block, k->h->refcount_order, in_block, refs);
 	k->dirty = true;
 	return true;
+}
+
+/* Where nothing is any more; what the file system cannot do stays undone. */
+static void
+punch(struct check *k)
+{
+	if (k->nhole > 0)
+		(void)fallocate(k->c->fd,
+		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    (off_t)(k->hole * k->csize), (off_t)(k->nhole * k->csize));
+	k->nhole = 0;
+}
+
+static void
+came_free(struct check *k, uint64_t cluster)
+{
+	if (!k->c->punch || k->h->blockdev)
+		return;
+	if (k->hole + k->nhole != cluster)
+		punch(k);
+	if (k->nhole++ == 0)
+		k->hole = cluster;
 }
 
 static int
@@ -275,68 +311,198 @@ compare(struct check *k)
 		    "references",
 		    v > k->refs[i] ? "leak" : "corrupt", (unsigned long long)i,
 		    (unsigned long long)v, k->refs[i]);
-		if (put_right(k, in, k->refs[i], rc == 0))
+		if (rc == 0 && put_right(k, in, v, k->refs[i])) {
+			if (k->refs[i] == 0)
+				came_free(k, i);
 			continue;
+		}
 		if (v > k->refs[i])
 			k->r->leaks++;
 		else
 			k->r->corruptions++;
 	}
+	punch(k);
 	return block_flush(k);
 }
 
+/* Before anything is written that assumes it. */
+static int
+check_widths(struct check *k)
+{
+	uint64_t i;
+
+	for (i = 0; i < k->n; i++)
+		if (k->refs[i] > most(k))
+			return why_set(k->why, -EOVERFLOW,
+			    "refcounts of %u bits are too narrow for one more "
+			    "snapshot",
+			    1U << k->h->refcount_order);
+	return 0;
+}
+
+enum copied { COPIED_OK, COPIED_WRONG, COPIED_LEAK };
+
 /* "Standard Cluster Descriptor": COPIED says that the refcount is 1. */
-static bool
-copied_ok(const struct check *k, uint64_t e)
+static enum copied
+copied(const struct check *k, uint64_t e)
 {
 	uint64_t i = (e & QE_OFFSET) / k->csize;
+	bool is = (e & QE_COPIED) != 0;
 
 	if ((e & QE_COMPRESSED) != 0)
-		return (e & QE_COPIED) == 0;
-	if ((e & QE_OFFSET) == 0 || i >= k->n)
-		return true;
-	return ((e & QE_COPIED) != 0) == (k->refs[i] == 1);
+		return is ? COPIED_WRONG : COPIED_OK;
+	if ((e & QE_OFFSET) == 0 || i >= k->n || is == (k->refs[i] == 1))
+		return COPIED_OK;
+	return is ? COPIED_WRONG : COPIED_LEAK;
+}
+
+/* It is not set, for the refcount is too large; that was said already. */
+static int
+leaks(struct check *k, uint64_t e, bool *yes)
+{
+	unsigned shift = k->h->cluster_bits + 3 - k->h->refcount_order;
+	uint64_t i = (e & QE_OFFSET) / k->csize;
+	int rc = block_load(k, i >> shift);
+
+	if (rc < 0)
+		return rc;
+	*yes = rc == 0 &&
+	    qcow2_refcount_get(
+		k->block, k->h->refcount_order, i & ((1ULL << shift) - 1)) > 1;
+	return 0;
+}
+
+/*
+ * One entry; 1: it was changed, 0, or -errno.  Of what is about to be shared
+ * flags are cleared only.  While anything else is wrong none is set.
+ */
+static int
+check_entry(struct check *k, const char *what, uint64_t *be, uint64_t at)
+{
+	uint64_t e = be64toh(*be);
+	enum copied is = copied(k, e);
+	bool leak = false, set = is == COPIED_LEAK;
+	int error;
+
+	if (is == COPIED_OK || (set && k->c->more != NULL))
+		return 0;
+	if (fixes(k) && (!set || k->r->corruptions == 0)) {
+		*be = htobe64(set ? e | QE_COPIED : e & ~QE_COPIED);
+		return 1;
+	}
+	if (set && (error = leaks(k, e, &leak)) != 0)
+		return error;
+	if (!leak)
+		bad(k, what, at);
+	return 0;
+}
+
+/* Entries of a table; those that were changed are written. */
+static int
+check_entries(
+    struct check *k, const char *what, uint64_t *be, uint64_t n, uint64_t off)
+{
+	uint64_t i, first = n, last = 0;
+	int rc;
+
+	for (i = 0; i < n; i++) {
+		rc = check_entry(k, what, &be[i], off + i * 8);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		if (first == n)
+			first = i;
+		last = i;
+	}
+	if (first == n)
+		return 0;
+	rc = qcow2_write_at(
+	    k->c->fd, be + first, (last - first + 1) * 8, off + first * 8);
+	return rc == 0 ? 0 : why_set(k->why, rc, "cannot write a table");
 }
 
 static int
 check_copied_l2(struct check *k, uint64_t off)
 {
-	uint64_t i;
 	int error;
 
 	error = qcow2_read_at(k->c->fd, k->l2, k->csize, off);
 	if (error != 0)
 		return why_set(k->why, error, "cannot read an L2 table");
-	for (i = 0; i < k->csize / 8; i++)
-		if (!copied_ok(k, be64toh(k->l2[i])))
-			bad(k, "wrong COPIED flag in an L2 table", off + i * 8);
+	return check_entries(
+	    k, "wrong COPIED flag in an L2 table", k->l2, k->csize / 8, off);
+}
+
+static int
+check_copied(struct check *k, uint64_t off, uint32_t size)
+{
+	uint64_t e, *l1;
+	uint32_t i;
+	int error;
+
+	if (size == 0)
+		return 0;
+	l1 = malloc((size_t)size * 8);
+	if (l1 == NULL)
+		return nomem(k);
+	error = qcow2_read_at(k->c->fd, l1, (size_t)size * 8, off);
+	if (error != 0)
+		why_set(k->why, error, "cannot read the L1 table");
+	for (i = 0; i < size && error == 0; i++) {
+		e = be64toh(l1[i]) & QE_OFFSET;
+		if (e != 0 && e / k->csize < k->n)
+			error = check_copied_l2(k, e);
+	}
+	/* Tables before what refers to them. */
+	if (error == 0)
+		error = check_entries(
+		    k, "wrong COPIED flag in the L1 table", l1, size, off);
+	free(l1);
+	return error;
+}
+
+static int
+sync_file(struct check *k, const char *what)
+{
+	if (fixes(k) && fdatasync(k->c->fd) == -1)
+		return why_set(k->why, -errno, "cannot write %s", what);
 	return 0;
 }
 
 static int
-check_copied(struct check *k)
+check_flags(struct check *k)
 {
-	uint64_t e;
-	uint8_t raw[8];
-	uint32_t i;
-	int error = 0;
+	const struct qcow2_more *more = k->c->more;
+	int error;
 
-	for (i = 0; i < k->h->l1_size && error == 0; i++) {
-		error = qcow2_read_at(
-		    k->c->fd, raw, 8, k->h->l1_offset + (uint64_t)i * 8);
-		if (error != 0)
-			return why_set(
-			    k->why, error, "cannot read the L1 table");
-		e = qcow2_get64(raw);
-		if ((e & QE_OFFSET) == 0)
-			continue;
-		if (!copied_ok(k, e))
-			bad(k, "wrong COPIED flag in the L1 table",
-			    k->h->l1_offset + (uint64_t)i * 8);
-		if ((e & QE_OFFSET) / k->csize < k->n)
-			error = check_copied_l2(k, e & QE_OFFSET);
+	error = check_copied(k, k->h->l1_offset, k->h->l1_size);
+	if (error == 0 && more != NULL && more->l1_active)
+		error = check_copied(k, more->l1_offset, more->l1_size);
+	return error == 0 ? sync_file(k, "the tables") : error;
+}
+
+/*
+ * A COPIED flag is set only while its cluster is referred to once: cleared
+ * when there will be more, set when there are no more.  Counts are meanwhile
+ * too large, not too small.
+ */
+static int
+check_all(struct check *k)
+{
+	int error;
+
+	if (k->c->more == NULL) {
+		error = check_flags(k);
+		if (error == 0)
+			error = compare(k);
+		return error == 0 ? sync_file(k, "the refcounts") : error;
 	}
-	return error;
+	if ((error = check_widths(k)) == 0)
+		error = compare(k);
+	if (error == 0)
+		error = sync_file(k, "the refcounts");
+	return error == 0 ? check_flags(k) : error;
 }
 
 /* Refcounts are right now: the image is clean. */
@@ -347,8 +513,6 @@ clear_dirty(struct check *k)
 	uint8_t raw[8];
 	int error;
 
-	if (fdatasync(k->c->fd) == -1)
-		return why_set(k->why, -errno, "cannot write the refcounts");
 	if (left == k->h->incompatible || k->r->corruptions > 0)
 		return 0;
 	qcow2_put64(raw, left);
@@ -368,8 +532,7 @@ run(struct check *k)
 	    qcow2_read_at(k->c->fd, k->table, k->ntable * 8, k->h->refs_offset);
 	if (error != 0)
 		return why_set(k->why, error, "cannot read the refcount table");
-	if ((error = count(k)) != 0 || (error = compare(k)) != 0 ||
-	    (error = check_copied(k)) != 0)
+	if ((error = count(k)) != 0 || (error = check_all(k)) != 0)
 		return error;
 	return k->c->repair ? clear_dirty(k) : 0;
 }
@@ -398,6 +561,11 @@ qcow2_check(
 		error = nomem(&k);
 	else
 		error = run(&k);
+	if (error == 0 && c->refs != NULL) {
+		*c->refs = k.refs;
+		*c->nrefs = k.n;
+		k.refs = NULL;
+	}
 	free(k.refs);
 	free(k.table);
 	free(k.l2);

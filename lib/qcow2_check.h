@@ -16,14 +16,29 @@ struct qcow2_report {
 	uint64_t end; /* byte behind the last cluster in use */
 };
 
+/* What nothing refers to yet, but the header soon will: see qcow2_snap.c. */
+struct qcow2_more {
+	uint64_t l1_offset;
+	uint32_t l1_size; /* entries; 0: none */
+	bool l1_active; /* it will be the disk's */
+	uint64_t off, len; /* bytes of a table that refers to nothing */
+};
+
 struct qcow2_check {
 	int fd;
 	const struct qcow2_header *h;
 	/* Each problem, at most QCOW2_CHECK_LINES of them; may be NULL. */
 	void (*say)(void *, const char *line);
 	void *arg;
-	/* Write the right refcounts where they are wrong. */
-	bool repair;
+	/* Write the right refcounts and COPIED flags where they are wrong; and
+	 * give the space back of what turns out to be free. */
+	bool repair, punch;
+	/* Counted too: refcounts become large enough, and COPIED flags are
+	 * cleared.  Nothing is made smaller. */
+	const struct qcow2_more *more;
+	/* Receives the references to each cluster of the file, to be freed. */
+	uint32_t **refs;
+	uint64_t *nrefs;
 };
 
 #define QCOW2_CHECK_LINES 64

@@ -50,11 +50,38 @@ enum {
 /* "Refcount table entry" */
 #define QR_OFFSET 0xfffffffffffffe00ULL
 
+/* "Snapshots": offsets in a row of their table */
+enum {
+	SN_L1_OFFSET = 0,
+	SN_L1_SIZE = 8,
+	SN_ID_LEN = 12,
+	SN_NAME_LEN = 14,
+	SN_SEC = 16,
+	SN_NSEC = 20,
+	SN_CLOCK = 24,
+	SN_STATE_SIZE = 32,
+	SN_EXTRA_LEN = 36,
+	SN_FIXED = 40,
+	/* extra data */
+	SN_STATE_SIZE64 = 40,
+	SN_DISK_SIZE = 48,
+	SN_FIXED_V3 = 56,
+};
+
 /* Limits that other implementations keep too. */
 #define QCOW2_L1_BYTES_MAX	 (32ULL << 20)
 #define QCOW2_REFS_BYTES_MAX	 (8ULL << 20)
 #define QCOW2_SNAPSHOTS_MAX	 65536U
 #define QCOW2_SNAPSHOT_BYTES_MAX (64ULL << 20)
+
+static inline uint16_t
+qcow2_get16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
+}
 
 static inline uint32_t
 qcow2_get32(const uint8_t *p)
@@ -72,6 +99,13 @@ qcow2_get64(const uint8_t *p)
 
 	memcpy(&v, p, sizeof(v));
 	return be64toh(v);
+}
+
+static inline void
+qcow2_put16(uint8_t *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void

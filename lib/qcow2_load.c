@@ -158,24 +158,6 @@ mark_tables(struct load *ld)
 	return error;
 }
 
-/* What we do not keep up to date, others must not believe. */
-static int
-clear_features(struct load *ld)
-{
-	struct qc_layer *l = top(ld);
-	uint8_t zero[8] = { 0 };
-	int fd = ld->s->disk->fd[0], error;
-
-	if (l->h.version < 3 || l->h.autoclear == 0)
-		return 0;
-	error = qcow2_write_at(fd, zero, sizeof(zero), QH_AUTOCLEAR);
-	if (error == 0 && fdatasync(fd) == -1)
-		error = -errno;
-	if (error != 0)
-		return why_set(ld->why, error, "cannot change the header");
-	return 0;
-}
-
 static int
 make_maps(struct load *ld)
 {
@@ -253,5 +235,5 @@ qc_load(struct qcow2 *s, struct why *why)
 		return error;
 	sp->file = !l->h.blockdev;
 	sp->virgin = (l->h.file_size + l->csize - 1) / l->csize;
-	return clear_features(&ld);
+	return qcow2_autoclear(s->disk->fd[0], &l->h, why);
 }

@@ -44,16 +44,6 @@ qcow2_write_at(int fd, const void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-/* "Snapshots": the fixed part of a row. */
-enum {
-	SN_L1_OFFSET = 0,
-	SN_L1_SIZE = 8,
-	SN_ID_LEN = 12,
-	SN_NAME_LEN = 14,
-	SN_EXTRA_LEN = 36,
-	SN_FIXED = 40
-};
-
 int
 qcow2_snapshots(int fd, const struct qcow2_header *h,
     int (*each)(void *, const struct qcow2_snapshot *), void *arg,
@@ -79,10 +69,11 @@ qcow2_snapshots(int fd, const struct qcow2_header *h,
 		    (uint64_t)sn.l1_size * 8 > h->file_size - sn.l1_offset)
 			return why_set(why, -EINVAL,
 			    "L1 table of snapshot %u is invalid", i);
-		at += SN_FIXED + (uint64_t)qcow2_get32(row + SN_EXTRA_LEN) +
-		    row[SN_ID_LEN] * 256U + row[SN_ID_LEN + 1] +
-		    row[SN_NAME_LEN] * 256U + row[SN_NAME_LEN + 1];
-		at = (at + 7) & ~7ULL;
+		sn.at = at;
+		sn.len = SN_FIXED + (uint64_t)qcow2_get32(row + SN_EXTRA_LEN) +
+		    qcow2_get16(row + SN_ID_LEN) +
+		    qcow2_get16(row + SN_NAME_LEN);
+		at += (sn.len + 7) & ~7ULL;
 		if (at > QCOW2_SNAPSHOT_BYTES_MAX)
 			return why_set(
 			    why, -EFBIG, "snapshot table is too large");
@@ -91,5 +82,22 @@ qcow2_snapshots(int fd, const struct qcow2_header *h,
 			return error;
 	}
 	*bytes = at;
+	return 0;
+}
+
+int
+qcow2_autoclear(int fd, struct qcow2_header *h, struct why *why)
+{
+	uint8_t zero[8] = { 0 };
+	int error;
+
+	if (h->version < 3 || h->autoclear == 0)
+		return 0;
+	error = qcow2_write_at(fd, zero, sizeof(zero), QH_AUTOCLEAR);
+	if (error == 0 && fdatasync(fd) == -1)
+		error = -errno;
+	if (error != 0)
+		return why_set(why, error, "cannot change the header");
+	h->autoclear = 0;
 	return 0;
 }

@@ -18,6 +18,7 @@ int qcow2_write_at(int fd, const void *, size_t, uint64_t off);
 struct qcow2_snapshot {
 	uint64_t l1_offset;
 	uint32_t l1_size;
+	uint64_t at, len; /* in the table, without padding */
 };
 
 /*
@@ -27,5 +28,9 @@ struct qcow2_snapshot {
 int qcow2_snapshots(int fd, const struct qcow2_header *,
     int (*each)(void *, const struct qcow2_snapshot *), void *, uint64_t *bytes,
     struct why *);
+
+/* What we do not keep up to date, others must not believe: "Header",
+ * autoclear_features.  0, or -errno with *why. */
+int qcow2_autoclear(int fd, struct qcow2_header *, struct why *);
 
 #endif

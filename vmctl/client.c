@@ -130,6 +130,18 @@ handle_cells(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return take(c, CLIENT_CELLS);
 }
 
+static int
+handle_kept(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct client *c = arg;
+
+	if (ctl_kept_get(body, &c->answer.kept) != 0)
+		return -EBADMSG;
+	text_clean(c->answer.kept.tag);
+	c->answer.text[0] = '\0';
+	return take(c, CLIENT_KEPT);
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, handle_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, handle_fail },
@@ -138,6 +150,7 @@ static const struct chan_row rows[] = {
 	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, handle_line },
 	{ CTL_EVENT, "CTL_EVENT", CHAN_NOFD, handle_event },
 	{ CTL_CELLS, "CTL_CELLS", CHAN_NOFD, handle_cells },
+	{ CTL_KEPT, "CTL_KEPT", CHAN_NOFD, handle_kept },
 };
 
 static const struct chan_ops ops = {

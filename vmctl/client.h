@@ -30,6 +30,7 @@ enum client_kind {
 	CLIENT_LINE,
 	CLIENT_EVENT,
 	CLIENT_CELLS,
+	CLIENT_KEPT,
 };
 
 /* Every string in it is safe to print. */
@@ -41,6 +42,7 @@ struct client_answer {
 	struct ctl_vm vm; /* VM */
 	struct ctl_event event; /* EVENT */
 	struct screen screen; /* CELLS */
+	struct ctl_kept kept; /* KEPT */
 };
 
 /* To the socket that env names; what goes wrong from here on, a FAIL among

@@ -13,7 +13,10 @@
 	X("console", console_run, "[-2nv] id")                                  \
 	X("create", create_run, "[-b base | -i input] [-s size] disk")          \
 	X("events", events_run, "[-j] [id]")                                    \
-	X("image", image_run, "check [-jr] disk | info [-j] disk")              \
+	X("image", image_run,                                                   \
+	    "check [-jr] disk | info [-j] disk\n"                               \
+	    "\t    | snapshot create | delete | revert disk tag\n"              \
+	    "\t    | snapshot list [-j] disk")                                  \
 	X("key", key_run, "[-t] id key ...")                                    \
 	X("load", daemon_load, "file")                                          \
 	X("log", daemon_log, "brief | verbose")                                 \
@@ -36,6 +39,8 @@
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
 	X("show", status_run, "[-jrv] [id]")                                    \
+	X("snapshot", snapshot_run,                                             \
+	    "create | delete | revert id tag | list [-j] id")                   \
 	X("start", start_run,                                                   \
 	    "[-cLq] [-a cmdline] [-B device] [-b path] [-d disk]\n"             \
 	    "\t    [-I initrd] [-i count] [-m size] [-n switch] [-p count] "    \

@@ -17,6 +17,7 @@
 #include "events.h"
 #include "jsonout.h"
 #include "log.h"
+#include "text.h"
 
 static void
 print_text(const struct ctl_event *e)
@@ -31,26 +32,12 @@ print_text(const struct ctl_event *e)
 	    ctl_event_name(e->what), e->text[0] == '\0' ? "" : ": ", e->text);
 }
 
-/* RFC 3339, UTC; "" beyond what a year can be. */
-static void
-stamp(uint64_t ms, char *buf, size_t len)
-{
-	time_t t = (time_t)(ms / 1000);
-	char day[24];
-	struct tm tm;
-
-	buf[0] = '\0';
-	if (gmtime_r(&t, &tm) != NULL &&
-	    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) != 0)
-		snprintf(buf, len, "%s.%03uZ", day, (unsigned)(ms % 1000));
-}
-
 static int
 print_json(const struct ctl_event *e)
 {
-	char when[40];
+	char when[TEXT_TIME];
 
-	stamp(e->ms, when, sizeof(when));
+	text_time(e->ms, when);
 	const struct jsonout_member members[] = {
 		{ "time", jsonout_text(when) },
 		{ "event", json_string(ctl_event_name(e->what)) },

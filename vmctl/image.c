@@ -201,6 +201,25 @@ on_counts(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static int
+on_snapshot(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct image_check *check = arg;
+	struct qcow2_snap_info i;
+
+	if (check == NULL || check->snapshot == NULL ||
+	    ctl_get_str(body, i.id, sizeof(i.id)) != 0 ||
+	    ctl_get_str(body, i.name, sizeof(i.name)) != 0 ||
+	    ibuf_get_n32(body, &i.sec) == -1 ||
+	    ibuf_get_n32(body, &i.nsec) == -1 ||
+	    ibuf_get_n64(body, &i.state_size) == -1 ||
+	    ibuf_get_n64(body, &i.disk_size) == -1)
+		return -EBADMSG;
+	text_clean(i.id);
+	text_clean(i.name);
+	return check->snapshot(check->arg, &i) ? 0 : -EBADMSG;
+}
+
 static void
 on_closed(void *arg, const char *why)
 {
@@ -209,6 +228,7 @@ on_closed(void *arg, const char *why)
 static const struct chan_row rows[] = {
 	{ IMAGE_LINE, "IMAGE_LINE", CHAN_NOFD, on_line },
 	{ IMAGE_COUNTS, "IMAGE_COUNTS", CHAN_NOFD, on_counts },
+	{ IMAGE_SNAPSHOT, "IMAGE_SNAPSHOT", CHAN_NOFD, on_snapshot },
 };
 static const struct chan_ops ops = {
 	rows,
@@ -231,7 +251,7 @@ send_fd(struct chan *c, uint32_t type, enum vm_diskfmt fmt, int fd)
 
 static int
 send_all(struct chan *c, struct image *im, enum image_job job, int out,
-    enum vm_diskfmt outfmt)
+    enum vm_diskfmt outfmt, const char *tag)
 {
 	struct ibuf *body = chan_body();
 	int error = 0;
@@ -244,7 +264,8 @@ send_all(struct chan *c, struct image *im, enum image_job job, int out,
 		error = send_fd(
 		    c, IMAGE_OUT, outfmt, fcntl(out, F_DUPFD_CLOEXEC, 0));
 	if (error != 0 || ibuf_add_n32(body, job) == -1 ||
-	    ibuf_add_n32(body, isatty(STDERR_FILENO) == 1) == -1) {
+	    ibuf_add_n32(body, isatty(STDERR_FILENO) == 1) == -1 ||
+	    ctl_put_str(body, tag) != 0) {
 		ibuf_free(body);
 		return error != 0 ? error : -ENOMEM;
 	}
@@ -288,7 +309,8 @@ image_work(struct image *im, enum image_job job, int out,
 	}
 	if ((c = chan_new(NULL, fd, &ops, check)) == NULL)
 		fatal("channel");
-	error = send_all(c, im, job, out, outfmt);
+	error = send_all(c, im, job, out, outfmt,
+	    check != NULL && check->tag != NULL ? check->tag : "");
 	if (error != 0)
 		log_warnx("cannot pass the image on: %s", strerror(-error));
 	ended = error == 0 && listen_to(c, &signals);

@@ -10,9 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cmd.h"
 #include "disk.h"
 #include "qcow2.h"
 #include "qcow2_check.h"
+#include "qcow2_snap.h"
 
 struct image {
 	const char *name; /* as the user wrote it, without a prefix */
@@ -34,14 +36,26 @@ bool image_open(struct image *, const char *word, int flags, bool chain);
 void image_close(struct image *);
 
 /* What the worker does. */
-enum image_job { IMAGE_CHECK, IMAGE_REPAIR, IMAGE_COPY };
-/* What the worker of a check told. */
+enum image_job {
+	IMAGE_CHECK,
+	IMAGE_REPAIR,
+	IMAGE_COPY,
+	/* snapshots */
+	IMAGE_LIST,
+	IMAGE_CREATE,
+	IMAGE_DELETE,
+	IMAGE_REVERT,
+};
+/* What the worker of a check or of snapshots is told, and told. */
 struct image_check {
 	/* A problem, safe to print; false: no more of them. */
 	bool (*line)(void *, const char *);
 	void *arg;
 	bool done; /* the report is there; else it failed, and has said so */
 	struct qcow2_report report; /* clusters and what is wrong of them */
+	const char *tag; /* of a snapshot; NULL: none */
+	/* A snapshot, safe to print; false: no more of them. */
+	bool (*snapshot)(void *, const struct qcow2_snap_info *);
 };
 /*
  * Runs it with the image's descriptors, which are consumed, and out (-1:
@@ -54,15 +68,20 @@ bool image_work(struct image *, enum image_job, int out, enum vm_diskfmt,
 #define IMAGE_ROLE "image"
 int image_worker(void);
 
+/* imgsnap.c: vmctl image snapshot; argv[0] is "snapshot". */
+enum cmd_result image_snapshot(int argc, char **argv);
+
 /* Messages to the worker, and from it. */
 #define IMAGE_REQUESTS(X)                           \
 	X(IMAGE_LAYER, "u32 format (fd), in order") \
 	X(IMAGE_OUT, "u32 format (fd)")             \
-	X(IMAGE_DO, "u32 enum image_job, u32 show the progress")
-#define IMAGE_REPORTS(X)                      \
-	X(IMAGE_LINE, "str: a problem found") \
-	X(IMAGE_COUNTS,                       \
-	    "u64 corruptions, leaks, clusters, allocated, compressed")
+	X(IMAGE_DO, "u32 enum image_job, u32 show the progress, str snapshot")
+#define IMAGE_REPORTS(X)                                               \
+	X(IMAGE_LINE, "str: a problem found")                          \
+	X(IMAGE_COUNTS,                                                \
+	    "u64 corruptions, leaks, clusters, allocated, compressed") \
+	X(IMAGE_SNAPSHOT,                                              \
+	    "str id, str name, u32 seconds, nanoseconds, u64 state, disk")
 
 enum image_msg {
 	IMAGE_MSG_BASE = 2000,

@@ -242,19 +242,21 @@ check(const char *word, bool repair, bool json)
 enum cmd_result
 image_run(int argc, char **argv, const struct cmd_env *env)
 {
-	static const char *const verbs[] = { "check", "info" };
+	static const char *const verbs[] = { "check", "info", "snapshot" };
 	bool repair = false, json = false;
 	int verb, ch;
 
 	if (argc < 2)
 		return CMD_USAGE;
-	verb = args_keyword(argv[1], verbs, 2, false);
+	verb = args_keyword(argv[1], verbs, 3, false);
 	if (verb < 0) {
 		log_warnx("unknown argument: %s", argv[1]);
 		return CMD_USAGE;
 	}
 	argc--;
 	argv++;
+	if (verb == 2)
+		return image_snapshot(argc, argv);
 	optind = 0;
 	while ((ch = cmd_getopt(argc, argv, verb == 0 ? "jr" : "j")) != -1) {
 		switch (ch) {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chan.h"
@@ -38,6 +39,7 @@ struct work {
 	bool go;
 	enum image_job job;
 	bool progress;
+	char tag[QCOW2_SNAP_TEXT + 1];
 };
 
 static int
@@ -75,7 +77,8 @@ on_do(void *arg, uint32_t id, int fd, struct ibuf *body)
 	uint32_t job, progress;
 
 	if (ibuf_get_n32(body, &job) == -1 ||
-	    ibuf_get_n32(body, &progress) == -1)
+	    ibuf_get_n32(body, &progress) == -1 ||
+	    ctl_get_str(body, w->tag, sizeof(w->tag)) != 0)
 		return -EBADMSG;
 	w->job = (enum image_job)job;
 	w->progress = progress != 0;
@@ -168,6 +171,75 @@ check(struct work *w)
 	return r.corruptions == 0 && r.leaks == 0 ? 0 : 1;
 }
 
+static int
+say_snapshot(void *arg, const struct qcow2_snap_info *i)
+{
+	struct work *w = arg;
+	struct ibuf *b = chan_body();
+
+	if (ctl_put_str(b, i->id) != 0 || ctl_put_str(b, i->name) != 0 ||
+	    ibuf_add_n32(b, i->sec) == -1 || ibuf_add_n32(b, i->nsec) == -1 ||
+	    ibuf_add_n64(b, i->state_size) == -1 ||
+	    ibuf_add_n64(b, i->disk_size) == -1 ||
+	    chan_send(w->chan, IMAGE_SNAPSHOT, 0, -1, b) != 0)
+		fatalx("message");
+	return 0;
+}
+
+static int
+list(struct work *w, struct why *why)
+{
+	struct qcow2_header h;
+	int error = qcow2_header_read(w->in[0].fd, &h, why);
+
+	return error != 0
+	    ? error
+	    : qcow2_snap_list(w->in[0].fd, &h, say_snapshot, w, why);
+}
+
+static int
+snapshot(struct work *w)
+{
+	struct qcow2_snap *s;
+	struct timespec now;
+	struct why why;
+	int error;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (w->job == IMAGE_LIST)
+		error = list(w, &why);
+	else {
+		error = qcow2_snap_prepare(&s, w->in[0].fd,
+		    w->job == IMAGE_CREATE	 ? QCOW2_SNAP_CREATE
+			: w->job == IMAGE_DELETE ? QCOW2_SNAP_DELETE
+						 : QCOW2_SNAP_REVERT,
+		    w->tag, now, &why);
+		if (error == 0)
+			error = qcow2_snap_commit(s, &why);
+	}
+	if (error != 0)
+		say(w, why.text);
+	return error == 0 ? 0 : 1;
+}
+
+static int
+work(struct work *w, struct imgcopy *copy)
+{
+	switch (w->job) {
+	case IMAGE_COPY:
+		return imgcopy_run(copy, w->progress);
+	case IMAGE_CHECK:
+	case IMAGE_REPAIR:
+		return check(w);
+	case IMAGE_LIST:
+	case IMAGE_CREATE:
+	case IMAGE_DELETE:
+	case IMAGE_REVERT:
+		return snapshot(w);
+	}
+	return 1;
+}
+
 int
 image_worker(void)
 {
@@ -187,7 +259,7 @@ image_worker(void)
 	if (w.job == IMAGE_COPY && !imgcopy_prepare(&copy, w.in, w.n, w.out))
 		return 1;
 	seal(&w);
-	rc = w.job == IMAGE_COPY ? imgcopy_run(&copy, w.progress) : check(&w);
+	rc = work(&w, &copy);
 	if (chan_flush(w.chan, FLUSH_MS) != 0 && rc == 0)
 		rc = 1;
 	return rc;

@@ -91,6 +91,7 @@ await(struct client *c, const struct target *target, uint32_t *id,
 		case CLIENT_LINE:
 		case CLIENT_EVENT:
 		case CLIENT_CELLS:
+		case CLIENT_KEPT:
 			end = END_REFUSED;
 			break;
 		}

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "text.h"
 
@@ -104,4 +105,18 @@ text_scaled(uint64_t bytes, char out[TEXT_SCALED])
 	else
 		snprintf(out, TEXT_SCALED, "%u.%u%c", (unsigned)whole, tenths,
 		    units[unit]);
+}
+
+void
+text_time(uint64_t ms, char out[TEXT_TIME])
+{
+	time_t t = (time_t)(ms / 1000);
+	char day[24];
+	struct tm tm;
+
+	out[0] = '\0';
+	if (gmtime_r(&t, &tm) != NULL &&
+	    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) != 0)
+		snprintf(
+		    out, TEXT_TIME, "%s.%03uZ", day, (unsigned)(ms % 1000));
 }

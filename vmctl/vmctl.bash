@@ -52,7 +52,7 @@ _vmctl_set() { # PREVIOUS-WORD WORD
 
 _vmctl() {
 	local commands="check console create events image key load log metrics pause reload"
-	commands+=" reset restart restore run save screen send set show start status stop top unpause wait"
+	commands+=" reset restart restore run save screen send set show snapshot start status stop top unpause wait"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' i
 	local _vmctl_socket='' _vmctl_host='' options names
 	COMPREPLY=()
@@ -100,6 +100,7 @@ _vmctl() {
 	restore) options="-n" names="" ;;
 	save) options="-k" names="-r" ;;
 	send) options="-d -q -r -s" names="-r" ;;
+	snapshot) options="-j" names="all" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
 	start) options="-a -B -b -c -d -I -i -L -m -n -p -q -r -t" names="all" ;;
@@ -111,7 +112,7 @@ _vmctl() {
 	[[ $command != run ]] || command=start
 	case $command$prev in
 	create-s) return ;;
-	create* | imagecheck | imageinfo | image-j | image-r | image-jr)
+	create* | imagecheck | imageinfo | image-j | image-r | image-jr | imagelist | imagecreate | imagedelete | imagerevert)
 		[[ $cur = -* ]] || {
 			_vmctl_files "$cur"
 			return
@@ -144,7 +145,10 @@ _vmctl() {
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"
 	elif [[ $command = image ]]; then
-		_vmctl_reply "check info" "$cur"
+		case $prev in
+		image) _vmctl_reply "check info snapshot" "$cur" ;;
+		snapshot) _vmctl_reply "create delete list revert" "$cur" ;;
+		esac
 	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[drs] && $prev != -q ]]; then
 		_vmctl_reply "$(compgen -A hostname)" "$cur"
 	elif [[ $command = log ]]; then
@@ -153,6 +157,10 @@ _vmctl() {
 		_vmctl_reply "all switches vms" "$cur"
 	elif [[ $command = set && $prev != set && $prev != -f ]]; then
 		_vmctl_set "$prev" "$cur"
+	elif [[ $command = snapshot && $prev = snapshot ]]; then
+		_vmctl_reply "create delete list revert" "$cur"
+	elif [[ $command = snapshot && $prev != -j && ${COMP_WORDS[COMP_CWORD - 2]} != snapshot ]]; then
+		return
 	elif [[ $names = all ]]; then
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 	elif [[ -n $names ]]; then

@@ -34,7 +34,7 @@ _vmctl_newer() {
 		'console:attach the terminal to a console'
 		'create:make a disk image'
 		'events:print what happens to VMs'
-		'image:check a disk image, or tell what it is'
+		'image:check a disk image, tell what it is, keep snapshots in it'
 		'key:press keys of a VM'
 		'load:read one more configuration file'
 		'log:set how much vmd logs'
@@ -50,6 +50,7 @@ _vmctl_newer() {
 		'send:move a VM that runs to another host'
 		'set:change a medium, a link or the memory'
 		'show:list VMs'
+		'snapshot:keep the state of a VM and of its disks'
 		'start:start a VM'
 		'status:list VMs'
 		'stop:shut a VM down'
@@ -94,8 +95,16 @@ _vmctl_newer() {
 		_arguments '-j[print JSON]' '1:vm:_vmctl_all'
 		;;
 	image)
-		_arguments '-j[print JSON]' '-r[put reference counts right]' \
-		    '1:what to do:(check info)' '2:disk:_files'
+		if [[ $words[2] = snapshot ]]; then
+			_arguments '1:what:(snapshot)' \
+			    '2:what to do:(create delete list revert)' \
+			    '-j[print JSON]' '3:disk:_files' '4:tag: '
+		else
+			_arguments '-j[print JSON]' \
+			    '-r[put reference counts right]' \
+			    '1:what to do:(check info snapshot)' \
+			    '2:disk:_files'
+		fi
 		;;
 	load)
 		_arguments '1:file:_files'
@@ -111,6 +120,11 @@ _vmctl_newer() {
 		;;
 	key)
 		_arguments '-t[type this text]' '1:vm:_vmctl_running' '*:key: '
+		;;
+	snapshot)
+		_arguments '-j[print JSON]' \
+		    '1:what to do:(create delete list revert)' \
+		    '2:vm:_vmctl_all' '3:tag: '
 		;;
 	screen)
 		_arguments '-f[as it changes]' '-j[print JSON]' \

@@ -166,6 +166,24 @@ copy_keys(struct ibuf *from, struct ibuf *to)
 	return screen_put_keys(to, key, n);
 }
 
+static int
+copy_snapshot(uint32_t type, struct ibuf *from, struct ibuf *to)
+{
+	char tag[CTL_TAG_MAX];
+	struct ctl_target t;
+	uint32_t what = 0;
+
+	if (ctl_target_get(from, &t) != 0 ||
+	    (type == CTL_SNAPSHOT &&
+		(ibuf_get_n32(from, &what) == -1 || what >= CTL_SNAP_END)) ||
+	    ctl_get_str(from, tag, sizeof(tag)) != 0)
+		return -EBADMSG;
+	if (ctl_target_put(to, &t) != 0 ||
+	    (type == CTL_SNAPSHOT && ibuf_add_n32(to, what) == -1))
+		return -ENOMEM;
+	return ctl_put_str(to, tag);
+}
+
 /* The fields of a request, from one buffer to the other. */
 static int
 copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
@@ -190,6 +208,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_UNPAUSE:
 	case CTL_RESTORE:
 	case CTL_RECEIVE:
+	case CTL_SNAPSHOTS:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
 		return ctl_target_put(to, &t);
@@ -231,6 +250,9 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 			ibuf_add_n32(to, slow) == -1
 		    ? -errno
 		    : 0;
+	case CTL_SNAPSHOT:
+	case CTL_REVERT:
+		return copy_snapshot(type, from, to);
 	case CTL_KEY:
 		return copy_keys(from, to);
 	case CTL_LOG:

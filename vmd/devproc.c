@@ -141,6 +141,43 @@ dev_drain(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+answer_snapshot(struct devproc *p, int error, const struct why *why)
+{
+	struct ibuf *b = chan_body();
+
+	if (ibuf_add_n32(b, (uint64_t)-error) == -1 ||
+	    ctl_put_str(b, error == 0 ? "" : why->text) != 0) {
+		ibuf_free(b);
+		return -ENOMEM;
+	}
+	return chan_send(p->vm, DEV_SNAPPED, 0, -1, b);
+}
+
+static int
+dev_snapshot(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct devproc *p = arg;
+	struct why why = { "" };
+	char tag[SNAP_TAG_MAX];
+	struct timespec now;
+	uint32_t step, what, ns;
+	uint64_t s;
+
+	if (!p->sealed || p->draining || p->ops->snapshot == NULL ||
+	    ibuf_get_n32(body, &step) == -1 || step > SNAP_ABORT ||
+	    ibuf_get_n32(body, &what) == -1 || what > SNAP_REVERT ||
+	    ctl_get_str(body, tag, sizeof(tag)) != 0 ||
+	    ibuf_get_n64(body, &s) == -1 || s > INT64_MAX ||
+	    ibuf_get_n32(body, &ns) == -1 || ns > 999999999)
+		return -EBADMSG;
+	now = (struct timespec){ (time_t)s, (long)ns };
+	return answer_snapshot(p,
+	    p->ops->snapshot(p->arg, (enum snap_step)step, (enum snap_what)what,
+		tag, now, &why),
+	    &why);
+}
+
+static int
 dev_config(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct devproc *p = arg;
@@ -160,6 +197,7 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_CONFIG, "DEV_CONFIG", CHAN_FD, dev_config },
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
 	{ DEV_DRAIN, "DEV_DRAIN", CHAN_NOFD, dev_drain },
+	{ DEV_SNAPSHOT, "DEV_SNAPSHOT", CHAN_NOFD, dev_snapshot },
 };
 
 int

@@ -15,9 +15,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include "chan.h"
+#include "msg.h"
 #include "sandbox.h"
 #include "vdev.h"
+#include "why.h"
 
 #define DEVPROC_IOCTLS 24
 
@@ -50,6 +53,9 @@ struct devproc_ops {
 	int (*kept)(void *arg, const void *bytes, size_t len);
 	/* Nothing is under way any more; or NULL.  0 or -errno. */
 	int (*drained)(void *arg);
+	/* A step of a snapshot of the image; or NULL.  0 or -errno with *why. */
+	int (*snapshot)(void *arg, enum snap_step, enum snap_what,
+	    const char *tag, struct timespec, struct why *);
 	void (*stop)(void *arg); /* for good: threads end */
 };
 

@@ -34,9 +34,11 @@
 #include "msg.h"
 #include "netproc.h"
 #include "run.h"
+#include "snapshot.h"
 #include "suspend.h"
 
 #define RESTORE_RATE (50 << 10) /* bytes per ms: a slow disk reads them */
+#define REVERT_MS    600000 /* of disks: all their tables are read */
 #define QUICK_MAX    3 /* restarts in a row, as in OpenBSD */
 
 const struct life_limits life_limits_dflt = {
@@ -229,9 +231,12 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 	vm->started = life_now();
 	life_set_state(vm, VM_STARTING);
 	vm->run.receiving = fds->stream;
+	vm->run.reverting = fds->revert[0] != '\0';
 	limit = fds->stream ? l->limits.receive : l->limits.start;
 	if (fds->state != -1 && !fds->stream)
 		limit += (int)(vm->conf.memory / RESTORE_RATE);
+	if (vm->run.reverting)
+		limit += REVERT_MS;
 	life_arm(vm, limit);
 	error = start_spawn(l->base, vm, fds, &ops, why);
 	fd_close(&vm->run.procs);
@@ -252,7 +257,8 @@ reset_run(struct vm *vm)
 	r->ready = r->again = r->stopped = r->forced = r->acked = false;
 	r->saving = r->save_go_on = r->saved = false;
 	r->suspending = r->resumed = false;
-	r->sending = r->receiving = false;
+	r->sending = r->receiving = r->reverting = false;
+	r->snapping = false;
 	r->paused = r->pausing = r->oom = r->seeded = r->adopted = false;
 	r->asked = 0;
 	r->given = 0;
@@ -265,10 +271,15 @@ reset_run(struct vm *vm)
 static void
 stopped(struct vm *vm)
 {
+	struct fail f = { 0 };
 	unsigned i;
 
 	if (vm->run.resumed)
 		suspend_taken(vm, false);
+	if (vm->run.snapping) {
+		f.code = EIO;
+		snapshot_done(vm, &f);
+	}
 	life_set_state(vm, VM_STOPPED);
 	if (vm->timer != NULL)
 		event_free(vm->timer);

@@ -15,6 +15,7 @@
 #include "msg.h"
 #include "pause.h"
 #include "run.h"
+#include "snapshot.h"
 #include "suspend.h"
 #ifdef VMD_CONFINE_TEST
 #include "confine.h"
@@ -34,7 +35,7 @@ on_ready(void *arg, uint32_t id, int fd, struct ibuf *body)
 		suspend_taken(vm, true);
 	life_set_state(vm, VM_RUNNING);
 	vm->run.ready = true;
-	vm->run.receiving = false;
+	vm->run.receiving = vm->run.reverting = false;
 	if (vm->keep != 0) /* if it is gone, its channel will say so */
 		(void)balloon_send(vm);
 	log_info("%s: started (vm %u), tty %s", vm->conf.name, vm->id,
@@ -154,6 +155,31 @@ on_paused(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static void
+snapped(struct vm *vm, int error, const char *text)
+{
+	static const char *const done[] = {
+		[SNAP_CREATE] = "created",
+		[SNAP_DELETE] = "deleted",
+		[SNAP_REVERT] = "",
+		[SNAP_CHECK] = "is on all disks",
+	};
+	struct vm_run *run = &vm->run;
+	struct fail f = { 0 };
+
+	run->saving = false;
+	if (error != 0)
+		fail_set(&f, error, "vm \"%s\": snapshot \"%s\": %s",
+		    vm->conf.name, run->snap_tag, text);
+	snapshot_done(vm, &f);
+	if (f.code != 0)
+		log_warnx("%s", f.text);
+	else
+		log_info("%s: snapshot \"%s\" %s", vm->conf.name, run->snap_tag,
+		    done[run->snap_what]);
+	vm->life->ops->saved(vm->life->arg, vm, &f);
+}
+
 static int
 on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
@@ -173,6 +199,10 @@ on_saved(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	if (!run->saving)
 		return -EPROTO;
+	if (run->snapping) {
+		snapped(ch->vm, (int)error, text);
+		return 0;
+	}
 	what = run->sending ? "sent" : "saved";
 	run->saving = run->sending = false;
 	run->saved = error == 0;

@@ -28,25 +28,31 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 5
+#define MSG_VERSION 6
 
 /* parent -> vm */
-#define VM_REQUESTS(X)                                              \
-	X(VM_CONF, 0, "u32 vm id, conf")                            \
-	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")           \
-	X(VM_GO, 0, "")                                             \
-	X(VM_SHUTDOWN, 0, "press the power button")                 \
-	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")                    \
-	X(VM_ASK, 0, "id = a number; VM_STATE answers")             \
-	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep")      \
-	X(VM_KEYS, 0, "keys: lib/screen.h")                         \
-	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")        \
-	X(VM_SEND, 1,                                               \
-	    "u32 ms that it may stand still, u64 bytes per second " \
-	    "or 0, u32 percent by which it may be slowed down "     \
-	    "(fd: a socket); VM_SAVED answers")                     \
-	X(VM_CANCEL, 0, "do not send it after all")                 \
-	X(VM_LOCKED, 0, "u32 errno: the answer to VM_LOCK")         \
+#define VM_REQUESTS(X)                                               \
+	X(VM_CONF, 0, "u32 vm id, conf")                             \
+	X(VM_FD, 1, "u32 enum vm_fdkind, u32 index (fd)")            \
+	X(VM_GO, 0, "")                                              \
+	X(VM_SHUTDOWN, 0, "press the power button")                  \
+	X(VM_PAUSE, 0, "u32 1: pause, 0: go on")                     \
+	X(VM_ASK, 0, "id = a number; VM_STATE answers")              \
+	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep")       \
+	X(VM_KEYS, 0, "keys: lib/screen.h")                          \
+	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")         \
+	X(VM_SNAPSHOT, 1,                                            \
+	    "fields of VM_SNAPCHANGE (fd: the file for the state): " \
+	    "SNAP_CREATE")                                           \
+	X(VM_SNAPCHANGE, 0,                                          \
+	    "u32 enum snap_what, str tag, u64 s and u32 ns since "   \
+	    "1970; VM_SAVED answers; SNAP_REVERT before VM_GO")      \
+	X(VM_SEND, 1,                                                \
+	    "u32 ms that it may stand still, u64 bytes per second "  \
+	    "or 0, u32 percent by which it may be slowed down "      \
+	    "(fd: a socket); VM_SAVED answers")                      \
+	X(VM_CANCEL, 0, "do not send it after all")                  \
+	X(VM_LOCKED, 0, "u32 errno: the answer to VM_LOCK")          \
 	X(VM_VERBOSE, 0, "u32 verbose")
 /* vm -> parent */
 #define VM_REPORTS(X)                                                        \
@@ -66,6 +72,18 @@
 	X(VM_PANICKED, "u32 1: a kernel of the guest's own handles it")      \
 	X(VM_GIVEN, "u64 bytes of its memory that the guest gave up")        \
 	X(VM_SHUTDOWN_ACK, "the guest read the power button event")
+
+/* What becomes of a snapshot, of a VM and of each of its disks. */
+enum snap_what {
+	SNAP_CREATE,
+	SNAP_DELETE,
+	SNAP_REVERT,
+	SNAP_CHECK, /* of a VM: could it be reverted to? */
+};
+#define SNAP_TAG_MAX 64 /* bytes, with its NUL */
+
+/* What can fail is done first, on all disks: lib/qcow2_snap.h. */
+enum snap_step { SNAP_PREPARE, SNAP_COMMIT, SNAP_ABORT };
 
 enum vm_fdkind {
 	VM_FD_HYPERVISOR, /* /dev/vmm or /dev/kvm, open read-write */
@@ -223,7 +241,10 @@ enum net_fdkind {
 	X(DEV_CONFIG, 1,                                                                                   \
 	    "(fd: a page, the configuration as the driver wrote it)")                                      \
 	X(DEV_RESET, 0, "finish or cancel everything, then DEV_RESET_DONE")                                \
-	X(DEV_DRAIN, 0, "finish what was begun, stop, then DEV_DRAINED")
+	X(DEV_DRAIN, 0, "finish what was begun, stop, then DEV_DRAINED")                                   \
+	X(DEV_SNAPSHOT, 0,                                                                                 \
+	    "to a disk that is drained, or was not started: u32 enum snap_step, u32 enum snap_what, "      \
+	    "str tag, u64 s and u32 ns since 1970; DEV_SNAPPED answers")
 #define DEV_KEPT_MAX 2048
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \
@@ -232,6 +253,7 @@ enum net_fdkind {
 	X(DEV_RESET_DONE, "")                                                                 \
 	X(DEV_DRAINED,                                                                        \
 	    "u32 errno, bytes: what the device itself has to remember, at most DEV_KEPT_MAX") \
+	X(DEV_SNAPPED, "u32 errno, str one clear line")                                       \
 	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
 	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
 

@@ -29,6 +29,10 @@ int requests_start(struct parent *, struct client *, struct vm *,
 /* reqsave.c */
 int requests_save(void *parent, uint32_t id, int fd, struct ibuf *);
 int requests_restore(void *parent, uint32_t id, int fd, struct ibuf *);
+/* reqsnap.c */
+int requests_snapshot(void *parent, uint32_t id, int fd, struct ibuf *);
+int requests_snapshots(void *parent, uint32_t id, int fd, struct ibuf *);
+int requests_revert(void *parent, uint32_t id, int fd, struct ibuf *);
 /* reqsend.c */
 int requests_send(void *parent, uint32_t id, int fd, struct ibuf *);
 int requests_receive(void *parent, uint32_t id, int fd, struct ibuf *);

@@ -49,6 +49,7 @@ start_fds_init(struct start_fds *f)
 	f->floppy = f->efivars = f->vgabios = f->netrom = -1;
 	f->state = -1;
 	f->stream = false;
+	f->revert[0] = '\0';
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		f->disk[i].n = 0;
 	for (i = 0; i < SEED_FILES; i++)
@@ -346,6 +347,20 @@ send_vm_conf(struct vm *vm)
 }
 
 static int
+send_revert(struct vm *vm, const char *tag)
+{
+	struct ibuf *body = chan_body();
+
+	if (ibuf_add_n32(body, SNAP_REVERT) == -1 ||
+	    ctl_put_str(body, tag) != 0 || ibuf_add_n64(body, 0) == -1 ||
+	    ibuf_add_n32(body, 0) == -1) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	return chan_send(vm->run.vm.chan, VM_SNAPCHANGE, 0, -1, body);
+}
+
+static int
 send_consoles(struct vm *vm)
 {
 	unsigned i;
@@ -415,7 +430,7 @@ send_disk_conf(struct vm *vm, uint32_t i, const struct vm_diskconf *d,
 		    (char)('0' + i));
 	full = ibuf_add_n32(body, i) == -1 ||
 	    ibuf_add_n32(body, d->readonly) == -1 ||
-	    ibuf_add_n32(body, vm->run.receiving) == -1 ||
+	    ibuf_add_n32(body, vm->run.receiving || vm->run.reverting) == -1 ||
 	    ibuf_add_n32(body, vm->conf.cpus) == -1 ||
 	    ctl_put_str(body, serial) != 0 ||
 	    ibuf_add_n64(body, d->iops.rate) == -1 ||
@@ -746,6 +761,8 @@ start_spawn(struct event_base *base, struct vm *vm, struct start_fds *f,
 		return error;
 	if ((error = send_vm_conf(vm)) == 0)
 		error = send_vm_files(vm, f);
+	if (error == 0 && f->revert[0] != '\0')
+		error = send_revert(vm, f->revert);
 	for (i = 0; error == 0 && i < vm->conf.ndisks; i++)
 		error = send_disk(vm, i, f);
 	if (error == 0 && vm->conf.cdrom[0] != '\0')

@@ -24,6 +24,7 @@ struct start_fds {
 	int efivars; /* -1: none */
 	int state; /* to go on from; -1: a start */
 	bool stream; /* it comes from another host */
+	char revert[SNAP_TAG_MAX]; /* first, to this snapshot; "": none */
 	struct chain disk[VM_DISKS_MAX];
 	int seed[SEED_FILES]; /* enum seed_file */
 };

@@ -14,12 +14,12 @@
 #include "life.h"
 #include "log.h"
 #include "msg.h"
+#include "statedir.h"
 #include "suspend.h"
 
-#define DIRECTORY "/var/lib/vmd"
-#define NEW	  ".new"
-#define STATE	  ".state"
-#define USED	  ".used"
+#define NEW   ".new"
+#define STATE ".state"
+#define USED  ".used"
 
 int
 suspend_may(const struct vm *vm, struct fail *why)
@@ -59,49 +59,6 @@ suspend_ask(struct vm *vm, bool go_on, int fd, struct fail *why)
 	return 0;
 }
 
-/* The directory of this vmd, made when it is to be written to; or -errno. */
-static int
-open_directory(const struct life *l, bool make)
-{
-	char path[PATH_MAX], *p;
-	int fd, n;
-
-	n = snprintf(path, sizeof(path), DIRECTORY "/%s",
-	    l->socket + strspn(l->socket, "/"));
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return -ENAMETOOLONG;
-	for (p = path + sizeof(DIRECTORY); *p != '\0'; p++) {
-		if (*p == '/')
-			*p = '-';
-	}
-	if (make &&
-	    ((mkdir(DIRECTORY, 0700) == -1 && errno != EEXIST) ||
-		(mkdir(path, 0700) == -1 && errno != EEXIST)))
-		return -errno;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd == -1 ? -errno : fd;
-}
-
-static const char *
-file(const char *name, const char *kind, char out[NAME_MAX])
-{
-	snprintf(out, NAME_MAX, "%s%s", name, kind);
-	return out;
-}
-
-/* One kind of file becomes another, for good.  0 or -errno. */
-static int
-turn(int dir, const char *name, const char *from, const char *to)
-{
-	char old[NAME_MAX], new[NAME_MAX];
-
-	if (renameat(dir, file(name, from, old), dir, file(name, to, new)) ==
-		-1 ||
-	    fsync(dir) == -1)
-		return -errno;
-	return 0;
-}
-
 static int
 not_saved(const struct vm *vm, int error)
 {
@@ -113,13 +70,13 @@ not_saved(const struct vm *vm, int error)
 int
 suspend_begin(struct vm *vm)
 {
-	int dir = open_directory(vm->life, true), fd, error;
+	int dir = statedir_open(vm->life, true), fd, error;
 	char name[NAME_MAX];
 	struct fail why;
 
 	if (dir < 0)
 		return not_saved(vm, dir);
-	fd = openat(dir, file(vm->conf.name, NEW, name),
+	fd = openat(dir, statedir_file(vm->conf.name, NEW, name),
 	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd == -1) {
 		error = -errno;
@@ -138,7 +95,7 @@ suspend_begin(struct vm *vm)
 int
 suspend_done(struct vm *vm, bool saved)
 {
-	int dir = open_directory(vm->life, false), error = 0;
+	int dir = statedir_open(vm->life, false), error = 0;
 	char name[NAME_MAX];
 
 	vm->run.suspending = false;
@@ -146,10 +103,10 @@ suspend_done(struct vm *vm, bool saved)
 		return not_saved(vm, dir);
 	if (!saved)
 		error = -EIO;
-	else if ((error = turn(dir, vm->conf.name, NEW, STATE)) != 0)
+	else if ((error = statedir_turn(dir, vm->conf.name, NEW, STATE)) != 0)
 		not_saved(vm, error);
 	if (error != 0)
-		(void)unlinkat(dir, file(vm->conf.name, NEW, name), 0);
+		(void)unlinkat(dir, statedir_file(vm->conf.name, NEW, name), 0);
 	close(dir);
 	return error;
 }
@@ -157,13 +114,13 @@ suspend_done(struct vm *vm, bool saved)
 bool
 suspend_there(const struct life *l, const char *vm)
 {
-	int dir = open_directory(l, false);
+	int dir = statedir_open(l, false);
 	char name[NAME_MAX];
 	bool there;
 
 	if (dir < 0)
 		return false;
-	there = faccessat(dir, file(vm, STATE, name), F_OK, 0) == 0;
+	there = faccessat(dir, statedir_file(vm, STATE, name), F_OK, 0) == 0;
 	close(dir);
 	return there;
 }
@@ -181,16 +138,16 @@ suspend_take(struct vm *vm, int *fd, struct fail *why)
 			  "vm \"%s\" was saved at a shutdown: start it, or "
 			  "remove that state first, see vmd(8)",
 			  vm->conf.name);
-	if ((dir = open_directory(vm->life, false)) == -ENOENT)
+	if ((dir = statedir_open(vm->life, false)) == -ENOENT)
 		return 0;
 	if (dir < 0)
 		return fail_set(why, -dir, "saved state of vm \"%s\": %s",
 		    vm->conf.name, strerror(-dir));
-	*fd = openat(dir, file(vm->conf.name, STATE, name),
+	*fd = openat(dir, statedir_file(vm->conf.name, STATE, name),
 	    O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (*fd == -1)
 		error = errno == ENOENT ? 0 : -errno;
-	else if ((error = turn(dir, vm->conf.name, STATE, USED)) == 0)
+	else if ((error = statedir_turn(dir, vm->conf.name, STATE, USED)) == 0)
 		vm->run.resumed = true;
 	close(dir);
 	if (error == 0)
@@ -203,15 +160,16 @@ suspend_take(struct vm *vm, int *fd, struct fail *why)
 void
 suspend_taken(struct vm *vm, bool runs)
 {
-	int dir = open_directory(vm->life, false), error = dir;
+	int dir = statedir_open(vm->life, false), error = dir;
 	char name[NAME_MAX];
 
 	vm->run.resumed = false;
 	if (dir >= 0) {
 		if (!runs)
-			error = turn(dir, vm->conf.name, USED, STATE);
+			error = statedir_turn(dir, vm->conf.name, USED, STATE);
 		else
-			error = unlinkat(dir, file(vm->conf.name, USED, name),
+			error = unlinkat(dir,
+				    statedir_file(vm->conf.name, USED, name),
 				    0) == -1
 			    ? -errno
 			    : 0;

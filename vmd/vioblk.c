@@ -183,6 +183,30 @@ drained(void *arg)
 	return error;
 }
 
+static int
+snapshot(void *arg, enum snap_step step, enum snap_what what, const char *tag,
+    struct timespec now, struct why *why)
+{
+	static const enum qcow2_snap_op op[] = {
+		[SNAP_CREATE] = QCOW2_SNAP_CREATE,
+		[SNAP_DELETE] = QCOW2_SNAP_DELETE,
+		[SNAP_REVERT] = QCOW2_SNAP_REVERT,
+	};
+	const struct proc *p = arg;
+	struct disk *d = vioblk_disk(p->dev);
+
+	switch (step) {
+	case SNAP_PREPARE:
+		return disk_snap_prepare(d, op[what], tag, now, why);
+	case SNAP_COMMIT:
+		return disk_snap_commit(d, why);
+	case SNAP_ABORT:
+		disk_snap_abort(d);
+		break;
+	}
+	return 0;
+}
+
 static void
 log_stats(const struct vioblk *dev)
 {
@@ -230,6 +254,7 @@ static const struct devproc_ops ops = {
 	.reset = reset,
 	.ioctls = ioctls,
 	.drained = drained,
+	.snapshot = snapshot,
 	.stop = stop,
 };
 

@@ -58,6 +58,8 @@ void vioblk_stop(struct vioblk *);
 /* While no queue runs: writes what is kept in memory of an image and forgets
  * it; the next start reads it.  0 or -errno. */
 int vioblk_store(struct vioblk *);
+/* For snapshots, while it is stored. */
+struct disk *vioblk_disk(struct vioblk *);
 /* Stops, and writes what is left of an image.  NULL is fine. */
 void vioblk_free(struct vioblk *);
 

@@ -241,6 +241,12 @@ vioblk_start(struct vioblk *v, uint64_t features, const struct virtio_ring *r,
 	return 0;
 }
 
+struct disk *
+vioblk_disk(struct vioblk *v)
+{
+	return v->disk;
+}
+
 int
 vioblk_store(struct vioblk *v)
 {

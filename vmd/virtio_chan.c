@@ -9,6 +9,7 @@
  *                          ▲           │
  *                          └─ RESETTING◀┘         any ──▶ DEAD
  *                             DRAINING
+ *                             SNAPPING
  *
  * Invariants
  *  1. A message that does not belong to the state ends the channel.
@@ -48,6 +49,7 @@
 #include "virtio_host.h"
 #include "virtio_pci.h"
 #include "virtq.h"
+#include "why.h"
 
 #define SETUP_MS   10000 /* for each answer before the seal */
 #define RESET_SEC  10 /* after which a reset is reported as stuck */
@@ -65,7 +67,16 @@
 	    UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |     \
 	    UINT64_C(1) << VIRTIO_F_VERSION_1)
 
-enum stage { HELLO, SEALING, IDLE, STARTED, RESETTING, DRAINING, DEAD };
+enum stage {
+	HELLO,
+	SEALING,
+	IDLE,
+	STARTED,
+	RESETTING,
+	DRAINING,
+	SNAPPING,
+	DEAD
+};
 
 struct virtio_chan {
 	struct virtio_chan_conf conf;
@@ -227,6 +238,26 @@ on_drained(void *arg, uint32_t id, int fd, struct ibuf *body)
 }
 
 static int
+on_snapped(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	char text[sizeof(struct why)], why[sizeof(struct why)];
+	uint32_t error;
+
+	if (stage(vc) != SNAPPING)
+		return -EPROTO;
+	if (ibuf_get_n32(body, &error) == -1 || error > 4095 ||
+	    ctl_get_str(body, text, sizeof(text)) != 0)
+		return -EBADMSG;
+	clean(why, sizeof(why), text);
+	lock(vc);
+	vc->state = IDLE;
+	unlock(vc);
+	vc->conf.snapped(vc->conf.arg, -(int)error, why);
+	return 0;
+}
+
+static int
 on_broken(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct virtio_chan *vc = arg;
@@ -286,7 +317,7 @@ on_closed(void *arg, const char *text)
 	struct virtio_chan *vc = arg;
 	struct chan *chan = vc->chan;
 	char why[REASON_MAX];
-	bool draining;
+	bool draining, snapping;
 
 	clean(why, sizeof(why),
 	    text[0] == '\0' ? "the device process ended" : text);
@@ -295,6 +326,7 @@ on_closed(void *arg, const char *text)
 	if (vc->state == RESETTING)
 		virtio_reset_done(vc->dev); /* invariant 2 */
 	draining = vc->state == DRAINING;
+	snapping = vc->state == SNAPPING;
 	virtio_needs_reset(vc->dev, why);
 	vc->state = DEAD;
 	event_del_noblock(vc->stuck);
@@ -304,6 +336,8 @@ on_closed(void *arg, const char *text)
 		vc->conf.dead(vc->conf.arg, why);
 	if (draining)
 		vc->conf.drained(vc->conf.arg, false);
+	if (snapping)
+		vc->conf.snapped(vc->conf.arg, -EPIPE, why);
 }
 
 static void
@@ -435,11 +469,49 @@ virtio_chan_drain(struct virtio_chan *vc)
 	if (vc->state == RESETTING || vc->state == DEAD)
 		error = -EBUSY;
 	else if (begin && error == 0) {
-		vc->ran = vc->state == STARTED;
+		/* It may be drained for the second time. */
+		vc->ran = vc->state == STARTED || vc->drained;
 		vc->state = DRAINING;
 		error = 1;
 	}
 	unlock(vc);
+	return error;
+}
+
+int
+virtio_chan_snapshot(struct virtio_chan *vc, enum snap_step step,
+    enum snap_what what, const char *tag, struct timespec now)
+{
+	struct ibuf *body = chan_body();
+	int error = -EBUSY;
+
+	if (ibuf_add_n32(body, step) == -1 || ibuf_add_n32(body, what) == -1 ||
+	    ctl_put_str(body, tag) != 0 ||
+	    ibuf_add_n64(body, (uint64_t)now.tv_sec) == -1 ||
+	    ibuf_add_n32(body, (uint64_t)now.tv_nsec) == -1) {
+		ibuf_free(body);
+		return -ENOMEM;
+	}
+	lock(vc);
+	if (vc->state == IDLE) {
+		error = chan_send(vc->chan, DEV_SNAPSHOT, 0, -1, body);
+		body = NULL;
+		if (error == 0)
+			vc->state = SNAPPING;
+	} else if (vc->state == DEAD)
+		error = -EPIPE;
+	unlock(vc);
+	ibuf_free(body);
+	return error;
+}
+
+int
+virtio_chan_snap_wait(struct virtio_chan *vc, int ms)
+{
+	int error = 0;
+
+	while (error == 0 && stage(vc) == SNAPPING)
+		error = chan_recv(vc->chan, ms);
 	return error;
 }
 
@@ -493,6 +565,7 @@ static const struct chan_row rows[] = {
 	ROW(DEV_SEALED, on_sealed),
 	ROW(DEV_RESET_DONE, on_reset_done),
 	ROW(DEV_DRAINED, on_drained),
+	ROW(DEV_SNAPPED, on_snapped),
 	ROW(DEV_CONFIGURED, on_configured),
 	ROW(DEV_BROKEN, on_broken),
 };

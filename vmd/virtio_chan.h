@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+#include "msg.h"
 
 struct gmem;
 struct state;
@@ -32,6 +34,9 @@ struct virtio_chan_conf {
 	void (*dead)(void *arg, const char *why);
 	/* The answer to virtio_chan_drain(); false: the process is gone. */
 	void (*drained)(void *arg, bool ok);
+	/* The answer to virtio_chan_snapshot(): 0, or -errno with a clean
+	 * line; -EPIPE: the process is gone. */
+	void (*snapped)(void *arg, int error, const char *why);
 	void *arg;
 };
 
@@ -52,6 +57,14 @@ int virtio_chan_drain(struct virtio_chan *);
 void virtio_chan_resume(struct virtio_chan *);
 /* Of a drained device, in the section at hand: write it, or read it. */
 void virtio_chan_state(struct virtio_chan *, struct state *);
+/*
+ * A step of a snapshot of a disk that is drained or was not started; none is
+ * under way.  0: conf.snapped follows; or -errno.
+ */
+int virtio_chan_snapshot(struct virtio_chan *, enum snap_step, enum snap_what,
+    const char *tag, struct timespec);
+/* For a while; conf.snapped was called for what was under way, or -errno. */
+int virtio_chan_snap_wait(struct virtio_chan *, int ms);
 /* Main thread, without the lock, once no vCPU runs. */
 void virtio_chan_free(struct virtio_chan *);
 

@@ -416,6 +416,8 @@ static const struct chan_row rows[] = {
 	{ VM_SHUTDOWN, "VM_SHUTDOWN", CHAN_NOFD, on_shutdown },
 	{ VM_PAUSE, "VM_PAUSE", CHAN_NOFD, on_pause },
 	{ VM_SAVE, "VM_SAVE", CHAN_FD, vm_on_save },
+	{ VM_SNAPSHOT, "VM_SNAPSHOT", CHAN_FD, vm_on_snapshot },
+	{ VM_SNAPCHANGE, "VM_SNAPCHANGE", CHAN_NOFD, vm_on_snapchange },
 	{ VM_SEND, "VM_SEND", CHAN_FD, vm_on_send },
 	{ VM_CANCEL, "VM_CANCEL", CHAN_NOFD, vm_on_cancel },
 	{ VM_LOCKED, "VM_LOCKED", CHAN_NOFD, vm_on_locked },
@@ -683,6 +685,7 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 			.broken = on_broken,
 			.dead = on_broken,
 			.drained = vm_drained,
+			.snapped = vm_snapped,
 			.arg = d,
 		};
 		e = virtio_chan_new(

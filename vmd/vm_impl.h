@@ -2,8 +2,8 @@
 #ifndef VMD_VM_IMPL_H
 #define VMD_VM_IMPL_H
 
-/* Shared by vm.c, vm_flash.c, vm_rom.c, vm_save.c and vm_send.c: the vm
- * process. */
+/* Shared by vm.c, vm_flash.c, vm_rom.c, vm_save.c, vm_send.c and vm_snap.c: the
+ * vm process. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +31,7 @@ struct vm {
 	struct chan *parent;
 	uint32_t id;
 	struct vmconf conf;
-	bool has_conf, go;
+	bool has_conf, go, starting; /* the last: vm_snap_revert() */
 	int hypervisor, kernel, initrd, floppy, screen, vgabios, netrom;
 	int console[VM_TTYS];
 	int efivars;
@@ -57,6 +57,7 @@ struct vm {
 	bool told; /* VM_LOCKED came, meanwhile */
 	int locked; /* -errno */
 	struct sending *sending; /* vm_send.c */
+	struct snapping *snap; /* vm_snap.c */
 	bool handed; /* it may run elsewhere, and not here */
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
@@ -75,6 +76,7 @@ struct vm {
 
 struct save;
 struct sending;
+struct snapping;
 
 void vm_report(struct vm *, uint32_t type, uint32_t number, const char *text);
 /* Start failed: one line to the parent.  The exit status. */
@@ -108,8 +110,27 @@ void vm_stand_still(struct vm *);
 void vm_drained(void *dev, bool ok);
 /* Those that are drained go on. */
 void vm_resume_devices(struct vm *);
+/* It is not saved now, nor sent, nor is a snapshot of it made. */
+bool vm_idle(const struct vm *);
+/* What came of a save or a snapshot: told, and the guest goes on or ends. */
+void vm_saved(struct vm *, int error, const char *why);
 /* From a saved state, as a VM that is paused.  The exit status. */
 int vm_go_on(struct vm *);
+
+/* vm_snap.c */
+int vm_on_snapshot(void *vm, uint32_t id, int fd, struct ibuf *);
+int vm_on_snapchange(void *vm, uint32_t id, int fd, struct ibuf *);
+/* Its devices are drained. */
+void vm_snap_drained(struct vm *);
+/* A disk's answer. */
+void vm_snapped(void *dev, int error, const char *why);
+/*
+ * At a start, when that reverts disks, before its state is read: could they
+ * be?  And after that: they become what they were then, unless there was an
+ * error.  0, or -errno with why.
+ */
+int vm_snap_prepare(struct vm *, char *why, size_t len);
+int vm_snap_revert(struct vm *, int error, char *why, size_t len);
 
 /* vm_send.c */
 int vm_on_send(void *vm, uint32_t id, int fd, struct ibuf *);

@@ -68,10 +68,10 @@ vm_parts(struct vm *vm, struct save *s)
 }
 
 /* Whatever came of it: unless it is to end, the guest goes on. */
-static void
-saved(struct vm *vm, int error, const char *why)
+void
+vm_saved(struct vm *vm, int error, const char *why)
 {
-	close(fd_take(&vm->save));
+	fd_close(&vm->save);
 	vm_report(vm, VM_SAVED, (uint32_t)-error, why);
 	if (error == 0 && !vm->save_go_on) {
 		vm_set_end(vm, VM_END_POWEROFF, "its state was saved");
@@ -89,12 +89,12 @@ save_now(struct vm *vm)
 	int e;
 
 	if (vm->save_lost) {
-		saved(vm, -EIO, "a device process ended");
+		vm_saved(vm, -EIO, "a device process ended");
 		return;
 	}
 	vm_parts(vm, &s);
 	e = save_write(&s, vm->save, why);
-	saved(vm, e, why);
+	vm_saved(vm, e, why);
 }
 
 static void
@@ -102,6 +102,8 @@ all_drained(struct vm *vm)
 {
 	if (vm->sending != NULL)
 		vm_send_drained(vm);
+	else if (vm->snap != NULL)
+		vm_snap_drained(vm);
 	else if (vm->save != -1)
 		save_now(vm);
 }
@@ -140,6 +142,13 @@ vm_stand_still(struct vm *vm)
 		all_drained(vm);
 }
 
+bool
+vm_idle(const struct vm *vm)
+{
+	return vm->save == -1 && vm->sending == NULL && vm->snap == NULL &&
+	    !vm->ended && !vm->handed;
+}
+
 int
 vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
@@ -154,7 +163,7 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	}
 	/* Asked by an earlier parent, or the guest was faster. */
-	if (vm->save != -1 || vm->sending != NULL || vm->ended || vm->handed) {
+	if (!vm_idle(vm)) {
 		close(fd);
 		vm_report(vm, VM_SAVED, EBUSY, strerrordesc_np(EBUSY));
 		return 0;
@@ -263,9 +272,12 @@ vm_go_on(struct vm *vm)
 	vm->paused = true;
 	machine_pause(vm->machine);
 	vm_parts(vm, &s);
-	e = save_read(&s, vm->state, vm->stream, why);
+	e = vm_snap_prepare(vm, why, sizeof(why));
+	if (e == 0)
+		e = save_read(&s, vm->state, vm->stream, why);
 	if (e == 0 && vm->stream)
 		e = take_over(vm, why);
+	e = vm_snap_revert(vm, e, why, sizeof(why));
 	/* A file may be gone on from again, and its guest may have gone on. */
 	if (e == 0 && !vm->stream)
 		machine_new_generation(vm->machine);

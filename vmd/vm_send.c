@@ -568,7 +568,7 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 		close(fd);
 		return -EBADMSG;
 	}
-	if (vm->save != -1 || vm->sending != NULL || vm->ended || vm->handed) {
+	if (!vm_idle(vm)) {
 		refuse(vm, fd, -EBUSY, strerrordesc_np(EBUSY));
 		return 0;
 	}
@@ -608,6 +608,6 @@ vm_on_cancel(void *arg, uint32_t id, int fd, struct ibuf *body)
 bool
 vm_frozen(const struct vm *vm)
 {
-	return vm->save != -1 ||
+	return vm->save != -1 || vm->snap != NULL ||
 	    (vm->sending != NULL && vm->sending->phase != COPY);
 }

@@ -15,6 +15,7 @@
 #include "net.h"
 #include "tty.h"
 #include "vionet.h"
+#include "msg.h"
 #include "vmconf.h"
 
 #define VMREG_MAX 1024
@@ -101,6 +102,10 @@ struct vm_run {
 	bool sending; /* the same, to another host */
 	bool receiving; /* from there; until it runs */
 	bool save_go_on;
+	bool snapping; /* for a snapshot, see snapshot.h: */
+	enum snap_what snap_what;
+	char snap_tag[SNAP_TAG_MAX];
+	bool reverting; /* until it runs */
 	bool saved; /* and ends */
 	bool suspending; /* saved as vmd ends, see suspend.h */
 	bool resumed; /* from such a state, and does not run yet */

@@ -28,9 +28,9 @@
 #include "virtio_chan.h"
 
 #define MEM	(1ULL << 20)
-#define TYPES	8
-#define G_START 5
-#define G_RESET 6
+#define TYPES	9
+#define G_START 7
+#define G_RESET 8
 
 static struct rig {
 	struct gmem mem;

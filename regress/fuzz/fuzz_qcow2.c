@@ -15,6 +15,7 @@
 #include "aio_sync.h"
 #include "disk.h"
 #include "qcow2_check.h"
+#include "qcow2_snap.h"
 
 /* Larger disks make slow inputs, not new paths. */
 #define SIZE_MAX_OF_DISK (1ULL << 32)
@@ -78,6 +79,38 @@ check(int fd)
 		(void)qcow2_check(&c, &r, &why);
 }
 
+static int
+see(void *arg, const struct qcow2_snap_info *info)
+{
+	return 0;
+}
+
+/* Snapshots that are there, and one of ours. */
+static void
+snapshots(int fd, uint8_t how)
+{
+	static const char *const tag[] = { "1", "x", "x", "2", "x" };
+	static const enum qcow2_snap_op op[] = { QCOW2_SNAP_REVERT,
+		QCOW2_SNAP_CREATE, QCOW2_SNAP_REVERT, QCOW2_SNAP_DELETE,
+		QCOW2_SNAP_DELETE };
+	const struct timespec now = { 1, 2 };
+	struct qcow2_header h;
+	struct qcow2_snap *s;
+	struct why why;
+	unsigned i;
+
+	if (qcow2_header_read(fd, &h, &why) == 0)
+		(void)qcow2_snap_list(fd, &h, see, NULL, &why);
+	for (i = 0; i < sizeof(op) / sizeof(op[0]); i++) {
+		if (qcow2_snap_prepare(&s, fd, op[i], tag[i], now, &why) != 0)
+			continue;
+		if ((how >> i & 0x10) != 0)
+			qcow2_snap_abort(s);
+		else
+			(void)qcow2_snap_commit(s, &why);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 int
@@ -105,6 +138,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			disk_close(d);
 		}
 		check(fd);
+		if ((how & 4) != 0)
+			snapshots(fd, how);
 	}
 	close(fd);
 	return 0;

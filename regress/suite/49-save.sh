@@ -13,6 +13,15 @@ restore() {
 	record "$name" "$tty"
 }
 
+# revert NAME TAG: records the console of its new life.
+revert() {
+	local tty
+	vmctl snapshot revert "$1" "$2" 2>&1 | tee "$T/revert.out"
+	tty=$(sed -n 's/.*reverted vm [0-9]*, tty \(.*\)/\1/p' "$T/revert.out")
+	[[ -c $tty ]] || fail "$1: no tty in: $(cat "$T/revert.out")"
+	record "$1" "$tty"
+}
+
 t_goes_on() {
 	local boot sum
 	truncate -s 64M "$T/disk"
@@ -93,6 +102,151 @@ t_goes_on_beside() {
 	says "not found"
 	vmctl stop -fw one
 	vmctl stop -fw two
+}
+
+# disks_have TAG NUMBER...: images with a snapshot of that name, each in order.
+disks_have() {
+	local tag=$1 disk n=0
+	for disk in "$T"/disk[0-9].qcow2; do
+		vmctl image check "$disk"
+		vmctl image snapshot list "$disk" | grep -q " $tag\$" &&
+			n=$((n + 1))
+	done
+	[[ $n = "$2" ]]
+}
+
+# Where is what the guest has in memory and on its disks.
+t_snapshot() {
+	local i
+	for i in 1 2; do
+		vmctl create -s 64M "$T/disk$i.qcow2"
+		chown alice "$T/disk$i.qcow2"
+	done
+	truncate -s 1M "$T/base"
+	{
+		echo 'socket owner root:vmusers'
+		tiny one shell 'cpus 2' 'memory 128M' 'owner alice' \
+		    "disk \"$T/disk1.qcow2\"" "disk \"$T/disk2.qcow2\"" \
+		    "disk \"$T/base\" readonly"
+	} | vmd_up
+	refused vmctl snapshot create one a
+	says "not running"
+	start one
+	prints one "/ # " 120
+	key one 'x=first; yes 1 | head -c 8M >/dev/vda; yes 2 | head -c 8M >/dev/vdb; sync; echo tiny: wrote $x.'
+	prints one "tiny: wrote first\." 60
+	refused as eve vmctl snapshot create one a
+	says "not permitted"
+	refused vmctl snapshot create one 12
+	says "not digits alone"
+	refused vmctl snapshot create one ../a
+	says "invalid name for a snapshot"
+	as alice vmctl snapshot create one a 2>&1 | grep "created snapshot a of vm"
+	in_state one running
+	refused as alice vmctl snapshot create one a
+	says "has a snapshot \"a\" already"
+	refused as eve vmctl snapshot list one
+	says "not permitted"
+	vmctl snapshot list -j one | jq -e '.[0].name == "a" and
+	    .[0].state_size > 1000000 and (.[0].time | endswith("Z")) and
+	    length == 1'
+	key one 'x=second; yes 3 | head -c 8M >/dev/vda; yes 4 | head -c 8M >/dev/vdb; sync; echo tiny: wrote $x.'
+	prints one "tiny: wrote second\." 60
+	as alice vmctl snapshot create one b
+	key one 'x=third; yes 5 | head -c 8M >/dev/vda; sync; echo tiny: wrote $x.'
+	prints one "tiny: wrote third\." 60
+	# There is none, which is seen before it is stopped.
+	refused vmctl snapshot revert one c
+	says "has no snapshot \"c\""
+	in_state one running
+	refused as eve vmctl snapshot revert one a
+	says "not permitted"
+	revert one a
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 2 /dev/vda) $(tail -c +4M /dev/vdb | head -c 1).'
+	prints one "tiny: is first 1 2\." 60
+	key one 'yes 6 | head -c 8M >/dev/vda; sync; echo tiny: six.'
+	prints one "tiny: six\." 60
+	revert one b
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 2 /dev/vda) $(head -c 1 /dev/vdb).'
+	prints one "tiny: is second 3 4\." 60
+	as alice vmctl snapshot delete one b 2>&1 | grep "deleted snapshot b of vm"
+	refused vmctl snapshot delete one b
+	says "has no snapshot \"b\""
+	key one 'yes 7 | head -c 8M >/dev/vda; sync; echo tiny: seven.'
+	prints one "tiny: seven\." 60
+	vmctl stop -fw one
+	disks_have a 2
+	disks_have b 0
+	refused vmctl snapshot delete one a
+	says "not running"
+	# From its end as well.
+	revert one a
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: again $x $(head -c 2 /dev/vda).'
+	prints one "tiny: again first 1\." 60
+	key one 'yes 8 | head -c 8M >/dev/vda; sync; echo tiny: eight.'
+	prints one "tiny: eight\." 60
+	vmctl stop -fw one
+	# One disk has lost it: none is changed.
+	vmctl image snapshot delete "$T/disk2.qcow2" a
+	refused vmctl snapshot revert one a
+	says "disk .*disk2.qcow2: has no snapshot \"a\""
+	stopped one 10
+	disks_have a 1
+	start one
+	prints one "/ # " 120
+	key one 'echo tiny: still $(head -c 2 /dev/vda).'
+	prints one "tiny: still 8\." 60
+	refused vmctl snapshot revert one a
+	says "disk .*disk2.qcow2: has no snapshot \"a\""
+	in_state one running
+	# What is left of it.
+	vmctl snapshot delete one a
+	vmctl snapshot list -j one | jq -e 'length == 0'
+	vmctl stop -fw one
+	disks_have a 0
+}
+
+# What cannot have one says so, and the guest goes on.
+t_snapshot_that_fails() {
+	truncate -s 16M "$T/raw.img"
+	vmctl create -s 64M "$T/disk1.qcow2"
+	vmctl create -s 64M "$T/disk2.qcow2"
+	{
+		tiny raw shell 'memory 128M' "disk \"$T/disk1.qcow2\"" \
+		    "disk \"$T/raw.img\""
+		tiny one shell 'memory 128M' "disk \"$T/disk2.qcow2\""
+	} | vmd_up
+	start raw
+	prints raw "/ # " 120
+	refused vmctl snapshot create raw a
+	says "disk $T/raw.img: a raw image has no snapshots"
+	key raw 'yes 1 | head -c 4M >/dev/vda; sync; echo tiny: on.'
+	prints raw "tiny: on\." 60
+	vmctl snapshot list -j raw | jq -e 'length == 0'
+	vmctl stop -fw raw
+	disks_have a 0
+	# No room for its state.
+	start one
+	prints one "/ # " 120
+	mkdir -p /var/lib/vmd
+	mount -t tmpfs -o size=1M tmpfs /var/lib/vmd
+	refused vmctl snapshot create one a
+	says "no space left"
+	[[ $(find /var/lib/vmd -type f | wc -l) = 0 ]]
+	umount /var/lib/vmd
+	key one 'yes 1 | head -c 4M >/dev/vda; sync; echo tiny: on.'
+	prints one "tiny: on\." 60
+	# A paused one stays so.
+	vmctl pause one
+	vmctl snapshot create one a
+	vmctl snapshot create one b
+	in_state one paused
+	vmctl unpause one
+	key one 'yes 2 | head -c 4M >/dev/vda; sync; echo tiny: further.'
+	prints one "tiny: further\." 60
+	vmctl snapshot delete one a
+	vmctl stop -fw one
+	disks_have a 0
 }
 
 t_bad_files() {

@@ -140,6 +140,32 @@ static const struct row {
 	{ "$V image frob a.img", 1, "vmctl: unknown argument: frob\n" },
 	{ "$V image", 1, "usage: vmctl" },
 	{ "$V image check", 1, "usage: vmctl" },
+	/* image snapshot */
+	{ "$V image snapshot create a.qcow2 one", 0, "" },
+	{ "$V image snapshot create a.qcow2 one", 1,
+	    "vmctl: a.qcow2: has a snapshot \"one\" already\n" },
+	{ "$V image snapshot create a.qcow2 1", 1,
+	    "vmctl: a.qcow2: invalid name for a snapshot: " },
+	{ "$V image snapshot create a.img one", 1,
+	    "vmctl: a.img: a raw image has no snapshots\n" },
+	{ "$V image snapshot list a.qcow2 | awk '{ print $1, $3, $4 }'", 0,
+	    "ID DISK NAME\n1 1.0G one\n" },
+	{ "$V image snapshot list -j a.qcow2 | jq -c "
+	  "'[.[] | keys_unsorted, .id, .name, .disk_size, .state_size]'",
+	    0,
+	    "[[\"id\",\"name\",\"time\",\"disk_size\",\"state_size\"],"
+	    "\"1\",\"one\",1073741824,0]\n" },
+	{ "qemu-img snapshot -l a.qcow2 | awk 'NR > 2 { print $1, $2 }'", 0,
+	    "1 one\n" },
+	{ "$V image snapshot revert a.qcow2 two", 1,
+	    "vmctl: a.qcow2: has no snapshot \"two\"\n" },
+	{ "$V image snapshot revert a.qcow2 one", 0, "" },
+	{ "$V image snapshot delete a.qcow2 one", 0, "" },
+	{ "$V image snapshot list -j a.qcow2", 0, "[]\n" },
+	{ "$V image info a.qcow2 | grep snapshots", 0, "snapshots: 0\n" },
+	{ "$V image snapshot delete a.qcow2", 1, "usage: vmctl" },
+	{ "$V image snapshot frob a.qcow2", 1,
+	    "vmctl: unknown argument: frob\n" },
 };
 
 static void

@@ -120,6 +120,19 @@ got_event(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static inline int
+got_kept(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct session *s = arg;
+	struct ctl_kept k;
+
+	if (ctl_kept_get(body, &k) != 0)
+		return -EBADMSG;
+	strlcat(s->lines, k.tag, sizeof(s->lines));
+	strlcat(s->lines, "\n", sizeof(s->lines));
+	return 0;
+}
+
 static const struct chan_row rows[] = {
 	{ CTL_OK, "CTL_OK", CHAN_NOFD, got_ok },
 	{ CTL_FAIL, "CTL_FAIL", CHAN_NOFD, got_fail },
@@ -127,8 +140,9 @@ static const struct chan_row rows[] = {
 	{ CTL_ENDED, "CTL_ENDED", CHAN_NOFD, got_ended },
 	{ CTL_LINE, "CTL_LINE", CHAN_NOFD, got_line },
 	{ CTL_EVENT, "CTL_EVENT", CHAN_NOFD, got_event },
+	{ CTL_KEPT, "CTL_KEPT", CHAN_NOFD, got_kept },
 };
-static const struct chan_ops ops = { rows, 6, fake_closed };
+static const struct chan_ops ops = { rows, 7, fake_closed };
 
 static inline int
 try_connect(void)

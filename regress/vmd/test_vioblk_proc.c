@@ -7,6 +7,7 @@
  * Confinement needs root and a mount namespace; without them there is nothing
  * to test here.
  */
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -25,6 +26,7 @@
 #include "imsg.h"
 #include "log.h"
 #include "msg.h"
+#include "qcow2_create.h"
 #include "role.h"
 #include "spawn.h"
 
@@ -49,6 +51,8 @@ struct peer {
 	unsigned hello, sealed, ready, reset, broken;
 	char text[128]; /* of DEV_BROKEN or BLK_ERROR */
 	unsigned errors;
+	unsigned drained, snapped;
+	uint32_t snap_error;
 };
 
 static int
@@ -94,6 +98,27 @@ on_broken(void *arg, uint32_t id, int fd, struct ibuf *b)
 }
 
 static int
+on_drained(void *arg, uint32_t id, int fd, struct ibuf *b)
+{
+	struct peer *p = arg;
+	uint32_t error;
+
+	p->drained++;
+	return ibuf_get_n32(b, &error) == 0 && error == 0 ? 0 : -EBADMSG;
+}
+
+static int
+on_snapped(void *arg, uint32_t id, int fd, struct ibuf *b)
+{
+	struct peer *p = arg;
+
+	p->snapped++;
+	if (ibuf_get_n32(b, &p->snap_error) != 0)
+		return -EBADMSG;
+	return ctl_get_str(b, p->text, sizeof(p->text));
+}
+
+static int
 on_ready(void *arg, uint32_t id, int fd, struct ibuf *b)
 {
 	((struct peer *)arg)->ready++;
@@ -122,6 +147,8 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_SEALED, "DEV_SEALED", CHAN_NOFD, on_sealed },
 	{ DEV_RESET_DONE, "DEV_RESET_DONE", CHAN_NOFD, on_reset_done },
 	{ DEV_BROKEN, "DEV_BROKEN", CHAN_NOFD, on_broken },
+	{ DEV_DRAINED, "DEV_DRAINED", CHAN_NOFD, on_drained },
+	{ DEV_SNAPPED, "DEV_SNAPPED", CHAN_NOFD, on_snapped },
 };
 
 static const struct chan_row blk_rows[] = {
@@ -129,7 +156,7 @@ static const struct chan_row blk_rows[] = {
 	{ BLK_ERROR, "BLK_ERROR", CHAN_NOFD, on_error },
 };
 
-static const struct chan_ops dev_ops = { dev_rows, 4, on_closed };
+static const struct chan_ops dev_ops = { dev_rows, 6, on_closed };
 static const struct chan_ops blk_ops = { blk_rows, 2, on_closed };
 
 /* As a kernel or a container does that forbids io_uring. */
@@ -181,7 +208,7 @@ send_fd(struct chan *c, uint32_t type, uint32_t a, uint32_t b, int fd)
 }
 
 static void
-send_conf(struct peer *p, unsigned vcpus, int image)
+send_conf(struct peer *p, unsigned vcpus, int image, enum vm_diskfmt format)
 {
 	struct ibuf *b = chan_body();
 	int sv[2], i;
@@ -194,7 +221,7 @@ send_conf(struct peer *p, unsigned vcpus, int image)
 	for (i = 0; i < 4; i++)
 		assert_int_equal(ibuf_add_n64(b, 0), 0);
 	assert_int_equal(ibuf_add_n32(b, 1), 0);
-	assert_int_equal(ibuf_add_n32(b, VM_DISK_RAW), 0);
+	assert_int_equal(ibuf_add_n32(b, format), 0);
 	assert_int_equal(chan_send(p->blk, BLK_CONF, 0, -1, b), 0);
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
@@ -277,11 +304,12 @@ forget(struct peer *p)
 
 /* Up to the seal. */
 static void
-set_up(struct peer *p, bool uring, unsigned vcpus)
+set_up(struct peer *p, bool uring, unsigned vcpus, int image,
+    enum vm_diskfmt format)
 {
 	memset(p, 0, sizeof(*p));
 	spawn(p, uring);
-	send_conf(p, vcpus, rig_image(true, IMAGE));
+	send_conf(p, vcpus, image, format);
 	assert_int_equal(chan_recv(p->dev, MS), 0);
 	assert_int_equal(p->hello, 1);
 	assert_int_equal(p->r.nq, vcpus);
@@ -372,7 +400,7 @@ life(bool uring)
 
 	if (!can_confine())
 		skip();
-	set_up(&p, uring, 2);
+	set_up(&p, uring, 2, rig_image(true, IMAGE), VM_DISK_RAW);
 	send_start(&p);
 	use_disk(&p);
 	print_message(
@@ -413,12 +441,88 @@ test_threads(void **state)
 }
 
 static void
+put(struct peer *p, uint8_t value)
+{
+	memset(rig_ptr(&p->r, RIG_DATA, 512), value, 512);
+	assert_int_equal(
+	    rig_io(&p->r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, 512, NULL), 0);
+}
+
+static void
+drain(struct peer *p)
+{
+	p->drained = 0;
+	send_empty(p, DEV_DRAIN);
+	assert_int_equal(chan_recv(p->dev, MS), 0);
+	assert_int_equal(p->drained, 1);
+}
+
+static void
+snap(struct peer *p, enum snap_step step, enum snap_what what, uint32_t error)
+{
+	struct ibuf *b = chan_body();
+
+	assert_int_equal(ibuf_add_n32(b, step), 0);
+	assert_int_equal(ibuf_add_n32(b, what), 0);
+	assert_int_equal(ctl_put_str(b, "tag"), 0);
+	assert_int_equal(ibuf_add_n64(b, 7), 0);
+	assert_int_equal(ibuf_add_n32(b, 9), 0);
+	assert_int_equal(chan_send(p->dev, DEV_SNAPSHOT, 0, -1, b), 0);
+	p->snapped = 0;
+	assert_int_equal(chan_recv(p->dev, MS), 0);
+	assert_int_equal(p->snapped, 1);
+	assert_int_equal(p->snap_error, error);
+}
+
+/* By a process that is confined and sealed. */
+static void
+test_snapshots(void **state)
+{
+	const struct qcow2_new conf = { .size = IMAGE };
+	int image = memfd_create("image", MFD_CLOEXEC);
+	struct why why;
+	struct peer p;
+
+	if (!can_confine())
+		skip();
+	assert_int_equal(qcow2_create(image, &conf, &why), 0);
+	set_up(&p, true, 1, image, VM_DISK_QCOW2);
+	send_start(&p);
+	put(&p, 1);
+	snap(&p, SNAP_PREPARE, SNAP_CREATE, EBUSY);
+	drain(&p);
+	snap(&p, SNAP_PREPARE, SNAP_REVERT, ENOENT);
+	assert_string_equal(p.text, "has no snapshot \"tag\"");
+	snap(&p, SNAP_COMMIT, SNAP_CREATE, EINVAL);
+	snap(&p, SNAP_PREPARE, SNAP_CREATE, 0);
+	snap(&p, SNAP_ABORT, SNAP_CREATE, 0);
+	snap(&p, SNAP_PREPARE, SNAP_CREATE, 0);
+	snap(&p, SNAP_COMMIT, SNAP_CREATE, 0);
+	send_start(&p);
+	put(&p, 2);
+	drain(&p);
+	snap(&p, SNAP_PREPARE, SNAP_REVERT, 0);
+	snap(&p, SNAP_COMMIT, SNAP_REVERT, 0);
+	send_start(&p);
+	assert_int_equal(
+	    rig_io(&p.r, VIRTIO_BLK_T_IN, 0, RIG_DATA, 512, NULL), 0);
+	assert_int_equal(*(uint8_t *)rig_ptr(&p.r, RIG_DATA, 1), 1);
+	drain(&p);
+	snap(&p, SNAP_PREPARE, SNAP_DELETE, 0);
+	snap(&p, SNAP_COMMIT, SNAP_DELETE, 0);
+	chan_free(p.dev);
+	p.dev = NULL;
+	assert_int_equal(ended(&p), 0);
+	forget(&p);
+}
+
+static void
 test_empty_image(void **state)
 {
 	struct peer p = { 0 };
 
 	spawn(&p, true);
-	send_conf(&p, 1, rig_image(true, 0));
+	send_conf(&p, 1, rig_image(true, 0), VM_DISK_RAW);
 	assert_int_equal(chan_recv(p.blk, MS), 0);
 	assert_int_equal(p.errors, 1);
 	assert_non_null(strstr(p.text, "empty"));
@@ -433,7 +537,7 @@ test_order(void **state)
 	struct peer p = { 0 };
 
 	spawn(&p, true);
-	send_conf(&p, 1, rig_image(true, IMAGE));
+	send_conf(&p, 1, rig_image(true, IMAGE), VM_DISK_RAW);
 	assert_int_equal(chan_recv(p.dev, MS), 0);
 	p.r.nq = 0;
 	send_empty(&p, DEV_RESET);
@@ -459,7 +563,7 @@ test_late(void **state)
 
 	if (!can_confine())
 		skip();
-	set_up(&p, true, 1);
+	set_up(&p, true, 1, rig_image(true, IMAGE), VM_DISK_RAW);
 	send_empty(&p, DEV_SEAL);
 	assert_int_equal(ended(&p), 0);
 	forget(&p);
@@ -483,6 +587,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uring),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_snapshots),
 		cmocka_unit_test(test_empty_image),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_late),

@@ -28,6 +28,8 @@
 #define WAIT_MS	 30000
 
 struct fix {
+	unsigned snapped;
+	int snap_error;
 	struct fake *f;
 	struct gmem mem;
 	struct virtio_chan *vc;
@@ -172,6 +174,16 @@ on_dead(void *arg, const char *why)
 }
 
 static void
+on_snapped(void *arg, int error, const char *why)
+{
+	struct fix *x = arg;
+
+	x->snapped++;
+	x->snap_error = error;
+	snprintf(x->told, sizeof(x->told), "%s", why);
+}
+
+static void
 connect_peer(struct fix *x)
 {
 	int s[2];
@@ -274,6 +286,7 @@ front_end(struct fix *x)
 		.class = 0x010000,
 		.broken = on_broken,
 		.dead = on_dead,
+		.snapped = on_snapped,
 		.arg = x,
 	};
 	int fd = x->ours;
@@ -326,6 +339,49 @@ static void
 up(struct fix *x)
 {
 	up_with(x, &good);
+}
+
+/* ---- snapshots ---- */
+
+static int
+snap(struct fix *x)
+{
+	return virtio_chan_snapshot(
+	    x->vc, SNAP_COMMIT, SNAP_DELETE, "tag", (struct timespec){ 7, 9 });
+}
+
+static void
+say_snapped(struct fix *x, uint32_t error, const char *text)
+{
+	struct ibuf *b = chan_body();
+
+	ibuf_add_n32(b, error);
+	ctl_put_str(b, text);
+	say(x, DEV_SNAPPED, b);
+}
+
+/* One at a time, of a device that is not started. */
+static void
+test_snapshot(void **state)
+{
+	struct fix *x = *state;
+
+	bring_up_device(x, &good);
+	assert_int_equal(snap(x), 0);
+	assert_int_equal(snap(x), -EBUSY);
+	say_snapped(x, ENOSPC, "no \x1b[31mroom\n");
+	assert_int_equal(virtio_chan_snap_wait(x->vc, WAIT_MS), 0);
+	assert_int_equal(x->snapped, 1);
+	assert_int_equal(x->snap_error, -ENOSPC);
+	assert_string_equal(x->told, "no ?[31mroom?");
+	/* It ends before it answers. */
+	assert_int_equal(snap(x), 0);
+	chan_free(x->peer);
+	x->peer = NULL;
+	fake_run(x->f);
+	assert_int_equal(x->snapped, 2);
+	assert_int_equal(x->snap_error, -EPIPE);
+	assert_int_equal(snap(x), -EPIPE);
 }
 
 /* ---- set-up ---- */
@@ -910,6 +966,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_snapshot),
 		T(test_setup),
 		T(test_hello_limits),
 		T(test_hello_truncated),
