@@ -32,12 +32,12 @@ static int machine_clock(int, struct timespec *);
 #include "vmm.h"
 #include "vmmci.h"
 
-#define MEM   (16ULL << 20)
-#define ROM   (64U << 10)
-#define FLASH (8U << 10) /* before it */
-#define STEPS 400
-#define SAVES 2 /* a state is long, compared with a step */
-#define SECTION 32 /* a section's head; its length and checksum in there */
+#define MEM	    (16ULL << 20)
+#define ROM	    (64U << 10)
+#define FLASH	    (8U << 10) /* before it */
+#define STEPS	    400
+#define SAVES	    2 /* a state is long, compared with a step */
+#define SECTION	    32 /* a section's head; its length and checksum in there */
 #define SECTION_LEN 24
 #define SECTION_CRC 20
 
@@ -315,8 +315,8 @@ change(uint32_t at, uint32_t val)
 	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, r.file, 0);
 	check(p != MAP_FAILED);
 	/* Most of a state is a ROM, or memory of a screen. */
-	at = STATE_HEAD + at % (uint32_t)(len - STATE_HEAD) %
-	    (at >> 31 != 0 ? 4096 : len);
+	at = STATE_HEAD +
+	    at % (uint32_t)(len - STATE_HEAD) % (at >> 31 != 0 ? 4096 : len);
 	for (i = 0; i < sizeof(val) && at + i < len; i++)
 		p[at + i] ^= (uint8_t)(val >> 8 * i);
 	sign(p, len);
