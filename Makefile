@@ -121,7 +121,7 @@ $(B)/regress/bench/blkbench: regress/bench/blkbench.c $(B)/vmd/libvmd.a $(B)/lib
 	$(Q)$(CC) $(CPPFLAGS) -Ivmd $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d \
 	    -o $@ $< $(filter %.a,$^) $(LIBS)
 
-$(B)/regress/bench/kvmstats: $(B)/regress/bench/kvmstats.o
+$(addprefix $(B)/regress/bench/,kvmstats share): $(B)/%: $(B)/%.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $<
 
 # Run as the only programs of a guest, which has no libraries.
@@ -269,7 +269,7 @@ run: setup
 #: bench      against QEMU and KVM, in the lab
 bench: setup
 	@$(MAKE) --no-print-directory B=$(B) all $(addprefix \
-	    $(B)/regress/bench/,guestio guestproc netio exits kvmstats blkbench)
+	    $(B)/regress/bench/,guestio guestproc netio exits kvmstats share blkbench)
 	@B=$(B) regress/bench/run.sh
 
 #: install    [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]

@@ -174,7 +174,7 @@ static const struct state_field i8042_saved[] = {
 	STATE_NUM(S, kbd.n, I8042_QUEUE),
 	STATE_NUM(S, kbd.command, BYTE),
 	STATE_NUM(S, kbd.last, BYTE),
-	STATE_NUM(S, kbd.set, 2),
+	STATE_NUM(S, kbd.set, 3),
 	STATE_NUM(S, kbd.off, 1),
 	STATE_ARR(S, kbd.key, WORD),
 	STATE_NUM(S, kbd.nkeys, I8042_KEYS),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: inside.sh boot MACHINE ... | memory | disk SECONDS ROUNDS |
-#		net SECONDS ROUNDS | count | paging | status NUMBER ...
+#		net SECONDS ROUNDS | count | firmware | paging | status NUMBER ...
 #							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
@@ -15,6 +15,7 @@ T=/tmp/bench
 G=/guest
 mem=256
 base="console=ttyS0 quiet panic=-1"
+bios=/usr/share/seabios/bios-256k.bin
 vmd_pid=''
 qemu_pid=''
 netio_pid=''
@@ -345,6 +346,109 @@ count() {
 	vmd_stop
 }
 
+# GRUB's disk, and a file system with what it boots.
+boot_disk() {
+	mkdir -p $T/files
+	cp $G/vmlinuz $G/initrd $T/files/
+	printf 'echo "GRUB is here"\nlinux /vmlinuz %s\ninitrd /initrd\nboot\n' \
+	    "$base root=LABEL=debian rw" >$T/files/grub.cfg
+	mke2fs -q -t ext2 -L guest -d $T/files $T/shm/boot.img 64M >/dev/null
+	cp grub.img $T/shm/grub.img
+	rm -r $T/files
+}
+
+firmware_qemu() {
+	local disk i=0
+	set --
+	for disk in grub.img boot.img debian.raw; do
+		set -- "$@" -drive \
+		    "if=none,id=d$i,format=raw,file=$T/shm/$disk,aio=io_uring" \
+		    -device "virtio-blk-pci,drive=d$i,bootindex=$i"
+		i=$((i + 1))
+	done
+	echo "$BASHPID" >$group/vm-one/cgroup.procs
+	exec qemu-system-x86_64 -M pc,graphics=off -accel kvm -cpu host \
+	    -m "$mem" -smp 1 -nodefaults -no-reboot -display none \
+	    -serial stdio -bios "$bios" "$@"
+}
+
+firmware_vmm() {
+	local tty
+	vmctl start one 2>$T/start.out
+	tty=$(<$T/start.out)
+	exec cat "${tty##*tty }"
+}
+
+# firmware_boot SYSTEM TEXT ...: lines of share.
+firmware_boot() {
+	local system=$1 share
+	shift
+	rm -f $T/out $T/share
+	mkfifo $T/out
+	if [[ $# = 1 ]]; then # for GRUB any disk will do
+		truncate -s 1M $T/shm/debian.raw
+	else
+		cp --sparse=always $G/debian.raw $T/shm/debian.raw
+	fi
+	# What the one before has left to the kernel is over by then.
+	sync
+	sleep 3
+	exec 8<>$T/out
+	./share "$@" <$T/out >$T/share 8<&- &
+	share=$!
+	until [[ -s $T/share ]]; do
+		kill -0 "$share" || return 1
+		sleep 0.1
+	done
+	"firmware_$system" >$T/out </dev/null 8<&- &
+	qemu_pid=$!
+	wait "$share" || return 1
+	[[ $# = 1 ]] || ./kvmstats "$(vm_process)" >$T/stats
+	kill -9 "$qemu_pid" 2>/dev/null || true
+	wait "$qemu_pid" 2>/dev/null || true
+	[[ $system = qemu ]] || vmctl stop -fw one >/dev/null 2>&1 || true
+	qemu_pid=''
+	exec 8<&-
+	rm $T/shm/debian.raw
+}
+
+# By SeaBIOS to GRUB and to login, lines "figure system value": on KVM, whose
+# tracepoints tell the guest's own part.
+firmware() {
+	local system at busy own exits mem=512
+	mount -o remount,size=1200M $T/shm
+	boot_disk
+	# Nobody waits for a guest that halts: that would be work for nothing.
+	echo 0 >/sys/module/kvm/parameters/halt_poll_ns
+	if have_vmm; then
+		{
+			printf 'vm "one" {\n\tdisable\n\tmemory %sM\n' $mem
+			printf '\tboot "%s"\n' $bios
+			printf '\tdisk "%s"\n' \
+			    $T/shm/{grub.img,boot.img,debian.raw}
+			printf '}\n'
+		} >$T/vm.conf
+		vmd -d -f $T/vm.conf 2>$T/vmd.log >&2 &
+		vmd_pid=$!
+		until vmctl status >/dev/null 2>&1; do sleep 0.2; done
+	fi
+	for system in qemu vmm; do
+		[[ $system != vmm ]] || have_vmm || continue
+		# Once before, so that the programs are in memory.
+		firmware_boot $system "GRUB is here"
+		firmware_boot $system "GRUB is here" "login:"
+		at=grub
+		while read -r busy own exits _; do
+			printf '%s %s %s\n' exits-$at $system "$exits" \
+			    own-$at $system "$own" \
+			    added-$at $system $((busy - own))
+			at=login
+		done < <(sed -n 's/^\(GRUB is here\|login:\) //p' $T/share)
+		sed -n "s/^\([a-z_]*_exits\) /login-\1 $system /p" $T/stats
+	done
+	vmd_stop
+}
+
 # What guestproc finds in a guest of ours, whose clock is the host's, and a boot.
 paging() {
 	local tty
@@ -389,6 +493,6 @@ status() {
 
 make_group
 case ${1:-} in
-boot | memory | disk | net | count | paging | status) "$@" ;;
+boot | memory | disk | net | count | firmware | paging | status) "$@" ;;
 *) exit 2 ;;
 esac

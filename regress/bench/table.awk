@@ -36,6 +36,10 @@ function shown(f, x) {
 		return x
 	if (f ~ /^instructions/)
 		return sprintf("%.3f G", x / 1e6)
+	if (f ~ /^(own|added)-/)
+		return sprintf("%.3f G", x / 1e9)
+	if (f ~ /_exits$/ || f ~ /^exits-/)
+		return x
 	if (f ~ /^wall/)
 		return sprintf("%.2f s", x / 1e6)
 	if (f ~ /^pss/)

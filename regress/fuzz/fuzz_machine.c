@@ -4,14 +4,19 @@
  * of the devices in the vm process itself (entropy, balloon, vmmci, console), the
  * 8259's acknowledge, the IOAPIC's end of interrupt, with firmware or without,
  * with a screen or without, while time passes and the host does what it can.
+ * The machine may be saved and go on from that, with a bit or more of it changed
+ * and checksums that are right.
  * Whatever the guest does, the machine stays inside of guest memory.
  *
  * The input is a byte that says which machine, then steps (struct step).
  */
+#include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 /* Its time is ours, and its timers run when we say. */
 #define clock_gettime machine_clock
@@ -27,10 +32,14 @@ static int machine_clock(int, struct timespec *);
 #include "vmm.h"
 #include "vmmci.h"
 
-#define MEM   (16ULL << 20)
-#define ROM   (64U << 10)
-#define FLASH (8U << 10) /* before it */
-#define STEPS 400
+#define MEM	    (16ULL << 20)
+#define ROM	    (64U << 10)
+#define FLASH	    (8U << 10) /* before it */
+#define STEPS	    400
+#define SAVES	    2 /* a state is long, compared with a step */
+#define SECTION	    32 /* a section's head; its length and checksum in there */
+#define SECTION_LEN 24
+#define SECTION_CRC 20
 
 enum { WITH_ROM = 1, WITH_SCREEN = 2, WITH_VIRTIO = 4 };
 
@@ -109,8 +118,10 @@ static struct rig {
 	struct event_base *base;
 	struct gmem mem;
 	struct screen screen;
-	uint8_t rom[ROM], flash[FLASH], copy[FLASH];
+	uint8_t rom[ROM], flash[FLASH], copy[FLASH], genid[GENID_LEN];
 	int line[VM_TTYS]; /* the consoles' other ends */
+	int file, saves;
+	bool over; /* a state was refused, which is a VM's end */
 	struct machine *m;
 	struct viornd *rnd;
 	struct viobal *bal;
@@ -132,6 +143,7 @@ make(uint8_t how)
 		.flash = (how & WITH_ROM) ? r.flash : NULL,
 		.flash_len = FLASH,
 		.screen = (how & WITH_SCREEN) ? &r.screen : NULL,
+		.genid = r.genid,
 		.ops = &machine_calls,
 	};
 	struct viobal_conf bal = {
@@ -249,6 +261,8 @@ host(uint32_t at, uint32_t val)
 		machine_power_button(r.m);
 		break;
 	case 1:
+		/* What a message may say, which lib/screen.c checks. */
+		val &= SCREEN_KEY_CODE | SCREEN_KEY_EXT | SCREEN_KEY_UP;
 		machine_keys(r.m, &val, 1);
 		break;
 	case 2:
@@ -274,6 +288,67 @@ host(uint32_t at, uint32_t val)
 	}
 }
 
+/* Puts the checksums right behind a byte that was changed. */
+static void
+sign(uint8_t *p, size_t len)
+{
+	size_t off = STATE_HEAD;
+	uint32_t n;
+
+	while (len - off >= SECTION) {
+		n = le32(p + off + SECTION_LEN);
+		if (n > len - off - SECTION)
+			return;
+		n = htole32((uint32_t)crc32(0, p + off + SECTION, n));
+		memcpy(p + off + SECTION_CRC, &n, sizeof(n));
+		off += SECTION + le32(p + off + SECTION_LEN);
+	}
+}
+
+static void
+change(uint32_t at, uint32_t val)
+{
+	off_t end = lseek(r.file, 0, SEEK_CUR);
+	size_t len = (size_t)end, i;
+	uint8_t *p;
+
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, r.file, 0);
+	check(p != MAP_FAILED);
+	/* Most of a state is a ROM, or memory of a screen. */
+	at = STATE_HEAD +
+	    at % (uint32_t)(len - STATE_HEAD) % (at >> 31 != 0 ? 4096 : len);
+	for (i = 0; i < sizeof(val) && at + i < len; i++)
+		p[at + i] ^= (uint8_t)(val >> 8 * i);
+	sign(p, len);
+	munmap(p, len);
+}
+
+/* vmctl save, an enemy, vmctl restore. */
+static void
+save(uint32_t at, uint32_t val)
+{
+	char name[STATE_NAME_MAX + 1];
+	struct state s;
+
+	if (r.saves == SAVES)
+		return;
+	r.saves++;
+	machine_pause(r.m);
+	check(ftruncate(r.file, 0) == 0 && lseek(r.file, 0, SEEK_SET) == 0);
+	check(state_write_head(&s, r.file, "one") == 0);
+	machine_state(r.m, &s);
+	check(s.error == 0);
+	state_free(&s);
+	change(at, val);
+	check(lseek(r.file, 0, SEEK_SET) == 0);
+	check(state_read_head(&s, r.file, name) == 0);
+	machine_state(r.m, &s);
+	r.over = s.error != 0;
+	check(val != 0 || !r.over);
+	state_free(&s);
+	machine_resume(r.m);
+}
+
 static void
 step(const struct step *s)
 {
@@ -283,7 +358,7 @@ step(const struct step *s)
 	uint8_t data[8] = { 0 };
 
 	memcpy(data, s->val, 4);
-	switch (s->what % 10) {
+	switch (s->what % 11) {
 	case 0:
 	case 1:
 		machine_pio(r.m, port(at), size, 1, s->what % 2 == 0, data);
@@ -314,6 +389,9 @@ step(const struct step *s)
 	case 9:
 		host(at, val);
 		break;
+	case 10:
+		save(at, val);
+		break;
 	}
 }
 
@@ -329,12 +407,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		check(gmem_create(&r.mem, MEM) == 0);
 		log_init(LOG_TO_STDERR, "fuzz");
 		log_setverbose(-1);
+		check((r.file = memfd_create("state", 0)) != -1);
 	}
+	r.saves = 0;
+	r.over = false;
 	fake_ns = NS;
 	make(data[0]);
 	data++;
 	len--;
-	for (n = 0; n < STEPS && len >= sizeof(struct step); n++) {
+	for (n = 0; n < STEPS && len >= sizeof(struct step) && !r.over; n++) {
 		step((const struct step *)data);
 		data += sizeof(struct step);
 		len -= sizeof(struct step);

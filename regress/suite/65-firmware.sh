@@ -168,7 +168,6 @@ openbsd_shell() {
 	prints one "^# " 20
 	types one "ls /"
 	prints one "(^| )sbin" 30
-	vmctl stop -fw one
 }
 
 t_openbsd_floppy() {
@@ -178,7 +177,20 @@ t_openbsd_floppy() {
 	for ((i = 1; i <= ${CYCLES:-1}; i++)); do
 		echo "boot $i"
 		openbsd_shell
+		vmctl stop -fw one
 	done
+}
+
+# As it restarted PCs then.
+t_openbsd_reboots() {
+	[[ -f openbsd-floppy.img ]] || skip "no floppy of OpenBSD 2.8 is given"
+	vm one 'memory 64M' "floppy \"$PWD/openbsd-floppy.img\"" | vmd_up
+	openbsd_shell
+	types one "reboot"
+	within 60 printed_times 2 one "Booting from Floppy" ||
+		fail "$(tail -n 5 "$T/one.console")"
+	[[ $(field one restarts) = 1 ]]
+	vmctl stop -fw one
 }
 
 t_debian_login() {

@@ -13,6 +13,7 @@ set -u
 cd "$(dirname "$0")" || exit 1
 G=/guest T=/tmp/trace lines=24000
 bios=/usr/share/seabios/bios-256k.bin
+vgabios=/usr/share/seabios/vgabios-isavga.bin
 mkdir -p "$T" /lab/out
 dev=/dev/kvm
 [[ -e $dev ]] || dev=/dev/vmm
@@ -46,8 +47,19 @@ if [[ -f grub.img ]]; then
 	trace seabios-grub "GRUB is here" -m 128 -k "$bios" \
 	    -d "$T/grub.img" -d "$T/boot.img"
 fi
-[[ ! -f floppy.img ]] ||
-	trace openbsd-floppy "(S)hell" -m 64 -k "$bios" -F "$PWD/floppy.img"
+# A boot loader and a system of the year 2000, to its shell.
+[[ ! -f floppy.img ]] || lines=200000 trace openbsd-floppy "sbin" -m 64 \
+    -k "$bios" -F "$PWD/floppy.img" -r 'boot>=set tty com0' \
+    -r 'console to com=boot' -r '(S)hell? =s' -r '# =ls /'
+if [[ -f $vgabios ]]; then
+	truncate -s 1M "$T/empty.img"
+	trace seabios-screen "No bootable device" -m 64 -k "$bios" \
+	    -S "$vgabios" -d "$T/empty.img"
+	# Its console is the screen, whose end the serial port tells.
+	trace linux-screen "tiny: end" -m 128 -k "$G/vmlinuz" -S "$vgabios" \
+	    -I "$G/tiny.cpio" -a \
+	    "console=tty0 console=ttyS0 panic=-1 tiny=info"
+fi
 [[ ! -f $G/vmlinuz-686 ]] ||
 	trace linux-i386 "tiny: end" -m 128 -k "$G/vmlinuz-686" \
 	    -I "$G/tiny-686.cpio" -a "console=ttyS0 panic=-1 tiny=info"

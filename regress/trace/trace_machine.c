@@ -8,7 +8,8 @@
  * so that a trace says which one each access saw.
  *
  * A line for each event, on standard error between others, begins with "@":
- *   M MEMORY CPUS ROM WALL	bytes, number, bytes, ns since 1970 at time 0
+ *   M MEMORY CPUS ROM WALL SCREEN	bytes, number, bytes, ns since 1970 at time
+ *				0, is there one
  *   D SLOT CONFIG MASK W1C	a function of PCI: 3 x 256 bytes in hexadecimal,
  *   B SLOT BAR KIND LENGTH	its BARs
  *   O DEVICE			what is booted: enum vm_bootdev
@@ -145,10 +146,11 @@ head(void)
 	struct pci_dev *d;
 
 	trace_clock(CLOCK_REALTIME, &wall);
-	put("@M %llx %x %x %llx\n", (unsigned long long)m->conf.mem->size,
+	put("@M %llx %x %x %llx %x\n", (unsigned long long)m->conf.mem->size,
 	    m->conf.cpus, m->conf.rom != NULL ? m->conf.rom_len : 0,
 	    (unsigned long long)wall.tv_sec * 1000000000 +
-		(unsigned long long)wall.tv_nsec - machine_now(m));
+		(unsigned long long)wall.tv_nsec - machine_now(m),
+	    m->conf.screen != NULL);
 	for (slot = 2; slot < PCI_SLOTS; slot++) {
 		if ((d = m->pci.dev[slot]) == NULL)
 			continue;

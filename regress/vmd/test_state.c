@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "i8042.h"
 #include "state.h"
 #include "state_chips.h"
 
@@ -241,6 +242,44 @@ test_chips_are_whole(void **state)
 	}
 }
 
+static void
+on_line(void *arg, unsigned gsi, bool level)
+{
+}
+
+static void
+on_reset(void *arg)
+{
+}
+
+/* A guest may choose the set of codes that the keyboard has none of. */
+static void
+test_scan_code_set(void **state)
+{
+	struct line line = { on_line, NULL, 1 };
+	struct i8042 k, again;
+	struct state s;
+	char name[STATE_NAME_MAX + 1];
+	int fd = file();
+
+	i8042_init(&k, line, line, on_reset, NULL);
+	i8042_write(&k, 0x60, 0xf0);
+	i8042_write(&k, 0x60, 3);
+	assert_int_equal(k.kbd.set, 3);
+	assert_int_equal(state_write_head(&s, fd, "web"), 0);
+	state_chip(&s, STATE_I8042, &k);
+	assert_int_equal(s.error, 0);
+	state_free(&s);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	i8042_init(&again, line, line, on_reset, NULL);
+	assert_int_equal(state_read_head(&s, fd, name), 0);
+	state_chip(&s, STATE_I8042, &again);
+	assert_int_equal(s.error, 0);
+	assert_int_equal(again.kbd.set, 3);
+	state_free(&s);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -250,6 +289,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_other_sections),
 		cmocka_unit_test(test_chips_are_whole),
+		cmocka_unit_test(test_scan_code_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

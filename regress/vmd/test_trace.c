@@ -40,9 +40,10 @@ static struct {
 	unsigned line;
 	enum vm_bootdev boot;
 	bool began;
-	unsigned long compared[WINDOWS + 3]; /* answers: of windows[], ... */
+	struct screen screen;
+	unsigned long compared[WINDOWS + 4]; /* answers: of windows[], ... */
 } r;
-enum { OTHER_PORTS = WINDOWS, MEMORY, ACKS };
+enum { SCREEN_PORTS = WINDOWS, OTHER_PORTS, MEMORY, ACKS };
 
 static int
 trace_clock(int id, struct timespec *ts)
@@ -101,7 +102,7 @@ static void
 make(const char *s)
 {
 	unsigned long long memory, wall;
-	unsigned cpus, rom;
+	unsigned cpus, rom, screen;
 	struct machine_conf c = {
 		.mem = &r.mem,
 		.console = { -1, -1, -1 },
@@ -109,8 +110,9 @@ make(const char *s)
 	};
 	struct gpa rsdp;
 
-	assert_int_equal(
-	    sscanf(s, "M %llx %x %x %llx", &memory, &cpus, &rom, &wall), 4);
+	assert_int_equal(sscanf(s, "M %llx %x %x %llx %x", &memory, &cpus, &rom,
+			     &wall, &screen),
+	    5);
 	assert_true(rom <= ROM_MAX);
 	assert_int_equal(gmem_create(&r.mem, memory), 0);
 	r.base = event_base_new();
@@ -120,6 +122,7 @@ make(const char *s)
 	c.cpus = cpus;
 	c.rom = r.rom;
 	c.rom_len = rom;
+	c.screen = screen != 0 ? &r.screen : NULL;
 	assert_int_equal(machine_new(&r.m, &c, &rsdp), 0);
 }
 
@@ -182,6 +185,8 @@ which(char what, uint64_t addr)
 	for (i = 0; i < WINDOWS; i++)
 		if (addr - windows[i].base < windows[i].len)
 			return i;
+	if (r.m->vga != NULL && addr - VGA_PORTS < VGA_NPORTS)
+		return SCREEN_PORTS;
 	return OTHER_PORTS;
 }
 
@@ -332,8 +337,9 @@ play(const char *path)
 		if (r.compared[i] != 0)
 			print_message(
 			    " %s %lu", windows[i].name, r.compared[i]);
-	print_message(" other ports %lu memory %lu vectors %lu\n",
-	    r.compared[OTHER_PORTS], r.compared[MEMORY], r.compared[ACKS]);
+	print_message(" screen %lu other ports %lu memory %lu vectors %lu\n",
+	    r.compared[SCREEN_PORTS], r.compared[OTHER_PORTS],
+	    r.compared[MEMORY], r.compared[ACKS]);
 	assert_true(r.line > 1000);
 }
 

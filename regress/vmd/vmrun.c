@@ -5,12 +5,13 @@
  * the guest's console on standard input and output.
  *
  *   vmrun [-v] [-D device] [-m MiB] [-p cpus] [-I initrd] [-a cmdline]
- *         [-d disk]... [-F floppy] [-s seconds] [-t seconds] [-e text]
- *         -k kernel
+ *         [-d disk]... [-F floppy] [-S video-bios] [-s seconds] [-t seconds]
+ *         [-r text=line]... [-e text] -k kernel
  *
- * -s presses the power button after so many seconds, -t gives up, -e ends
- * with status 0 and the time when the text is on the console.  The exit
- * status: 0 power-off, 2 reset, 3 triple fault, 4 error, 5 start failed,
+ * -S is a screen and what firmware gets for it.  -s presses the power button
+ * after so many seconds, -t gives up, -e ends with status 0 and the time when the
+ * text is on the console.  Before that, -r types a line and a return when the
+ * text is there: one after the other, in their order.  The exit status: 0 power-off, 2 reset, 3 triple fault, 4 error, 5 start failed,
  * 6 a process ended without a word, 7 time is up.
  */
 #include <sys/socket.h>
@@ -32,18 +33,22 @@
 #include "imsg.h"
 #include "log.h"
 #include "msg.h"
+#include "page.h"
 #include "role.h"
 #include "spawn.h"
 #include "vmconf.h"
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID)
 #define MIB	   (1ULL << 20)
+#define REPLIES	   16
 
 struct run {
 	struct event_base *base;
 	struct chan *vm, *disk[VM_DISKS_MAX];
 	struct vmconf conf;
-	const char *device, *expect;
+	const char *device, *expect, *video_bios;
+	char *reply[REPLIES]; /* text=line */
+	unsigned nreplies, replied;
 	char seen[8192]; /* console output, for expect */
 	size_t nseen;
 	int master, slave;
@@ -162,6 +167,24 @@ on_blk_closed(void *arg, const char *why)
 static const struct chan_ops vm_ops = { vm_rows, 5, on_closed };
 static const struct chan_ops blk_ops = { blk_rows, 2, on_blk_closed };
 
+/* What has been answered is not looked at again. */
+static void
+reply(struct run *run)
+{
+	char *text = run->reply[run->replied], *line = strchr(text, '=') + 1;
+	char buf[256];
+	int n;
+
+	snprintf(buf, sizeof(buf), "%.*s", (int)(line - text - 1), text);
+	if (strstr(run->seen, buf) == NULL)
+		return;
+	n = snprintf(buf, sizeof(buf), "%s\r", line);
+	if (write(run->slave, buf, (size_t)n) != n)
+		done(run, 6);
+	run->replied++;
+	run->nseen = 0;
+}
+
 static void
 look_for(struct run *run, const char *buf, size_t n)
 {
@@ -172,6 +195,10 @@ look_for(struct run *run, const char *buf, size_t n)
 	memcpy(run->seen + run->nseen, buf, n);
 	run->nseen += n;
 	run->seen[run->nseen] = '\0';
+	if (run->replied < run->nreplies) {
+		reply(run);
+		return;
+	}
 	if (strstr(run->seen, run->expect) == NULL)
 		return;
 	fprintf(stderr, "vmrun: text after %.6f s\n", since(run));
@@ -298,6 +325,18 @@ start_disk(struct run *run, unsigned i)
 }
 
 static void
+start_screen(struct run *run)
+{
+	void *page;
+	int fd;
+
+	if (page_create(&fd, false, &page) != 0)
+		die("a page");
+	send_fd(run, VM_FD_SCREEN, 0, fd);
+	send_fd(run, VM_FD_VGABIOS, 0, open_file(run->video_bios, O_RDONLY));
+}
+
+static void
 start(struct run *run)
 {
 	struct termios t;
@@ -323,6 +362,8 @@ start(struct run *run)
 	if (run->conf.floppy[0] != '\0')
 		send_fd(run, VM_FD_FLOPPY, 0,
 		    open_file(run->conf.floppy, O_RDONLY));
+	if (run->video_bios != NULL)
+		start_screen(run);
 	send_fd(run, VM_FD_CONSOLE, 0, run->master);
 	for (i = 0; i < run->conf.ndisks; i++)
 		start_disk(run, i);
@@ -343,8 +384,8 @@ usage(void)
 {
 	fprintf(stderr,
 	    "usage: vmrun [-v] [-D device] [-m MiB] [-p cpus] [-I initrd]\n"
-	    "\t[-a cmdline] [-d disk]... [-F floppy] [-s seconds] [-t seconds]\n"
-	    "\t[-e text] -k kernel\n");
+	    "\t[-a cmdline] [-d disk]... [-F floppy] [-S video-bios]\n"
+	    "\t[-s seconds] [-t seconds] [-r text=line]... [-e text] -k kernel\n");
 	exit(1);
 }
 
@@ -354,7 +395,7 @@ parse(struct run *run, int argc, char **argv, int *button, int *limit)
 	struct vmconf *c = &run->conf;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "vD:m:p:I:a:d:F:s:t:e:k:")) != -1) {
+	while ((ch = getopt(argc, argv, "vD:m:p:I:a:d:F:S:s:t:r:e:k:")) != -1) {
 		switch (ch) {
 		case 'v':
 			log_setverbose(1);
@@ -383,6 +424,16 @@ parse(struct run *run, int argc, char **argv, int *button, int *limit)
 			break;
 		case 'F':
 			snprintf(c->floppy, sizeof(c->floppy), "%s", optarg);
+			break;
+		case 'S':
+			run->video_bios = optarg;
+			c->flags |= VM_F_SCREEN;
+			break;
+		case 'r':
+			if (run->nreplies == REPLIES ||
+			    strchr(optarg, '=') == NULL)
+				usage();
+			run->reply[run->nreplies++] = optarg;
 			break;
 		case 's':
 			*button = atoi(optarg);
