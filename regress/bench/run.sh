@@ -34,7 +34,8 @@
 # a control group like those that vmd makes for its VMs.  device is
 # our block device alone, without a hypervisor, on this machine.  net is TCP,
 # small datagrams and round trips between a guest and its host over the same
-# tap.  status is `vmctl status' of an empty vmd and of one with 200 VMs, from
+# tap.  Their tables have the project's goals beside the ratios, with a "!" at
+# those that are missed.  status is `vmctl status' of an empty vmd and of one with 200 VMs, from
 # its start to its end, counted in instructions; 20 ms are asked for.  In the
 # deterministic lab a second is 1e9 instructions of all parts
 # together: guest, host and device.

@@ -4,7 +4,8 @@
 #
 # Lines "figure system value" to a table: medians of all rounds, ours first,
 # then those of the others, then ours to each of them: the median of the ratios
-# in the rounds, as only those measured side by side had the same machine.
+# in the rounds, as only those measured side by side had the same machine; and
+# the project's goal for it, where there is one, with a "!" when it is missed.
 
 # Of the n numbers of a[], which it sorts.
 function median(a, n,    i, j, x) {
@@ -29,6 +30,25 @@ function ratio(f, s,    i, n, a) {
 		if (v[f, "vmm", i] > 0 && v[f, s, i] > 0)
 			a[++n] = v[f, "vmm", i] / v[f, s, i]
 	return n ? sprintf("%.2f", median(a, n)) : "-"
+}
+
+# What the ratio is to be at least, or (negative) at most; 0: there is no goal.
+function goal(f, s) {
+	if (f ~ /^(raw|qcow2)-rand/)
+		return 1.2
+	if (f ~ /^host-(raw|qcow2)-rand/)
+		return -0.7
+	if (f ~ /^(in|out)-/)
+		return s == "vhost-on" ? 0.8 : 1.0
+	return 0
+}
+
+function judged(r, g) {
+	if (g == 0 || r == "-")
+		return ""
+	# What is shown counts, not what was rounded away.
+	return sprintf("%.1f%s", g < 0 ? -g : g,
+	    (g > 0 ? r + 0 < g : r + 0 > -g) ? " !" : "  ")
 }
 
 function shown(f, x) {
@@ -68,15 +88,17 @@ END {
 	for (j = 1; j <= m; j++)
 		printf " %12s", other[j]
 	for (j = 1; j <= m; j++)
-		printf " %10s", "/" other[j]
+		printf " %10s %5s", "/" other[j], "goal "
 	printf "\n"
 	for (i = 1; i <= n; i++) {
 		f = order[i]
 		printf "%-28s %12s", f, shown(f, figure(f, "vmm"))
 		for (j = 1; j <= m; j++)
 			printf " %12s", shown(f, figure(f, other[j]))
-		for (j = 1; j <= m; j++)
-			printf " %10s", ratio(f, other[j])
+		for (j = 1; j <= m; j++) {
+			r = ratio(f, other[j])
+			printf " %10s %5s", r, judged(r, goal(f, other[j]))
+		}
 		printf "\n"
 	}
 }
