@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 #
 # usage: inside.sh boot MACHINE ... | memory | disk SECONDS ROUNDS |
-#		net SECONDS ROUNDS | count | firmware | paging | status NUMBER ...
+#		net SECONDS ROUNDS | count | firmware | paging | migrate ROUNDS |
+#		status NUMBER ...
 #							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
@@ -19,6 +20,7 @@ bios=/usr/share/seabios/bios-256k.bin
 vmd_pid=''
 qemu_pid=''
 netio_pid=''
+away_pid=''
 mkdir -p $T/shm
 mountpoint -q $T/shm || mount -t tmpfs -o size=600M tmpfs $T/shm
 
@@ -26,6 +28,7 @@ mountpoint -q $T/shm || mount -t tmpfs -o size=600M tmpfs $T/shm
 finish() {
 	[[ -z $qemu_pid ]] || kill -9 "$qemu_pid" 2>/dev/null || true
 	[[ -z $netio_pid ]] || kill "$netio_pid" 2>/dev/null || true
+	[[ -z $away_pid ]] || kill -TERM "$away_pid" 2>/dev/null || true
 	vmd_stop
 }
 trap finish EXIT
@@ -466,6 +469,102 @@ paging() {
 	vmd_stop
 }
 
+# A guest of 128 MiB that has 32 MiB of data, and writes 1 MiB of it anew every
+# 100 ms, goes from one process to another, on this host: by a TCP connection,
+# ours in TLS.
+busy='head -c 32m /dev/urandom >/data; while :; do dd if=/data of=/again bs=64k count=16 conv=notrunc 2>/dev/null; usleep 100000; [ -f /on ] || { touch /on; echo tiny: busy; }; done'
+
+qemu_side() { # MONITOR OPTION...: QEMU, its console on our stdout and stdin
+	local monitor=$1
+	shift
+	qemu pc $G/vmlinuz $G/tiny.cpio "$base tiny=shell" '' \
+	    -monitor "unix:$monitor,server=on,wait=off" "$@"
+}
+
+monitor() { # SOCKET COMMAND: its answer
+	{ echo "$2"; sleep 0.1; } | socat -t 600 - "UNIX:$1" | tr -d '\r'
+}
+
+migrate_qemu() {
+	local away fd t0 t1
+	mkfifo $T/out $T/in
+	qemu_side $T/mon <>$T/in >$T/out &
+	qemu_pid=$!
+	exec {fd}<$T/out
+	until_line "$fd" "tiny: shell"
+	echo "$busy" >$T/in
+	until_line "$fd" "tiny: busy"
+	qemu_side $T/away.mon -incoming tcp:127.0.0.1:4444 </dev/null >/dev/null &
+	away=$!
+	until ss -Hltn 'sport = 4444' | grep -q .; do sleep 0.2; done
+	monitor $T/mon "migrate_set_parameter max-bandwidth 100G" >/dev/null
+	sleep 1
+	t0=$(now)
+	monitor $T/mon "migrate tcp:127.0.0.1:4444" >/dev/null
+	monitor $T/mon "info migrate" >$T/migrate.out
+	grep -q "^Migration status: completed" $T/migrate.out
+	t1=$(now)
+	sed -n 's/^total time: \([0-9]*\) ms.*/migrate-total pc \1/p
+	    s/^downtime: \([0-9]*\) ms.*/migrate-downtime pc \1/p' $T/migrate.out
+	echo "migrate-command pc $(((t1 - t0) / 1000))"
+	kill -9 "$qemu_pid" "$away"
+	wait "$qemu_pid" "$away" 2>/dev/null || true
+	qemu_pid=''
+	exec {fd}<&-
+	rm $T/out $T/in $T/mon $T/away.mon
+}
+
+migrate_vmm() {
+	local fd tty t0 t1
+	[[ -d $T/ca ]] || {
+		vmd-cert ca -d $T/ca
+		vmd-cert host -d $T/ca localhost 127.0.0.1
+		vmd-cert user -d $T/ca root
+		mkdir -p $T/home/.config/vmctl
+		cp $T/ca/ca.pem $T/home/.config/vmctl/ca.pem
+		cp $T/ca/root.pem $T/home/.config/vmctl/cert.pem
+		cp $T/ca/root.key $T/home/.config/vmctl/key.pem
+	} >&2
+	vmd_start $G/vmlinuz $G/tiny.cpio "$base tiny=shell"
+	{
+		cat $T/vm.conf
+		printf 'listen on 127.0.0.1 tls {\n\tca "%s"\n' $T/ca/ca.pem
+		printf '\tcertificate "%s"\n\tkey "%s"\n}\n' \
+		    $T/ca/localhost.pem $T/ca/localhost.key
+		echo 'allow client "/CN=root" as root'
+	} >$T/away.conf
+	vmd -d -f $T/away.conf -s $T/away.sock 2>$T/away.log >&2 &
+	away_pid=$!
+	until vmctl -s $T/away.sock status >/dev/null 2>&1; do sleep 0.2; done
+	vmctl start one 2>$T/start.out
+	tty=$(<$T/start.out)
+	exec {fd}<>"${tty##*tty }"
+	until_line "$fd" "tiny: shell"
+	echo "$busy" >&"$fd"
+	until_line "$fd" "tiny: busy"
+	sleep 1
+	t0=$(now)
+	HOME=$T/home vmctl send one localhost >$T/send.out 2>&1 ||
+	    sed 's/^/# /' $T/send.out
+	t1=$(now)
+	echo "migrate-total vmm $(((t1 - t0) / 1000))"
+	sed -n 's/.*stood still for \([0-9]*\) ms.*/migrate-downtime vmm \1/p' \
+	    $T/send.out
+	exec {fd}<&-
+	kill -TERM "$away_pid"
+	wait "$away_pid" || true
+	away_pid=''
+	vmd_stop
+}
+
+migrate() { # ROUNDS
+	local i mem=128
+	for ((i = 0; i < $1; i++)); do
+		migrate_qemu
+		! have_vmm || migrate_vmm
+	done
+}
+
 ask_status() { # microseconds
 	local t0
 	t0=$(now)
@@ -493,6 +592,7 @@ status() {
 
 make_group
 case ${1:-} in
-boot | memory | disk | net | count | firmware | paging | status) "$@" ;;
+boot | memory | disk | net | count | firmware | paging | migrate | status)
+	"$@" ;;
 *) exit 2 ;;
 esac

@@ -68,6 +68,8 @@ function shown(f, x) {
 		return sprintf("%.1f MB/s", x)
 	if (f ~ /^rtt-/)
 		return sprintf("%.1f us", x)
+	if (f ~ /^migrate-/)
+		return sprintf("%d ms", x)
 	if (f ~ /^host-/)
 		return sprintf("%d ns", x)
 	return sprintf("%d /s", x)
