@@ -195,6 +195,9 @@ fake_request(struct fake *f, struct imsg *imsg)
 		fake_note(f, "%s %s\n", names[type - CTL_NONE], path);
 		break;
 	case CTL_START:
+	case CTL_SNAPSHOT:
+	case CTL_SNAPSHOTS:
+	case CTL_REVERT:
 	case CTL_SCREEN:
 	case CTL_KEY:
 	case CTL_PAUSE:
@@ -204,9 +207,14 @@ fake_request(struct fake *f, struct imsg *imsg)
 		assert_int_equal(ibuf_get_n32(&body, &id), 0);
 		assert_int_equal(ctl_get_str(&body, name, sizeof(name)), 0);
 		fake_note(f, "%s %u %s", names[type - CTL_NONE], id, name);
-		if (type == CTL_STOP) {
+		if (type == CTL_STOP || type == CTL_SNAPSHOT) {
 			assert_int_equal(ibuf_get_n32(&body, &extra), 0);
 			fake_note(f, " %u", extra);
+		}
+		if (type == CTL_SNAPSHOT || type == CTL_REVERT) {
+			assert_int_equal(
+			    ctl_get_str(&body, name, sizeof(name)), 0);
+			fake_note(f, " %s", name);
 		}
 		if (type == CTL_KEY)
 			fake_note_keys(f, &body);
@@ -345,6 +353,20 @@ fake_line(struct imsgbuf *ib, char *text)
 	imsg_compose_ibuf(ib, CTL_LINE, 0, 0, b);
 }
 
+/* "TAG:MS:BYTES" */
+static inline void
+fake_kept(struct imsgbuf *ib, char *spec)
+{
+	struct ibuf *b = ibuf_dynamic(0, 65536);
+	struct ctl_kept k = { .ms = 0 };
+
+	snprintf(k.tag, sizeof(k.tag), "%s", strsep(&spec, ":"));
+	k.ms = (uint64_t)atoi(strsep(&spec, ":"));
+	k.bytes = (uint64_t)atoi(spec);
+	assert_int_equal(ctl_kept_put(b, &k), 0);
+	imsg_compose_ibuf(ib, CTL_KEPT, 0, 0, b);
+}
+
 /* "KIND[/OUTCOME]:ID:NAME:TEXT", at 1.5 s after the beginning of 1970 */
 static inline void
 fake_event(struct imsgbuf *ib, char *spec)
@@ -415,6 +437,8 @@ fake_play(struct imsgbuf *ib, char *word)
 		fake_line(ib, arg);
 	} else if (strcmp(kind, "event") == 0) {
 		fake_event(ib, arg);
+	} else if (strcmp(kind, "kept") == 0) {
+		fake_kept(ib, arg);
 	} else if (strcmp(kind, "cells") == 0) {
 		fake_cells(ib, arg);
 	} else if (strcmp(kind, "mutate") == 0) {

@@ -152,6 +152,59 @@ test_pause(void **state)
 }
 
 static void
+test_snapshot(void **state)
+{
+	static const struct row rows[] = {
+		{ { "snapshot", "create", "web", "a" },
+		    "ok:3:", "SNAPSHOT 0 web 0 a\n",
+		    "vmctl: created snapshot a of vm 3\n", 0, NULL },
+		{ { "snap", "del", "3", "a" }, "ok:3:", "SNAPSHOT 3  1 a\n",
+		    "vmctl: deleted snapshot a of vm 3\n", 0, NULL },
+		{ { "snapshot", "create", "web", "a" }, "fail:17:it_is_there",
+		    "SNAPSHOT 0 web 0 a\n",
+		    "vmctl: snapshot vm command failed: it is there\n", 1,
+		    NULL },
+		{ { "snapshot", "list", "web" },
+		    "kept:b:2000:2048 kept:a\033[2J:1000:1024 ok:3:",
+		    "SNAPSHOTS 0 web\n", "", 0,
+		    "TIME                      STATE NAME\n"
+		    "1970-01-01T00:00:01.000Z   1.0K a?[2J\n"
+		    "1970-01-01T00:00:02.000Z   2.0K b\n" },
+		{ { "snapshot", "list", "-j", "web" },
+		    "kept:b:1000:7 ok:3:", "SNAPSHOTS 0 web\n", "", 0,
+		    "[\n  {\n    \"name\": \"b\",\n"
+		    "    \"time\": \"1970-01-01T00:00:01.000Z\",\n"
+		    "    \"state_size\": 7\n  }\n]\n" },
+		{ { "snapshot", "list", "-j", "web" },
+		    "ok:3:", "SNAPSHOTS 0 web\n", "", 0, "[]\n" },
+		{ { "snapshot", "list", "web" }, "kept:b:1000:7",
+		    "SNAPSHOTS 0 web\n", "vmctl: vmd closed the connection\n",
+		    1, NULL },
+		/* It runs, and could be reverted. */
+		{ { "snapshot", "revert", "web", "a" },
+		    "ok:3: | ok:3: | ended:3:web | ok:3:/dev/pts/1",
+		    "SNAPSHOT 0 web 2 a\nSTOP 0 web 1\nWAIT 3 \n"
+		    "REVERT 0 web a\n",
+		    "stopping vm web: terminated vm 3\n"
+		    "vmctl: reverted vm 3, tty /dev/pts/1\n",
+		    0, NULL },
+		{ { "snapshot", "revert", "web", "a" }, "fail:2:not_there",
+		    "SNAPSHOT 0 web 2 a\n",
+		    "vmctl: snapshot vm command failed: not there\n", 1, NULL },
+		{ { "snapshot", "revert", "web", "a" },
+		    "fail:1004: | ok:3:/dev/pts/1",
+		    "SNAPSHOT 0 web 2 a\nREVERT 0 web a\n",
+		    "vmctl: reverted vm 3, tty /dev/pts/1\n", 0, NULL },
+		{ { "snapshot", "revert", "web", "a" },
+		    "fail:1004: | fail:22:memory",
+		    "SNAPSHOT 0 web 2 a\nREVERT 0 web a\n",
+		    "vmctl: snapshot vm command failed: memory\n", 1, NULL },
+	};
+
+	check_rows(*state, rows, NROWS(rows));
+}
+
+static void
 test_restart(void **state)
 {
 	static const struct row rows[] = {
@@ -497,6 +550,14 @@ test_usage(void **state)
 		{ { "stop", "a/b" }, "vmctl: invalid vm name: a/b\n" },
 		{ { "stop", "0" }, "vmctl: invalid id: 0\n" },
 		{ { "stop", "--", "-w" }, "vmctl: invalid vm name: -w\n" },
+		{ { "snapshot" }, "usage: vmctl [-v] [-s socket] snapshot " },
+		{ { "snapshot", "a" }, "vmctl: unknown argument: a\nusage: " },
+		{ { "snapshot", "create", "a" }, "usage: vmctl " },
+		{ { "snapshot", "create", "-j", "a", "b" },
+		    "vmctl: unknown option: -j\nusage: " },
+		{ { "snapshot", "list", "a", "b" }, "usage: vmctl " },
+		{ { "snapshot", "list", "a/b" },
+		    "vmctl: invalid vm name: a/b\n" },
 		{ { "restart" }, "usage: vmctl [-v] [-s socket] restart [-f]" },
 		{ { "restart", "-x" }, "vmctl: unknown option: -x\nusage: " },
 		{ { "restart", "a", "b" }, "usage: vmctl " },
@@ -762,6 +823,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_load_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_daemon, setup, teardown),
