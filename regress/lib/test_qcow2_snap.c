@@ -482,16 +482,16 @@ judge(const char *path, unsigned cut, unsigned how, const uint8_t *before,
 	read_all(path, now);
 	if (memcmp(now, before, SIZE) != 0 && memcmp(now, after, SIZE) != 0)
 		fail_msg("cut at %u/%u: neither before nor after", cut, how);
-	if (cut % 7 == 0)
+	if (cut % 31 == 0)
 		reads_as(path, "s0", "s0.raw");
 	assert_int_equal(
 	    disk_open(&d, VM_DISK_QCOW2, rig_open(path, O_RDWR), false), 0);
 	disk_close(d);
 	if (check(path, cut, how).leaks != 0 && v3)
 		fail_msg("cut at %u/%u: leaks", cut, how);
-	if (cut % 7 == 0 && v3)
+	if (cut % 31 == 0 && v3)
 		assert_int_equal(rig_sh("qemu-img check -q %s", path), 0);
-	if (cut % 7 == 0)
+	if (cut % 31 == 0)
 		reads_as(path, "s0", "s0.raw");
 }
 
@@ -594,6 +594,8 @@ test_errors(void **state)
 			if (error != 0 || ops[i] != QCOW2_SNAP_REVERT)
 				assert_memory_equal(now, before, SIZE);
 			write_some(&rng, 1); /* opens it */
+			if (n % 6 != 0)
+				continue;
 			assert_int_equal(
 			    rig_sh("qemu-img check -q %s", img), 0);
 			reads_as(img, "s0", "s0.raw");
