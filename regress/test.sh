@@ -147,6 +147,7 @@ hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boo
 	65-firmware/disk 66-loaders 67-screen/linux 68-efi/debian
 	69-tools/ipxe 70-debian/login 72-boots/disk_686 80-clients"
 tools_on_kvm=debian
+boots_on_kvm=d # directly, from a disk
 other="20-boot 40-life/triple_fault 40-life/panic"
 models="ivybridge lynnfield penryn"
 robust="-c 20"
@@ -155,7 +156,7 @@ fuzz_seconds=60
 processor="regs/ exits/ faults/ events/ mmio/"
 if [[ -n ${FULL:-} ]]; then
 	hypervisor='!90-load/throughput_without_errors' # all but that
-	tools_on_kvm=''
+	tools_on_kvm='' boots_on_kvm=''
 	other="20-boot 30-disk 40-life 45-pause 46-adopt 49-save 70-debian"
 	models+=" haswell"
 	robust="-r 600"
@@ -173,7 +174,7 @@ list_jobs() {
 	fi
 	cat <<-E
 		on_vmm ${hypervisor//[$'\t\n']/ }
-		on_kvm 70-debian 72-boots 85-deb 87-fleet 88-remote 89-send
+		on_kvm 70-debian 72-boots/$boots_on_kvm 85-deb 87-fleet 88-remote 89-send
 		on_kvm 50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen 68-efi 69-tools/$tools_on_kvm
 		on_kvm 46-adopt 47-limit 48-service 49-save
 		on_kvm 35-net 36-legacy 40-life 44-control 45-pause

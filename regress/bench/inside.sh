@@ -375,17 +375,14 @@ firmware_qemu() {
 	    -serial stdio -bios "$bios" "$@"
 }
 
-firmware_vmm() {
-	local tty
-	vmctl start one 2>$T/start.out
-	tty=$(<$T/start.out)
-	exec cat "${tty##*tty }"
-}
+# Its console is named on the way that QEMU's takes.
+firmware_vmm() { exec vmctl start one 2>&1; }
 
 # firmware_boot SYSTEM TEXT ...: lines of share.
 firmware_boot() {
-	local system=$1 share
+	local system=$1 share named=()
 	shift
+	[[ $system = qemu ]] || named=(-t)
 	rm -f $T/out $T/share
 	mkfifo $T/out
 	if [[ $# = 1 ]]; then # for GRUB any disk will do
@@ -397,7 +394,7 @@ firmware_boot() {
 	sync
 	sleep 3
 	exec 8<>$T/out
-	./share "$@" <$T/out >$T/share 8<&- &
+	./share "${named[@]}" "$@" <$T/out >$T/share 8<&- &
 	share=$!
 	until [[ -s $T/share ]]; do
 		kill -0 "$share" || return 1

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * usage: share text ... <console		(in the lab, as root)
+ * usage: share [-t] text ... <console		(in the lab, as root)
  *
- * Reads a guest's console and prints, as each text comes on it in turn, what
+ * Reads a guest's console, or with -t that which vmctl start has named there, so
+ * that nobody else has to pass it on, and prints, as each text comes on it in turn, what
  * has gone since the start, "text busy guest exits least":
  *   busy	nanoseconds that the host's processor was not idle
  *   guest	those that the guest had it, without what the driver does between
@@ -22,7 +23,9 @@
 #include <sys/syscall.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -161,6 +164,22 @@ busy(void)
 	return ns;
 }
 
+/* "... successfully, tty NAME" on standard input; it is that from now on. */
+static void
+follow(void)
+{
+	char line[256], *name;
+	int fd;
+
+	if (fgets(line, sizeof(line), stdin) == NULL ||
+	    (name = strstr(line, "tty /")) == NULL)
+		errx(1, "no console is named");
+	name += strlen("tty ");
+	name[strcspn(name, "\r\n")] = '\0';
+	if ((fd = open(name, O_RDONLY | O_NOCTTY)) == -1 || dup2(fd, 0) == -1)
+		err(1, "%s", name);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -169,10 +188,13 @@ main(int argc, char **argv)
 	size_t len = 0, keep, own;
 	uint64_t begin;
 	ssize_t n;
+	bool named;
 	int map;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: share text ...\n");
+	named = argc > 1 && strcmp(argv[1], "-t") == 0;
+	argv += named;
+	if (argc < 2 + named) {
+		fprintf(stderr, "usage: share [-t] text ...\n");
 		return 2;
 	}
 	map = make_map();
@@ -182,6 +204,8 @@ main(int argc, char **argv)
 	begin = busy();
 	printf("ready\n");
 	fflush(stdout);
+	if (named)
+		follow();
 	while (*++argv != NULL) {
 		while (memmem(buf, len, *argv, strlen(*argv)) == NULL) {
 			/* What could be a part of it. */

@@ -13,7 +13,12 @@ flavour() { # [-686 | -686-pae]
 	[[ -f $kernel ]] || skip "no 32-bit kernel"
 	case $1 in
 	-686) is="-686 i686" ;;
-	-686-pae) is="-686-pae i686" ;;
+	-686-pae)
+		# In the lab it hangs on KVM, before it has a word for us and
+		# however it is started; why is not known.
+		[[ -c /dev/vmm ]] || skip "on our driver only"
+		is="-686-pae i686"
+		;;
 	*) is="-amd64 x86_64" ;;
 	esac
 }
@@ -61,7 +66,8 @@ iso() { # FLAVOUR
 	flavour "$1"
 	[[ -f grub.iso ]] || skip "no CD-ROM with GRUB"
 	grub_files vdb
-	twice 'boot device cdrom' "cdrom \"$PWD/grub.iso\"" \
+	# A disk that is not to be booted is none for SeaBIOS, nor for GRUB.
+	twice "cdrom \"$PWD/grub.iso\"" \
 	    "disk \"$T/boot.img\""
 	printed_times 2 one "Booting from DVD/CD"
 }

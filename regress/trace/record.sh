@@ -47,10 +47,9 @@ if [[ -f grub.img ]]; then
 	trace seabios-grub "GRUB is here" -m 128 -k "$bios" \
 	    -d "$T/grub.img" -d "$T/boot.img"
 fi
-# A boot loader and a system of the year 2000, to its shell.
-[[ ! -f floppy.img ]] || lines=200000 trace openbsd-floppy "sbin" -m 64 \
-    -k "$bios" -F "$PWD/floppy.img" -r 'boot>=set tty com0' \
-    -r 'console to com=boot' -r '(S)hell? =s' -r '# =ls /'
+# What is typed is in no trace: the loader goes on by itself.
+[[ ! -f floppy.img ]] || trace openbsd-floppy "boot>" -m 64 -k "$bios" \
+    -F "$PWD/floppy.img"
 if [[ -f $vgabios ]]; then
 	truncate -s 1M "$T/empty.img"
 	trace seabios-screen "No bootable device" -m 64 -k "$bios" \
