@@ -230,7 +230,10 @@ fail_entry(int dev)
 	}
 	if (on_tcg())
 		skip("QEMU's processor does not return from a refused VMRUN");
-	run_to(&v, KVM_EXIT_FAIL_ENTRY);
+	DO(v.fd, KVM_RUN, 0);
+	if (is_kvm(dev) && __builtin_cpu_is("intel") && at_port(&v, DONE))
+		skip("KVM enters, where the VMCS has no field of EFER");
+	EQ(v.run->exit_reason, KVM_EXIT_FAIL_ENTRY);
 	CHECK(v.run->fail_entry.hardware_entry_failure_reason != 0, "reason");
 	/* Repaired, it runs. */
 	s.efer &= ~(1ull << 40);
@@ -342,6 +345,12 @@ task_gate(int dev)
 
 	tasks(&vm, &v, dev, &first_task, &second_task);
 	memcpy(vm.mem + FREE + 0x154, &selector, 4); /* its DS */
+	/* On Intel a switch is software: kvm_task_switch() of Linux 6.1 does
+	 * not raise what emulator_task_switch() has found. */
+	if (is_kvm(dev) && __builtin_cpu_is("intel")) {
+		run_done(&v);
+		skip("KVM drops the fault of a new task");
+	}
 	run_trap(&v, &t);
 	EQ(t.vector, TS);
 	EQ(t.error, 0x4124);

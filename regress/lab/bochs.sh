@@ -71,10 +71,13 @@ bochs_iso() { # DIR
 
 # bochs_prepare DIR MODEL MEMORY CONSOLE: DIR/bochsrc, for a `run' whose files
 # are in DIR.  Bochs writes messages of its speed that can block it, hence the
-# ignored ones; it waits in its debugger until it is told to go.
+# ignored ones; it waits in its debugger until it is told to go.  LAB_TRACE=N
+# has it write, from the first XCHG BX, BX on, after as many others N instructions.
 bochs_prepare() {
 	bochs_iso "$1"
 	echo c >"$1/bochs.go"
+	[[ -z ${LAB_TRACE:-} ]] || printf '%s\n' "s $LAB_TRACE" "trace on" \
+	    "s $LAB_TRACE" "trace off" c >>"$1/bochs.go"
 	cat >"$1/bochsrc" <<-X
 		plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=0, parallel=0, serial=1
 		config_interface: textconfig
@@ -85,6 +88,7 @@ bochs_prepare() {
 		vgaromimage: file=/usr/share/vgabios/vgabios.bin
 		clock: sync=none, time0=utc
 		pci: enabled=1, chipset=i440fx
+		magic_break: enabled=$((${LAB_TRACE:-0} != 0))
 		ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 		ata0-master: type=cdrom, path=$1/lab.iso, status=inserted
 		boot: cdrom
@@ -92,7 +96,7 @@ bochs_prepare() {
 		com2: enabled=1, mode=file, dev=$1/out.out
 		com3: enabled=1, mode=file, dev=$1/rc
 		com4: enabled=1, mode=file, dev=$1/files
-		log: $1/bochs.log
+		log: ${4%.console}.bochs
 		panic: action=fatal
 		error: action=ignore
 		info: action=ignore

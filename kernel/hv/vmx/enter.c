@@ -19,6 +19,7 @@
 #include <asm/desc.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
+#include <asm/fsgsbase.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
@@ -41,22 +42,16 @@ tss_base(const struct desc_ptr *gdt, u16 tr)
 	    (u64)d[2] << 32;
 }
 
-/* What does not change while the thread stays on this CPU. */
+/* What is one CPU's, whichever thread is there: the kernel sets it when it
+ * brings the CPU up. */
 static void
-host_state(struct vmx_vcpu *v)
+host_cpu(struct vmx_vcpu *v)
 {
 	struct vmx_msr_entry *m = v->lists->host;
-	struct desc_ptr dt;
 	u16 tr = 0;
 	unsigned i;
 	u64 val;
 
-	savesegment(ds, v->ds);
-	savesegment(es, v->es);
-	savesegment(fs, v->fs);
-	savesegment(gs, v->gs);
-	rdmsrl(MSR_FS_BASE, v->fs_base);
-	v->debugctl = get_debugctlmsr();
 	for (i = 0; i < (vmx_features.last_msr ? VMX_MSRS : VMX_LAST); i++)
 		rdmsrl(m[i].index, m[i].value);
 
@@ -67,17 +62,15 @@ host_state(struct vmx_vcpu *v)
 	vmx_write(HOST_ES_SELECTOR, 0);
 	vmx_write(HOST_FS_SELECTOR, 0);
 	vmx_write(HOST_GS_SELECTOR, 0);
-	vmx_write(HOST_FS_BASE, v->fs_base);
 	rdmsrl(MSR_GS_BASE, val);
 	vmx_write(HOST_GS_BASE, val);
-	native_store_gdt(&dt);
+	native_store_gdt(&v->gdt);
 	asm volatile("str %0" : "=m"(tr));
-	vmx_write(HOST_GDTR_BASE, dt.address);
+	vmx_write(HOST_GDTR_BASE, v->gdt.address);
 	vmx_write(HOST_TR_SELECTOR, tr);
-	vmx_write(HOST_TR_BASE, tss_base(&dt, tr));
-	store_idt(&dt);
-	v->idt_limit = dt.size;
-	vmx_write(HOST_IDTR_BASE, dt.address);
+	vmx_write(HOST_TR_BASE, tss_base(&v->gdt, tr));
+	store_idt(&v->idt);
+	vmx_write(HOST_IDTR_BASE, v->idt.address);
 	rdmsrl(MSR_IA32_SYSENTER_CS, val);
 	vmx_write(HOST_IA32_SYSENTER_CS, (u32)val);
 	rdmsrl(MSR_IA32_SYSENTER_ESP, val);
@@ -96,6 +89,23 @@ host_state(struct vmx_vcpu *v)
 	vmx_write(HOST_RIP, (unsigned long)vmx_exit_to);
 }
 
+/* What is the thread's. */
+static void
+host_thread(struct vmx_vcpu *v)
+{
+	savesegment(ds, v->ds);
+	savesegment(es, v->es);
+	savesegment(fs, v->fs);
+	savesegment(gs, v->gs);
+	v->fs_base = x86_fsbase_read_cpu();
+	vmx_put64(HOST_FS_BASE, v->fs_base, &v->in_fs_base);
+	v->lists->host[VMX_KERNEL_GS].value = __rdmsr(MSR_KERNEL_GS_BASE);
+	v->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	if (vmx_features.pku)
+		v->host_pkru = rdpkru();
+	v->ldt = 0;
+}
+
 void
 vmx_load(struct hv_vcpu *hv)
 {
@@ -104,8 +114,8 @@ vmx_load(struct hv_vcpu *hv)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	h = vmx_this_host();
-	if (!h->enabled || !vmx_ptr_load(__pa(v->vmcs))) {
+	h = this_cpu_ptr(&vmx_hosts);
+	if (!h->enabled || !vmx_ptr_load(v->vmcs_pa)) {
 		local_irq_restore(flags);
 		return;
 	}
@@ -116,16 +126,14 @@ vmx_load(struct hv_vcpu *hv)
 		vmx_write_all(v);
 	if (v->last_cpu != smp_processor_id()) {
 		v->last_cpu = smp_processor_id();
-		v->flush = true;
+		v->dirty.flush = true;
+		host_cpu(v);
 	}
 	if (h->last != v->id) {
 		h->last = v->id;
 		indirect_branch_prediction_barrier();
 	}
-	if (vmx_features.pku)
-		v->host_pkru = rdpkru();
-	host_state(v);
-	v->ldt = 0;
+	host_thread(v);
 	local_irq_restore(flags);
 }
 
@@ -134,15 +142,13 @@ vmx_load(struct hv_vcpu *hv)
 static void
 host_segments(const struct vmx_vcpu *v)
 {
-	struct desc_ptr idt;
-
-	load_fixmap_gdt(smp_processor_id());
-	store_idt(&idt);
-	idt.size = v->idt_limit;
-	load_idt(&idt);
+	native_load_gdt(&v->gdt);
+	native_load_idt(&v->idt);
 	invalidate_tss_limit();
 	if (v->ldt)
 		asm volatile("lldt %0" ::"m"(v->ldt));
+	if (!v->any_sel)
+		return;
 	if (v->ds)
 		loadsegment(ds, v->ds);
 	if (v->es)
@@ -157,6 +163,19 @@ host_segments(const struct vmx_vcpu *v)
 	}
 }
 
+/* Breakpoints that are on stay in force; others are fetched anew. */
+static void
+drs_settle(struct vmx_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+
+	cpu_need(c, CPU_DRS);
+	if (c->dr7 & 0xff)
+		return;
+	v->guest_drs = false;
+	v->dirty.controls = true;
+}
+
 void
 vmx_put(struct hv_vcpu *hv)
 {
@@ -166,16 +185,12 @@ vmx_put(struct hv_vcpu *hv)
 
 	if (!v->loaded)
 		return;
-	/* Breakpoints that are on stay in force; others are fetched anew. */
-	cpu_need(&hv->cpu, CPU_DRS);
-	if (v->guest_drs && !v->debugger && !(hv->cpu.dr7 & 0xff)) {
-		v->guest_drs = false;
-		v->primary |= CPU_BASED_MOV_DR_EXITING;
-	}
+	if (v->guest_drs && !v->debugger)
+		drs_settle(v);
 	local_irq_save(flags);
-	h = vmx_this_host();
+	h = this_cpu_ptr(&vmx_hosts);
 	if (h->enabled && h->loaded == v) {
-		vmx_clear(__pa(v->vmcs));
+		vmx_clear(v->vmcs_pa);
 		h->loaded = NULL;
 	}
 	v->loaded = false;
@@ -267,10 +282,9 @@ inject(struct vmx_vcpu *v, u32 blocking)
 static u32
 blocking_of(struct vmx_vcpu *v)
 {
-	u32 one = GUEST_INTR_STATE_MOV_SS, nmi = 0;
+	u32 one = GUEST_INTR_STATE_MOV_SS;
+	u32 nmi = v->nmi_window ? GUEST_INTR_STATE_NMI : 0;
 
-	if (v->nmi_window)
-		nmi = GUEST_INTR_STATE_NMI;
 	if (!v->hv.intr_shadow)
 		return nmi;
 	if ((v->hv.cpu.rflags & X86_RFLAGS_IF) &&
@@ -281,119 +295,146 @@ blocking_of(struct vmx_vcpu *v)
 
 /* Where something blocks, a trap that waits must be a step, and is one under
  * TF ("Checks on Guest Non-Register State"). */
-static void
-pending_out(struct vmx_vcpu *v, u32 blocking)
+static u64
+pending_of(const struct vmx_vcpu *v, u32 blocking)
 {
-	u64 pending = v->pending_dbg;
+	u64 pending = v->pending_dbg & ~X86_DR6_BS;
 
-	blocking &= GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS;
-	pending &= ~X86_DR6_BS;
-	if (blocking && (v->hv.cpu.rflags & X86_RFLAGS_TF))
+	if (!(blocking & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)))
+		return 0;
+	if (v->hv.cpu.rflags & X86_RFLAGS_TF)
 		pending |= X86_DR6_BS;
-	if (!blocking)
-		pending = 0;
-	vmx_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
+	return pending;
 }
 
-static void
-put32(u32 field, u32 want, u32 *in)
+static noinline void
+blocking_out(struct vmx_vcpu *v, u32 blocking)
 {
-	if (*in == want)
-		return;
-	vmx_write(field, want);
-	*in = want;
+	vmx_put32(GUEST_INTERRUPTIBILITY_INFO, blocking, &v->in_blocking);
+	vmx_put64(GUEST_PENDING_DBG_EXCEPTIONS, pending_of(v, blocking),
+	    &v->in_pending);
 }
 
+/* What changes seldom. */
 static void
-controls_out(struct vmx_vcpu *v)
+dirty_out(struct vmx_vcpu *v)
 {
-	u64 cr3 = __read_cr3(), cr4 = __read_cr4();
+	bool drs = v->guest_drs && !v->debugger;
+	u32 primary = v->primary & ~(drs ? CPU_BASED_MOV_DR_EXITING : 0U);
+	unsigned i;
 
-	put32(CPU_BASED_VM_EXEC_CONTROL, v->primary, &v->in_primary);
-	put32(SECONDARY_VM_EXEC_CONTROL, v->secondary, &v->in_secondary);
-	put32(EXCEPTION_BITMAP, v->exceptions, &v->in_exceptions);
-	if (v->in_tsc_offset != v->hv.tsc_offset)
-		vmx_write(TSC_OFFSET, v->in_tsc_offset = v->hv.tsc_offset);
-	if (v->in_cr3 != cr3)
-		vmx_write(HOST_CR3, v->in_cr3 = cr3);
-	if (v->in_cr4 != cr4)
-		vmx_write(HOST_CR4, v->in_cr4 = cr4);
+	if (v->dirty.controls) {
+		vmx_put32(CPU_BASED_VM_EXEC_CONTROL, primary, &v->in_primary);
+		vmx_put32(
+		    SECONDARY_VM_EXEC_CONTROL, v->secondary, &v->in_secondary);
+		vmx_put32(EXCEPTION_BITMAP, v->exceptions, &v->in_exceptions);
+		vmx_put64(TSC_OFFSET, v->hv.tsc_offset, &v->in_tsc_offset);
+	}
+	if (v->dirty.root)
+		vmx_write(GUEST_CR3, v->root);
+	for (i = 0; v->dirty.pdptrs && i < 4; i++)
+		vmx_write(GUEST_PDPTR0 + 2 * i, v->pdptr[i]);
+	/* Shadow tables have no VPID: each entry flushes. */
+	if (v->dirty.flush && !v->shadow)
+		vmx_invept(v->eptp);
+	v->dirty.any = 0;
 }
 
 static void
 guest_out(struct vmx_vcpu *v)
 {
 	struct gcpu *c = &v->hv.cpu;
-	u32 blocking = blocking_of(v);
-	unsigned i;
+	u32 blocking;
 
-	vmx_write(GUEST_RSP, c->gpr[R_RSP]);
-	vmx_write(GUEST_RIP, c->rip);
-	vmx_write(GUEST_RFLAGS, c->rflags);
+	vmx_put64(GUEST_RSP, c->gpr[R_RSP], &v->in_rsp);
+	vmx_put64(GUEST_RIP, c->rip, &v->in_rip);
+	vmx_put64(GUEST_RFLAGS, c->rflags, &v->in_rflags);
 	if (c->dirty & ~(unsigned)CPU_REGS)
 		vmx_sync(v);
 	c->dirty = 0;
-	if (v->root_dirty)
-		vmx_write(GUEST_CR3, v->root);
-	v->root_dirty = false;
-	for (i = 0; v->pdptrs_dirty && i < 4; i++)
-		vmx_write(GUEST_PDPTR0 + 2 * i, v->pdptr[i]);
-	v->pdptrs_dirty = false;
-	blocking = inject(v, blocking);
-	vmx_write(GUEST_INTERRUPTIBILITY_INFO, blocking);
-	pending_out(v, blocking);
+	if (v->dirty.any)
+		dirty_out(v);
+	blocking = blocking_of(v);
+	if (v->hv.inject.type != EVENT_NONE)
+		blocking = inject(v, blocking);
+	if (blocking || v->in_blocking || v->in_pending)
+		blocking_out(v, blocking);
+	vmx_put64(HOST_CR3, __read_cr3(), &v->in_cr3);
+	vmx_put64(HOST_CR4, __read_cr4(), &v->in_cr4);
 }
 
+/*
+ * "Saving Non-Register State": the pending debug exceptions are saved as none,
+ * but where MOV SS blocks; for a machine check or INIT see exit.c.  Bochs 2.7
+ * saves them at each exit, of an instruction, too, that begins anew.
+ */
 static void
 guest_in(struct vmx_vcpu *v)
 {
 	struct gcpu *c = &v->hv.cpu;
-	u32 blocking = vmx_read(GUEST_INTERRUPTIBILITY_INFO);
 
-	c->gpr[R_RSP] = vmx_read(GUEST_RSP);
-	c->rip = vmx_read(GUEST_RIP);
-	c->rflags = vmx_read(GUEST_RFLAGS);
+	c->gpr[R_RSP] = v->in_rsp = vmx_read(GUEST_RSP);
+	c->rip = v->in_rip = vmx_read(GUEST_RIP);
+	c->rflags = v->in_rflags = vmx_read(GUEST_RFLAGS);
 	c->cr8 = v->vapic[VAPIC_TPR] >> 4;
-	c->valid = CPU_REGS;
+	c->valid = v->always;
+	v->in_blocking = vmx_read(GUEST_INTERRUPTIBILITY_INFO);
 	v->blocking =
-	    blocking & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	    v->in_blocking & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
 	v->hv.intr_shadow = v->blocking != 0;
-	v->pending_dbg =
-	    v->blocking ? vmx_read(GUEST_PENDING_DBG_EXCEPTIONS) : 0;
+	v->in_pending = 0;
+	if (v->blocking || (c->rflags & X86_RFLAGS_TF) || v->guest_drs)
+		v->in_pending = vmx_read(GUEST_PENDING_DBG_EXCEPTIONS);
+	v->pending_dbg = v->blocking ? v->in_pending : 0;
 }
 
 /*
  * What XSAVE, XRSTOR and protection keys of the guest work with.  The host's
  * own FPU functions need the host's, so it is changed for the guest alone.
  */
-static void
-xstate_in(const struct vmx_vcpu *v, u64 cr4)
+enum { OTHER_XCR0 = 1, OTHER_XSS = 2, OTHER_PKRU = 4 };
+
+/* Which of them are other ones in the guest, or may become so there. */
+static unsigned
+xstate_of(const struct vmx_vcpu *v)
+{
+	const struct gcpu *c = &v->hv.cpu; /* it always has CR4 */
+	unsigned x = vmx_features.host_xss ? OTHER_XSS : 0;
+
+	if ((c->cr4 & X86_CR4_OSXSAVE) && c->xcr0 != vmx_features.host_xcr0)
+		x |= OTHER_XCR0;
+	if (vmx_features.pku &&
+	    ((c->xcr0 & XFEATURE_MASK_PKRU) || (c->cr4 & X86_CR4_PKE)))
+		x |= OTHER_PKRU;
+	return x;
+}
+
+static noinline void
+xstate_in(const struct vmx_vcpu *v, unsigned x)
 {
 	const struct gcpu *c = &v->hv.cpu;
 
-	if ((cr4 & X86_CR4_OSXSAVE) && c->xcr0 != vmx_features.host_xcr0)
+	if (x & OTHER_XCR0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, c->xcr0);
-	if (vmx_features.host_xss)
+	if (x & OTHER_XSS)
 		wrmsrl(MSR_IA32_XSS, 0);
-	if (vmx_features.pku && c->pkru != v->host_pkru &&
-	    ((c->xcr0 & XFEATURE_MASK_PKRU) || (cr4 & X86_CR4_PKE)))
+	if ((x & OTHER_PKRU) && c->pkru != v->host_pkru)
 		wrpkru(c->pkru);
 }
 
-static void
-xstate_out(struct vmx_vcpu *v, u64 cr4)
+static noinline void
+xstate_out(struct vmx_vcpu *v, unsigned x)
 {
 	struct gcpu *c = &v->hv.cpu;
 
-	if (vmx_features.pku &&
-	    ((c->xcr0 & XFEATURE_MASK_PKRU) || (cr4 & X86_CR4_PKE))) {
+	if (x & OTHER_PKRU) {
 		c->pkru = rdpkru();
 		if (c->pkru != v->host_pkru)
 			wrpkru(v->host_pkru);
 	}
-	if (vmx_features.host_xss)
+	if (x & OTHER_XSS)
 		wrmsrl(MSR_IA32_XSS, vmx_features.host_xss);
-	if ((cr4 & X86_CR4_OSXSAVE) && c->xcr0 != vmx_features.host_xcr0)
+	if (x & OTHER_XCR0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vmx_features.host_xcr0);
 }
 
@@ -401,21 +442,21 @@ static int
 run(struct vmx_vcpu *v)
 {
 	struct gcpu *c = &v->hv.cpu;
-	struct vmx_spec values, *spec = NULL;
-	u16 ldt = 0;
+	struct vmx_spec *spec = NULL;
+	u16 ldt;
 	int failed;
 
 	if (vmx_features.spec_ctrl) {
-		values.guest = v->hv.spec_ctrl;
-		values.host = this_cpu_read(x86_spec_ctrl_current);
+		v->spec.guest = v->hv.spec_ctrl;
+		v->spec.host = this_cpu_read(x86_spec_ctrl_current);
 		/* There the write itself is the barrier. */
-		if (values.guest != values.host ||
+		if (v->spec.guest != v->spec.host ||
 		    boot_cpu_has(X86_FEATURE_KERNEL_IBRS))
-			spec = &values;
+			spec = &v->spec;
 	}
 	/* 0 after the first exit; a process never loses its LDT. */
-	asm volatile("sldt %0" : "=m"(ldt));
-	if (ldt)
+	asm volatile("sldt %0" : "=r"(ldt));
+	if (unlikely(ldt))
 		v->ldt = ldt;
 	if (v->guest_drs)
 		drs_in(c);
@@ -423,7 +464,7 @@ run(struct vmx_vcpu *v)
 		native_write_cr2(c->cr2);
 	if (vmx_features.l1tf)
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
-	failed = vmx_switch(c->gpr, v->launched, spec);
+	failed = vmx_switch(c->gpr, v->launched, spec, &v->in_rsp_host);
 	c->cr2 = native_read_cr2();
 	if (v->debugctl)
 		update_debugctlmsr(v->debugctl);
@@ -446,11 +487,12 @@ enum hv_exit
 vmx_enter(struct hv_vcpu *hv)
 {
 	struct vmx_vcpu *v = to_vmx(hv);
-	struct vmx_host *h = vmx_this_host();
+	unsigned x;
 	u32 reason;
-	u64 cr4;
+	int failed;
 
-	if (!h->enabled || h->loaded != v) /* the host is on its way down */
+	/* The host is on its way down. */
+	if (this_cpu_read(vmx_hosts.loaded) != v)
 		return refused(v, 0);
 	if (v->restricted && (hv->cpu.dirty & (CPU_SEGS | CPU_CRS)) &&
 	    !vmx_enterable(&hv->cpu)) {
@@ -459,20 +501,16 @@ vmx_enter(struct hv_vcpu *hv)
 	}
 	/* Nothing reads a group between here and the exit. */
 	guest_out(v);
-	controls_out(v);
-	if (v->flush) {
-		v->flush = false;
-		if (!v->shadow) /* which has no VPID: each entry flushes */
-			vmx_invept(v->eptp);
-	}
-	cr4 = vmx_read(CR4_READ_SHADOW);
-	xstate_in(v, cr4);
-	if (run(v)) {
-		xstate_out(v, cr4);
+	x = xstate_of(v);
+	if (x)
+		xstate_in(v, x);
+	failed = run(v);
+	if (x)
+		xstate_out(v, x);
+	if (failed) {
 		vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 		return refused(v, vmx_read(VM_INSTRUCTION_ERROR));
 	}
-	xstate_out(v, cr4);
 	reason = vmx_read(VM_EXIT_REASON);
 	if (reason & VMX_EXIT_REASONS_FAILED_VMENTRY) {
 		vmx_write(VM_ENTRY_INTR_INFO_FIELD, 0);

@@ -18,7 +18,7 @@
 #define REASON_GETSEC 11
 #define REASON_RSM    17
 
-/* "IDT-Vectoring Information Field" */
+/* "Information for VM Exits That Occur During Event Delivery" */
 static void
 take_cut(struct vmx_vcpu *v)
 {
@@ -51,7 +51,7 @@ take_cut(struct vmx_vcpu *v)
 }
 
 /* "Exit Qualification for I/O Instructions" */
-static enum hv_exit
+static void
 exit_io(struct vmx_vcpu *v)
 {
 	struct hv_info *i = &v->hv.info;
@@ -62,7 +62,6 @@ exit_io(struct vmx_vcpu *v)
 	i->io.in = (x & 8) != 0;
 	i->io.string = (x & 16) != 0;
 	i->io.rep = (x & 32) != 0;
-	return HV_IO;
 }
 
 static enum hv_exit
@@ -82,7 +81,7 @@ exit_dr(struct vmx_vcpu *v)
 	if (v->debugger)
 		return HV_DR;
 	v->guest_drs = true;
-	v->primary &= ~CPU_BASED_MOV_DR_EXITING;
+	v->dirty.controls = true;
 	return HV_INTR; /* nothing else is to be done */
 }
 
@@ -130,6 +129,8 @@ exit_exception(struct vmx_vcpu *v)
 	struct hv_info *i = &v->hv.info;
 
 	i->vector = info & INTR_INFO_VECTOR_MASK;
+	if (i->vector != X86_PF)
+		v->in_pending = VMX_PENDING_UNKNOWN;
 	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR) {
 		asm volatile("int $2");
 		return HV_INTR;
@@ -152,7 +153,7 @@ static enum hv_exit
 exit_window(struct vmx_vcpu *v)
 {
 	v->hv.irq_window = false;
-	v->primary &= ~CPU_BASED_INTR_WINDOW_EXITING;
+	vmx_control(v, &v->primary, CPU_BASED_INTR_WINDOW_EXITING, false);
 	return HV_WINDOW_INTR;
 }
 
@@ -161,7 +162,7 @@ static enum hv_exit
 exit_nmi_window(struct vmx_vcpu *v)
 {
 	v->nmi_window = false;
-	v->primary &= ~CPU_BASED_NMI_WINDOW_EXITING;
+	vmx_control(v, &v->primary, CPU_BASED_NMI_WINDOW_EXITING, false);
 	return HV_WINDOW_NMI;
 }
 
@@ -202,48 +203,63 @@ next_rip(struct vmx_vcpu *v)
 	v->hv.info.next_rip = rip;
 }
 
+/* What exits before it is carried out, and is no event's delivery: HV_INTR, which
+ * no instruction is, for all else. */
+static const u8 instructions[] = {
+	[EXIT_REASON_CPUID] = HV_CPUID,
+	[REASON_GETSEC] = HV_UD,
+	[EXIT_REASON_HLT] = HV_HLT,
+	[EXIT_REASON_INVD] = HV_WBINVD,
+	[EXIT_REASON_RDPMC] = HV_RDPMC,
+	[REASON_RSM] = HV_UD,
+	[EXIT_REASON_VMCALL] = HV_HYPERCALL,
+	[EXIT_REASON_VMCLEAR... EXIT_REASON_VMON] = HV_UD,
+	[EXIT_REASON_IO_INSTRUCTION] = HV_IO,
+	[EXIT_REASON_MSR_READ] = HV_RDMSR,
+	[EXIT_REASON_MSR_WRITE] = HV_WRMSR,
+	[EXIT_REASON_MWAIT_INSTRUCTION] = HV_UD,
+	[EXIT_REASON_MONITOR_INSTRUCTION] = HV_UD,
+	[EXIT_REASON_PAUSE_INSTRUCTION] = HV_PAUSE,
+	[EXIT_REASON_INVEPT] = HV_UD,
+	[EXIT_REASON_INVVPID] = HV_UD,
+	[EXIT_REASON_WBINVD] = HV_WBINVD,
+	[EXIT_REASON_XSETBV] = HV_XSETBV,
+};
+static_assert(HV_INTR == 0, "holes are no instructions");
+
 static enum hv_exit
 exit_insn(struct vmx_vcpu *v, u32 reason)
 {
+	v->hv.cut.type = EVENT_NONE;
 	next_rip(v);
 	switch (reason) {
-	case EXIT_REASON_CPUID:
-		return HV_CPUID;
-	case EXIT_REASON_MSR_READ:
-		return HV_RDMSR;
-	case EXIT_REASON_MSR_WRITE:
-		return HV_WRMSR;
-	case EXIT_REASON_HLT:
-		return HV_HLT;
-	case EXIT_REASON_VMCALL:
-		return HV_HYPERCALL;
-	case EXIT_REASON_XSETBV:
-		return HV_XSETBV;
-	case EXIT_REASON_WBINVD:
-	case EXIT_REASON_INVD:
-		return HV_WBINVD;
-	case EXIT_REASON_PAUSE_INSTRUCTION:
-		return HV_PAUSE;
-	case EXIT_REASON_RDPMC:
-		return HV_RDPMC;
+	case EXIT_REASON_CPUID: /* its answer depends on them */
+		if (!(v->always & CPU_CRS))
+			vmx_crs_in(v);
+		break;
 	case EXIT_REASON_IO_INSTRUCTION:
-		return exit_io(v);
-	default:
-		return HV_UD; /* VMX's own, MONITOR, MWAIT, GETSEC, RSM */
+		exit_io(v);
+		break;
 	}
+	return instructions[reason];
 }
 
 enum hv_exit
 vmx_decode_exit(struct vmx_vcpu *v, u32 reason)
 {
 	reason = (u16)reason;
+	if (reason < ARRAY_SIZE(instructions) &&
+	    instructions[reason] != HV_INTR)
+		return exit_insn(v, reason);
 	v->hv.info.next_rip = 0;
 	take_cut(v);
 	switch (reason) {
 	case EXIT_REASON_EXCEPTION_NMI:
 		return exit_exception(v);
-	case EXIT_REASON_EXTERNAL_INTERRUPT:
 	case EXIT_REASON_INIT_SIGNAL:
+		v->in_pending = VMX_PENDING_UNKNOWN;
+		return HV_INTR;
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
 		return HV_INTR;
 	case EXIT_REASON_TRIPLE_FAULT:
 		return HV_SHUTDOWN;
@@ -265,6 +281,6 @@ vmx_decode_exit(struct vmx_vcpu *v, u32 reason)
 		v->hv.info.hw_reason = reason;
 		return HV_FAILED;
 	default:
-		return exit_insn(v, reason);
+		return HV_UD;
 	}
 }

@@ -36,7 +36,7 @@ struct vmx_features vmx_features;
 struct hv_caps vmx_caps;
 u64 vmx_msr_bitmap_pa;
 static u8 *msr_bitmap;
-static DEFINE_PER_CPU(struct vmx_host, hosts);
+DEFINE_PER_CPU(struct vmx_host, vmx_hosts);
 
 static const u32 direct[] = {
 	MSR_STAR,
@@ -52,12 +52,6 @@ static const u32 direct[] = {
 };
 
 static struct npt_format format;
-
-struct vmx_host *
-vmx_this_host(void)
-{
-	return this_cpu_ptr(&hosts);
-}
 
 /* "VM-Execution Controls" and the like: the low half are bits that must be 1,
  * the high half those that may be.  false: one of need is not there. */
@@ -307,7 +301,7 @@ vmx_global_init(void)
 	vmx_msr_bitmap_pa = __pa(msr_bitmap);
 	for_each_possible_cpu(cpu)
 	{
-		struct vmx_host *h = per_cpu_ptr(&hosts, cpu);
+		struct vmx_host *h = per_cpu_ptr(&vmx_hosts, cpu);
 
 		h->vmxon = (void *)get_zeroed_page(GFP_KERNEL);
 		if (!h->vmxon) {
@@ -326,7 +320,7 @@ vmx_global_exit(void)
 
 	for_each_possible_cpu(cpu)
 	{
-		struct vmx_host *h = per_cpu_ptr(&hosts, cpu);
+		struct vmx_host *h = per_cpu_ptr(&vmx_hosts, cpu);
 
 		free_page((unsigned long)h->vmxon);
 		h->vmxon = NULL;
@@ -358,7 +352,7 @@ failed:
 int
 vmx_cpu_enable(void)
 {
-	struct vmx_host *h = this_cpu_ptr(&hosts);
+	struct vmx_host *h = this_cpu_ptr(&vmx_hosts);
 	int err;
 
 	if (__read_cr4() & X86_CR4_VMXE) {
@@ -385,7 +379,7 @@ vmx_cpu_enable(void)
 void
 vmx_cpu_disable(void)
 {
-	struct vmx_host *h = this_cpu_ptr(&hosts);
+	struct vmx_host *h = this_cpu_ptr(&vmx_hosts);
 	unsigned long flags;
 
 	if (!h->enabled)
@@ -393,7 +387,7 @@ vmx_cpu_disable(void)
 	local_irq_save(flags);
 	h->enabled = false;
 	if (h->loaded)
-		vmx_clear(__pa(h->loaded->vmcs));
+		vmx_clear(h->loaded->vmcs_pa);
 	h->loaded = NULL;
 	asm volatile("vmxoff" ::: "cc", "memory");
 	cr4_clear_bits(X86_CR4_VMXE);

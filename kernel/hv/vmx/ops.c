@@ -17,19 +17,13 @@ set_root(struct hv_vcpu *hv, struct hpa root)
 	struct vmx_vcpu *v = to_vmx(hv);
 
 	v->root = root.v;
-	v->root_dirty = true;
+	v->dirty.root = true;
 }
 
 static void
 flush_tlb(struct hv_vcpu *hv)
 {
-	to_vmx(hv)->flush = true;
-}
-
-static void
-set(u32 *word, u32 bit, bool on)
-{
-	*word = on ? *word | bit : *word & ~bit;
+	to_vmx(hv)->dirty.flush = true;
 }
 
 /* SDM vol. 3 "NMI-Window Exiting", "Interrupt-Window Exiting": the NMI's is
@@ -39,10 +33,16 @@ window(struct hv_vcpu *hv, bool intr, bool nmi)
 {
 	struct vmx_vcpu *v = to_vmx(hv);
 
+	u32 both = CPU_BASED_NMI_WINDOW_EXITING | CPU_BASED_INTR_WINDOW_EXITING;
+	u32 want = (nmi ? CPU_BASED_NMI_WINDOW_EXITING : 0U) |
+	    (intr ? CPU_BASED_INTR_WINDOW_EXITING : 0U);
+
 	v->nmi_window = nmi;
 	hv->irq_window = intr;
-	set(&v->primary, CPU_BASED_NMI_WINDOW_EXITING, nmi);
-	set(&v->primary, CPU_BASED_INTR_WINDOW_EXITING, intr);
+	if ((v->primary & both) == want)
+		return;
+	v->primary = (v->primary & ~both) | want;
+	v->dirty.controls = true;
 }
 
 static void
@@ -50,7 +50,7 @@ tpr(struct hv_vcpu *hv, u8 cr8, bool watch)
 {
 	struct vmx_vcpu *v = to_vmx(hv);
 
-	set(&v->primary, CPU_BASED_CR8_LOAD_EXITING, watch);
+	vmx_control(v, &v->primary, CPU_BASED_CR8_LOAD_EXITING, watch);
 	v->vapic[VAPIC_TPR] = (u8)(cr8 << 4);
 }
 
@@ -65,6 +65,7 @@ tsc(struct hv_vcpu *hv, u64 offset, u64 ratio)
 {
 	hv->tsc_offset = offset;
 	hv->tsc_ratio = ratio;
+	to_vmx(hv)->dirty.controls = true;
 }
 
 static void
@@ -78,7 +79,9 @@ tsc_aux(struct hv_vcpu *hv, u32 val)
 static void
 rdtscp(struct hv_vcpu *hv, bool allowed)
 {
-	set(&to_vmx(hv)->secondary, SECONDARY_EXEC_ENABLE_RDTSCP,
+	struct vmx_vcpu *v = to_vmx(hv);
+
+	vmx_control(v, &v->secondary, SECONDARY_EXEC_ENABLE_RDTSCP,
 	    allowed && vmx_features.rdtscp);
 }
 
@@ -94,7 +97,7 @@ debugger(struct hv_vcpu *hv, bool on)
 	struct vmx_vcpu *v = to_vmx(hv);
 
 	v->debugger = v->guest_drs = on;
-	set(&v->primary, CPU_BASED_MOV_DR_EXITING, true);
+	v->dirty.controls = true;
 }
 
 static void
@@ -103,7 +106,7 @@ pdptrs(struct hv_vcpu *hv, const u64 pdptr[4])
 	struct vmx_vcpu *v = to_vmx(hv);
 
 	memcpy(v->pdptr, pdptr, sizeof(v->pdptr));
-	v->pdptrs_dirty = true;
+	v->dirty.pdptrs = true;
 }
 
 const struct hv_ops vmx_ops = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (ISC OR GPL-2.0) */
 /*
- * int vmx_switch(u64 *gpr, bool launched, const struct vmx_spec *)
+ * int vmx_switch(u64 *gpr, bool launched, const struct vmx_spec *, u64 *rsp)
  *
  * The world switch: SDM vol. 3 "VMLAUNCH/VMRESUME", "Loading Host State".
  * Called with IRQs off.  gpr[] is indexed as in instructions; RSP is in the
@@ -29,6 +29,12 @@ SYM_FUNC_START(vmx_switch)
 	push	%rbx
 	push	%rdx
 	push	%rdi
+	cmp	%rsp, (%rcx)		/* mostly as at the last entry */
+	je	6f
+	mov	%rsp, (%rcx)
+	mov	$FIELD_HOST_RSP, %eax
+	vmwrite	%rsp, %rax
+6:
 	test	%rdx, %rdx
 	jz	1f
 	mov	%rdx, %r8
@@ -37,8 +43,6 @@ SYM_FUNC_START(vmx_switch)
 	mov	$MSR_SPEC, %ecx
 	wrmsr
 1:
-	mov	$FIELD_HOST_RSP, %eax
-	vmwrite	%rsp, %rax
 	bt	$0, %esi		/* CF: launched, to the jump below */
 	mov	GPR(0)(%rdi), %rax
 	mov	GPR(1)(%rdi), %rcx

@@ -53,20 +53,33 @@ ar_out(u16 attr)
 }
 
 static void
-segs_in(struct gcpu *c)
+seg_in(struct gcpu *c, unsigned i)
 {
-	struct seg *s;
-	unsigned i;
+	struct seg *s = &c->seg[i];
 
-	for (i = 0; i < CPU_NSEGS; i++) {
-		s = &c->seg[i];
-		s->sel = vmx_read(SEG_FIELD(GUEST_ES_SELECTOR, i));
-		s->attr = attr_in(vmx_read(SEG_FIELD(GUEST_ES_AR_BYTES, i)));
-		s->limit = vmx_read(SEG_FIELD(GUEST_ES_LIMIT, i));
-		s->base = vmx_read(SEG_FIELD(GUEST_ES_BASE, i));
-	}
+	s->sel = vmx_read(SEG_FIELD(GUEST_ES_SELECTOR, i));
+	s->attr = attr_in(vmx_read(SEG_FIELD(GUEST_ES_AR_BYTES, i)));
+	s->limit = vmx_read(SEG_FIELD(GUEST_ES_LIMIT, i));
+	s->base = vmx_read(SEG_FIELD(GUEST_ES_BASE, i));
+}
+
+static void
+code_in(struct gcpu *c)
+{
+	seg_in(c, SEG_CS);
 	/* Also when SS is not usable. */
 	c->cpl = VMX_AR_DPL(vmx_read(GUEST_SS_AR_BYTES));
+}
+
+static void
+segs_in(struct gcpu *c)
+{
+	unsigned i;
+
+	for (i = 0; i < CPU_NSEGS; i++)
+		if (i != SEG_CS)
+			seg_in(c, i);
+	code_in(c);
 	c->gdt.base = vmx_read(GUEST_GDTR_BASE);
 	c->gdt.limit = vmx_read(GUEST_GDTR_LIMIT);
 	c->idt.base = vmx_read(GUEST_IDTR_BASE);
@@ -192,21 +205,33 @@ segs_out(const struct gcpu *c)
 	vmx_write(GUEST_IDTR_LIMIT, c->idt.limit);
 }
 
-/* CR2 is in no field: gcpu has it after each exit; so is DR6.  Of a restricted
- * guest gcpu always has all but CR3 of EPT's. */
+/*
+ * CR2 is in no field: gcpu has it after each exit; so is DR6.  Of a restricted
+ * guest gcpu always has all but CR3 of EPT's; of any other CR4, CR0_OURS ("Changes
+ * to Instruction Behavior in VMX Non-Root Operation": what is the host's stays as
+ * it is) and, as its writes exit, EFER, whose LMA comes and goes with CR0.PG
+ * ("Paging-Mode Enabling").
+ */
 static void
 crs_in(const struct vmx_vcpu *v, struct gcpu *c)
 {
-	u64 shadow;
-
 	if (!v->shadow)
 		c->cr3 = vmx_read(GUEST_CR3);
 	if (v->restricted)
 		return;
-	shadow = vmx_read(CR0_READ_SHADOW);
-	c->cr0 = (vmx_read(GUEST_CR0) & ~(u64)CR0_OURS) | (shadow & CR0_OURS);
-	c->cr4 = vmx_read(CR4_READ_SHADOW);
-	c->efer = vmx_read(GUEST_IA32_EFER);
+	c->cr0 = (vmx_read(GUEST_CR0) & ~(u64)CR0_OURS) | (c->cr0 & CR0_OURS);
+	c->efer &= ~(u64)X86_EFER_LMA;
+	if ((c->efer & X86_EFER_LME) && (c->cr0 & X86_CR0_PG))
+		c->efer |= X86_EFER_LMA;
+}
+
+void
+vmx_crs_in(struct vmx_vcpu *v)
+{
+	struct gcpu *c = &v->hv.cpu;
+
+	crs_in(v, c);
+	c->valid |= CPU_CRS;
 }
 
 static void
@@ -232,8 +257,10 @@ read_groups(struct vmx_vcpu *v, unsigned groups)
 {
 	struct gcpu *c = &v->hv.cpu;
 
-	if (groups & (CPU_SEGS | CPU_CODE))
+	if (groups & CPU_SEGS)
 		segs_in(c);
+	else if (groups & CPU_CODE)
+		code_in(c);
 	if (groups & CPU_CRS)
 		crs_in(v, c);
 	if (groups & CPU_DRS)
@@ -251,15 +278,15 @@ need(struct gcpu *c, unsigned groups)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	h = vmx_this_host();
+	h = this_cpu_ptr(&vmx_hosts);
 	if (h->enabled && h->loaded == v) {
 		read_groups(v, groups);
-	} else if (h->enabled && vmx_ptr_load(__pa(v->vmcs))) {
+	} else if (h->enabled && vmx_ptr_load(v->vmcs_pa)) {
 		read_groups(v, groups);
-		vmx_clear(__pa(v->vmcs));
+		vmx_clear(v->vmcs_pa);
 		v->launched = false;
 		if (h->loaded)
-			vmx_ptr_load(__pa(h->loaded->vmcs));
+			vmx_ptr_load(h->loaded->vmcs_pa);
 	}
 	local_irq_restore(flags);
 	c->valid |= cpu_groups(groups);
@@ -305,8 +332,8 @@ crs_identity(struct vmx_vcpu *v, struct crs *r)
 	    X86_CR4_SMAP | X86_CR4_LA57);
 	r->cr4 |= X86_CR4_PAE;
 	vmx_identity_pdptrs(v->pdptr);
-	v->pdptrs_dirty = true;
-	v->primary |= CPU_BASED_CR3_LOAD_EXITING;
+	v->dirty.pdptrs = true;
+	vmx_control(v, &v->primary, CPU_BASED_CR3_LOAD_EXITING, true);
 }
 
 /* Paging is on for the CPU, and long mode only where it is active. */
@@ -319,7 +346,7 @@ crs_restricted(struct vmx_vcpu *v, struct crs *r)
 		crs_shadow(v, r);
 		return;
 	}
-	v->primary &= ~(u32)CPU_BASED_CR3_LOAD_EXITING;
+	vmx_control(v, &v->primary, CPU_BASED_CR3_LOAD_EXITING, false);
 	if (!(r->cr0 & X86_CR0_PG))
 		crs_identity(v, r);
 }
@@ -391,7 +418,27 @@ vmx_sync(struct vmx_vcpu *v)
 		vmx_write(GUEST_DR7, (u32)c->dr7);
 	if (c->dirty & CPU_SYSMSRS)
 		sysmsrs_out(v);
-	c->dirty = 0;
+}
+
+/* Fields whose values are remembered begin with one that is known. */
+static void
+zero_cached(struct vmx_vcpu *v)
+{
+	static const u32 fields[] = { CPU_BASED_VM_EXEC_CONTROL,
+		SECONDARY_VM_EXEC_CONTROL, EXCEPTION_BITMAP, TSC_OFFSET,
+		GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS,
+		GUEST_RSP, GUEST_RIP, GUEST_RFLAGS, HOST_CR3, HOST_CR4,
+		HOST_FS_BASE, HOST_RSP };
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		vmx_write(fields[i], 0);
+	v->in_primary = v->in_secondary = v->in_exceptions = 0;
+	v->in_blocking = 0;
+	v->in_tsc_offset = v->in_pending = 0;
+	v->in_rsp = v->in_rip = v->in_rflags = 0;
+	v->in_cr3 = v->in_cr4 = v->in_fs_base = v->in_rsp_host = 0;
+	v->dirty.controls = true;
 }
 
 void
@@ -430,11 +477,7 @@ vmx_write_all(struct vmx_vcpu *v)
 	vmx_write(VMCS_LINK_POINTER, ~0ULL);
 	vmx_write(GUEST_IA32_DEBUGCTL, 0);
 	vmx_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
-	vmx_write(GUEST_INTERRUPTIBILITY_INFO, 0);
-	vmx_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
-	vmx_write(TSC_OFFSET, 0);
-	v->in_primary = v->in_secondary = v->in_exceptions = 0;
-	v->in_tsc_offset = v->in_cr3 = v->in_cr4 = 0;
+	zero_cached(v);
 	v->written = true;
 }
 
@@ -477,7 +520,7 @@ vmx_vcpu_reset(struct hv_vcpu *hv, bool init)
 		c->pkru = 0;
 	}
 	c->dirty = CPU_REGS | CPU_SEGS | CPU_CRS | CPU_DRS | CPU_SYSMSRS;
-	v->flush = true;
+	v->dirty.flush = true;
 	v->blocking = 0;
 	v->pending_dbg = 0;
 	hv->intr_shadow = false;
@@ -506,6 +549,7 @@ vmx_exceptions(struct vmx_vcpu *v, u32 mask)
 {
 	v->exceptions = mask | 1U << X86_DB | 1U << X86_AC | 1U << X86_MC |
 	    (v->shadow ? 1U << X86_PF : 0);
+	v->dirty.controls = true;
 }
 
 /* Of a vCPU with shadow tables each register that decides about paging is ours,
@@ -547,6 +591,7 @@ vmx_vcpu_new(struct hpa npt_root)
 		free_pages_of(v);
 		return NULL;
 	}
+	v->vmcs_pa = __pa(v->vmcs);
 	*(u32 *)v->vmcs = vmx_features.revision;
 	for (i = 0; i < VMX_MSRS; i++)
 		v->lists->guest[i].index = v->lists->host[i].index =
@@ -555,6 +600,7 @@ vmx_vcpu_new(struct hpa npt_root)
 	v->id = (u64)atomic64_inc_return(&last_id);
 	v->shadow = npt_root.v == 0;
 	v->restricted = v->shadow || !vmx_features.unrestricted;
+	v->always = CPU_REGS | (v->shadow ? CPU_CRS : 0);
 	choose_controls(v);
 	vmx_exceptions(v, 0);
 	v->hv.tsc_ratio = 1ULL << 32;

@@ -12,6 +12,8 @@
  * is in memory, complete, when the vCPU comes to another CPU, when a CPU goes
  * and when the host sleeps.
  */
+#include <linux/percpu.h>
+#include <asm/desc_defs.h>
 #include <asm/vmx.h>
 #include "../hv.h"
 
@@ -26,6 +28,23 @@ enum vmx_msr {
 	VMX_MSRS,
 };
 
+/* SPEC_CTRL */
+struct vmx_spec {
+	u64 guest, host;
+};
+
+/* What an entry has to see to beside the registers.  Each has a byte: the thread
+ * may be preempted, and loaded elsewhere, while it sets one of them. */
+union vmx_dirty {
+	struct {
+		bool flush, controls, root, pdptrs;
+	};
+	u32 any;
+};
+
+/* No value of the pending debug exceptions. */
+#define VMX_PENDING_UNKNOWN ~0ULL
+
 struct vmx_lists {
 	struct vmx_msr_entry guest[VMX_MSRS] __aligned(16);
 	struct vmx_msr_entry host[VMX_MSRS] __aligned(16);
@@ -34,6 +53,7 @@ struct vmx_lists {
 struct vmx_vcpu {
 	struct hv_vcpu hv; /* first */
 	void *vmcs; /* the page */
+	u64 vmcs_pa;
 	u8 *vapic; /* virtual-APIC page, for the TPR */
 	struct vmx_lists *lists; /* a page */
 	u64 eptp;
@@ -44,7 +64,7 @@ struct vmx_vcpu {
 	bool written; /* what never changes is in the VMCS */
 	bool launched;
 	bool loaded;
-	bool flush; /* before the next entry */
+	union vmx_dirty dirty; /* controls: also the TSC's offset, guest_drs */
 	bool guest_drs; /* gcpu's DR0-3 and DR6 are in force in the guest */
 	bool debugger; /* and are not the guest's to see */
 	bool nmi_window;
@@ -52,14 +72,25 @@ struct vmx_vcpu {
 	bool restricted; /* runs with PE and PG only */
 	u32 blocking; /* STI or MOV SS, as the last exit said */
 	u64 pending_dbg; /* exceptions that MOV SS holds back */
-	u32 primary, secondary, exceptions; /* as they should be */
-	u32 in_primary, in_secondary, in_exceptions; /* in the VMCS */
-	u64 in_tsc_offset, in_cr3, in_cr4; /* cr3, cr4: the host's */
-	bool root_dirty, pdptrs_dirty;
+	/* As they should be; of MOV DR guest_drs and debugger say it. */
+	u32 primary, secondary, exceptions;
+	/* What the VMCS has, so that only what differs is written. */
+	u32 in_primary, in_secondary, in_exceptions, in_blocking;
+	u64 in_tsc_offset, in_rsp, in_rip, in_rflags, in_pending;
+	u64 in_cr3, in_cr4, in_fs_base, in_rsp_host; /* the host's */
+	unsigned always; /* groups of gcpu that an exit leaves valid */
 	u64 pdptr[4];
+	struct vmx_spec spec;
 	u32 host_pkru; /* of the thread that it is loaded for */
 	/* Of that thread and CPU, as they were before. */
-	u16 ds, es, fs, gs, ldt, idt_limit;
+	union {
+		struct {
+			u16 ds, es, fs, gs;
+		};
+		u64 any_sel;
+	};
+	u16 ldt;
+	struct desc_ptr gdt, idt;
 	u64 fs_base, debugctl;
 };
 
@@ -67,6 +98,18 @@ static inline struct vmx_vcpu *
 to_vmx(struct hv_vcpu *hv)
 {
 	return (struct vmx_vcpu *)hv;
+}
+
+/* A bit of its controls. */
+static inline void
+vmx_control(struct vmx_vcpu *v, u32 *word, u32 bit, bool on)
+{
+	u32 now = on ? *word | bit : *word & ~bit;
+
+	if (now == *word)
+		return;
+	*word = now;
+	v->dirty.controls = true;
 }
 
 /* One per CPU. */
@@ -99,7 +142,7 @@ int vmx_global_init(void);
 void vmx_global_exit(void);
 int vmx_cpu_enable(void);
 void vmx_cpu_disable(void);
-struct vmx_host *vmx_this_host(void);
+DECLARE_PER_CPU(struct vmx_host, vmx_hosts);
 void vmx_invept(u64 eptp);
 
 /* vcpu.c */
@@ -111,6 +154,7 @@ void vmx_exceptions(struct vmx_vcpu *, u32 mask); /* and ours */
 /* Of a restricted guest: else it is emulated. */
 bool vmx_enterable(struct gcpu *);
 void vmx_sync(struct vmx_vcpu *); /* struct gcpu to VMCS before an entry */
+void vmx_crs_in(struct vmx_vcpu *); /* at an exit that will need them */
 
 /* enter.c */
 void vmx_load(struct hv_vcpu *);
@@ -126,11 +170,9 @@ void vmx_identity_pdptrs(u64 pdptr[4]);
 enum hv_exit vmx_decode_exit(struct vmx_vcpu *, u32 reason);
 
 /* switch.S */
-struct vmx_spec {
-	u64 guest, host; /* values of SPEC_CTRL */
-};
-/* 0, or 1 when the instruction failed; spec: NULL when not to be switched. */
-int vmx_switch(u64 *gpr, bool launched, const struct vmx_spec *spec);
+/* 0, or 1 when the instruction failed; spec: NULL when not to be switched;
+ * rsp: what the VMCS has of the host's. */
+int vmx_switch(u64 *gpr, bool launched, const struct vmx_spec *spec, u64 *rsp);
 extern const char vmx_exit_to[];
 
 /* SDM vol. 3 "VMX Instruction Reference".  A field that is not there is a
@@ -147,14 +189,32 @@ vmx_read(unsigned long field)
 static inline void
 vmx_write(unsigned long field, u64 val)
 {
-	bool failed;
+	/* clang-format off */
+	asm goto("vmwrite %[val], %[field]\n\t"
+		 "jbe %l[failed]"
+		 :
+		 : [field] "r"(field), [val] "r"((unsigned long)val)
+		 : "cc"
+		 : failed);
+	/* clang-format on */
+	return;
+failed:
+	pr_warn_once("vmm: VMWRITE of field %lx failed\n", field);
+}
 
-	asm volatile("vmwrite %2, %1; setbe %0"
-		     : "=q"(failed)
-		     : "r"(field), "r"((unsigned long)val)
-		     : "cc");
-	if (failed)
-		pr_warn_once("vmm: VMWRITE of field %lx failed\n", field);
+/* What the VMCS has is kept beside it: only what differs is written. */
+static inline void
+vmx_put32(unsigned long field, u32 want, u32 *in)
+{
+	if (*in != want)
+		vmx_write(field, *in = want);
+}
+
+static inline void
+vmx_put64(unsigned long field, u64 want, u64 *in)
+{
+	if (*in != want)
+		vmx_write(field, *in = want);
 }
 
 static inline bool
