@@ -131,6 +131,10 @@ on_opened(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct login_child *l = arg;
 
+	if (l->answered) { /* invariant 2 */
+		fd_close(&fd);
+		return -EPROTO;
+	}
 	l->answered = true;
 	if (l->p->remote.chan == NULL) {
 		fd_close(&fd);
@@ -150,6 +154,8 @@ on_refused(void *arg, uint32_t id, int fd, struct ibuf *body)
 	uint32_t error;
 	char text[128];
 
+	if (l->answered)
+		return -EPROTO;
 	if (ibuf_get_n32(body, &error) == -1)
 		return -EBADMSG;
 	l->answered = true;
@@ -492,6 +498,9 @@ start(struct parent *p)
 	struct fail why;
 	int error;
 
+	/* A reload may come before it: there is to be one process. */
+	if (r->respawn != NULL)
+		evtimer_del(r->respawn);
 	error =
 	    start_child(p->base, &ch, "remote", "remote", "remote", &ops, &why);
 	if (error != 0)

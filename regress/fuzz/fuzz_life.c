@@ -300,6 +300,7 @@ say(struct record *rec, const uint8_t *body, size_t n)
 		return;
 	if ((rec->flags & F_RAW) == 0) {
 		rec->flags |= F_RAW;
+		h.len |= (rec->flags & F_FD) != 0 ? 1U << 31 : 0;
 		memcpy(packet, &h, sizeof(h));
 		memcpy(packet + sizeof(h), body, n);
 		body = packet;
