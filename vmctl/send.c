@@ -179,10 +179,10 @@ options(int argc, char **argv, struct order *o)
 	int64_t n;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "d:qr:s:")) != -1) {
+	while ((ch = cmd_getopt(argc, argv, "qr:s:t:")) != -1) {
 		if (ch == 'q')
 			o->quiet = true;
-		else if (ch == 'd'  ? !cmd_once(&limit, "downtime")
+		else if (ch == 't'  ? !cmd_once(&limit, "downtime")
 			: ch == 'r' ? !cmd_once(&rate, "rate")
 				    : ch != 's' || !cmd_once(&slow, "percent"))
 			return false;

@@ -136,7 +136,7 @@ t_goes_on() {
 	key mv 'while :; do dd if=/dev/vda of=/copy bs=1M count=2 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; md5sum </copy >>/sums; sleep 0.5; done &'
 	key mv 'sleep 3; echo tiny: busy.'
 	prints mv "tiny: busy\." 60
-	sent mv -d 20000
+	sent mv -t 20000
 	in_state mv stopped
 	there mv running
 	grep "stood still for" "$T/send.out"
@@ -188,7 +188,7 @@ t_whole_pc() {
 	here_up <"$T/mv.conf"
 	start mv
 	prints mv "executed automatically" 100
-	sent mv -d 20000
+	sent mv -t 20000
 	away_key mv ''
 	prints mv "tiny: shell" 150
 	away_key mv 'mkdir -p /mnt; mount -t iso9660 -o ro /dev/sr0 /mnt; echo "the screen has this" >/dev/tty0'
@@ -199,7 +199,7 @@ t_whole_pc() {
 	away_key mv 'while :; do md5sum </mnt/boot/tiny.cpio >>/isosums; dd if=/dev/vdc bs=1M count=4 2>/dev/null | md5sum >>/sums; cp /data /dev/vdc; sync; echo 3 >/proc/sys/vm/drop_caches; done &'
 	away_key mv 'sleep 3; echo tiny: busy.'
 	prints mv "tiny: busy\." 60
-	back mv -d 20000
+	back mv -t 20000
 	key mv 'sleep 3; kill %1; wait; echo tiny: sums $(sort -u /sums | wc -l) $(sort -u /sums).'
 	prints mv "tiny: sums [0-9]+ [0-9a-f]+ .*\." 60
 	[[ $(value mv sums) = "1 $sum" ]] || fail "$(value mv sums), not $sum"
@@ -266,18 +266,18 @@ t_back_and_forth() {
 	prints mv "tiny: count0 [0-9]+\." 60
 	for ((i = 1; i <= n; i++)); do
 		if ((i % 2 == 1)); then
-			sent mv -d 20000
+			sent mv -t 20000
 			in_state mv stopped
 			away_key mv "echo tiny: count$i \$(cat /count)."
 		else
-			back mv -d 20000
+			back mv -t 20000
 			there mv stopped
 			key mv "echo tiny: count$i \$(cat /count)."
 		fi
 		prints mv "tiny: count$i [0-9]+\." 60
 		grep "stood still" "$T/send.out" >>"$T/still"
 	done
-	((i % 2 == 1)) || back mv -d 20000
+	((i % 2 == 1)) || back mv -t 20000
 	touch "$T/enough"
 	key mv 'while [ ! -f /over ]; do sleep 1; done; sleep 5; kill %2; wait %2; echo tiny: lines $(md5sum </lines).'
 	prints mv "tiny: lines [0-9a-f]+ .*\." 60
@@ -391,7 +391,7 @@ t_stays() {
 	in_state mv running
 	# A guest that writes faster than that.
 	key mv 'while :; do dd if=/dev/zero of=/ram bs=1M count=4 2>/dev/null; done &'
-	not vmctl send -d 1 mv awayhost 2>"$T/wrong"
+	not vmctl send -t 1 mv awayhost 2>"$T/wrong"
 	tail -n 3 "$T/wrong"
 	grep "writes memory faster than it is sent" "$T/wrong"
 	one_runs mv
@@ -424,10 +424,10 @@ t_slowed_down() {
 	key mv 'while :; do dd if=/dev/zero of=/ram bs=64k count=640 conv=notrunc 2>/dev/null; done &'
 	sleep 3
 	# It is not sent as it is.
-	not vmctl send -d 500 mv awayhost 2>"$T/wrong"
+	not vmctl send -t 500 mv awayhost 2>"$T/wrong"
 	grep "faster than it is sent" "$T/wrong"
 	in_state mv running
-	sent mv -d 500 -s 95
+	sent mv -t 500 -s 95
 	grep "slowed down by 20 %" "$T/send.out"
 	there mv running
 	# It has all of its time again.
@@ -474,7 +474,7 @@ t_killed() {
 		# Those that are there before do not count.
 		victims "vm/mv" >"$T/before"
 		victims "mv/vioblk" >>"$T/before"
-		vmctl send -q -d 20000 mv awayhost 2>"$T/out.$i" &
+		vmctl send -q -t 20000 mv awayhost 2>"$T/out.$i" &
 		p=$!
 		sleep "$((RANDOM % ${LATEST:-30})).$((RANDOM % 10))$((RANDOM % 10))"
 		case $what in
