@@ -99,7 +99,7 @@ _vmctl() {
 	restart | set) options="-f" names="-r" ;;
 	restore) options="-n" names="" ;;
 	save) options="-k" names="-r" ;;
-	send) options="-q -r -s -t" names="-r" ;;
+	send) options="-d -q -r -s -t" names="-r" ;;
 	snapshot) options="-j" names="all" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;

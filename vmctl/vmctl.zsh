@@ -141,7 +141,7 @@ _vmctl_newer() {
 		    '2:file:_files'
 		;;
 	send)
-		_arguments '-q[print no progress]' \
+		_arguments '-d[copy its disks]' '-q[print no progress]' \
 		    '-r[at most so much in a second]:rate: ' \
 		    '-s[slow the guest down, at most by so much]:percent: ' \
 		    '-t[how long it may stand still]:milliseconds: ' \

@@ -572,8 +572,7 @@ write_at(int image, uint64_t off)
 	struct scribble s = { .buf = buf };
 	struct aio_conf c = { .depth = 64 };
 
-	assert_int_equal(
-	    disk_open(&e.d, VM_DISK_QCOW2, dup(image), false), 0);
+	assert_int_equal(disk_open(&e.d, VM_DISK_QCOW2, dup(image), false), 0);
 	e.busy = 0;
 	disk_aio(e.d, &c);
 	c.kick = c.wake = c.call = eventfd(0, EFD_CLOEXEC);
@@ -612,8 +611,7 @@ test_hole(void **state)
 
 	write_at(base, 0);
 	write_at(top, 600 * mib);
-	assert_int_equal(
-	    disk_open(&alone, VM_DISK_QCOW2, dup(top), false), 0);
+	assert_int_equal(disk_open(&alone, VM_DISK_QCOW2, dup(top), false), 0);
 	l[0].fd = over;
 	l[1].fd = base;
 	assert_int_equal(disk_open_chain(&based, l, 2, true, &why), 0);

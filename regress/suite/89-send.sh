@@ -410,6 +410,128 @@ t_stays() {
 	hosts_off
 }
 
+# own_disks: a raw image and a qcow2 one here, others over there, with something
+# else in them.
+own_disks() {
+	truncate -s 32M "$T/raw"
+	dd if=/dev/urandom of="$T/raw.away" bs=1M count=32 status=none
+	vmctl create -s 32M "$T/base.qcow2"
+	vmctl create -b "$T/base.qcow2" "$T/top.qcow2"
+	vmctl create -s 32M "$T/away.qcow2"
+	tiny mv shell 'cpus 2' 'memory 128M' "disk \"$T/raw.away\"" \
+	    "disk \"$T/away.qcow2\"" | away_up
+	tiny mv shell 'cpus 2' 'memory 128M' "disk \"$T/raw\"" \
+	    "disk \"$T/top.qcow2\" base \"$T/base.qcow2\"" | here_up
+}
+
+# fills: its guest has the same 4 MiB on both disks, and their sum is sum1.  Then
+# it writes and reads somewhere else, all the time.
+fills() {
+	key mv 'dd if=/dev/urandom of=/data bs=1M count=4; for d in a b; do dd if=/data of=/dev/vd$d bs=1M seek=16 conv=fsync; done 2>/dev/null; echo tiny: sum1 $(md5sum </data).'
+	prints mv "tiny: sum1 [0-9a-f]+ .*\." 60
+	key mv 'i=0; touch /bad; while :; do i=$((i+1)); a=$((i%16)); b=$((i*7%16)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; for d in a b; do dd if=/d.$a of=/dev/vd$d bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; done; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do [ ! -f /d.$b ] || dd if=/dev/vd$d bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $d $b >>/bad; done; echo $i >/count; done &'
+	key mv 'sleep 3; echo tiny: busy $(cat /count).'
+	prints mv "tiny: busy [0-9]+\." 60
+}
+
+# keeps TTY: nothing was lost, and what was zero is.
+keeps() {
+	local zero
+	zero=$(dd if=/dev/zero bs=1M count=8 status=none | md5sum)
+	echo 'kill %1; wait; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do dd if=/dev/vd$d bs=1M skip=16 count=4 2>/dev/null | md5sum; done | sort -u >/sums; for d in a b; do dd if=/dev/vd$d bs=1M skip=24 2>/dev/null | md5sum; done | sort -u >/zeroes; for j in 0 3 9 15; do for d in a b; do dd if=/dev/vd$d bs=512k skip=$j count=1 2>/dev/null | cmp -s - /d.$j || echo end $d $j >>/bad; done; done' >"$1"
+	echo 'echo tiny: zeroes $(wc -l </zeroes) $(cat /zeroes).; echo tiny: sums $(wc -l </sums) $(cat /sums).; echo tiny: bad $(wc -l </bad) of $(cat /count).' >"$1"
+	prints mv "tiny: bad [0-9]+ of [0-9]+\." 60
+	echo "# bad: $(value mv bad)"
+	[[ $(value mv bad) = "0 of "* ]]
+	[[ $(value mv sums) = "1 $(value mv sum1)" ]] || fail "$(value mv sums)"
+	[[ $(value mv zeroes) = "1 ${zero%% *} "* ]] || fail "$(value mv zeroes)"
+	not printed mv "Kernel panic"
+}
+
+# Disks that the hosts do not share go over with their guest, and come back.
+t_own_disks() {
+	hosts
+	own_disks
+	start mv
+	prints mv "/ # " 120
+	fills
+	sent mv -d -t 20000
+	in_state mv stopped
+	there mv running
+	# As sparse as it was.
+	(($(stat -c %b "$T/raw.away") < 20 * 2048))
+	# Nobody uses those of this host.
+	truncate -s 0 "$T/raw"
+	truncate -s 32M "$T/raw"
+	vmctl image check "$T/top.qcow2"
+	away_key mv 'echo tiny: away $(cat /count).'
+	prints mv "tiny: away [0-9]+\." 60
+	back mv -d -t 20000
+	there mv stopped
+	keeps "$(field mv tty)"
+	vmctl stop -fw mv
+	vmctl image check "$T/top.qcow2"
+	vmctl image check "$T/away.qcow2"
+	hosts_off
+}
+
+# Whatever fails, they stay with their guest.
+t_own_disks_stay() {
+	hosts
+	own_disks
+	start mv
+	prints mv "/ # " 120
+	fills
+	vmctl send -q -d -r 1M mv awayhost 2>"$T/wrong" &
+	sleep 8
+	ip -n away link set vb down
+	not wait $!
+	tail -n 3 "$T/wrong"
+	ip -n away link set vb up
+	one_runs mv
+	in_state mv running
+	grep "incomplete copies" "$T/away.log"
+	not timeout 8 vmctl send -q -d -r 4M mv awayhost
+	one_runs mv
+	in_state mv running
+	keeps "$(field mv tty)"
+	vmctl stop -fw mv
+	hosts_off
+}
+
+# What is not to be copied to.
+t_own_disks_refused() {
+	hosts
+	truncate -s 16M "$T/a" "$T/b" "$T/c"
+	truncate -s 32M "$T/d"
+	{
+		atom same "disk \"$T/a\""
+		atom size "disk \"$T/b\""
+		atom ro "disk \"$T/c\""
+	} | vmd_up
+	truncate -s 16M "$T/c.away"
+	{
+		atom same "disk \"$T/a\""
+		atom size "disk \"$T/d\""
+		atom ro "disk \"$T/c.away\" readonly"
+	} | away_up
+	for v in same size ro; do
+		start $v
+		not vmctl send -q -d $v awayhost 2>"$T/wrong.$v"
+		cat "$T/wrong.$v"
+		in_state $v running
+		within 20 there $v stopped
+	done
+	grep "locked by another process; .* without -d" "$T/wrong.same"
+	grep "disk 0 has 33554432 bytes here, and had 16777216" "$T/wrong.size"
+	grep "disk 0 is read-only here" "$T/wrong.ro"
+	# Shared ones are sent as ever.
+	vmctl send -q same awayhost
+	for v in size ro; do vmctl stop -fw $v; done
+	away stop -fw same
+	hosts_off
+}
+
 # A guest that writes more than goes out, and that is slowed down.
 t_slowed_down() {
 	hosts
