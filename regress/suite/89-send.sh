@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # A VM goes to another host while it runs.  The other host is a network
-# namespace with a vmd of its own; the disks are on what both see.
+# namespace with a vmd of its own; the disks are on what both see, or each has
+# some of its own.
 # $CYCLES: how many, where it is done again and again.
 limit='800+90*CYCLES' # s
 away_pid=''
@@ -429,7 +430,7 @@ own_disks() {
 fills() {
 	key mv 'dd if=/dev/urandom of=/data bs=1M count=4; for d in a b; do dd if=/data of=/dev/vd$d bs=1M seek=16 conv=fsync; done 2>/dev/null; echo tiny: sum1 $(md5sum </data).'
 	prints mv "tiny: sum1 [0-9a-f]+ .*\." 60
-	key mv 'i=0; touch /bad; while :; do i=$((i+1)); a=$((i%16)); b=$((i*7%16)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; for d in a b; do dd if=/d.$a of=/dev/vd$d bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; done; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do [ ! -f /d.$b ] || dd if=/dev/vd$d bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $d $b >>/bad; done; echo $i >/count; done &'
+	key mv 'i=0; touch /bad; while [ ! -f /enough ]; do i=$((i+1)); a=$((i%16)); b=$((i*7%16)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; for d in a b; do dd if=/d.$a of=/dev/vd$d bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; done; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do [ ! -f /d.$b ] || dd if=/dev/vd$d bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $d $b >>/bad; done; echo $i >/count; done &'
 	key mv 'sleep 3; echo tiny: busy $(cat /count).'
 	prints mv "tiny: busy [0-9]+\." 60
 }
@@ -438,7 +439,7 @@ fills() {
 keeps() {
 	local zero
 	zero=$(dd if=/dev/zero bs=1M count=8 status=none | md5sum)
-	echo 'kill %1; wait; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do dd if=/dev/vd$d bs=1M skip=16 count=4 2>/dev/null | md5sum; done | sort -u >/sums; for d in a b; do dd if=/dev/vd$d bs=1M skip=24 2>/dev/null | md5sum; done | sort -u >/zeroes; for j in 0 3 9 15; do for d in a b; do dd if=/dev/vd$d bs=512k skip=$j count=1 2>/dev/null | cmp -s - /d.$j || echo end $d $j >>/bad; done; done' >"$1"
+	echo 'touch /enough; wait; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do dd if=/dev/vd$d bs=1M skip=16 count=4 2>/dev/null | md5sum; done | sort -u >/sums; for d in a b; do dd if=/dev/vd$d bs=1M skip=24 2>/dev/null | md5sum; done | sort -u >/zeroes; for j in 0 3 9 15; do for d in a b; do dd if=/dev/vd$d bs=512k skip=$j count=1 2>/dev/null | cmp -s - /d.$j || echo end $d $j >>/bad; done; done' >"$1"
 	echo 'echo tiny: zeroes $(wc -l </zeroes) $(cat /zeroes).; echo tiny: sums $(wc -l </sums) $(cat /sums).; echo tiny: bad $(wc -l </bad) of $(cat /count).' >"$1"
 	prints mv "tiny: bad [0-9]+ of [0-9]+\." 60
 	echo "# bad: $(value mv bad)"
@@ -475,22 +476,29 @@ t_own_disks() {
 	hosts_off
 }
 
+head_changed() { [[ $(head -c 1M "$T/raw.away" | md5sum) != "$head" ]]; }
+
 # Whatever fails, they stay with their guest.
 t_own_disks_stay() {
+	local p head
 	hosts
 	own_disks
 	start mv
 	prints mv "/ # " 120
 	fills
-	vmctl send -q -d -r 1M mv awayhost 2>"$T/wrong" &
-	sleep 8
+	head=$(head -c 1M "$T/raw.away" | md5sum)
+	vmctl send -q -d -r 8M mv awayhost 2>"$T/wrong" &
+	p=$!
+	# The link is cut amid its disks.
+	within 100 head_changed
 	ip -n away link set vb down
-	not wait $!
+	not wait $p
 	tail -n 3 "$T/wrong"
 	ip -n away link set vb up
 	one_runs mv
 	in_state mv running
-	grep "incomplete copies" "$T/away.log"
+	within 40 grep "incomplete copies" "$T/away.log"
+	# Whoever asked for it has left.
 	not timeout 8 vmctl send -q -d -r 4M mv awayhost
 	one_runs mv
 	in_state mv running
@@ -501,6 +509,7 @@ t_own_disks_stay() {
 
 # What is not to be copied to.
 t_own_disks_refused() {
+	local v
 	hosts
 	truncate -s 16M "$T/a" "$T/b" "$T/c"
 	truncate -s 32M "$T/d"
