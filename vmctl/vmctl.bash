@@ -149,7 +149,7 @@ _vmctl() {
 		image) _vmctl_reply "check info snapshot" "$cur" ;;
 		snapshot) _vmctl_reply "create delete list revert" "$cur" ;;
 		esac
-	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[rst] && $prev != -q ]]; then
+	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[rst] && $prev != -[dq] ]]; then
 		_vmctl_reply "$(compgen -A hostname)" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"
