@@ -57,7 +57,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(SEND, CTL_OWNER, 1,                                              \
 	    "u32 id, str name, u32 ms that it may stand still, "           \
 	    "u64 bytes per second or 0, u32 percent by which it may be "   \
-	    "slowed down (fd: where to)")                                  \
+	    "slowed down, u32 1: its disks as well (fd: where to)")        \
 	X(RECEIVE, CTL_OWNER, 0, "u32 id, str name")                       \
 	X(SNAPSHOT, CTL_OWNER, 0,                                          \
 	    "u32 id, str name, u32 enum ctl_snapshot, str tag")            \

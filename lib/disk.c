@@ -198,6 +198,17 @@ disk_aio(const struct disk *d, struct aio_conf *c)
 	c->readonly = d->readonly;
 }
 
+uint64_t
+disk_hole(const struct disk *d, uint64_t off)
+{
+	uint64_t n;
+
+	if ((!d->loaded && d->ops->load != NULL) || off >= d->size)
+		return 0;
+	n = d->ops->hole(d, off);
+	return n < d->size - off ? n : d->size - off;
+}
+
 unsigned
 disk_threads(const struct disk *d)
 {

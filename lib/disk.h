@@ -105,6 +105,12 @@ uint32_t disk_block(const struct disk *); /* bytes: best I/O granularity */
 bool disk_can_discard(const struct disk *);
 /* For struct aio_conf; the descriptors stay ours. */
 void disk_aio(const struct disk *, struct aio_conf *);
+/*
+ * So many bytes from off on read as zeroes, as far as that is known without
+ * reading: 0 says nothing.  By a thread that uses the disk; what is written
+ * meanwhile may be there or not.
+ */
+uint64_t disk_hole(const struct disk *, uint64_t off);
 /* Threads that may use the disk, and what one request adds to the depth that
  * an engine has to have. */
 unsigned disk_threads(const struct disk *);

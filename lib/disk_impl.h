@@ -17,6 +17,8 @@ struct disk_ops {
 	int (*store)(struct disk *);
 	/* r was checked.  0: done() will be called; or -errno. */
 	int (*start)(struct disk_req *);
+	/* Of disk.h; off is on the disk.  What it says may go beyond the end. */
+	uint64_t (*hole)(const struct disk *, uint64_t off);
 	void (*close)(struct disk *);
 };
 

@@ -357,5 +357,6 @@ const struct disk_ops disk_qcow2 = {
 	.load = qcow2_load,
 	.store = qcow2_store,
 	.start = qc_start,
+	.hole = qc_hole,
 	.close = qcow2_close,
 };

@@ -95,6 +95,17 @@ raw_open(struct disk *d, struct why *why)
 	return 0;
 }
 
+/* A block device says that all of it is data. */
+static uint64_t
+raw_hole(const struct disk *d, uint64_t off)
+{
+	off_t data = lseek(d->fd[0], (off_t)off, SEEK_DATA);
+
+	if (data == -1)
+		return errno == ENXIO ? d->size - off : 0;
+	return (uint64_t)data - off;
+}
+
 static void
 raw_close(struct disk *d)
 {
@@ -334,5 +345,6 @@ const struct disk_ops disk_raw = {
 	.name = "raw",
 	.open = raw_open,
 	.start = raw_start,
+	.hole = raw_hole,
 	.close = raw_close,
 };

@@ -287,6 +287,9 @@ int qc_page_get(struct qc_op *, unsigned layer, uint64_t off, enum qc_page_kind,
     bool change, struct qc_page **);
 void qc_page_dirty(struct qcow2 *, struct qc_page *);
 
+/* qcow2_hole.c: of struct disk_ops */
+uint64_t qc_hole(const struct disk *, uint64_t off);
+
 /* qcow2_map.c */
 int qc_map(struct qc_op *, unsigned layer, uint64_t off, uint64_t max,
     struct qc_extent *);

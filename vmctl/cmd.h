@@ -35,7 +35,7 @@
 	X("save", save_run, "[-k] id file")                                     \
 	X("screen", screen_run, "[-fj] id")                                     \
 	X("send", send_run,                                                     \
-	    "[-q] [-d milliseconds] [-r rate] [-s percent] id host")            \
+	    "[-dq] [-r rate] [-s percent] [-t milliseconds] id host")           \
 	X("set", set_run,                                                       \
 	    "[-f] id cdrom path | none | id link n up | down | id memory size") \
 	X("show", status_run, "[-jrv] [id]")                                    \

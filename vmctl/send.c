@@ -34,7 +34,7 @@ struct order {
 	uint32_t limit; /* ms */
 	uint64_t rate; /* bytes per second, 0: all there is */
 	uint32_t slow; /* percent */
-	bool quiet;
+	bool disks, quiet;
 };
 
 /* A VM is named by its number on this host only. */
@@ -94,7 +94,8 @@ ask_send(struct client *here, const struct order *o, int fd)
 	if (ctl_target_put(body, &to) != 0 ||
 	    ibuf_add_n32(body, o->limit) == -1 ||
 	    ibuf_add_n64(body, o->rate) == -1 ||
-	    ibuf_add_n32(body, o->slow) == -1) {
+	    ibuf_add_n32(body, o->slow) == -1 ||
+	    ibuf_add_n32(body, o->disks) == -1) {
 		log_warnx("out of memory");
 		ibuf_free(body);
 		close(fd);
@@ -179,10 +180,12 @@ options(int argc, char **argv, struct order *o)
 	int64_t n;
 	int ch;
 
-	while ((ch = cmd_getopt(argc, argv, "d:qr:s:")) != -1) {
+	while ((ch = cmd_getopt(argc, argv, "dqr:s:t:")) != -1) {
 		if (ch == 'q')
 			o->quiet = true;
-		else if (ch == 'd'  ? !cmd_once(&limit, "downtime")
+		else if (ch == 'd')
+			o->disks = true;
+		else if (ch == 't'  ? !cmd_once(&limit, "downtime")
 			: ch == 'r' ? !cmd_once(&rate, "rate")
 				    : ch != 's' || !cmd_once(&slow, "percent"))
 			return false;

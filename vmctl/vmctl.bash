@@ -99,7 +99,7 @@ _vmctl() {
 	restart | set) options="-f" names="-r" ;;
 	restore) options="-n" names="" ;;
 	save) options="-k" names="-r" ;;
-	send) options="-d -q -r -s" names="-r" ;;
+	send) options="-d -q -r -s -t" names="-r" ;;
 	snapshot) options="-j" names="all" ;;
 	show | status) options="-j -r -v" names="all" ;;
 	run) options="-a -B -b -d -I -i -L -m -n -p -q -r -t" names="all" ;;
@@ -140,7 +140,7 @@ _vmctl() {
 		_vmctl_reply "$(_vmctl_names)" "$cur"
 		return
 		;;
-	start-a | start-i | start-m | start-n | start-p | send-d | send-r | send-s) return ;;
+	start-a | start-i | start-m | start-n | start-p | send-r | send-s | send-t) return ;;
 	esac
 	if [[ $cur = -* ]]; then
 		_vmctl_reply "$options" "$cur"
@@ -149,7 +149,7 @@ _vmctl() {
 		image) _vmctl_reply "check info snapshot" "$cur" ;;
 		snapshot) _vmctl_reply "create delete list revert" "$cur" ;;
 		esac
-	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[drs] && $prev != -q ]]; then
+	elif [[ $command = send && $prev != send && ${COMP_WORDS[COMP_CWORD - 2]} != -[rst] && $prev != -[dq] ]]; then
 		_vmctl_reply "$(compgen -A hostname)" "$cur"
 	elif [[ $command = log ]]; then
 		_vmctl_reply "brief verbose" "$cur"

@@ -141,9 +141,10 @@ _vmctl_newer() {
 		    '2:file:_files'
 		;;
 	send)
-		_arguments '-d[how long it may stand still]:milliseconds: ' \
-		    '-q[print no progress]' '-r[at most so much in a second]:rate: ' \
+		_arguments '-d[copy its disks]' '-q[print no progress]' \
+		    '-r[at most so much in a second]:rate: ' \
 		    '-s[slow the guest down, at most by so much]:percent: ' \
+		    '-t[how long it may stand still]:milliseconds: ' \
 		    '1:vm:_vmctl_running' '2:host:_hosts'
 		;;
 	set)

@@ -192,7 +192,7 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	char path[VM_PATH_MAX + 1];
 	struct vmconf conf;
 	uint64_t bytes;
-	uint32_t n, slow;
+	uint32_t n, slow, disks;
 
 	switch (type) {
 	case CTL_LIST:
@@ -241,13 +241,15 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 		if (ctl_target_get(from, &t) != 0 ||
 		    ibuf_get_n32(from, &n) == -1 ||
 		    ibuf_get_n64(from, &bytes) == -1 ||
-		    ibuf_get_n32(from, &slow) == -1)
+		    ibuf_get_n32(from, &slow) == -1 ||
+		    ibuf_get_n32(from, &disks) == -1)
 			return -EBADMSG;
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;
 		return ibuf_add_n32(to, n) == -1 ||
 			ibuf_add_n64(to, bytes) == -1 ||
-			ibuf_add_n32(to, slow) == -1
+			ibuf_add_n32(to, slow) == -1 ||
+			ibuf_add_n32(to, disks) == -1
 		    ? -errno
 		    : 0;
 	case CTL_SNAPSHOT:

@@ -14,6 +14,7 @@
 #include "fd.h"
 #include "imsg.h"
 #include "log.h"
+#include "mirror.h"
 #include "msg.h"
 #include "spawn.h"
 
@@ -189,6 +190,17 @@ dev_config(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return vdev_set_config(p->dev, fd);
 }
 
+static int
+dev_mirror(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct devproc *p = arg;
+	struct mirror_msg m;
+
+	if (!p->sealed || p->ops->mirror == NULL || mirror_get(body, &m) != 0)
+		return -EBADMSG;
+	return p->ops->mirror(p->arg, &m);
+}
+
 static const struct chan_row dev_rows[] = {
 	{ DEV_MEM, "DEV_MEM", CHAN_FD, dev_mem },
 	{ DEV_QUEUEFD, "DEV_QUEUEFD", CHAN_FD, dev_queuefd },
@@ -198,6 +210,7 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
 	{ DEV_DRAIN, "DEV_DRAIN", CHAN_NOFD, dev_drain },
 	{ DEV_SNAPSHOT, "DEV_SNAPSHOT", CHAN_NOFD, dev_snapshot },
+	{ DEV_MIRROR, "DEV_MIRROR", CHAN_NOFD, dev_mirror },
 };
 
 int
@@ -276,6 +289,19 @@ send_drained(struct devproc *p)
 }
 
 static void
+send_mirrored(struct devproc *p)
+{
+	struct mirror_msg m;
+	struct ibuf *b;
+
+	while (p->ops->mirrored != NULL && p->ops->mirrored(p->arg, &m)) {
+		b = chan_body();
+		must(mirror_put(b, &m));
+		must(chan_send(p->vm, DEV_MIRRORED, 0, -1, b));
+	}
+}
+
+static void
 on_report(evutil_socket_t fd, short what, void *arg)
 {
 	struct devproc *p = arg;
@@ -284,6 +310,7 @@ on_report(evutil_socket_t fd, short what, void *arg)
 
 	if (p->ended)
 		return;
+	send_mirrored(p);
 	if ((mask & VDEV_CONFIGURED) != 0)
 		send_config(p);
 	if ((mask & VDEV_BROKEN) != 0)

@@ -26,6 +26,7 @@
 
 struct devproc;
 struct event_base;
+struct mirror_msg;
 
 /* arg is that of devproc_main(). */
 struct devproc_ops {
@@ -56,6 +57,9 @@ struct devproc_ops {
 	/* A step of a snapshot of the image; or NULL.  0 or -errno with *why. */
 	int (*snapshot)(void *arg, enum snap_step, enum snap_what,
 	    const char *tag, struct timespec, struct why *);
+	/* Requests of mirror.h and their answers; or both NULL. */
+	int (*mirror)(void *arg, const struct mirror_msg *);
+	bool (*mirrored)(void *arg, struct mirror_msg *);
 	void (*stop)(void *arg); /* for good: threads end */
 };
 

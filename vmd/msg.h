@@ -28,7 +28,7 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 6
+#define MSG_VERSION 7
 
 /* parent -> vm */
 #define VM_REQUESTS(X)                                               \
@@ -49,8 +49,9 @@
 	    "1970; VM_SAVED answers; SNAP_REVERT before VM_GO")      \
 	X(VM_SEND, 1,                                                \
 	    "u32 ms that it may stand still, u64 bytes per second "  \
-	    "or 0, u32 percent by which it may be slowed down "      \
-	    "(fd: a socket); VM_SAVED answers")                      \
+	    "or 0, u32 percent by which it may be slowed down, "     \
+	    "u32 1: its disks as well (fd: a socket); VM_SAVED "     \
+	    "answers")                                               \
 	X(VM_CANCEL, 0, "do not send it after all")                  \
 	X(VM_LOCKED, 0, "u32 errno: the answer to VM_LOCK")          \
 	X(VM_VERBOSE, 0, "u32 verbose")
@@ -244,7 +245,8 @@ enum net_fdkind {
 	X(DEV_DRAIN, 0, "finish what was begun, stop, then DEV_DRAINED")                                   \
 	X(DEV_SNAPSHOT, 0,                                                                                 \
 	    "to a disk that is drained, or was not started: u32 enum snap_step, u32 enum snap_what, "      \
-	    "str tag, u64 s and u32 ns since 1970; DEV_SNAPPED answers")
+	    "str tag, u64 s and u32 ns since 1970; DEV_SNAPPED answers")                                   \
+	X(DEV_MIRROR, 0, "to a disk: mirror.h; DEV_MIRRORED answers")
 #define DEV_KEPT_MAX 2048
 #define DEV_REPORTS(X)                                                                        \
 	X(DEV_HELLO,                                                                          \
@@ -255,7 +257,8 @@ enum net_fdkind {
 	    "u32 errno, bytes: what the device itself has to remember, at most DEV_KEPT_MAX") \
 	X(DEV_SNAPPED, "u32 errno, str one clear line")                                       \
 	X(DEV_CONFIGURED, "configuration bytes: all of them, now")                            \
-	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")
+	X(DEV_BROKEN, "str reason: set DEVICE_NEEDS_RESET")                                   \
+	X(DEV_MIRRORED, "of a disk: mirror.h")
 
 /*
  * control <-> parent.  The requests of lib/ctl.h go through with the client's

@@ -31,6 +31,7 @@
 
 struct order {
 	uint32_t limit, slow; /* ms, percent */
+	uint32_t disks; /* 1: as well */
 	uint64_t rate;
 };
 
@@ -62,7 +63,8 @@ ask_send(struct vm *vm, const struct order *o, int fd, struct fail *why)
 	body = chan_body();
 	if (ibuf_add_n32(body, o->limit) == -1 ||
 	    ibuf_add_n64(body, o->rate) == -1 ||
-	    ibuf_add_n32(body, o->slow) == -1) {
+	    ibuf_add_n32(body, o->slow) == -1 ||
+	    ibuf_add_n32(body, o->disks) == -1) {
 		ibuf_free(body);
 		fd_close(&fd);
 		return fail_set(why, ENOMEM, "out of memory");
@@ -88,7 +90,8 @@ requests_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (ctl_target_get(body, &t) != 0 ||
 	    ibuf_get_n32(body, &o.limit) == -1 ||
 	    ibuf_get_n64(body, &o.rate) == -1 ||
-	    ibuf_get_n32(body, &o.slow) == -1) {
+	    ibuf_get_n32(body, &o.slow) == -1 ||
+	    ibuf_get_n32(body, &o.disks) == -1 || o.disks > 1) {
 		fd_close(&fd);
 		return -EBADMSG;
 	}

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "mirror.h"
 #include "save.h"
 #include "send.h"
 #include "state.h"
@@ -206,7 +207,9 @@ state_all(const struct save *v, struct state *s)
 		end_memory(s);
 	} else {
 		clear_low(v->mem);
-		send_read(s, v->mem);
+		if (v->disks != NULL && state_is_next(s, "disks"))
+			mirror_read_disks(s, v->disks);
+		send_read(s, v->mem, v->disks);
 	}
 	state_rest(v, s);
 }

@@ -11,6 +11,7 @@
 #include "vmconf.h"
 
 struct machine;
+struct mirror_to;
 struct state;
 struct viobal;
 struct viocon;
@@ -33,6 +34,7 @@ struct save {
 	struct viobal *bal;
 	struct vmmci *ci;
 	struct viocon *con; /* or NULL */
+	struct mirror_to *disks; /* of a stream; NULL: they do not come */
 	unsigned ndevs;
 	struct {
 		const char *name;

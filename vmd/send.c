@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mirror.h"
 #include "send.h"
 
 #define PAGE   4096ULL
@@ -161,13 +162,17 @@ send_round(struct send *d, send_log log, void *arg)
 }
 
 void
-send_read(struct state *s, const struct gmem *mem)
+send_read(struct state *s, const struct gmem *mem, struct mirror_to *disks)
 {
 	uint64_t gpa;
 	size_t len;
 	void *p;
 
-	while (state_begin(s, "memory", 1) == 0) {
+	for (;;) {
+		while (disks != NULL && state_is_next(s, "disk"))
+			mirror_read(s, disks);
+		if (state_begin(s, "memory", 1) != 0)
+			return;
 		gpa = 0;
 		state_number(s, &gpa, UINT64_MAX);
 		if (s->error == 0 && gpa != UINT64_MAX) {

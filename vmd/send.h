@@ -12,7 +12,8 @@
  *
  *   from    to
  *   state ...            with the last section nothing of the guest runs, and
- *                        its images are not locked
+ *                        its images are not locked, or the other side has
+ *                        copies of its own (mirror.h)
  *           READY        it could go on; its images are locked
  *   COMMIT               it is the other's
  *           DONE         it runs
@@ -27,6 +28,8 @@
 #include <stdint.h>
 #include "gmem.h"
 #include "state.h"
+
+struct mirror_to;
 
 #define SEND_ROUNDS_MAX 30
 #define SEND_TEXT_MAX	200
@@ -54,8 +57,9 @@ bool send_more(struct send *, size_t max);
  * -errno. */
 int64_t send_round(struct send *, send_log, void *arg);
 
-/* The other side: memory sections up to the one that ends them. */
-void send_read(struct state *, const struct gmem *);
+/* The other side: memory sections up to the one that ends them, and those of
+ * disks among them unless there is nobody who takes them. */
+void send_read(struct state *, const struct gmem *, struct mirror_to *disks);
 
 enum send_next {
 	SEND_GO_ON, /* another round */

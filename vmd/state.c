@@ -8,6 +8,7 @@
  *  2. A number is compared with its limit before it is stored.
  *  3. After an error nothing is written or stored any more.
  */
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -21,6 +22,8 @@
 
 #define SECTION_HEAD 32
 #define SECTION_NAME 16
+
+static_assert(sizeof(((struct state *)0)->head) == SECTION_HEAD, "looked at");
 
 void
 state_fail(struct state *s, int error, const char *fmt, ...)
@@ -200,13 +203,27 @@ good_name(const uint8_t *p)
 	return n > 0;
 }
 
+bool
+state_is_next(struct state *s, const char *section)
+{
+	if (s->writing || s->error != 0)
+		return false;
+	if (!s->looked)
+		get_all(s, s->head, sizeof(s->head));
+	s->looked = s->error == 0;
+	return s->looked &&
+	    strncmp((char *)s->head, section, SECTION_NAME) == 0;
+}
+
 static void
 read_section(struct state *s, const char *section, uint32_t version)
 {
-	uint8_t head[SECTION_HEAD] = { 0 };
+	const uint8_t *head = s->head;
 	uint64_t len;
 
-	get_all(s, head, sizeof(head));
+	if (!s->looked)
+		get_all(s, s->head, sizeof(s->head));
+	s->looked = false;
 	if (s->error != 0)
 		return;
 	if (!good_name(head)) {

@@ -37,6 +37,8 @@ struct state {
 	uint8_t *out; /* without a file: what was written so far */
 	size_t nout, room;
 	int error; /* the first one; what follows does nothing */
+	uint8_t head[32]; /* of the next section, when it was looked at */
+	bool looked;
 	char section[17];
 	char why[STATE_WHY_MAX];
 };
@@ -77,6 +79,8 @@ void state_free(struct state *);
  * left of it. */
 int state_begin(struct state *, const char *section, uint32_t version);
 int state_end(struct state *);
+/* Reading: has the next section that name? */
+bool state_is_next(struct state *, const char *section);
 /* Bytes of the section: written, or read into p. */
 void state_bytes(struct state *, void *p, size_t len);
 void state_number(struct state *, uint64_t *v, uint64_t max);

@@ -175,7 +175,12 @@ static int
 drained(void *arg)
 {
 	const struct proc *p = arg;
-	int error = vioblk_store(p->dev);
+	int error;
+
+	/* It stays ours, and the rest of it is still to be read. */
+	if (vioblk_mirroring(p->dev))
+		return 0;
+	error = vioblk_store(p->dev);
 
 	if (error != 0)
 		log_warnx("cannot write what is left of the image: %s",
@@ -205,6 +210,22 @@ snapshot(void *arg, enum snap_step step, enum snap_what what, const char *tag,
 		break;
 	}
 	return 0;
+}
+
+static int
+mirror(void *arg, const struct mirror_msg *m)
+{
+	const struct proc *p = arg;
+
+	return vioblk_mirror(p->dev, m);
+}
+
+static bool
+mirrored(void *arg, struct mirror_msg *m)
+{
+	const struct proc *p = arg;
+
+	return vioblk_mirrored(p->dev, m);
 }
 
 static void
@@ -255,6 +276,8 @@ static const struct devproc_ops ops = {
 	.ioctls = ioctls,
 	.drained = drained,
 	.snapshot = snapshot,
+	.mirror = mirror,
+	.mirrored = mirrored,
 	.stop = stop,
 };
 

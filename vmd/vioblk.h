@@ -14,7 +14,8 @@
  *  1. Those of vdev.h.
  *  2. Each popped chain is pushed exactly once, unless the device is reset
  *     or the ring is broken.
- *  3. No allocation, no open and no new thread after vioblk_threads().
+ *  3. No allocation, no open and no new thread after vioblk_threads(), but
+ *     memory for the tables of an image, and to copy it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include "aio.h"
 #include "disk.h"
 #include "gmem.h"
+#include "mirror.h"
 #include "virtio_pci.h"
 #include "vdev.h"
 #include "vmconf.h"
@@ -73,6 +75,16 @@ const char *vioblk_engine(const struct vioblk *);
 /* As vdev_start(). */
 int vioblk_start(struct vioblk *, uint64_t features, const struct virtio_ring *,
     unsigned nrings);
+
+/*
+ * Requests of mirror.h: 0, or -errno: the caller broke the order, or there are
+ * too many.  When the report descriptor becomes readable there may be answers,
+ * whose bytes stay until the next is taken.
+ */
+int vioblk_mirror(struct vioblk *, const struct mirror_msg *);
+bool vioblk_mirrored(struct vioblk *, struct mirror_msg *);
+/* Is its image being copied? */
+bool vioblk_mirroring(const struct vioblk *);
 
 /* Sum over the queues; exact while they are idle. */
 void vioblk_stats(const struct vioblk *, struct vioblk_stats *);

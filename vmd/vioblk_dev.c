@@ -104,6 +104,7 @@ vioblk_new(struct vioblk **out, const struct vioblk_conf *conf,
 	v->conf = *conf;
 	v->conf.serial[VIOBLK_SERIAL_MAX] = '\0';
 	sem_init(&v->bound, 0, 0);
+	(void)vioblk_mirror_init(&v->mirror); /* cannot fail: default kind */
 	if ((error = vdev_init(&v->vdev, VIOBLK_QUEUE_SIZE)) != 0) {
 		while (n > 0)
 			close(images[--n].fd);
@@ -157,6 +158,7 @@ vioblk_free(struct vioblk *v)
 	free(v->queue);
 	disk_close(v->disk);
 	sem_destroy(&v->bound);
+	vioblk_mirror_free(&v->mirror);
 	free(v);
 }
 

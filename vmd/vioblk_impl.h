@@ -15,6 +15,7 @@
 
 #include "disk.h"
 #include "log.h"
+#include "mirror.h"
 #include "vioblk.h"
 #include "limit.h"
 #include "virtq.h"
@@ -66,6 +67,31 @@ struct vioblk_queue {
 	struct vioblk_slot *held, **held_tail;
 };
 
+/* A request of mirror.h's; its own until it is answered. */
+struct vioblk_job {
+	struct disk_req disk;
+	struct vioblk *dev;
+	struct vioblk_job *next; /* (l) to do, or done */
+	struct mirror_msg msg; /* ... and then the answer */
+	struct iovec iov;
+	uint8_t *buf; /* MIRROR_PIECE */
+	bool used; /* main thread */
+};
+
+/* vioblk_mirror.c: (l) its lock; (q) the first queue's thread; else the main
+ * thread. */
+struct vioblk_mirror {
+	pthread_mutex_t lock;
+	struct vioblk_job *todo, **todo_tail, *done, **done_tail; /* (l) */
+	struct vioblk_job job[MIRROR_SLOTS], *told;
+	enum mirror_do mode; /* FROM, TO, or END */
+	uint8_t *buf; /* atomic: once there, all is */
+	bool marking; /* atomic */
+	struct blkmap map;
+	uint64_t cursor; /* (q) */
+	uint32_t pass; /* (q) */
+};
+
 struct vioblk {
 	struct vdev vdev;
 	struct disk *disk;
@@ -77,6 +103,7 @@ struct vioblk {
 	unsigned nqueues;
 	struct vioblk_queue *queue;
 	sem_t bound; /* a queue thread is ready */
+	struct vioblk_mirror mirror;
 };
 
 static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16,
@@ -94,6 +121,14 @@ void vioblk_queue_free(struct vioblk_queue *);
 int vioblk_queue_round(struct vioblk_queue *);
 struct vioblk_slot *vioblk_slot_get(struct vioblk_queue *);
 void vioblk_slot_put(struct vioblk_slot *);
+
+/* vioblk_mirror.c */
+int vioblk_mirror_init(struct vioblk_mirror *);
+void vioblk_mirror_free(struct vioblk_mirror *);
+/* Of a queue's thread: begin what there is. */
+void vioblk_mirror_run(struct vioblk_queue *);
+/* Of any: a request that changes the disk is done. */
+void vioblk_mirror_wrote(struct vioblk *, uint64_t off, uint64_t len);
 
 /* vioblk_dev.c: is each write durable before it is done, from now on? */
 bool vioblk_durable(const struct vioblk *);

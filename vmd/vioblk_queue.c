@@ -178,6 +178,7 @@ queue_run(void *arg)
 		want = vdev_wanted(v);
 		if (!follow(q, want))
 			return NULL;
+		vioblk_mirror_run(q);
 		if (v->is == want && VDEV_STATE(want) == VDEV_RUN)
 			serve(q);
 		else
@@ -229,7 +230,8 @@ vioblk_queue_thread(struct vioblk_queue *q)
 		.kick = q->v.kick,
 		.call = q->v.call,
 		.wake = q->v.wake,
-		.depth = disk_depth(q->dev->disk, VIOBLK_QUEUE_SIZE),
+		.depth =
+		    disk_depth(q->dev->disk, VIOBLK_QUEUE_SIZE + MIRROR_SLOTS),
 	};
 	char name[16];
 	int error;

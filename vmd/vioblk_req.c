@@ -67,6 +67,9 @@ request_done(struct disk_req *r, int error)
 {
 	struct vioblk_slot *s = (struct vioblk_slot *)r;
 
+	/* Whatever came of it. */
+	if (r->op != DISK_READ && r->op != DISK_FLUSH)
+		vioblk_mirror_wrote(s->q->dev, r->off, r->len);
 	if (error == -EOPNOTSUPP) {
 		complete(s, VIRTIO_BLK_S_UNSUPP);
 	} else if (error != 0) {

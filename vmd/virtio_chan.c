@@ -39,9 +39,11 @@
 #include <linux/virtio_scsi.h>
 #include "chan.h"
 #include "ctl.h"
+#include "disk.h"
 #include "imsg.h"
 #include "fd.h"
 #include "log.h"
+#include "mirror.h"
 #include "msg.h"
 #include "page.h"
 #include "state.h"
@@ -95,6 +97,7 @@ struct virtio_chan {
 	uint32_t kept_len;
 	bool ran; /* as it was drained */
 	bool drained; /* it did, between DEV_DRAINED and virtio_chan_resume() */
+	unsigned mirrors; /* without an answer */
 };
 
 static void
@@ -311,13 +314,27 @@ on_configured(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static int
+on_mirrored(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	struct mirror_msg m;
+
+	if (vc->mirrors == 0 || mirror_get(body, &m) != 0)
+		return -EBADMSG;
+	vc->mirrors--;
+	vc->conf.mirrored(vc->conf.arg, &m);
+	return 0;
+}
+
 static void
 on_closed(void *arg, const char *text)
 {
 	struct virtio_chan *vc = arg;
 	struct chan *chan = vc->chan;
+	bool draining, mirroring = vc->mirrors > 0;
 	char why[REASON_MAX];
-	bool draining, snapping;
+	bool snapping;
 
 	clean(why, sizeof(why),
 	    text[0] == '\0' ? "the device process ended" : text);
@@ -334,6 +351,8 @@ on_closed(void *arg, const char *text)
 	chan_free(chan);
 	if (vc->conf.dead != NULL)
 		vc->conf.dead(vc->conf.arg, why);
+	if (mirroring)
+		vc->conf.mirrored(vc->conf.arg, NULL);
 	if (draining)
 		vc->conf.drained(vc->conf.arg, false);
 	if (snapping)
@@ -553,6 +572,45 @@ virtio_chan_state(struct virtio_chan *vc, struct state *s)
 	unlock(vc);
 }
 
+/* ---- a disk that is copied ---- */
+
+int
+virtio_chan_mirror(struct virtio_chan *vc, const struct mirror_msg *m)
+{
+	struct ibuf *body;
+	int error;
+
+	if (vc->conf.mirrored == NULL || stage(vc) == DEAD)
+		return -EPIPE;
+	if (vc->mirrors == MIRROR_SLOTS)
+		return -EAGAIN;
+	body = chan_body();
+	if ((error = mirror_put(body, m)) != 0) {
+		ibuf_free(body);
+		return error;
+	}
+	if ((error = chan_send(vc->chan, DEV_MIRROR, 0, -1, body)) == 0)
+		vc->mirrors++;
+	return error;
+}
+
+int
+virtio_chan_wait(struct virtio_chan *vc, int timeout_ms)
+{
+	return stage(vc) == DEAD ? -EPIPE : chan_recv(vc->chan, timeout_ms);
+}
+
+uint64_t
+virtio_chan_disk_size(const struct virtio_chan *vc)
+{
+	uint64_t sectors = 0;
+
+	if (vc->conf.type == VIRTIO_ID_BLOCK &&
+	    vc->config_len >= sizeof(sectors))
+		memcpy(&sectors, vc->config, sizeof(sectors));
+	return sectors <= UINT64_MAX / DISK_SECTOR ? sectors * DISK_SECTOR : 0;
+}
+
 /* ---- set-up ---- */
 
 #define ROW(type, handler)                      \
@@ -568,6 +626,7 @@ static const struct chan_row rows[] = {
 	ROW(DEV_SNAPPED, on_snapped),
 	ROW(DEV_CONFIGURED, on_configured),
 	ROW(DEV_BROKEN, on_broken),
+	ROW(DEV_MIRRORED, on_mirrored),
 };
 
 static const struct chan_ops chan_ops = {

@@ -15,6 +15,7 @@
 #include "msg.h"
 
 struct gmem;
+struct mirror_msg;
 struct state;
 struct pci;
 struct virtio_chan;
@@ -37,6 +38,9 @@ struct virtio_chan_conf {
 	/* The answer to virtio_chan_snapshot(): 0, or -errno with a clean
 	 * line; -EPIPE: the process is gone. */
 	void (*snapped)(void *arg, int error, const char *why);
+	/* To virtio_chan_mirror(), which may be NULL then; NULL: there will be
+	 * no answer, as the process is gone. */
+	void (*mirrored)(void *arg, const struct mirror_msg *);
 	void *arg;
 };
 
@@ -65,6 +69,14 @@ int virtio_chan_snapshot(struct virtio_chan *, enum snap_step, enum snap_what,
     const char *tag, struct timespec);
 /* For a while; conf.snapped was called for what was under way, or -errno. */
 int virtio_chan_snap_wait(struct virtio_chan *, int ms);
+/*
+ * Of a disk: a request of mirror.h, which conf.mirrored answers.  0; -EAGAIN:
+ * there are too many; -EPIPE: the process is gone.
+ */
+int virtio_chan_mirror(struct virtio_chan *, const struct mirror_msg *);
+/* Waits until it said something.  0 or -errno. */
+int virtio_chan_wait(struct virtio_chan *, int timeout_ms);
+uint64_t virtio_chan_disk_size(const struct virtio_chan *); /* bytes */
 /* Main thread, without the lock, once no vCPU runs. */
 void virtio_chan_free(struct virtio_chan *);
 

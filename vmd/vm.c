@@ -44,6 +44,7 @@
 #include "viornd.h"
 #include "virtio_chan.h"
 #include "vm_impl.h"
+#include "vm_mirror.h"
 #include "vmm.h"
 #include "vmmci.h"
 #ifdef VMD_CONFINE_TEST
@@ -686,6 +687,7 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 			.dead = on_broken,
 			.drained = vm_drained,
 			.snapped = vm_snapped,
+			.mirrored = type == TYPE_BLOCK ? vm_mirrored : NULL,
 			.arg = d,
 		};
 		e = virtio_chan_new(

@@ -58,6 +58,9 @@ struct vm {
 	int locked; /* -errno */
 	struct sending *sending; /* vm_send.c */
 	struct snapping *snap; /* vm_snap.c */
+	struct vm_mirror *mirror; /* vm_mirror.c: its disks are copied */
+	struct vm_copy *copy; /* ... or come from elsewhere */
+	uint32_t mirror_tag;
 	bool handed; /* it may run elsewhere, and not here */
 	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
@@ -77,6 +80,8 @@ struct vm {
 struct save;
 struct sending;
 struct snapping;
+struct vm_copy;
+struct vm_mirror;
 
 void vm_report(struct vm *, uint32_t type, uint32_t number, const char *text);
 /* Start failed: one line to the parent.  The exit status. */
@@ -114,6 +119,9 @@ void vm_resume_devices(struct vm *);
 bool vm_idle(const struct vm *);
 /* What came of a save or a snapshot: told, and the guest goes on or ends. */
 void vm_saved(struct vm *, int error, const char *why);
+/* The images of its disks are its own, once the sender's guest stands still or
+ * has others.  0 or -errno. */
+int vm_lock_images(struct vm *);
 /* From a saved state, as a VM that is paused.  The exit status. */
 int vm_go_on(struct vm *);
 

@@ -12,12 +12,14 @@
 #include "chan.h"
 #include "fd.h"
 #include "imsg.h"
+#include "log.h"
 #include "machine.h"
 #include "save.h"
 #include "send.h"
 #include "vcpu.h"
 #include "virtio_chan.h"
 #include "vm_impl.h"
+#include "vm_mirror.h"
 
 #define LOCK_MS 10000
 
@@ -194,9 +196,8 @@ vm_on_locked(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
-/* The images are free since the sender's guest stands still. */
-static int
-lock_images(struct vm *vm)
+int
+vm_lock_images(struct vm *vm)
 {
 	struct ibuf *body = chan_body();
 	int e;
@@ -232,7 +233,7 @@ take_over(struct vm *vm, char why[SAVE_WHY_MAX])
 	ssize_t r;
 	int e;
 
-	if ((e = lock_images(vm)) < 0) {
+	if ((e = vm_lock_images(vm)) < 0) {
 		snprintf(why, SAVE_WHY_MAX, "disks: %s", strerrordesc_np(-e));
 		return e;
 	}
@@ -252,13 +253,37 @@ take_over(struct vm *vm, char why[SAVE_WHY_MAX])
 	return -ECANCELED;
 }
 
+/* What the stream has of it, and of its disks. */
+static int
+read_state(struct vm *vm, char why[SAVE_WHY_MAX])
+{
+	struct mirror_to disks;
+	struct vm_copy copy;
+	struct save s;
+	int e;
+
+	vm_parts(vm, &s);
+	if (!vm->stream)
+		return save_read(&s, vm->state, false, why);
+	vm_copy_init(&disks, vm, &copy);
+	s.disks = &disks;
+	e = save_read(&s, vm->state, true, why);
+	if (e == 0 && disks.on)
+		e = vm_copy_finish(&disks, why);
+	if (e == 0)
+		e = take_over(vm, why);
+	vm->copy = NULL;
+	if (e < 0 && disks.on)
+		log_warnx("the images of its disks are incomplete copies");
+	return e;
+}
+
 /* As a VM that was paused: what follows is as at the end of a pause. */
 int
 vm_go_on(struct vm *vm)
 {
 	char why[SAVE_WHY_MAX];
 	const char *what;
-	struct save s;
 	int e;
 
 	what = vm->stream ? vm_send_cannot(vm) : save_cannot(&vm->conf);
@@ -271,12 +296,9 @@ vm_go_on(struct vm *vm)
 	}
 	vm->paused = true;
 	machine_pause(vm->machine);
-	vm_parts(vm, &s);
 	e = vm_snap_prepare(vm, why, sizeof(why));
 	if (e == 0)
-		e = save_read(&s, vm->state, vm->stream, why);
-	if (e == 0 && vm->stream)
-		e = take_over(vm, why);
+		e = read_state(vm, why);
 	e = vm_snap_revert(vm, e, why, sizeof(why));
 	/* A file may be gone on from again, and its guest may have gone on. */
 	if (e == 0 && !vm->stream)

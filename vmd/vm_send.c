@@ -11,6 +11,10 @@
  *   HANDED   COMMIT is out: it is not ours any more, until DONE has come
  *   RELOCK   it failed before that: when the images are locked, it goes on
  *
+ * Disks that are copied (vm_mirror.h) follow memory in each round, and in LAST;
+ * then nobody unlocks their images here: DRAIN leads to LAST, and a failure to
+ * where it goes on.
+ *
  * Invariants
  *  1. After the first byte of COMMIT nothing here lets the guest go on.
  *  2. The guest goes on with its images locked, or not at all.
@@ -32,6 +36,7 @@
 #include "send.h"
 #include "throttle.h"
 #include "vm_impl.h"
+#include "vm_mirror.h"
 #include "vmm.h"
 
 #define CHUNK	  (256U << 10)
@@ -41,6 +46,7 @@
 #define RETRY_MS  200
 #define RETRIES	  100
 #define MIB	  (1ULL << 20)
+#define PAGE	  4096ULL
 
 enum phase { COPY, DRAIN, UNLOCK, LAST, FLUSH, ASKED, HANDED, RELOCK };
 
@@ -59,12 +65,14 @@ struct sending {
 	uint64_t began, round_began, stopped; /* ms */
 	uint64_t bytes, round_bytes, speed;
 	unsigned retries;
+	struct vm_mirror *mirror; /* of its disks, or NULL: they are shared */
 	struct send_words words;
 	int error; /* the first one */
 	char why[WHY_MAX];
 };
 
 static void arm_write(struct sending *);
+static void pace(struct sending *);
 
 static uint64_t
 now_ms(void)
@@ -134,6 +142,7 @@ sending_free(struct sending *x)
 	if (x->timer != NULL)
 		event_free(x->timer);
 	throttle_free(x->throttle);
+	vm_mirror_end(x->mirror);
 	send_free(&x->d);
 	x->vm->sending = NULL;
 	free(x);
@@ -192,6 +201,10 @@ failed(struct sending *x, int error, const char *fmt, ...)
 	case LAST:
 	case FLUSH:
 	case ASKED:
+		if (x->mirror != NULL) {
+			stays(x); /* nobody has unlocked its images */
+			break;
+		}
 		x->phase = RELOCK;
 		tell_lock(x->vm, true);
 		break;
@@ -214,9 +227,15 @@ next_round(struct sending *x)
 {
 	int64_t n = send_round(&x->d, logged, x->vm->vmm);
 
-	if (n < 0)
+	if (n < 0) {
 		failed(x, (int)n, "log of written pages: %s",
 		    strerrordesc_np((int)-n));
+		return n;
+	}
+	if (x->mirror != NULL) {
+		n += (int64_t)(vm_mirror_left(x->mirror) / PAGE);
+		vm_mirror_pass(x->mirror);
+	}
 	return n;
 }
 
@@ -269,9 +288,10 @@ round_over(struct sending *x)
 		return;
 	case SEND_NEVER:
 		failed(x, -EBUSY,
-		    "its guest writes memory faster than it is sent: "
+		    "its guest writes %s faster than it is sent: "
 		    "%llu MiB are left after %u rounds at %llu MiB/s%s",
-		    (unsigned long long)n * 4096 / MIB, x->d.round - 1,
+		    x->mirror == NULL ? "memory" : "memory and disks",
+		    (unsigned long long)n * PAGE / MIB, x->d.round - 1,
 		    (unsigned long long)(x->speed / MIB),
 		    x->slow == 0 ? "" : ", slowed down");
 		return;
@@ -279,6 +299,7 @@ round_over(struct sending *x)
 		break;
 	}
 	x->phase = DRAIN;
+	event_del(x->timer);
 	throttle_set(x->throttle, 0);
 	x->stopped = now_ms();
 	vm_stand_still(x->vm);
@@ -291,8 +312,15 @@ vm_send_drained(struct vm *vm)
 
 	if (vm->save_lost)
 		failed(x, -EIO, "a device process ended");
+	if (x->error == 0 && x->mirror != NULL)
+		(void)next_round(x);
 	if (x->error != 0) {
 		stays(x);
+		return;
+	}
+	if (x->mirror != NULL) {
+		x->phase = LAST;
+		arm_write(x);
 		return;
 	}
 	x->phase = UNLOCK;
@@ -407,6 +435,37 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Something of a disk came, or it failed. */
+static void
+on_mirror(void *arg)
+{
+	struct sending *x = arg;
+
+	if (x->fd != -1 && (x->phase == COPY || x->phase == LAST))
+		pace(x);
+}
+
+/* All of its disks is out that is of this round: true; false: more will come,
+ * or it failed. */
+static bool
+disks_over(struct sending *x)
+{
+	const char *why;
+	int e;
+
+	if (x->mirror == NULL)
+		return true;
+	if (!vm_mirror_more(x->mirror)) {
+		if (x->phase == LAST)
+			arm(x, ANSWER_MS);
+		return false;
+	}
+	if ((e = vm_mirror_failed(x->mirror, &why)) == 0)
+		return true;
+	failed(x, e, "%s", why);
+	return false;
+}
+
 /* There is more to go out; false: not by this. */
 static bool
 fill(struct sending *x)
@@ -417,6 +476,8 @@ fill(struct sending *x)
 	x->d.s.nout = x->at = 0;
 	if (x->phase == COPY || x->phase == LAST)
 		over = send_more(&x->d, CHUNK) && x->d.s.nout == 0;
+	if (over && x->d.s.error == 0 && !disks_over(x))
+		return false;
 	if (x->d.s.error == 0 && over && x->phase == COPY) {
 		round_over(x);
 		return false;
@@ -495,20 +556,22 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	case RELOCK:
 		tell_lock(x->vm, true);
 		break;
+	case LAST:
+		failed(x, -ETIMEDOUT, "a disk does not answer");
+		break;
 	case ASKED:
 	case HANDED:
 		failed(x, -ETIMEDOUT, "the other host does not answer");
 		break;
 	case DRAIN:
 	case UNLOCK:
-	case LAST:
 	case FLUSH:
 		break;
 	}
 }
 
 static int
-begin(struct sending *x)
+begin(struct sending *x, bool disks)
 {
 	struct vm *vm = x->vm;
 	struct save s;
@@ -526,6 +589,12 @@ begin(struct sending *x)
 		return e;
 	vm_parts(vm, &s);
 	save_begin(&s, &x->d.s);
+	if (disks) {
+		e = vm_mirror_begin(&x->mirror, vm, &x->d.s, on_mirror, x);
+		if (e < 0)
+			return e;
+		vm_mirror_pass(x->mirror);
+	}
 	x->began = x->round_began = now_ms();
 	arm_write(x);
 	return 0;
@@ -558,13 +627,15 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	char line[WHY_MAX];
 	struct sending *x;
 	const char *what;
-	uint32_t limit, slow;
+	uint32_t limit, slow, disks;
 	uint64_t rate;
 	int e;
 
 	if (ibuf_get_n32(body, &limit) == -1 ||
 	    ibuf_get_n64(body, &rate) == -1 ||
-	    ibuf_get_n32(body, &slow) == -1 || vm->vcpus == NULL) {
+	    ibuf_get_n32(body, &slow) == -1 ||
+	    ibuf_get_n32(body, &disks) == -1 || disks > 1 ||
+	    vm->vcpus == NULL) {
 		close(fd);
 		return -EBADMSG;
 	}
@@ -589,7 +660,7 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	x->rate = rate;
 	x->slow_most = slow < THROTTLE_MAX ? slow : THROTTLE_MAX;
 	vm->sending = x;
-	if ((e = begin(x)) < 0)
+	if ((e = begin(x, disks == 1)) < 0)
 		failed(x, e, "%s", strerrordesc_np(-e));
 	return 0;
 }

@@ -24,18 +24,22 @@
 #include "../vmd/virtio_fake.h"
 #include "chan.h"
 #include "gmem.h"
+#include "mirror.h"
 #include "msg.h"
 #include "virtio_chan.h"
 
-#define MEM	(1ULL << 20)
-#define TYPES	9
-#define G_START 7
-#define G_RESET 8
+#define MEM	 (1ULL << 20)
+#define TYPES	 11
+#define G_START	 8
+#define G_RESET	 9
+#define G_MIRROR 10
 
 static struct rig {
 	struct gmem mem;
 	int spare; /* a descriptor to be sent */
 	unsigned dead;
+	unsigned asked, answered; /* of its disk */
+	struct virtio_chan *vc;
 } r;
 
 static void
@@ -50,6 +54,34 @@ dead(void *arg, const char *why)
 {
 	broken(arg, why);
 	check(++r.dead == 1);
+}
+
+/* One answer to each at most, or the word that there will be none. */
+static void
+mirrored(void *arg, const struct mirror_msg *m)
+{
+	static uint8_t bytes[MIRROR_PIECE];
+
+	if (m == NULL) {
+		check(r.answered < r.asked);
+		return;
+	}
+	check(++r.answered <= r.asked);
+	check(m->what <= MIRROR_PUT && m->error <= 4095);
+	check(m->bytes == NULL || (m->len > 0 && m->len <= MIRROR_PIECE));
+	if (m->bytes != NULL)
+		memcpy(bytes, m->bytes, (size_t)m->len);
+}
+
+static void
+ask(void)
+{
+	const struct mirror_msg m = { .what = MIRROR_NEXT };
+
+	if (virtio_chan_mirror(r.vc, &m) == 0)
+		r.asked++;
+	check(r.asked - r.answered <= MIRROR_SLOTS);
+	(void)virtio_chan_disk_size(r.vc);
 }
 
 static void
@@ -137,6 +169,8 @@ life(struct fake *f, int sock, const uint8_t *data, size_t len)
 			guest_start(&d);
 		else if (rec.type % TYPES == G_RESET)
 			drv_set_status(&d, 0);
+		else if (rec.type % TYPES == G_MIRROR)
+			ask();
 		else
 			record_put(sock, DEV_HELLO + rec.type % TYPES, &rec,
 			    body, n, r.spare);
@@ -162,8 +196,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		.class = 0x010000,
 		.broken = broken,
 		.dead = dead,
+		.mirrored = mirrored,
 	};
-	struct virtio_chan *vc;
 	struct fake *f;
 	char why[128];
 	unsigned fds;
@@ -173,7 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	if (r.spare == 0)
 		set_up();
-	r.dead = 0;
+	r.dead = r.asked = r.answered = 0;
 	if ((*data & 1) != 0)
 		conf.type = 1;
 	data++;
@@ -184,10 +218,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	conf.host = &f->host;
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	set_up_messages(pair[1], &data, &len);
-	if (virtio_chan_new(&vc, pair[0], &conf, why, sizeof(why)) == 0) {
+	if (virtio_chan_new(&r.vc, pair[0], &conf, why, sizeof(why)) == 0) {
 		drain(pair[1]);
 		life(f, pair[1], data, len);
-		virtio_chan_free(vc);
+		virtio_chan_free(r.vc);
 	} else
 		check(strlen(why) < sizeof(why));
 	close(pair[1]);

@@ -28,7 +28,7 @@ static struct rig {
 	struct vdev dev;
 	struct vdev_queue queue[QUEUES];
 	int spare[SPARE]; /* descriptors to be sent */
-	unsigned resets, done;
+	unsigned resets, done, mirrors;
 	bool peer_gone;
 } r;
 
@@ -82,10 +82,34 @@ reset(void *arg)
 	return error;
 }
 
+/* Each is answered; bytes are there as far as they are said to be. */
+static int
+mirror(void *arg, const struct mirror_msg *m)
+{
+	static uint8_t bytes[MIRROR_PIECE];
+
+	check(m->what <= MIRROR_PUT && m->error <= 4095);
+	check(m->bytes == NULL || (m->len > 0 && m->len <= MIRROR_PIECE));
+	if (m->bytes != NULL)
+		memcpy(bytes, m->bytes, (size_t)m->len);
+	r.mirrors++;
+	vdev_news(&r.dev);
+	return 0;
+}
+
+static bool
+mirrored(void *arg, struct mirror_msg *m)
+{
+	*m = (struct mirror_msg){ .what = MIRROR_END };
+	return r.mirrors > 0 && r.mirrors-- > 0;
+}
+
 static const struct devproc_ops devops = {
 	.config = config,
 	.start = start,
 	.reset = reset,
+	.mirror = mirror,
+	.mirrored = mirrored,
 };
 
 /* The vm process's ears. */
@@ -106,6 +130,15 @@ done(void *arg, uint32_t id, int fd, struct ibuf *body)
 	return 0;
 }
 
+static int
+copied(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct mirror_msg m;
+
+	check(mirror_get(body, &m) == 0 && m.what == MIRROR_END);
+	return 0;
+}
+
 static void
 gone(void *arg, const char *why)
 {
@@ -115,6 +148,7 @@ gone(void *arg, const char *why)
 static const struct chan_row rows[] = {
 	{ DEV_BROKEN, "DEV_BROKEN", CHAN_NOFD, heard },
 	{ DEV_RESET_DONE, "DEV_RESET_DONE", CHAN_NOFD, done },
+	{ DEV_MIRRORED, "DEV_MIRRORED", CHAN_NOFD, copied },
 };
 static const struct chan_ops ops = { rows, sizeof(rows) / sizeof(rows[0]),
 	gone };
@@ -160,7 +194,7 @@ new_device(struct devproc *p, int sock)
 		check(vdev_add(&r.dev, &r.queue[i]) == 0);
 	}
 	r.dev.offered = UINT64_MAX;
-	r.resets = r.done = 0;
+	r.resets = r.done = r.mirrors = 0;
 	r.peer_gone = false;
 	p->dev = &r.dev;
 	p->vm = chan_new(r.base, sock, &vm_ops, p);
@@ -216,7 +250,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	    record_next(&data, &len, &rec, &body, &n)) {
 		spare = r.spare[F_WHICH(rec.flags) % SPARE];
 		record_put(
-		    pair[1], DEV_MEM + rec.type % 8, &rec, body, n, spare);
+		    pair[1], DEV_MEM + rec.type % 10, &rec, body, n, spare);
 		step(&p, &sealed);
 	}
 	free_device(&p, peer);

@@ -409,6 +409,33 @@ test_open(void **state)
 	disk_close(d);
 }
 
+static void
+test_hole(void **state)
+{
+	static const struct {
+		uint64_t off, want;
+	} rows[] = {
+		{ 0, 65536 },
+		{ 4096, 61440 },
+		{ 65536, 0 },
+		{ 65536 + 4095, 0 },
+		{ 65536 + 4096, 983040 - 4096 + 1024 },
+		{ 1048576, 1024 },
+		{ 1048576 + 1024, 0 },
+		{ UINT64_MAX, 0 },
+	};
+	struct disk *d;
+	size_t i;
+	int fd = memfd_create("x", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, 1048576 + 1024), 0);
+	assert_int_equal(pwrite(fd, "x", 1, 65536), 1);
+	assert_int_equal(disk_open(&d, VM_DISK_RAW, fd, false), 0);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(disk_hole(d, rows[i].off), rows[i].want);
+	disk_close(d);
+}
+
 int
 main(void)
 {
@@ -421,6 +448,7 @@ main(void)
 		cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_durable),
 		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,9 @@
  * requests in flight at once, over an engine that reorders them.
  */
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
+#include "qcow2_create.h"
 #include "qcow2_rig.h"
 
 #define SIZE	 (8ULL << 20)
@@ -551,6 +553,78 @@ test_scribble(void **state)
 }
 
 static int
+empty_image(const char *name, uint64_t size, const char *backing)
+{
+	const struct qcow2_new n = { size, backing, VM_DISK_QCOW2 };
+	int fd = memfd_create(name, MFD_CLOEXEC);
+	struct why why;
+
+	assert_int_equal(qcow2_create(fd, &n, &why), 0);
+	return fd;
+}
+
+/* 64 KiB are written at off: 600 MiB is what the second L2 table is for. */
+static void
+write_at(int image, uint64_t off)
+{
+	static uint8_t buf[65536] = "data";
+	struct engine e;
+	struct scribble s = { .buf = buf };
+	struct aio_conf c = { .depth = 64 };
+
+	assert_int_equal(disk_open(&e.d, VM_DISK_QCOW2, dup(image), false), 0);
+	e.busy = 0;
+	disk_aio(e.d, &c);
+	c.kick = c.wake = c.call = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(aio_new(&e.a, &c), 0);
+	assert_int_equal(aio_bind(e.a), 0);
+	begin(&e, &s, DISK_WRITE, off, sizeof(buf));
+	engine_end(&e);
+	close(c.call);
+}
+
+/* What no table is for, of no layer. */
+static void
+test_hole(void **state)
+{
+	const uint64_t mib = 1ULL << 20;
+	const struct {
+		uint64_t off, alone, based;
+	} rows[] = {
+		{ 0, 512 * mib, 0 },
+		{ 512 * mib - 512, 512, 0 },
+		{ 512 * mib, 0, 512 * mib },
+		{ 700 * mib, 0, 324 * mib },
+		{ 1024 * mib, 512 * mib, 76 * mib },
+		{ 1100 * mib, 436 * mib, 436 * mib },
+		{ 1600 * mib - 512, 512, 512 },
+		{ 1600 * mib, 0, 0 },
+	};
+	int base = empty_image("base", 1100 * mib, NULL);
+	int top = empty_image("top", 1600 * mib, NULL);
+	int over = empty_image("over", 1600 * mib, "base");
+	struct disk_layer l[2] = { { -1, VM_DISK_QCOW2 },
+		{ -1, VM_DISK_QCOW2 } };
+	struct disk *alone, *based;
+	struct why why;
+	unsigned i;
+
+	write_at(base, 0);
+	write_at(top, 600 * mib);
+	assert_int_equal(disk_open(&alone, VM_DISK_QCOW2, dup(top), false), 0);
+	l[0].fd = over;
+	l[1].fd = base;
+	assert_int_equal(disk_open_chain(&based, l, 2, true, &why), 0);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(disk_hole(alone, rows[i].off), rows[i].alone);
+		assert_int_equal(disk_hole(based, rows[i].off), rows[i].based);
+	}
+	disk_close(alone);
+	disk_close(based);
+	close(top);
+}
+
+static int
 setup(void **state)
 {
 	return rig_mkdir(dir);
@@ -569,6 +643,7 @@ main(void)
 		cmocka_unit_test(test_differential),
 		cmocka_unit_test(test_handover),
 		cmocka_unit_test(test_scribble),
+		cmocka_unit_test(test_hole),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

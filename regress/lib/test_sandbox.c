@@ -439,6 +439,7 @@ disk_works(const void *arg)
 	CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 8) ==
 	    0);
 	CHECK(fstat(fd, &st) == 0 && st.st_size == 16);
+	CHECK(lseek(fd, 0, SEEK_DATA) == 0);
 	CHECK(ioctl(fd, FIONREAD, &n) == 0 || errno != EPERM);
 	return 0;
 }

@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # A VM goes to another host while it runs.  The other host is a network
-# namespace with a vmd of its own; the disks are on what both see.
+# namespace with a vmd of its own; the disks are on what both see, or each has
+# some of its own.
 # $CYCLES: how many, where it is done again and again.
 limit='800+90*CYCLES' # s
 away_pid=''
@@ -136,7 +137,7 @@ t_goes_on() {
 	key mv 'while :; do dd if=/dev/vda of=/copy bs=1M count=2 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; md5sum </copy >>/sums; sleep 0.5; done &'
 	key mv 'sleep 3; echo tiny: busy.'
 	prints mv "tiny: busy\." 60
-	sent mv -d 20000
+	sent mv -t 20000
 	in_state mv stopped
 	there mv running
 	grep "stood still for" "$T/send.out"
@@ -188,7 +189,7 @@ t_whole_pc() {
 	here_up <"$T/mv.conf"
 	start mv
 	prints mv "executed automatically" 100
-	sent mv -d 20000
+	sent mv -t 20000
 	away_key mv ''
 	prints mv "tiny: shell" 150
 	away_key mv 'mkdir -p /mnt; mount -t iso9660 -o ro /dev/sr0 /mnt; echo "the screen has this" >/dev/tty0'
@@ -199,7 +200,7 @@ t_whole_pc() {
 	away_key mv 'while :; do md5sum </mnt/boot/tiny.cpio >>/isosums; dd if=/dev/vdc bs=1M count=4 2>/dev/null | md5sum >>/sums; cp /data /dev/vdc; sync; echo 3 >/proc/sys/vm/drop_caches; done &'
 	away_key mv 'sleep 3; echo tiny: busy.'
 	prints mv "tiny: busy\." 60
-	back mv -d 20000
+	back mv -t 20000
 	key mv 'sleep 3; kill %1; wait; echo tiny: sums $(sort -u /sums | wc -l) $(sort -u /sums).'
 	prints mv "tiny: sums [0-9]+ [0-9a-f]+ .*\." 60
 	[[ $(value mv sums) = "1 $sum" ]] || fail "$(value mv sums), not $sum"
@@ -266,18 +267,18 @@ t_back_and_forth() {
 	prints mv "tiny: count0 [0-9]+\." 60
 	for ((i = 1; i <= n; i++)); do
 		if ((i % 2 == 1)); then
-			sent mv -d 20000
+			sent mv -t 20000
 			in_state mv stopped
 			away_key mv "echo tiny: count$i \$(cat /count)."
 		else
-			back mv -d 20000
+			back mv -t 20000
 			there mv stopped
 			key mv "echo tiny: count$i \$(cat /count)."
 		fi
 		prints mv "tiny: count$i [0-9]+\." 60
 		grep "stood still" "$T/send.out" >>"$T/still"
 	done
-	((i % 2 == 1)) || back mv -d 20000
+	((i % 2 == 1)) || back mv -t 20000
 	touch "$T/enough"
 	key mv 'while [ ! -f /over ]; do sleep 1; done; sleep 5; kill %2; wait %2; echo tiny: lines $(md5sum </lines).'
 	prints mv "tiny: lines [0-9a-f]+ .*\." 60
@@ -391,7 +392,7 @@ t_stays() {
 	in_state mv running
 	# A guest that writes faster than that.
 	key mv 'while :; do dd if=/dev/zero of=/ram bs=1M count=4 2>/dev/null; done &'
-	not vmctl send -d 1 mv awayhost 2>"$T/wrong"
+	not vmctl send -t 1 mv awayhost 2>"$T/wrong"
 	tail -n 3 "$T/wrong"
 	grep "writes memory faster than it is sent" "$T/wrong"
 	one_runs mv
@@ -410,6 +411,136 @@ t_stays() {
 	hosts_off
 }
 
+# own_disks: a raw image and a qcow2 one here, others over there, with something
+# else in them.
+own_disks() {
+	truncate -s 32M "$T/raw"
+	dd if=/dev/urandom of="$T/raw.away" bs=1M count=32 status=none
+	vmctl create -s 32M "$T/base.qcow2"
+	vmctl create -b "$T/base.qcow2" "$T/top.qcow2"
+	vmctl create -s 32M "$T/away.qcow2"
+	tiny mv shell 'cpus 2' 'memory 128M' "disk \"$T/raw.away\"" \
+	    "disk \"$T/away.qcow2\"" | away_up
+	tiny mv shell 'cpus 2' 'memory 128M' "disk \"$T/raw\"" \
+	    "disk \"$T/top.qcow2\" base \"$T/base.qcow2\"" | here_up
+}
+
+# fills: its guest has the same 4 MiB on both disks, and their sum is sum1.  Then
+# it writes and reads somewhere else, all the time.
+fills() {
+	key mv 'dd if=/dev/urandom of=/data bs=1M count=4; for d in a b; do dd if=/data of=/dev/vd$d bs=1M seek=16 conv=fsync; done 2>/dev/null; echo tiny: sum1 $(md5sum </data).'
+	prints mv "tiny: sum1 [0-9a-f]+ .*\." 60
+	key mv 'i=0; touch /bad; while [ ! -f /enough ]; do i=$((i+1)); a=$((i%16)); b=$((i*7%16)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; for d in a b; do dd if=/d.$a of=/dev/vd$d bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; done; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do [ ! -f /d.$b ] || dd if=/dev/vd$d bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $d $b >>/bad; done; echo $i >/count; done &'
+	key mv 'sleep 3; echo tiny: busy $(cat /count).'
+	prints mv "tiny: busy [0-9]+\." 60
+}
+
+# keeps TTY: nothing was lost, and what was zero is.
+keeps() {
+	local zero
+	zero=$(dd if=/dev/zero bs=1M count=8 status=none | md5sum)
+	echo 'touch /enough; wait; echo 3 >/proc/sys/vm/drop_caches; for d in a b; do dd if=/dev/vd$d bs=1M skip=16 count=4 2>/dev/null | md5sum; done | sort -u >/sums; for d in a b; do dd if=/dev/vd$d bs=1M skip=24 2>/dev/null | md5sum; done | sort -u >/zeroes; for j in 0 3 9 15; do for d in a b; do dd if=/dev/vd$d bs=512k skip=$j count=1 2>/dev/null | cmp -s - /d.$j || echo end $d $j >>/bad; done; done' >"$1"
+	echo 'echo tiny: zeroes $(wc -l </zeroes) $(cat /zeroes).; echo tiny: sums $(wc -l </sums) $(cat /sums).; echo tiny: bad $(wc -l </bad) of $(cat /count).' >"$1"
+	prints mv "tiny: bad [0-9]+ of [0-9]+\." 60
+	echo "# bad: $(value mv bad)"
+	[[ $(value mv bad) = "0 of "* ]]
+	[[ $(value mv sums) = "1 $(value mv sum1)" ]] || fail "$(value mv sums)"
+	[[ $(value mv zeroes) = "1 ${zero%% *} "* ]] || fail "$(value mv zeroes)"
+	not printed mv "Kernel panic"
+}
+
+# Disks that the hosts do not share go over with their guest, and come back.
+t_own_disks() {
+	hosts
+	own_disks
+	start mv
+	prints mv "/ # " 120
+	fills
+	sent mv -d -t 20000
+	in_state mv stopped
+	there mv running
+	# As sparse as it was.
+	(($(stat -c %b "$T/raw.away") < 20 * 2048))
+	# Nobody uses those of this host.
+	truncate -s 0 "$T/raw"
+	truncate -s 32M "$T/raw"
+	vmctl image check "$T/top.qcow2"
+	away_key mv 'echo tiny: away $(cat /count).'
+	prints mv "tiny: away [0-9]+\." 60
+	back mv -d -t 20000
+	there mv stopped
+	keeps "$(field mv tty)"
+	vmctl stop -fw mv
+	vmctl image check "$T/top.qcow2"
+	vmctl image check "$T/away.qcow2"
+	hosts_off
+}
+
+head_changed() { [[ $(head -c 1M "$T/raw.away" | md5sum) != "$head" ]]; }
+
+# Whatever fails, they stay with their guest.
+t_own_disks_stay() {
+	local p head
+	hosts
+	own_disks
+	start mv
+	prints mv "/ # " 120
+	fills
+	head=$(head -c 1M "$T/raw.away" | md5sum)
+	vmctl send -q -d -r 8M mv awayhost 2>"$T/wrong" &
+	p=$!
+	# The link is cut amid its disks.
+	within 100 head_changed
+	ip -n away link set vb down
+	not wait $p
+	tail -n 3 "$T/wrong"
+	ip -n away link set vb up
+	one_runs mv
+	in_state mv running
+	within 40 grep "incomplete copies" "$T/away.log"
+	# Whoever asked for it has left.
+	not timeout 8 vmctl send -q -d -r 4M mv awayhost
+	one_runs mv
+	in_state mv running
+	keeps "$(field mv tty)"
+	vmctl stop -fw mv
+	hosts_off
+}
+
+# What is not to be copied to.
+t_own_disks_refused() {
+	local v
+	hosts
+	truncate -s 16M "$T/a" "$T/b" "$T/c"
+	truncate -s 32M "$T/d"
+	{
+		atom same "disk \"$T/a\""
+		atom size "disk \"$T/b\""
+		atom ro "disk \"$T/c\""
+	} | vmd_up
+	truncate -s 16M "$T/c.away"
+	{
+		atom same "disk \"$T/a\""
+		atom size "disk \"$T/d\""
+		atom ro "disk \"$T/c.away\" readonly"
+	} | away_up
+	for v in same size ro; do
+		start $v
+		not vmctl send -q -d $v awayhost 2>"$T/wrong.$v"
+		cat "$T/wrong.$v"
+		in_state $v running
+		within 20 there $v stopped
+	done
+	grep "locked by another process; .* without -d" "$T/wrong.same"
+	grep "disk 0 has 33554432 bytes here, and had 16777216" "$T/wrong.size"
+	grep "disk 0 is read-only here" "$T/wrong.ro"
+	# Shared ones are sent as ever.
+	vmctl send -q same awayhost
+	for v in size ro; do vmctl stop -fw $v; done
+	away stop -fw same
+	hosts_off
+}
+
 # A guest that writes more than goes out, and that is slowed down.
 t_slowed_down() {
 	hosts
@@ -424,10 +555,10 @@ t_slowed_down() {
 	key mv 'while :; do dd if=/dev/zero of=/ram bs=64k count=640 conv=notrunc 2>/dev/null; done &'
 	sleep 3
 	# It is not sent as it is.
-	not vmctl send -d 500 mv awayhost 2>"$T/wrong"
+	not vmctl send -t 500 mv awayhost 2>"$T/wrong"
 	grep "faster than it is sent" "$T/wrong"
 	in_state mv running
-	sent mv -d 500 -s 95
+	sent mv -t 500 -s 95
 	grep "slowed down by 20 %" "$T/send.out"
 	there mv running
 	# It has all of its time again.
@@ -474,7 +605,7 @@ t_killed() {
 		# Those that are there before do not count.
 		victims "vm/mv" >"$T/before"
 		victims "mv/vioblk" >>"$T/before"
-		vmctl send -q -d 20000 mv awayhost 2>"$T/out.$i" &
+		vmctl send -q -t 20000 mv awayhost 2>"$T/out.$i" &
 		p=$!
 		sleep "$((RANDOM % ${LATEST:-30})).$((RANDOM % 10))$((RANDOM % 10))"
 		case $what in
