@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "pager.h"
 #include "pages.h"
 #include "save.h"
 #include "send.h"
@@ -79,13 +80,18 @@ static void
 read_memory(const struct save *v, struct state *s)
 {
 	struct pages p = { NULL, 0 };
+	int e;
 
 	clear(s, v->mem);
 	if (s->file && state_next(s, PAGES_NAME))
 		pages_read(s, &p, v->mem);
 	else
 		send_read(s, v->mem);
-	pages_all(s, &p, v->mem);
+	if (v->pager == NULL)
+		pages_all(s, &p, v->mem);
+	else if (s->error == 0 &&
+	    (e = pager_go(v->pager, &p, p.n > 0 ? s->fd : -1)) != 0)
+		state_fail(s, e, "memory: %s", strerrordesc_np(-e));
 	pages_free(&p);
 }
 
@@ -164,6 +170,12 @@ save_write(const struct save *v, int fd, char why[SAVE_WHY_MAX])
 	struct state s;
 	int e;
 
+	/* Some of it may be in the file still that it was restored from. */
+	if (v->pager != NULL && (e = pager_wait(v->pager)) != 0) {
+		snprintf(why, SAVE_WHY_MAX,
+		    "the state that it goes on from cannot be read");
+		return e;
+	}
 	if (state_write_head(&s, fd, v->conf->name) == 0)
 		state_all(v, &s);
 	if (s.error == 0 && fsync(fd) == -1)

@@ -11,6 +11,7 @@
 #include "vmconf.h"
 
 struct machine;
+struct pager;
 struct state;
 struct viobal;
 struct viocon;
@@ -27,6 +28,7 @@ struct save {
 	struct vmm *vmm;
 	struct machine *machine;
 	const struct gmem *mem;
+	struct pager *pager; /* that it is to come from, or NULL */
 	uint32_t rom_len; /* of its firmware */
 	uint32_t flash_len; /* of that one's variables */
 	struct viornd *rnd;

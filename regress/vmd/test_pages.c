@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* Memory in a file (vmd/pages.c). */
+/*
+ * Memory in a file (vmd/pages.c), and memory that comes out of it as it is
+ * touched (vmd/pager.c).
+ */
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +16,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "pager.h"
 #include "pages.h"
+#include "uffd.h"
 
 #define PAGE 4096ULL
 #define MIB  (1ULL << 20)
@@ -265,6 +273,218 @@ test_runs(void **state)
 	assert_true(pages_without(UINT64_MAX, 0, 64) == 0);
 }
 
+/* The pager. */
+
+static int lost_fd = -1;
+static char lost_why[STATE_WHY_MAX];
+
+static void
+lost(void *arg, const char *why)
+{
+	snprintf(lost_why, sizeof(lost_why), "%s", why);
+	if (lost_fd != -1)
+		assert_int_equal(write(lost_fd, "x", 1), 1);
+}
+
+/* -1: this system has none, or not for us. */
+static int
+device(void)
+{
+	return open(UFFD_DEVICE, O_RDWR | O_CLOEXEC);
+}
+
+static struct pager *
+pager(const struct gmem *g, int dev)
+{
+	struct pager *p;
+
+	lost_why[0] = '\0';
+	assert_int_equal(pager_new(&p, dev, g, lost, NULL), 0);
+	return p;
+}
+
+static void
+go(struct pager *p, const struct gmem *g, int fd)
+{
+	struct pages pages;
+
+	assert_string_equal(opened(fd, &pages, g), "");
+	assert_int_equal(gmem_discard(g, g->region[0].host, g->size), 0);
+	assert_int_equal(pager_go(p, &pages, fd), 0);
+	assert_true(pager_went(p));
+}
+
+/* As they are touched, also by the kernel for us; then the rest. */
+static void
+test_lazy(void **state)
+{
+	static const uint64_t some[] = { 0, 3, 64, 200, 128, 305, 772, 5 };
+	int dev = device(), fd, pipefd[2];
+	struct pager *p;
+	struct gmem g;
+	size_t i;
+
+	if (dev == -1)
+		skip();
+	assert_int_equal(gmem_create(&g, SIZE), 0);
+	p = pager(&g, dev);
+	fd = written();
+	memset(at(&g, 0), 0xff, 2 * PAGE); /* as who makes the machine does */
+	go(p, &g, fd);
+	for (i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		assert_true(right(&g, some[i]));
+	/* What was written before it was read stays. */
+	*(uint64_t *)(void *)at(&g, 400 * PAGE + 4088) = 42;
+	assert_int_equal(pipe(pipefd), 0);
+	assert_int_equal(write(pipefd[1], at(&g, 500 * PAGE), 4096), 4096);
+	assert_int_equal(read(pipefd[0], at(&g, 600 * PAGE), 4096), 4096);
+	assert_memory_equal(at(&g, 600 * PAGE), at(&g, 500 * PAGE), 4096);
+	/* Thrown away is thrown away, read already or not. */
+	assert_int_equal(pager_discard(p, at(&g, 500 * PAGE), 2 * PAGE), 0);
+	assert_int_equal(pager_discard(p, at(&g, 700 * PAGE), 2 * PAGE), 0);
+	assert_int_equal(
+	    pager_discard(p, at(&g, SIZE - PAGE), 2 * PAGE), -EFAULT);
+	assert_int_equal(pager_wait(p), 0);
+	assert_string_equal(lost_why, "");
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(*(uint64_t *)(void *)at(&g, 400 * PAGE + 4088), 42);
+	*(uint64_t *)(void *)at(&g, 400 * PAGE + 4088) = 0;
+	assert_int_equal(at(&g, 500 * PAGE)[500], 0);
+	assert_int_equal(at(&g, 701 * PAGE)[701], 0);
+	for (i = 0; i < SIZE / PAGE; i++)
+		if (i != 500 && i != 501 && i != 600 && i != 700 && i != 701)
+			assert_true(right(&g, i));
+	assert_int_equal(pager_discard(p, at(&g, 0), PAGE), 0);
+	assert_int_equal(at(&g, 0)[0], 0);
+	gmem_destroy(&g);
+}
+
+/* Everything is there by other means. */
+static void
+test_nothing_lazy(void **state)
+{
+	int dev = device();
+	struct pages none = { NULL, 0 };
+	struct pager *p;
+	struct gmem g;
+
+	if (dev == -1)
+		skip();
+	assert_int_equal(gmem_create(&g, SIZE), 0);
+	p = pager(&g, dev);
+	assert_false(pager_went(p));
+	assert_int_equal(pager_go(p, &none, -1), 0);
+	assert_int_equal(pager_wait(p), 0);
+	assert_int_equal(at(&g, 100)[0], 0);
+	gmem_destroy(&g);
+}
+
+/* A device process: another address, its own faults. */
+static void
+test_other_process(void **state)
+{
+	int dev = device(), fd, copy, status, pair[2], uffd;
+	struct gmem g, other;
+	struct pager *p;
+	pid_t pid;
+
+	if (dev == -1)
+		skip();
+	assert_int_equal(gmem_create(&g, SIZE), 0);
+	assert_int_equal(pipe(pair), 0);
+	fd = written();
+	if ((pid = fork()) == 0) {
+		uint64_t address;
+
+		/* The vm process: this one never has the guest's pages. */
+		if (gmem_attach(&other, dup(g.fd), SIZE) != 0 ||
+		    (uffd = uffd_new(dev)) < 0 || uffd_arm(uffd, &other) != 0)
+			_exit(1);
+		address = (uintptr_t)other.region[0].host;
+		/* As a parent it would get it by a message. */
+		if ((copy = dup(uffd)) == -1)
+			_exit(2);
+		if (gmem_attach(&g, dup(g.fd), SIZE) != 0 ||
+		    pager_new(&p, dev, &g, lost, NULL) != 0 ||
+		    pager_add(p, copy, address) != 0 ||
+		    pager_add(p, dup(uffd), 12) != -EINVAL)
+			_exit(3);
+		go(p, &g, fd);
+		if (!right(&other, 70) || !right(&other, 129) ||
+		    !right(&g, 71) || !right(&other, 71) || !right(&g, 129))
+			_exit(4);
+		if (pager_wait(p) != 0 || !all_right(&other) || !all_right(&g))
+			_exit(5);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(fd);
+	close(dev);
+	gmem_destroy(&g);
+}
+
+/* A file that changed: one line, nobody gets a page, nobody hangs. */
+static void
+lose(void (*spoil)(int fd), const char *line)
+{
+	int dev = device(), fd = written(), pair[2];
+	struct pager *p;
+	struct gmem g, seen;
+	char x;
+
+	if (dev == -1)
+		skip();
+	assert_int_equal(gmem_create(&g, SIZE), 0);
+	assert_int_equal(gmem_attach(&seen, dup(g.fd), SIZE), 0);
+	p = pager(&g, dev);
+	assert_int_equal(pipe(pair), 0);
+	lost_fd = pair[1];
+	go(p, &g, fd);
+	assert_true(right(&g, 5));
+	spoil(fd);
+	assert_int_equal(at(&g, 600 * PAGE)[600], 0); /* goes on, alone */
+	assert_int_equal(read(pair[0], &x, 1), 1);
+	if (strstr(lost_why, line) == NULL)
+		fail_msg("\"%s\"", lost_why);
+	assert_int_equal(pager_wait(p), -EIO);
+	memset(at(&g, 0), 0x55, SIZE);
+	assert_true(right(&seen, 5));
+	assert_int_equal(at(&seen, 600 * PAGE)[0], 0);
+	lost_fd = -1;
+	/* What it keeps until the process ends. */
+	assert_int_equal(close_range(992, 1023, 0), 0);
+	close(pair[0]);
+	close(pair[1]);
+	gmem_destroy(&seen);
+	gmem_destroy(&g);
+}
+
+static void
+cut(int fd)
+{
+	assert_int_equal(ftruncate(fd, 1000000), 0);
+}
+
+static void
+flip(int fd)
+{
+	uint8_t b[PAGE];
+	off_t off;
+
+	memset(b, 0x5a, sizeof(b));
+	for (off = 1000000; off < 2400000; off += 4096)
+		assert_int_equal(pwrite(fd, b, sizeof(b), off), 4096);
+}
+
+static void
+test_lost(void **state)
+{
+	lose(cut, "section \"pages\" at byte");
+	lose(cut, "the file ends here");
+	lose(flip, "wrong checksum");
+}
+
 int
 main(void)
 {
@@ -274,7 +494,12 @@ main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_lazy),
+		cmocka_unit_test(test_nothing_lazy),
+		cmocka_unit_test(test_other_process),
+		cmocka_unit_test(test_lost),
 	};
 
+	alarm(60);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
