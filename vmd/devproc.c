@@ -5,6 +5,7 @@
 #include <event2/event.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "mirror.h"
 #include "msg.h"
 #include "spawn.h"
+#include "uffd.h"
 
 /* The slowest step of the peers is a guest memory of many GiB. */
 #define SETUP_MS 30000
@@ -30,6 +32,10 @@ struct devproc {
 	struct vdev *dev;
 	void *stats; /* page, until there is a device */
 	bool sealed; /* DEV_SEAL was there */
+	int lazy; /* UFFD_DEVICE, or -1 */
+	/* Its pages come from the vm process as long as that has them; open
+	 * here, so that they never come out of nothing: pager.c. */
+	int faults;
 	bool draining;
 	uint8_t keep[DEV_KEPT_MAX]; /* for DEV_DRAINED */
 	size_t keep_len;
@@ -49,6 +55,19 @@ dev_mem(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	}
 	return vdev_set_memory(p->dev, fd, size);
+}
+
+static int
+dev_lazy(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct devproc *p = arg;
+
+	if (p->sealed || p->lazy != -1) {
+		close(fd);
+		return -EBADMSG;
+	}
+	p->lazy = fd;
+	return 0;
 }
 
 static int
@@ -210,6 +229,7 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_RESET, "DEV_RESET", CHAN_NOFD, dev_reset },
 	{ DEV_DRAIN, "DEV_DRAIN", CHAN_NOFD, dev_drain },
 	{ DEV_SNAPSHOT, "DEV_SNAPSHOT", CHAN_NOFD, dev_snapshot },
+	{ DEV_LAZY, "DEV_LAZY", CHAN_FD, dev_lazy },
 	{ DEV_MIRROR, "DEV_MIRROR", CHAN_NOFD, dev_mirror },
 };
 
@@ -374,13 +394,39 @@ send_hello(struct devproc *p)
 	must(chan_send(p->vm, DEV_HELLO, 0, -1, b));
 }
 
+/* Memory that is not there yet.  0 or -errno. */
+static int
+make_lazy(struct devproc *p)
+{
+	const struct gmem *mem = &p->dev->mem;
+	struct ibuf *b;
+	int copy, error;
+
+	if (p->lazy == -1)
+		return 0;
+	if (mem->fd == -1)
+		return -EBADF;
+	p->faults = uffd_new(p->lazy);
+	fd_close(&p->lazy);
+	if (p->faults < 0)
+		return p->faults;
+	if ((error = uffd_arm(p->faults, mem)) != 0)
+		return error;
+	if ((copy = fcntl(p->faults, F_DUPFD_CLOEXEC, 0)) == -1)
+		return -errno;
+	b = chan_body();
+	must(ibuf_add_n64(b, (uintptr_t)mem->region[0].host));
+	must(chan_send(p->vm, DEV_FAULTS, 0, copy, b));
+	return chan_flush(p->vm, SETUP_MS);
+}
+
 /* Everything that is received before the seal. */
 static int
 set_up(struct devproc *p, int *channel)
 {
 	static const struct sandbox box = {
 		.user = "_vmd",
-		.nofile = 64,
+		.nofile = 72, /* three for each of 15 queues, and a tap */
 	};
 	const char *why;
 	int error;
@@ -401,7 +447,10 @@ set_up(struct devproc *p, int *channel)
 	error = chan_flush(p->vm, SETUP_MS);
 	if (error == 0)
 		error = receive(p, p->vm, have_all);
-	return error == 0 ? 0 : give_up(p, error, "set-up by vm");
+	if (error != 0)
+		return give_up(p, error, "set-up by vm");
+	error = make_lazy(p);
+	return error == 0 ? 0 : give_up(p, error, "memory out of a file");
 }
 
 static int
@@ -461,7 +510,7 @@ devproc_arg(struct devproc *p)
 int
 devproc_main(const struct devproc_ops *ops, void *arg, int *channel)
 {
-	struct devproc p = { .ops = ops, .arg = arg };
+	struct devproc p = { .ops = ops, .arg = arg, .lazy = -1, .faults = -1 };
 	const struct chan_ops parent_ops = {
 		.rows = ops->rows,
 		.nrows = ops->nrows,

@@ -19,7 +19,9 @@
  *   parent -> netcfg   NETCFG_QUEUE ..., NETCFG_TAP; when it is done,
  *   parent -> vionet   NET_CONF, NET_FD (queues), NET_FD (device channel)
  *   vioblk -> vm       DEV_HELLO    (over the device channel)
- *   vm -> vioblk       DEV_CONFIG, DEV_MEM, DEV_QUEUEFD x 2 per queue, DEV_SEAL
+ *   vm -> vioblk       DEV_CONFIG, DEV_MEM, DEV_LAZY when memory is to come out
+ *                      of a file, DEV_QUEUEFD x 2 per queue, DEV_SEAL
+ *   vioblk -> vm       DEV_FAULTS   (the answer to DEV_LAZY)
  *   vioblk -> vm       DEV_SEALED   (its sandbox_seal() is done)
  *   vm -> parent       VM_READY     (sealed; vCPUs run)
  */
@@ -101,6 +103,7 @@ enum vm_fdkind {
 	VM_FD_NETROM, /* the same, to boot over the network */
 	VM_FD_STATE, /* to go on from, instead of a start */
 	VM_FD_STREAM, /* the same, from another host: send.h */
+	VM_FD_FAULTS, /* /dev/userfaultfd, with VM_FD_STATE: pager.h */
 };
 
 /* In VM_DEVSTATE. */
@@ -261,6 +264,17 @@ enum net_fdkind {
 	X(DEV_MIRRORED, "of a disk: mirror.h")
 
 /*
+ * The same channel: DEV_LAZY before DEV_SEAL, DEV_FAULTS before DEV_SEALED.
+ * Last in the enum below, so that all others keep their numbers.
+ */
+#define LAZY_REQUESTS(X) \
+	X(DEV_LAZY, 1,   \
+	    "(fd: /dev/userfaultfd) pages of the memory come as they are touched")
+#define LAZY_REPORTS(X) \
+	X(DEV_FAULTS,   \
+	    "u64 address of the memory (fd: a userfaultfd, to bring them by)")
+
+/*
  * control <-> parent.  The requests of lib/ctl.h go through with the client's
  * number as message id, and so do the answers.  The parent reads a client's
  * credentials from the client's own socket: control cannot invent them.
@@ -362,6 +376,7 @@ enum vmd_msg {
 			PASST_REQUESTS(X) PASST_REPORTS(X) KEEP_REQUESTS(X)
 			    KEEP_REPORTS(X) REMOTE_REQUESTS(X) REMOTE_REPORTS(X)
 				LOGIN_REQUESTS(X) LOGIN_REPORTS(X)
+				    LAZY_REQUESTS(X) LAZY_REPORTS(X)
 #undef X
 };
 

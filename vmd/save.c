@@ -4,19 +4,19 @@
  * its devices.  Devices go on from rings that are in memory, and raise
  * interrupts that local APICs have to take.
  *
- * Memory that is zero is left out.  It is read by the descriptor, not by the
- * mapping: a hole stays one.  It is written into the memory that the device
- * processes share, so it cannot be the file itself: a private mapping of the
- * file would be this process's alone.
+ * Memory that is zero is left out.  The rest is written into the memory that the
+ * device processes share, so it cannot be the file itself: a private mapping of
+ * the file would be this process's alone.
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "machine.h"
 #include "mirror.h"
+#include "pager.h"
+#include "pages.h"
 #include "save.h"
 #include "send.h"
 #include "state.h"
@@ -27,9 +27,7 @@
 #include "vmm.h"
 #include "vmmci.h"
 
-#define PAGE  4096U
-#define PIECE (128 * PAGE) /* of memory, in one section */
-#define MIB   (1ULL << 20)
+#define MIB (1ULL << 20)
 
 const char *
 save_cannot(const struct vmconf *c)
@@ -68,89 +66,37 @@ state_conf(struct state *s, const struct save *v)
 	(void)state_end(s);
 }
 
-static bool
-is_zero(const uint8_t *p)
-{
-	return p[0] == 0 && memcmp(p, p + 1, PAGE - 1) == 0;
-}
-
-/* The pages of [p, p + len) that are not zero, run by run. */
-static void
-write_piece(struct state *s, uint64_t gpa, uint8_t *p, size_t len)
-{
-	size_t from, to;
-
-	for (from = 0; from < len && s->error == 0; from = to) {
-		to = from + PAGE;
-		if (is_zero(p + from))
-			continue;
-		while (to < len && !is_zero(p + to))
-			to += PAGE;
-		if (state_begin(s, "memory", 1) != 0)
-			return;
-		gpa += from;
-		state_number(s, &gpa, UINT64_MAX);
-		gpa -= from;
-		state_bytes(s, p + from, to - from);
-		(void)state_end(s);
-	}
-}
-
-static int
-read_file(int fd, uint8_t *p, size_t len, uint64_t off)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = pread(fd, p, len, (off_t)off);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0 ? -EIO : -errno;
-		p += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static void
-write_memory(struct state *s, const struct gmem *mem)
-{
-	const struct gmem_region *r;
-	uint64_t off;
-	uint8_t *piece;
-	unsigned i;
-	size_t n;
-	int e;
-
-	if ((piece = malloc(PIECE)) == NULL) {
-		state_fail(s, -ENOMEM, "out of memory");
-		return;
-	}
-	for (i = 0; i < mem->nregions; i++) {
-		r = &mem->region[i];
-		for (off = 0; off < r->len && s->error == 0; off += n) {
-			n = r->len - off < PIECE ? (size_t)(r->len - off)
-						 : PIECE;
-			if ((e = read_file(mem->fd, piece, n, r->off + off)) !=
-			    0)
-				state_fail(
-				    s, e, "memory: %s", strerrordesc_np(-e));
-			write_piece(s, r->gpa + off, piece, n);
-		}
-	}
-	free(piece);
-}
-
 /* What the machine's maker put there, ACPI's tables, has to be as it was. */
 static void
-clear_low(const struct gmem *mem)
+clear(struct state *s, const struct gmem *mem)
 {
-	void *p = gmem_range(mem, (struct gpa){ 0 }, MIB);
+	int e = gmem_discard(mem, mem->region[0].host, mem->size);
 
-	if (p != NULL)
-		memset(p, 0, MIB);
+	if (e != 0)
+		state_fail(s, e, "memory: %s", strerrordesc_np(-e));
+}
+
+/* A file has it as pages, what was sent as pieces in the order of the rounds. */
+static void
+read_memory(const struct save *v, struct state *s)
+{
+	struct pages p = { NULL, 0 };
+	int e;
+
+	clear(s, v->mem);
+	if (s->file && state_next(s, PAGES_NAME)) {
+		pages_read(s, &p, v->mem);
+	} else {
+		if (v->disks != NULL && state_next(s, "disks"))
+			mirror_read_disks(s, v->disks);
+		send_read(s, v->mem, v->disks);
+	}
+	if (v->pager == NULL)
+		pages_all(s, &p, v->mem);
+	else if (s->error == 0 &&
+	    (e = pager_go(v->pager, &p, p.n > 0 ? s->fd : -1)) != 0)
+		state_fail(s, e, "memory: %s", strerrordesc_np(-e));
+	pages_free(&p);
 }
 
 static void
@@ -202,15 +148,10 @@ static void
 state_all(const struct save *v, struct state *s)
 {
 	state_conf(s, v);
-	if (s->writing) {
-		write_memory(s, v->mem);
-		end_memory(s);
-	} else {
-		clear_low(v->mem);
-		if (v->disks != NULL && state_is_next(s, "disks"))
-			mirror_read_disks(s, v->disks);
-		send_read(s, v->mem, v->disks);
-	}
+	if (s->writing)
+		pages_write(s, v->mem);
+	else
+		read_memory(v, s);
 	state_rest(v, s);
 }
 
@@ -233,6 +174,12 @@ save_write(const struct save *v, int fd, char why[SAVE_WHY_MAX])
 	struct state s;
 	int e;
 
+	/* Some of it may be in the file still that it was restored from. */
+	if (v->pager != NULL && (e = pager_wait(v->pager)) != 0) {
+		snprintf(why, SAVE_WHY_MAX,
+		    "the state that it goes on from cannot be read");
+		return e;
+	}
 	if (state_write_head(&s, fd, v->conf->name) == 0)
 		state_all(v, &s);
 	if (s.error == 0 && fsync(fd) == -1)
@@ -252,7 +199,8 @@ save_read(const struct save *v, int fd, bool stream, char why[SAVE_WHY_MAX])
 
 	if (state_read_head(&s, fd, name) == 0)
 		state_all(v, &s);
-	if (s.error == 0 && !stream && read(fd, &more, 1) != 0)
+	if (s.error == 0 && !stream &&
+	    (!s.file || pread(fd, &more, 1, (off_t)s.at) != 0))
 		state_fail(&s, -EINVAL, "something follows");
 	e = s.error;
 	snprintf(why, SAVE_WHY_MAX, "%s", s.why);

@@ -12,6 +12,7 @@
 
 struct machine;
 struct mirror_to;
+struct pager;
 struct state;
 struct viobal;
 struct viocon;
@@ -28,6 +29,7 @@ struct save {
 	struct vmm *vmm;
 	struct machine *machine;
 	const struct gmem *mem;
+	struct pager *pager; /* that it is to come from, or NULL */
 	uint32_t rom_len; /* of its firmware */
 	uint32_t flash_len; /* of that one's variables */
 	struct viornd *rnd;

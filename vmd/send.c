@@ -169,7 +169,7 @@ send_read(struct state *s, const struct gmem *mem, struct mirror_to *disks)
 	void *p;
 
 	for (;;) {
-		while (disks != NULL && state_is_next(s, "disk"))
+		while (disks != NULL && state_next(s, "disk"))
 			mirror_read(s, disks);
 		if (state_begin(s, "memory", 1) != 0)
 			return;

@@ -27,6 +27,7 @@
 #include "image.h"
 #include "imsg.h"
 #include "link.h"
+#include "log.h"
 #include "msg.h"
 #include "netproc.h"
 #include "page.h"
@@ -34,6 +35,7 @@
 #include "seed.h"
 #include "spawn.h"
 #include "start.h"
+#include "uffd.h"
 #include "vga.h"
 
 #define TUN "/dev/net/tun"
@@ -47,7 +49,7 @@ start_fds_init(struct start_fds *f)
 
 	f->hypervisor = f->kernel = f->initrd = -1;
 	f->floppy = f->efivars = f->vgabios = f->netrom = -1;
-	f->state = -1;
+	f->state = f->faults = -1;
 	f->stream = false;
 	f->revert[0] = '\0';
 	for (i = 0; i < VM_DISKS_MAX; i++)
@@ -69,6 +71,7 @@ start_fds_close(struct start_fds *f)
 	fd_close(&f->vgabios);
 	fd_close(&f->netrom);
 	fd_close(&f->state);
+	fd_close(&f->faults);
 	for (i = 0; i < VM_DISKS_MAX; i++)
 		chain_close(&f->disk[i]);
 	for (i = 0; i < SEED_FILES; i++)
@@ -217,6 +220,18 @@ open_netrom(struct start_fds *f, const struct vmconf *c, struct fail *why)
 	return image_check_fd(f->netrom, "network ROM", why);
 }
 
+/* Without, the memory is read at once. */
+static void
+open_faults(struct start_fds *f, const struct vmconf *c)
+{
+	if (f->state == -1 || f->stream)
+		return;
+	f->faults = open(UFFD_DEVICE, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (f->faults == -1)
+		log_debug("%s: memory is read at once: " UFFD_DEVICE ": %s",
+		    c->name, strerror(errno));
+}
+
 int
 start_as_owner(
     struct asuser *as, const struct vmconf *c, uint32_t conf, struct fail *why)
@@ -271,6 +286,7 @@ start_open(struct start_fds *f, const struct vmconf *c, const char *hypervisor,
 	    (error = open_vgabios(f, c, why)) != 0 ||
 	    (error = open_netrom(f, c, why)) != 0)
 		return error;
+	open_faults(f, c);
 	return start_hypervisor(hypervisor, &f->hypervisor, &name, why);
 }
 
@@ -405,6 +421,10 @@ send_vm_files(struct vm *vm, struct start_fds *f)
 	if (f->state != -1 &&
 	    (error = send_vm_fd(chan, f->stream ? VM_FD_STREAM : VM_FD_STATE, 0,
 		 fd_take(&f->state))) != 0)
+		return error;
+	if (f->faults != -1 &&
+	    (error = send_vm_fd(chan, VM_FD_FAULTS, 0, fd_take(&f->faults))) !=
+		0)
 		return error;
 	if ((vm->conf.flags & VM_F_SCREEN) != 0 &&
 	    (error = display_make(&vm->run.vm)) != 0)

@@ -23,6 +23,7 @@ struct start_fds {
 	int netrom;
 	int efivars; /* -1: none */
 	int state; /* to go on from; -1: a start */
+	int faults; /* UFFD_DEVICE, to do so page by page; -1: none */
 	bool stream; /* it comes from another host */
 	char revert[SNAP_TAG_MAX]; /* first, to this snapshot; "": none */
 	struct chain disk[VM_DISKS_MAX];

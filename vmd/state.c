@@ -8,6 +8,7 @@
  *  2. A number is compared with its limit before it is stored.
  *  3. After an error nothing is written or stored any more.
  */
+#include <sys/stat.h>
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
@@ -20,7 +21,7 @@
 
 #include "state.h"
 
-#define SECTION_HEAD 32
+#define SECTION_HEAD STATE_SECTION_HEAD
 #define SECTION_NAME 16
 
 static_assert(sizeof(((struct state *)0)->head) == SECTION_HEAD, "looked at");
@@ -76,7 +77,8 @@ put_all(struct state *s, const void *p, size_t len)
 		return;
 	}
 	while (len > 0 && s->error == 0) {
-		n = write(s->fd, b, len);
+		n = s->file ? pwrite(s->fd, b, len, (off_t)s->at)
+			    : write(s->fd, b, len);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n <= 0) {
@@ -85,6 +87,7 @@ put_all(struct state *s, const void *p, size_t len)
 			return;
 		}
 		b += n;
+		s->at += (uint64_t)n;
 		len -= (size_t)n;
 	}
 }
@@ -96,7 +99,8 @@ get_all(struct state *s, void *p, size_t len)
 	ssize_t n;
 
 	while (len > 0 && s->error == 0) {
-		n = read(s->fd, b, len);
+		n = s->file ? pread(s->fd, b, len, (off_t)s->at)
+			    : read(s->fd, b, len);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && errno == EAGAIN) { /* a socket with a limit */
@@ -112,6 +116,7 @@ get_all(struct state *s, void *p, size_t len)
 			return;
 		}
 		b += n;
+		s->at += (uint64_t)n;
 		len -= (size_t)n;
 	}
 }
@@ -119,9 +124,12 @@ get_all(struct state *s, void *p, size_t len)
 static void
 start(struct state *s, int fd, bool writing)
 {
+	struct stat st;
+
 	memset(s, 0, sizeof(*s));
 	s->fd = fd;
 	s->writing = writing;
+	s->file = fd != -1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	snprintf(s->section, sizeof(s->section), "head");
 	if ((s->buf = malloc(STATE_SECTION_MAX)) == NULL)
 		state_fail(s, -ENOMEM, "out of memory");
@@ -203,16 +211,33 @@ good_name(const uint8_t *p)
 	return n > 0;
 }
 
-bool
-state_is_next(struct state *s, const char *section)
+static void
+look(struct state *s)
 {
-	if (s->writing || s->error != 0)
-		return false;
-	if (!s->looked)
-		get_all(s, s->head, sizeof(s->head));
+	if (s->looked)
+		return;
+	get_all(s, s->head, sizeof(s->head));
+	if (s->error == 0 && !good_name(s->head))
+		state_fail(s, -EINVAL, "no section");
 	s->looked = s->error == 0;
+}
+
+bool
+state_next(struct state *s, const char *section)
+{
+	if (s->error != 0)
+		return false;
+	snprintf(s->section, sizeof(s->section), "%s", section);
+	look(s);
 	return s->looked &&
 	    strncmp((char *)s->head, section, SECTION_NAME) == 0;
+}
+
+void
+state_seek(struct state *s, uint64_t at)
+{
+	if (s->error == 0)
+		s->at = s->off = at;
 }
 
 static void
@@ -221,15 +246,10 @@ read_section(struct state *s, const char *section, uint32_t version)
 	const uint8_t *head = s->head;
 	uint64_t len;
 
-	if (!s->looked)
-		get_all(s, s->head, sizeof(s->head));
-	s->looked = false;
+	look(s);
 	if (s->error != 0)
 		return;
-	if (!good_name(head)) {
-		state_fail(s, -EINVAL, "no section");
-		return;
-	}
+	s->looked = false;
 	if (strncmp((char *)head, section, SECTION_NAME) != 0) {
 		state_fail(s, -EINVAL, "it is \"%.16s\" instead", head);
 		return;

@@ -13,7 +13,8 @@
  *
  * Sections follow each other in the order in which they are asked for.  One of
  * another name or version than the reader knows ends the reading, with a line
- * that names it.  The writer is in the vm process and so is the reader: what a
+ * that names it.  A regular file is read and written by offset, from its
+ * beginning, and may have something between two sections (pages.h).  The writer is in the vm process and so is the reader: what a
  * hostile stream reaches is a process that the guest may have taken over
  * anyway.
  */
@@ -21,17 +22,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STATE_MAGIC	  "VMSTATE"
-#define STATE_VERSION	  2
-#define STATE_HEAD	  80
-#define STATE_NAME_MAX	  63
-#define STATE_SECTION_MAX (1U << 20) /* payload; memory comes in pieces */
-#define STATE_WHY_MAX	  192
+#define STATE_MAGIC	   "VMSTATE"
+#define STATE_VERSION	   2
+#define STATE_HEAD	   80
+#define STATE_NAME_MAX	   63
+#define STATE_SECTION_HEAD 32
+#define STATE_SECTION_MAX  (1U << 20) /* payload; memory comes in pieces */
+#define STATE_WHY_MAX	   192
 
 struct state {
 	int fd;
 	bool writing;
+	bool file; /* a regular one */
+	uint64_t at; /* in it, of the next byte */
 	uint64_t off; /* of the section at hand */
+	uint8_t head[STATE_SECTION_HEAD]; /* of the next one, already read: */
+	bool looked;
 	uint8_t *buf; /* its payload */
 	size_t len, pos;
 	uint8_t *out; /* without a file: what was written so far */
@@ -79,8 +85,10 @@ void state_free(struct state *);
  * left of it. */
 int state_begin(struct state *, const char *section, uint32_t version);
 int state_end(struct state *);
-/* Reading: has the next section that name? */
-bool state_is_next(struct state *, const char *section);
+/* Is it this one that comes next?  Reading. */
+bool state_next(struct state *, const char *section);
+/* Between two sections of a file: the next one is at that byte. */
+void state_seek(struct state *, uint64_t at);
 /* Bytes of the section: written, or read into p. */
 void state_bytes(struct state *, void *p, size_t len);
 void state_number(struct state *, uint64_t *v, uint64_t max);

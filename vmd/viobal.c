@@ -154,7 +154,10 @@ discard(const struct viobal *b, void *p, size_t len)
 	if (p == NULL)
 		return 0;
 	/* An error leaves the page where it is, which is as good. */
-	(void)gmem_discard(b->conf.mem, p, len);
+	if (b->conf.discard != NULL)
+		(void)b->conf.discard(b->conf.arg, p, len);
+	else
+		(void)gmem_discard(b->conf.mem, p, len);
 	return 1;
 }
 

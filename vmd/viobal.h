@@ -7,6 +7,7 @@
  * vm process: pages that the guest gives up, or reports as free, go back to
  * the host.  A page that is used again is there again, as zeroes.
  */
+#include <stddef.h>
 #include <stdint.h>
 
 struct gmem;
@@ -19,6 +20,8 @@ struct viobal_conf {
 	struct virtio_host *host;
 	const struct gmem *mem; /* outlives the device */
 	const char *name;
+	/* As gmem_discard() of mem, 0 or -errno; NULL: that. */
+	int (*discard)(void *arg, void *p, size_t len);
 	/* The guest has given up so many bytes; main thread, without the
 	 * lock, now and then. */
 	void (*told)(void *arg, uint64_t bytes);

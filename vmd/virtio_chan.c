@@ -46,6 +46,7 @@
 #include "mirror.h"
 #include "msg.h"
 #include "page.h"
+#include "pager.h"
 #include "state.h"
 #include "virtio_chan.h"
 #include "virtio_host.h"
@@ -95,6 +96,7 @@ struct virtio_chan {
 	char reason[REASON_MAX]; /* why the set-up fails */
 	uint8_t kept[DEV_KEPT_MAX]; /* of DEV_DRAINED */
 	uint32_t kept_len;
+	bool paged; /* DEV_FAULTS was there */
 	bool ran; /* as it was drained */
 	bool drained; /* it did, between DEV_DRAINED and virtio_chan_resume() */
 	unsigned mirrors; /* without an answer */
@@ -197,6 +199,26 @@ on_sealed(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EPROTO;
 	vc->state = IDLE;
 	return 0;
+}
+
+/* Once, when it was asked for: it is not asked after the seal. */
+static int
+on_faults(void *arg, uint32_t id, int fd, struct ibuf *body)
+{
+	struct virtio_chan *vc = arg;
+	uint64_t at;
+
+	if (stage(vc) != SEALING || vc->dev == NULL || vc->conf.pager == NULL ||
+	    vc->paged) {
+		close(fd);
+		return -EPROTO;
+	}
+	if (ibuf_get_n64(body, &at) == -1 || ibuf_size(body) != 0) {
+		close(fd);
+		return -EBADMSG;
+	}
+	vc->paged = true;
+	return pager_add(vc->conf.pager, fd, at);
 }
 
 static int
@@ -626,6 +648,7 @@ static const struct chan_row rows[] = {
 	ROW(DEV_SNAPPED, on_snapped),
 	ROW(DEV_CONFIGURED, on_configured),
 	ROW(DEV_BROKEN, on_broken),
+	{ DEV_FAULTS, "DEV_FAULTS", CHAN_FD, on_faults },
 	ROW(DEV_MIRRORED, on_mirrored),
 };
 
@@ -691,6 +714,9 @@ hand_over(struct virtio_chan *vc)
 		error = send_fd(vc, DEV_MEM, vc->conf.mem->fd, body);
 	else
 		ibuf_free(body);
+	if (error == 0 && vc->conf.pager != NULL)
+		error = send_fd(
+		    vc, DEV_LAZY, pager_device(vc->conf.pager), chan_body());
 	for (unsigned i = 0; i < vc->nqueues && error == 0; i++) {
 		error = send_queue_fd(vc, i, false);
 		if (error == 0)
@@ -747,13 +773,26 @@ make_page(struct virtio_chan *vc)
 }
 
 static int
+await_faults(struct virtio_chan *vc)
+{
+	int error;
+
+	if (vc->conf.pager == NULL)
+		return 0;
+	error = await(vc, SEALING, "DEV_FAULTS");
+	if (error == 0 && !vc->paged)
+		return refuse(vc, -EPROTO, "waited for DEV_FAULTS");
+	return error;
+}
+
+static int
 set_up(struct virtio_chan *vc)
 {
 	int error;
 
 	if ((error = await(vc, SEALING, "DEV_HELLO")) != 0 ||
 	    (error = make_device(vc)) != 0 || (error = make_page(vc)) != 0 ||
-	    (error = hand_over(vc)) != 0 ||
+	    (error = hand_over(vc)) != 0 || (error = await_faults(vc)) != 0 ||
 	    (error = await(vc, IDLE, "DEV_SEALED")) != 0)
 		return error;
 	chan_forbid_fds(vc->chan);

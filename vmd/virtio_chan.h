@@ -17,6 +17,7 @@
 struct gmem;
 struct mirror_msg;
 struct state;
+struct pager;
 struct pci;
 struct virtio_chan;
 struct virtio_host;
@@ -25,6 +26,7 @@ struct virtio_chan_conf {
 	struct pci *pci;
 	struct virtio_host *host;
 	const struct gmem *mem;
+	struct pager *pager; /* of memory that comes out of a file, or NULL */
 	const char *name; /* "vioblk0"; not copied */
 	uint16_t type; /* virtio device id */
 	uint32_t class; /* PCI class */

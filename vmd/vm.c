@@ -33,6 +33,7 @@
 #include "log.h"
 #include "machine.h"
 #include "page.h"
+#include "pager.h"
 #include "role.h"
 #include "sandbox.h"
 #include "screen.h"
@@ -259,6 +260,9 @@ on_fd(void *arg, uint32_t id, int fd, struct ibuf *body)
 		break;
 	case VM_FD_STATE:
 		slot = &vm->state;
+		break;
+	case VM_FD_FAULTS:
+		slot = &vm->faults;
 		break;
 	case VM_FD_DISK:
 		if (index < VM_BLKS_MAX)
@@ -623,7 +627,9 @@ make_vmm(struct vm *vm)
 	if (e < 0)
 		return vm_fail(vm, e, "vCPUs refused by the hypervisor: %s",
 		    strerrordesc_np(-e));
-	return make_memory(vm);
+	if ((e = make_memory(vm)) == 0)
+		vm_make_pager(vm);
+	return e;
 }
 
 static int
@@ -680,6 +686,7 @@ make_devices(struct vm *vm, struct vm_dev *dev, unsigned n, uint16_t type,
 			.pci = machine_pci(vm->machine),
 			.host = machine_virtio(vm->machine),
 			.mem = &vm->mem,
+			.pager = vm->pager,
 			.name = d->name,
 			.type = type,
 			.class = class,
@@ -707,6 +714,7 @@ make_balloon(struct vm *vm)
 		.host = machine_virtio(vm->machine),
 		.mem = &vm->mem,
 		.name = "viobal",
+		.discard = vm_discard,
 		.told = report_given,
 		.arg = vm,
 	};
@@ -780,10 +788,13 @@ seal(struct vm *vm)
 	if ((e = chan_only_receive_fds(vm->parent)) != 0)
 		return vm_fail(vm, e, "channel: %s", strerrordesc_np(-e));
 	n = vmm_seal_list(vm->vmm, list, SEAL_MAX);
+	if (vm->pager != NULL)
+		n += pager_seal(vm->pager, list + n, SEAL_MAX - n);
 	sandbox_seal("stdio " /* channels, console, eventfds, timer, random */
 		     "recvfd " /* a file to save the state to */
 		     "disk " /* pread of the kernel and the initrd; efivars */
-		     "vmm", /* run the vCPUs, interrupts, ioeventfds */
+		     "vmm", /* run the vCPUs, interrupts, ioeventfds; memory
+			       that comes out of a saved state's file */
 	    list, n);
 	return 0;
 }
@@ -911,7 +922,7 @@ init(struct vm *vm)
 	vm->screen = vm->vgabios = vm->netrom = vm->efivars = -1;
 	for (i = 0; i < VM_TTYS; i++)
 		vm->console[i] = -1;
-	vm->state = vm->save = -1;
+	vm->state = vm->save = vm->faults = -1;
 	vm->mem.fd = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
 	for (i = 0; i < VM_BLKS_MAX; i++)
@@ -967,6 +978,8 @@ vm_main(void)
 		vm_set_paused(&vm, false);
 	else
 		vcpu_go(vm.vcpus);
+	if (vm.pager != NULL)
+		pager_hurry(vm.pager);
 	event_base_dispatch(vm.base);
 	finish(&vm);
 	return 0;

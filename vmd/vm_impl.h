@@ -15,6 +15,7 @@ struct chan;
 struct event;
 struct event_base;
 struct ibuf;
+struct pager;
 
 #define WHY_MAX 256
 
@@ -36,11 +37,13 @@ struct vm {
 	int console[VM_TTYS];
 	int efivars;
 	int state; /* to go on from; -1: a start */
+	int faults; /* UFFD_DEVICE, until there is a pager */
 	struct vm_dev disk[VM_BLKS_MAX], nic[VM_NICS_MAX], cdrom;
 
 	struct event_base *base;
 	struct event *end_event;
 	struct gmem mem;
+	struct pager *pager; /* of memory that comes out of state, or NULL */
 	struct vmm *vmm;
 	struct machine *machine;
 	struct viornd *rnd;
@@ -122,6 +125,9 @@ void vm_saved(struct vm *, int error, const char *why);
 /* The images of its disks are its own, once the sender's guest stands still or
  * has others.  0 or -errno. */
 int vm_lock_images(struct vm *);
+/* Its memory will come out of the state's file, if it can.  Before the seal. */
+void vm_make_pager(struct vm *);
+int vm_discard(void *vm, void *p, size_t len);
 /* From a saved state, as a VM that is paused.  The exit status. */
 int vm_go_on(struct vm *);
 

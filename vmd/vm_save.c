@@ -14,6 +14,7 @@
 #include "imsg.h"
 #include "log.h"
 #include "machine.h"
+#include "pager.h"
 #include "save.h"
 #include "send.h"
 #include "vcpu.h"
@@ -56,6 +57,7 @@ vm_parts(struct vm *vm, struct save *s)
 		.vmm = vm->vmm,
 		.machine = vm->machine,
 		.mem = &vm->mem,
+		.pager = vm->pager,
 		.rom_len = vm->rom_len,
 		.flash_len = vm->flash_len,
 		.rnd = vm->rnd,
@@ -278,6 +280,51 @@ read_state(struct vm *vm, char why[SAVE_WHY_MAX])
 	return e;
 }
 
+/* The pager's thread; how the machine ends is the main thread's. */
+static void
+on_lost(void *arg, const char *why)
+{
+	char line[WHY_MAX];
+	struct vm *vm = arg;
+	unsigned i;
+
+	snprintf(line, sizeof(line), "saved state: %s", why);
+	pthread_mutex_lock(&vm->end_lock);
+	if (!vm->ended) {
+		vcpu_quit(vm->vcpus);
+		for (i = 0; i < vm->conf.cpus; i++)
+			vcpu_kick(vm->vcpus, i);
+	}
+	pthread_mutex_unlock(&vm->end_lock);
+	vm_set_end(vm, VM_END_ERROR, line);
+}
+
+void
+vm_make_pager(struct vm *vm)
+{
+	int e;
+
+	/* To revert, all of the state is read before the disks are changed. */
+	if (vm->faults == -1 || vm->state == -1 || vm->stream ||
+	    vm->snap != NULL) {
+		fd_close(&vm->faults);
+		return;
+	}
+	e = pager_new(&vm->pager, fd_take(&vm->faults), &vm->mem, on_lost, vm);
+	if (e != 0)
+		log_debug("memory is read at once: userfaultfd: %s",
+		    strerrordesc_np(-e));
+}
+
+int
+vm_discard(void *arg, void *p, size_t len)
+{
+	struct vm *vm = arg;
+
+	return vm->pager != NULL ? pager_discard(vm->pager, p, len)
+				 : gmem_discard(&vm->mem, p, len);
+}
+
 /* As a VM that was paused: what follows is as at the end of a pause. */
 int
 vm_go_on(struct vm *vm)
@@ -305,6 +352,8 @@ vm_go_on(struct vm *vm)
 		machine_new_generation(vm->machine);
 	if (e < 0 && vm->stream)
 		(void)say(vm, SEND_NO, why);
+	if (vm->pager != NULL && pager_went(vm->pager))
+		vm->state = -1; /* the pager's */
 	fd_close(&vm->state);
 	fd_close(&vm->kernel);
 	fd_close(&vm->initrd);

@@ -32,6 +32,7 @@
 #include "fd.h"
 #include "imsg.h"
 #include "log.h"
+#include "pager.h"
 #include "save.h"
 #include "send.h"
 #include "throttle.h"
@@ -660,7 +661,11 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	x->rate = rate;
 	x->slow_most = slow < THROTTLE_MAX ? slow : THROTTLE_MAX;
 	vm->sending = x;
-	if ((e = begin(x, disks == 1)) < 0)
+	/* Some of it may be in the file still that it was restored from. */
+	e = vm->pager != NULL ? pager_wait(vm->pager) : 0;
+	if (e == 0)
+		e = begin(x, disks == 1);
+	if (e < 0)
 		failed(x, e, "%s", strerrordesc_np(-e));
 	return 0;
 }

@@ -157,7 +157,7 @@ receive(const uint8_t *data, size_t len)
 		abort();
 	disks_init(&disks);
 	if (state_read_head(&s, fd, name) == 0) {
-		if (state_is_next(&s, "disks"))
+		if (state_next(&s, "disks"))
 			mirror_read_disks(&s, &disks);
 		send_read(&s, &mem, len % 8 == 7 ? NULL : &disks);
 	}

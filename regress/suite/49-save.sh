@@ -269,13 +269,21 @@ t_bad_files() {
 	head -c $((n - 1000)) "$T/state" >"$T/short"
 	refused vmctl restore "$T/short"
 	says "section .* the file ends here"
-	for at in 8 90 120 4000 $((n / 2)) $((n - 40)); do
+	for at in 8 90 120 4000 $((n - 40)); do
 		cp "$T/state" "$T/flip"
 		printf '\x5a' | dd of="$T/flip" bs=1 seek="$at" conv=notrunc \
 		    2>/dev/null
 		refused vmctl restore "$T/flip"
 		says "section .* at byte"
 	done
+	# In a page, which is read when it is touched, or after the start.
+	cp "$T/state" "$T/flip"
+	printf '\x5a' | dd of="$T/flip" bs=1 seek=$((n / 2)) conv=notrunc \
+	    2>/dev/null
+	vmctl restore "$T/flip"
+	stopped one 30
+	grep -E 'one: .*saved state: section "pages" at byte [0-9]+: wrong checksum' \
+	    "$T/vmd.log"
 	refused vmctl restore "$T/vm.conf"
 	says "no state"
 	stopped one 10

@@ -186,11 +186,11 @@ test_sections(void **state)
 	m = (struct mirror_msg){ .off = 0, .len = FIRST / 2 };
 	mirror_write(&w, 0, &m);
 	reread(&s, &w);
-	assert_true(state_is_next(&s, "disks"));
-	assert_false(state_is_next(&s, "disk"));
+	assert_true(state_next(&s, "disks"));
+	assert_false(state_next(&s, "disk"));
 	mirror_read_disks(&s, &to);
 	assert_int_equal(nbegins, 1);
-	while (state_is_next(&s, "disk"))
+	while (state_next(&s, "disk"))
 		mirror_read(&s, &to);
 	/* The file ends here. */
 	assert_int_equal(s.error, -ENODATA);

@@ -60,7 +60,7 @@ receive(struct send *d, const struct gmem *to)
 		s.fd = fd;
 		s.buf = malloc(STATE_SECTION_MAX);
 	}
-	while (lseek(fd, 0, SEEK_CUR) < (off_t)d->s.nout) {
+	while (s.at < d->s.nout) {
 		assert_int_equal(state_begin(&s, "memory", 1), 0);
 		gpa = 0;
 		state_number(&s, &gpa, UINT64_MAX);

@@ -26,9 +26,11 @@
 #include "imsg.h"
 #include "log.h"
 #include "msg.h"
+#include "pager.h"
 #include "qcow2_create.h"
 #include "role.h"
 #include "spawn.h"
+#include "uffd.h"
 
 #define IMAGE (1ull << 20)
 #define MS    10000
@@ -53,6 +55,8 @@ struct peer {
 	unsigned errors;
 	unsigned drained, snapped;
 	uint32_t snap_error;
+	struct pager *pager; /* of its memory; NULL: all is there */
+	unsigned faults;
 };
 
 static int
@@ -119,6 +123,18 @@ on_snapped(void *arg, uint32_t id, int fd, struct ibuf *b)
 }
 
 static int
+on_faults(void *arg, uint32_t id, int fd, struct ibuf *b)
+{
+	struct peer *p = arg;
+	uint64_t at;
+
+	p->faults++;
+	assert_int_equal(ibuf_get_n64(b, &at), 0);
+	assert_int_equal(pager_add(p->pager, fd, at), 0);
+	return 0;
+}
+
+static int
 on_ready(void *arg, uint32_t id, int fd, struct ibuf *b)
 {
 	((struct peer *)arg)->ready++;
@@ -149,6 +165,7 @@ static const struct chan_row dev_rows[] = {
 	{ DEV_BROKEN, "DEV_BROKEN", CHAN_NOFD, on_broken },
 	{ DEV_DRAINED, "DEV_DRAINED", CHAN_NOFD, on_drained },
 	{ DEV_SNAPPED, "DEV_SNAPPED", CHAN_NOFD, on_snapped },
+	{ DEV_FAULTS, "DEV_FAULTS", CHAN_FD, on_faults },
 };
 
 static const struct chan_row blk_rows[] = {
@@ -156,7 +173,7 @@ static const struct chan_row blk_rows[] = {
 	{ BLK_ERROR, "BLK_ERROR", CHAN_NOFD, on_error },
 };
 
-static const struct chan_ops dev_ops = { dev_rows, 6, on_closed };
+static const struct chan_ops dev_ops = { dev_rows, 7, on_closed };
 static const struct chan_ops blk_ops = { blk_rows, 2, on_closed };
 
 /* As a kernel or a container does that forbids io_uring. */
@@ -429,6 +446,111 @@ life(bool uring)
 }
 
 static void
+never_lost(void *arg, const char *why)
+{
+	fail_msg("%s", why);
+}
+
+/* Up to the seal, with a pager that has nothing yet; image: another one. */
+static void
+set_up_lazy(struct peer *p, bool uring, int dev, int *image)
+{
+	memset(p, 0, sizeof(*p));
+	spawn(p, uring);
+	*image = rig_image(true, IMAGE);
+	send_conf(p, 1, dup(*image), VM_DISK_RAW);
+	assert_int_equal(chan_recv(p->dev, MS), 0);
+	send_memory(p);
+	assert_int_equal(
+	    pager_new(&p->pager, dev, &p->r.mem, never_lost, NULL), 0);
+	assert_int_equal(
+	    chan_send(p->dev, DEV_LAZY, 0, dup(pager_device(p->pager)), NULL),
+	    0);
+	send_empty(p, DEV_SEAL);
+	assert_int_equal(chan_recv(p->dev, MS), 0);
+	assert_int_equal(p->faults, 1);
+	assert_int_equal(p->sealed, 0);
+	assert_int_equal(chan_recv(p->dev, MS), 0);
+	assert_int_equal(p->sealed, 1);
+	assert_int_equal(chan_recv(p->blk, MS), 0);
+}
+
+/* The memory goes into a file and is to come out of it. */
+static void
+into_file(struct peer *p)
+{
+	int fd = memfd_create("state", MFD_CLOEXEC);
+	char name[STATE_NAME_MAX + 1];
+	struct pages pages;
+	struct state s;
+
+	assert_int_equal(state_write_head(&s, fd, "web"), 0);
+	pages_write(&s, &p->r.mem);
+	assert_int_equal(s.error, 0);
+	state_free(&s);
+	assert_int_equal(state_read_head(&s, fd, name), 0);
+	pages_read(&s, &pages, &p->r.mem);
+	assert_int_equal(s.error, 0);
+	state_free(&s);
+	assert_int_equal(
+	    gmem_discard(&p->r.mem, p->r.mem.region[0].host, p->r.mem.size), 0);
+	assert_int_equal(pager_go(p->pager, &pages, fd), 0);
+}
+
+/* Requests to pages that only the file has, and to such as nobody has. */
+static void
+lazy(bool uring)
+{
+	int dev = open(UFFD_DEVICE, O_RDWR | O_CLOEXEC), image;
+	const size_t len = 512 << 10;
+	uint8_t *data, *copy;
+	struct peer p;
+	size_t i;
+
+	if (dev == -1 || !can_confine())
+		skip();
+	set_up_lazy(&p, uring, dev, &image);
+	data = rig_ptr(&p.r, RIG_DATA, len);
+	copy = malloc(len);
+	assert_non_null(copy);
+	for (i = 0; i < len; i++)
+		data[i] = copy[i] = (uint8_t)(i / 4096 * 7 + i + 1);
+	into_file(&p);
+	send_start(&p);
+	assert_int_equal(
+	    rig_io(&p.r, VIRTIO_BLK_T_OUT, 0, RIG_DATA, (uint32_t)len, NULL),
+	    0);
+	memset(copy, 0, len);
+	assert_int_equal(pread(image, copy, len, 0), (ssize_t)len);
+	assert_memory_equal(copy, data, len);
+	assert_int_equal(rig_io(&p.r, VIRTIO_BLK_T_IN, 0, RIG_DATA + 2 * len,
+			     (uint32_t)len, NULL),
+	    0);
+	assert_memory_equal(rig_ptr(&p.r, RIG_DATA + 2 * len, len), data, len);
+	assert_int_equal(pager_wait(p.pager), 0);
+	assert_memory_equal(rig_ptr(&p.r, RIG_DATA + 2 * len, len), data, len);
+	use_disk(&p);
+	chan_free(p.dev);
+	p.dev = NULL;
+	assert_int_equal(ended(&p), 0);
+	forget(&p);
+	close(image);
+	free(copy);
+}
+
+static void
+test_lazy_uring(void **state)
+{
+	lazy(true);
+}
+
+static void
+test_lazy_threads(void **state)
+{
+	lazy(false);
+}
+
+static void
 test_uring(void **state)
 {
 	life(true);
@@ -588,6 +710,8 @@ main(void)
 		cmocka_unit_test(test_uring),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_snapshots),
+		cmocka_unit_test(test_lazy_uring),
+		cmocka_unit_test(test_lazy_threads),
 		cmocka_unit_test(test_empty_image),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_late),

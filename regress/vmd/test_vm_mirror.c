@@ -247,7 +247,7 @@ receive(struct state *from, struct host *to, struct state *s, char *why)
 	vm_copy_init(&disks, &to->vm, &copy);
 	assert_int_equal(state_read_head(s, fd, name), 0);
 	mirror_read_disks(s, &disks);
-	while (state_is_next(s, "disk"))
+	while (state_next(s, "disk"))
 		mirror_read(s, &disks);
 	if (s->error == -ENODATA)
 		s->error = vm_copy_finish(&disks, why);

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The memory of pages.h.
+ *
+ * Invariants
+ *  1. What a table says was compared with the memory that the VM has, and with
+ *     what 64 pages can be, before any of it is used; sums of lengths stay far
+ *     below 2^64 for that reason.
+ *  2. A group's checksum was compared before the guest sees anything of it.
+ *
+ * Memory is read by the descriptor, not by the mapping: a hole stays one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "pages.h"
+
+#define PAGE  PAGES_PAGE
+#define GROUP PAGES_GROUP
+#define ENTRY 16U
+
+static uint64_t
+groups(const struct gmem *mem)
+{
+	return (mem->size + GROUP - 1) / GROUP;
+}
+
+/* Bytes of group i: the last one may be shorter. */
+static size_t
+group_len(const struct gmem *mem, uint64_t i)
+{
+	uint64_t left = mem->size - i * GROUP;
+
+	return left < GROUP ? (size_t)left : GROUP;
+}
+
+/* Where data begins, behind tables that begin at that byte. */
+static uint64_t
+data_at(uint64_t table, uint64_t n)
+{
+	uint64_t sections = (n + PAGES_SECTION - 1) / PAGES_SECTION;
+	uint64_t end = table + sections * STATE_SECTION_HEAD + n * ENTRY;
+
+	return (end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+static int
+read_at(int fd, uint8_t *p, size_t len, uint64_t off)
+{
+	ssize_t n;
+
+	while (len > 0) {
+		n = pread(fd, p, len, (off_t)off);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0 ? -ENODATA : -errno;
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int
+write_at(int fd, const uint8_t *p, size_t len, uint64_t off)
+{
+	ssize_t n;
+
+	while (len > 0) {
+		n = pwrite(fd, p, len, (off_t)off);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0 ? -EIO : -errno;
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static bool
+is_zero(const uint8_t *p)
+{
+	return p[0] == 0 && memcmp(p, p + 1, PAGE - 1) == 0;
+}
+
+/* Moves the pages that are not zero together. */
+static void
+pack(struct pages_group *g, uint8_t *p, size_t len)
+{
+	size_t off;
+
+	g->mask = g->len = 0;
+	for (off = 0; off < len; off += PAGE) {
+		if (is_zero(p + off))
+			continue;
+		g->mask |= 1ULL << (off / PAGE);
+		if (g->len != off)
+			memcpy(p + g->len, p + off, PAGE);
+		g->len += PAGE;
+	}
+	g->sum = g->len == 0 ? 0 : (uint32_t)crc32(0, p, g->len);
+}
+
+/* The data; *at moves behind it. */
+static void
+write_data(
+    struct state *s, const struct gmem *mem, struct pages *p, uint64_t *at)
+{
+	uint8_t *piece = malloc(GROUP);
+	uint64_t i;
+	size_t len;
+	int e = 0;
+
+	if (piece == NULL) {
+		state_fail(s, -ENOMEM, "out of memory");
+		return;
+	}
+	for (i = 0; i < p->n && s->error == 0; i++) {
+		len = group_len(mem, i);
+		if ((e = read_at(mem->fd, piece, len, i * GROUP)) != 0) {
+			state_fail(s, e, "memory: %s", strerrordesc_np(-e));
+			break;
+		}
+		pack(&p->group[i], piece, len);
+		if ((e = write_at(s->fd, piece, p->group[i].len, *at)) != 0)
+			state_fail(s, e, "%s", strerrordesc_np(-e));
+		*at += p->group[i].len;
+	}
+	free(piece);
+}
+
+/* To or from a section. */
+static void
+entry(struct state *s, struct pages_group *g)
+{
+	uint64_t sum = g->sum, len = g->len;
+	uint64_t both = sum | len << 32;
+
+	state_number(s, &g->mask, UINT64_MAX);
+	state_number(s, &both, UINT64_MAX);
+	g->sum = (uint32_t)both;
+	g->len = (uint32_t)(both >> 32);
+}
+
+static void
+table(struct state *s, struct pages *p)
+{
+	uint64_t i = 0, end;
+
+	while (i < p->n) {
+		if (state_begin(s, PAGES_NAME, 1) != 0)
+			return;
+		end = p->n - i < PAGES_SECTION ? p->n : i + PAGES_SECTION;
+		for (; i < end; i++)
+			entry(s, &p->group[i]);
+		if (state_end(s) != 0)
+			return;
+	}
+}
+
+static int
+make(struct pages *p, const struct gmem *mem)
+{
+	p->n = groups(mem);
+	p->group = calloc(p->n, sizeof(p->group[0]));
+	return p->group == NULL ? -ENOMEM : 0;
+}
+
+void
+pages_write(struct state *s, const struct gmem *mem)
+{
+	uint64_t at = s->at, end;
+	struct pages p;
+
+	if (s->error != 0)
+		return;
+	if (make(&p, mem) != 0) {
+		state_fail(s, -ENOMEM, "out of memory");
+		return;
+	}
+	end = data_at(at, p.n);
+	write_data(s, mem, &p, &end);
+	table(s, &p);
+	state_seek(s, end);
+	pages_free(&p);
+}
+
+static bool
+good(const struct pages_group *g, size_t len)
+{
+	unsigned n = (unsigned)__builtin_popcountll(g->mask);
+
+	if (len < GROUP && g->mask >> (len / PAGE) != 0)
+		return false;
+	return g->len == n * PAGE && (g->len != 0 || g->sum == 0);
+}
+
+void
+pages_read(struct state *s, struct pages *p, const struct gmem *mem)
+{
+	uint64_t at = s->at - (s->looked ? STATE_SECTION_HEAD : 0), i;
+
+	p->n = 0;
+	p->group = NULL;
+	if (s->error != 0)
+		return;
+	if (make(p, mem) != 0) {
+		state_fail(s, -ENOMEM, "out of memory");
+		return;
+	}
+	at = data_at(at, p->n);
+	table(s, p);
+	for (i = 0; i < p->n && s->error == 0; i++) {
+		if (!good(&p->group[i], group_len(mem, i)))
+			state_fail(s, -EINVAL, "not what 64 pages can be: %llu",
+			    (unsigned long long)i);
+		p->group[i].at = at;
+		at += p->group[i].len;
+	}
+	state_seek(s, at);
+}
+
+void
+pages_free(struct pages *p)
+{
+	free(p->group);
+	p->group = NULL;
+	p->n = 0;
+}
+
+int
+pages_get(const struct pages *p, int fd, uint64_t group, uint8_t *to,
+    char why[STATE_WHY_MAX])
+{
+	const struct pages_group *g = &p->group[group];
+	int e = read_at(fd, to, g->len, g->at);
+	const char *what = NULL;
+
+	if (e == -ENODATA)
+		what = "the file ends here";
+	else if (e != 0)
+		what = strerrordesc_np(-e);
+	else if (g->len != 0 && crc32(0, to, g->len) != g->sum) {
+		e = -EINVAL;
+		what = "wrong checksum";
+	}
+	if (e != 0)
+		snprintf(why, STATE_WHY_MAX,
+		    "section \"" PAGES_NAME "\" at byte %llu: %s",
+		    (unsigned long long)g->at, what);
+	return e;
+}
+
+unsigned
+pages_run(uint64_t mask, unsigned *first)
+{
+	uint64_t rest;
+
+	if (mask == 0)
+		return 0;
+	*first = (unsigned)__builtin_ctzll(mask);
+	rest = ~(mask >> *first);
+	return rest == 0 ? 64 : (unsigned)__builtin_ctzll(rest);
+}
+
+uint64_t
+pages_without(uint64_t mask, unsigned first, unsigned n)
+{
+	return mask & ~(UINT64_MAX >> (64 - n) << first);
+}
+
+/* Invariant 2 of gmem.h's: all of it is one mapping. */
+static void
+spread(
+    const struct gmem *mem, uint64_t group, uint64_t mask, const uint8_t *from)
+{
+	uint8_t *to = mem->region[0].host + group * GROUP;
+	unsigned first, n;
+
+	while ((n = pages_run(mask, &first)) != 0) {
+		memcpy(to + first * PAGE, from, (size_t)n * PAGE);
+		from += (size_t)n * PAGE;
+		mask = pages_without(mask, first, n);
+	}
+}
+
+void
+pages_all(struct state *s, const struct pages *p, const struct gmem *mem)
+{
+	uint8_t *piece = malloc(GROUP);
+	char why[STATE_WHY_MAX];
+	uint64_t i;
+	int e;
+
+	if (piece == NULL)
+		state_fail(s, -ENOMEM, "out of memory");
+	for (i = 0; i < p->n && s->error == 0; i++) {
+		if (p->group[i].mask == 0)
+			continue;
+		if ((e = pages_get(p, s->fd, i, piece, why)) != 0) {
+			s->error = e;
+			memcpy(s->why, why, sizeof(s->why));
+		} else
+			spread(mem, i, p->group[i].mask, piece);
+	}
+	free(piece);
+}
