@@ -9,7 +9,6 @@
  *  3. After an error nothing is written or stored any more.
  */
 #include <sys/stat.h>
-#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -23,8 +22,6 @@
 
 #define SECTION_HEAD STATE_SECTION_HEAD
 #define SECTION_NAME 16
-
-static_assert(sizeof(((struct state *)0)->head) == SECTION_HEAD, "looked at");
 
 void
 state_fail(struct state *s, int error, const char *fmt, ...)

@@ -43,8 +43,6 @@ struct state {
 	uint8_t *out; /* without a file: what was written so far */
 	size_t nout, room;
 	int error; /* the first one; what follows does nothing */
-	uint8_t head[32]; /* of the next section, when it was looked at */
-	bool looked;
 	char section[17];
 	char why[STATE_WHY_MAX];
 };
