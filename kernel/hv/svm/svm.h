@@ -92,7 +92,8 @@ svm_switch(u64 *gpr, u64 vmcb_pa, u64 host_pa, const struct svm_spec *spec);
 static inline void
 svm_changed(struct svm_vcpu *v, u32 clean_bits)
 {
-	v->vmcb->c.clean &= ~clean_bits;
+	/* One instruction: a preemption amid it may clear all of them. */
+	asm("andl %1, %0" : "+m"(v->vmcb->c.clean) : "er"(~clean_bits));
 }
 
 #endif
