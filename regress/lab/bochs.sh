@@ -8,8 +8,9 @@
 bochs_modules="ata_piix sr_mod isofs loop squashfs overlay"
 
 # bochs_model NAME: Bochs's name for it.  Of AMD's: turion ends the emulator
-# where a guest has a triple fault (exits/triple_fault), and a guest sees the
-# host's CR2 (regs/system_registers_seen).
+# where a guest has a triple fault (exits/triple_fault: at the guest's UD2, with
+# "exception(): 3rd (13) exception with no resolution", although SHUTDOWN is
+# intercepted), and a guest sees the host's CR2 (regs/system_registers_seen).
 bochs_model() {
 	case $1 in
 	ivybridge) echo corei7_ivy_bridge_3770k ;;
