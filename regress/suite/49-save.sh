@@ -109,7 +109,7 @@ disks_have() {
 	local tag=$1 disk n=0
 	for disk in "$T"/disk[0-9].qcow2; do
 		vmctl image check "$disk"
-		vmctl image snapshot list "$disk" | grep -q " $tag\$" &&
+		grep -q " $tag\$" < <(vmctl image snapshot list "$disk") &&
 			n=$((n + 1))
 	done
 	[[ $n = "$2" ]]
@@ -133,7 +133,7 @@ t_snapshot() {
 	says "not running"
 	start one
 	prints one "/ # " 120
-	key one 'x=first; yes 1 | head -c 8M >/dev/vda; yes 2 | head -c 8M >/dev/vdb; sync; echo tiny: wrote $x.'
+	key one 'x=first; head -c 8388608 /dev/zero | tr "\0" 1 >/dev/vda; head -c 8388608 /dev/zero | tr "\0" 2 >/dev/vdb; sync; echo tiny: wrote $x.'
 	prints one "tiny: wrote first\." 60
 	refused as eve vmctl snapshot create one a
 	says "not permitted"
@@ -150,10 +150,10 @@ t_snapshot() {
 	vmctl snapshot list -j one | jq -e '.[0].name == "a" and
 	    .[0].state_size > 1000000 and (.[0].time | endswith("Z")) and
 	    length == 1'
-	key one 'x=second; yes 3 | head -c 8M >/dev/vda; yes 4 | head -c 8M >/dev/vdb; sync; echo tiny: wrote $x.'
+	key one 'x=second; head -c 8388608 /dev/zero | tr "\0" 3 >/dev/vda; head -c 8388608 /dev/zero | tr "\0" 4 >/dev/vdb; sync; echo tiny: wrote $x.'
 	prints one "tiny: wrote second\." 60
 	as alice vmctl snapshot create one b
-	key one 'x=third; yes 5 | head -c 8M >/dev/vda; sync; echo tiny: wrote $x.'
+	key one 'x=third; head -c 8388608 /dev/zero | tr "\0" 5 >/dev/vda; sync; echo tiny: wrote $x.'
 	prints one "tiny: wrote third\." 60
 	# There is none, which is seen before it is stopped.
 	refused vmctl snapshot revert one c
@@ -162,17 +162,17 @@ t_snapshot() {
 	refused as eve vmctl snapshot revert one a
 	says "not permitted"
 	revert one a
-	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 2 /dev/vda) $(tail -c +4M /dev/vdb | head -c 1).'
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 1 /dev/vda) $(dd if=/dev/vdb bs=1M skip=7 count=1 2>/dev/null | tail -c 1).'
 	prints one "tiny: is first 1 2\." 60
-	key one 'yes 6 | head -c 8M >/dev/vda; sync; echo tiny: six.'
+	key one 'head -c 8388608 /dev/zero | tr "\0" 6 >/dev/vda; sync; echo tiny: six.'
 	prints one "tiny: six\." 60
 	revert one b
-	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 2 /dev/vda) $(head -c 1 /dev/vdb).'
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 1 /dev/vda) $(head -c 1 /dev/vdb).'
 	prints one "tiny: is second 3 4\." 60
 	as alice vmctl snapshot delete one b 2>&1 | grep "deleted snapshot b of vm"
 	refused vmctl snapshot delete one b
 	says "has no snapshot \"b\""
-	key one 'yes 7 | head -c 8M >/dev/vda; sync; echo tiny: seven.'
+	key one 'head -c 8388608 /dev/zero | tr "\0" 7 >/dev/vda; sync; echo tiny: seven.'
 	prints one "tiny: seven\." 60
 	vmctl stop -fw one
 	disks_have a 2
@@ -181,9 +181,9 @@ t_snapshot() {
 	says "not running"
 	# From its end as well.
 	revert one a
-	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: again $x $(head -c 2 /dev/vda).'
+	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: again $x $(head -c 1 /dev/vda).'
 	prints one "tiny: again first 1\." 60
-	key one 'yes 8 | head -c 8M >/dev/vda; sync; echo tiny: eight.'
+	key one 'head -c 8388608 /dev/zero | tr "\0" 8 >/dev/vda; sync; echo tiny: eight.'
 	prints one "tiny: eight\." 60
 	vmctl stop -fw one
 	# One disk has lost it: none is changed.
@@ -194,7 +194,7 @@ t_snapshot() {
 	disks_have a 1
 	start one
 	prints one "/ # " 120
-	key one 'echo tiny: still $(head -c 2 /dev/vda).'
+	key one 'echo tiny: still $(head -c 1 /dev/vda).'
 	prints one "tiny: still 8\." 60
 	refused vmctl snapshot revert one a
 	says "disk .*disk2.qcow2: has no snapshot \"a\""
@@ -214,38 +214,38 @@ t_snapshot_that_fails() {
 	{
 		tiny raw shell 'memory 128M' "disk \"$T/disk1.qcow2\"" \
 		    "disk \"$T/raw.img\""
-		tiny one shell 'memory 128M' "disk \"$T/disk2.qcow2\""
+		tiny full shell 'memory 128M' "disk \"$T/disk2.qcow2\""
 	} | vmd_up
 	start raw
 	prints raw "/ # " 120
 	refused vmctl snapshot create raw a
 	says "disk $T/raw.img: a raw image has no snapshots"
-	key raw 'yes 1 | head -c 4M >/dev/vda; sync; echo tiny: on.'
+	key raw 'head -c 4194304 /dev/zero | tr "\0" 1 >/dev/vda; sync; echo tiny: on.'
 	prints raw "tiny: on\." 60
 	vmctl snapshot list -j raw | jq -e 'length == 0'
 	vmctl stop -fw raw
 	disks_have a 0
 	# No room for its state.
-	start one
-	prints one "/ # " 120
+	start full
+	prints full "/ # " 120
 	mkdir -p /var/lib/vmd
 	mount -t tmpfs -o size=1M tmpfs /var/lib/vmd
-	refused vmctl snapshot create one a
+	refused vmctl snapshot create full a
 	says "no space left"
 	[[ $(find /var/lib/vmd -type f | wc -l) = 0 ]]
 	umount /var/lib/vmd
-	key one 'yes 1 | head -c 4M >/dev/vda; sync; echo tiny: on.'
-	prints one "tiny: on\." 60
-	# A paused one stays so.
-	vmctl pause one
-	vmctl snapshot create one a
-	vmctl snapshot create one b
-	in_state one paused
-	vmctl unpause one
-	key one 'yes 2 | head -c 4M >/dev/vda; sync; echo tiny: further.'
-	prints one "tiny: further\." 60
-	vmctl snapshot delete one a
-	vmctl stop -fw one
+	key full 'head -c 4194304 /dev/zero | tr "\0" 1 >/dev/vda; sync; echo tiny: on.'
+	prints full "tiny: on\." 60
+	# A paused full stays so.
+	vmctl pause full
+	vmctl snapshot create full a
+	vmctl snapshot create full b
+	in_state full paused
+	vmctl unpause full
+	key full 'head -c 4194304 /dev/zero | tr "\0" 2 >/dev/vda; sync; echo tiny: further.'
+	prints full "tiny: further\." 60
+	vmctl snapshot delete full a
+	vmctl stop -fw full
 	disks_have a 0
 }
 
