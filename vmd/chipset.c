@@ -18,6 +18,7 @@
 #include "chipset.h"
 #include "log.h"
 #include "pcireg.h"
+#include "smbios.h"
 #include "state.h"
 #include "state_chips.h"
 #include "vga.h"
@@ -272,7 +273,8 @@ make_fwcfg(struct chipset *c)
 	    (r = add_memory_map(c)) < 0 ||
 	    (r = fwcfg_add_file(f, "etc/sercon-port", &port, sizeof(port))) <
 		0 ||
-	    (r = acpi_fwcfg(f, &c->acpi)) < 0)
+	    (r = acpi_fwcfg(f, &c->acpi)) < 0 ||
+	    (r = smbios_fwcfg(f, c->conf.mem, c->conf.name, c->conf.cpus)) < 0)
 		return r;
 	return fwcfg_attach(f, c->conf.pio);
 }

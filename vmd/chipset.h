@@ -36,6 +36,7 @@ struct chipset_conf {
 	uint32_t flash_len;
 	void (*flash_changed)(void *arg); /* see flash.h */
 	void *flash_arg;
+	const char *name; /* the VM's */
 	unsigned cpus;
 	struct vga *vga; /* or NULL */
 };

@@ -13,6 +13,7 @@
  *  4. An IOAPIC pin has an entry in the driver's GSI table exactly while it
  *     is unmasked and level-triggered: that is what EOI reports need.
  */
+#include <sys/param.h>
 #include <sys/timerfd.h>
 #include <event2/event.h>
 #include <errno.h>
@@ -38,6 +39,7 @@
 #include "ns16550.h"
 #include "pci.h"
 #include "pvpanic.h"
+#include "smbios.h"
 #include "state_chips.h"
 #include "vga.h"
 #include "virtio_host.h"
@@ -144,12 +146,6 @@ wall_clock(void *arg, uint32_t *ns)
 	return ts.tv_sec;
 }
 
-static uint64_t
-earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Whoever changed a deadline sets the timer: no thread wakes for it. */
 static void
 machine_rearm(void *arg)
@@ -160,14 +156,14 @@ machine_rearm(void *arg)
 	unsigned i;
 
 	at = i8254_deadline(&m->pit);
-	at = earlier(at, mc146818_deadline(&m->rtc));
+	at = MIN(at, mc146818_deadline(&m->rtc));
 	for (i = 0; i < COMS; i++)
-		at = earlier(at, ns16550_deadline(&m->com[i].uart));
-	at = earlier(at, ioapic_deadline(&m->ioapic));
-	at = earlier(at, acpi_pm_deadline(&m->pm));
+		at = MIN(at, ns16550_deadline(&m->com[i].uart));
+	at = MIN(at, ioapic_deadline(&m->ioapic));
+	at = MIN(at, acpi_pm_deadline(&m->pm));
 	for (i = 0; i < VM_TTYS; i++)
 		if (m->console[i] != NULL)
-			at = earlier(at, console_deadline(m->console[i]));
+			at = MIN(at, console_deadline(m->console[i]));
 	if (at >= m->armed || m->paused != 0)
 		return;
 	m->armed = at;
@@ -825,7 +821,10 @@ make_direct(struct machine *m, struct gpa *rsdp)
 	int r;
 
 	r = bus_add(&m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &pm_ops, m, "acpi pm");
-	return r < 0 ? r : acpi_tables(m->conf.mem, &acpi, rsdp);
+	if (r == 0)
+		r = acpi_tables(m->conf.mem, &acpi, rsdp);
+	return r < 0 ? r
+		     : smbios_memory(m->conf.mem, m->conf.name, m->conf.cpus);
 }
 
 static int
@@ -885,6 +884,7 @@ make_chipset(struct machine *m)
 		.flash_len = m->conf.flash_len,
 		.flash_changed = on_flash_changed,
 		.flash_arg = m,
+		.name = m->conf.name,
 		.cpus = m->conf.cpus,
 		.vga = m->vga,
 	};

@@ -35,6 +35,7 @@ struct machine_conf {
 	struct vmm *vmm;
 	const struct gmem *mem;
 	struct event_base *base;
+	const char *name; /* the VM's, in what SMBIOS says */
 	unsigned cpus;
 	uint8_t *rom; /* firmware, or NULL; stays mapped, filled later */
 	uint32_t rom_len;

@@ -638,6 +638,7 @@ make_machine(struct vm *vm)
 	struct machine_conf mc = {
 		.vmm = vm->vmm,
 		.mem = &vm->mem,
+		.name = vm->conf.name,
 		.base = vm->base,
 		.cpus = vm->conf.cpus,
 		.rom = vm->rom,

@@ -136,6 +136,7 @@ make(uint8_t how)
 	int line[2];
 	struct machine_conf c = {
 		.mem = &r.mem,
+		.name = "one",
 		.base = r.base,
 		.cpus = 2,
 		.rom = (how & WITH_ROM) ? r.rom : NULL,

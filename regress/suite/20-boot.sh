@@ -36,6 +36,15 @@ t_devices() {
 	[[ $(value one clock) = kvm-clock ]]
 }
 
+# Who the machine is, without firmware that says so.
+t_smbios() {
+	tiny one shell 'memory 128M' | vmd_up
+	start one
+	prints one "tiny: shell" 100
+	smbios one
+	vmctl stop -fw one
+}
+
 t_uncompressed_kernel() {
 	vm one "boot \"$G/vmlinux\"" "initrd \"$G/tiny.cpio\"" \
 	    "cmdline \"$base tiny=info\"" | vmd_up

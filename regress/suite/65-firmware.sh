@@ -203,6 +203,16 @@ t_debian_login() {
 	stopped deb 180
 }
 
+# What vmd says of the machine, in a place that the firmware has chosen.
+t_smbios() {
+	boot_disks "$G/tiny.cpio" "$base tiny=shell"
+	vm one 'memory 256M' "${disks[@]}" | vmd_up
+	start one
+	prints one "tiny: shell" 150
+	smbios one
+	vmctl stop -fw one
+}
+
 t_refusals() {
 	truncate -s 1M "$T/disk"
 	vm one "boot \"$bios\"" "cmdline \"$base\"" "disk \"$T/disk\"" |

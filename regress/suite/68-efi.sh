@@ -63,6 +63,16 @@ t_variables() {
 	stopped two 10
 }
 
+# What vmd says of the machine, in a place that the firmware has chosen.
+t_smbios() {
+	boot_disks "$G/tiny.cpio" "$base tiny=shell"
+	vm one 'memory 256M' "efivars \"$T/vars\"" "${disks[@]}" | vmd_up
+	start one
+	prints one "tiny: shell" 150
+	smbios one
+	vmctl stop -fw one
+}
+
 t_refusals() {
 	local bios=/usr/share/seabios/bios-256k.bin
 	truncate -s 1M "$T/disk" "$T/disk2"

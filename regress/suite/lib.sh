@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2016,SC2034
 #
 # What the tests of the lab suite share.  A test is a function t_NAME; one.sh
 # runs it in a process of its own, with a directory of its own ($T) and no vmd
@@ -313,6 +313,14 @@ value() {
 
 # stopped NAME SECONDS
 stopped() { becomes "$1" stopped "$2"; }
+
+# smbios NAME: what the tiny guest's shell finds in there.
+smbios() {
+	key "$1" 'cd /sys/class/dmi/id; echo tiny: dmi $(cat sys_vendor product_name product_serial)'
+	prints "$1" "^tiny: dmi vmm vmd virtual machine $1" 30
+	key "$1" 'echo tiny: uuid $(cat product_uuid) $(ls /sys/firmware/dmi/tables)'
+	prints "$1" "^tiny: uuid [0-9a-f]{8}-[0-9a-f]{4}-8" 30
+}
 
 # run_tiny NAME SECONDS: from start to its own power-off.
 run_tiny() {

@@ -110,6 +110,7 @@ setup(void **state)
 		.flash_len = FLASH_LEN,
 		.flash_changed = flash_changed,
 		.flash_arg = b,
+		.name = "web",
 		.cpus = 3,
 	};
 

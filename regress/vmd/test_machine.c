@@ -61,6 +61,7 @@ make(unsigned how)
 {
 	struct machine_conf c = {
 		.mem = &r.mem,
+		.name = "one",
 		.cpus = 2,
 		.console = { -1, -1, -1 },
 		.rom = (how & WITH_ROM) ? r.rom : NULL,

@@ -105,6 +105,7 @@ make(const char *s)
 	unsigned cpus, rom, screen;
 	struct machine_conf c = {
 		.mem = &r.mem,
+		.name = "one",
 		.console = { -1, -1, -1 },
 		.ops = &calls,
 	};
