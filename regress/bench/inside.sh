@@ -469,7 +469,7 @@ paging() {
 # A guest of 128 MiB that has 32 MiB of data, and writes 1 MiB of it anew every
 # 100 ms, goes from one process to another, on this host: by a TCP connection,
 # ours in TLS.
-busy='head -c 32m /dev/urandom >/data; while :; do dd if=/data of=/again bs=64k count=16 conv=notrunc 2>/dev/null; usleep 100000; [ -f /on ] || { touch /on; echo tiny: busy; }; done'
+busy='dd if=/dev/urandom of=/data bs=1M count=32 2>/dev/null; while :; do dd if=/data of=/again bs=64k count=16 conv=notrunc 2>/dev/null; usleep 100000; [ -f /on ] || { touch /on; echo tiny: busy; }; done'
 
 qemu_side() { # MONITOR OPTION...: QEMU, its console on our stdout and stdin
 	local monitor=$1
@@ -493,7 +493,7 @@ migrate_qemu() {
 	until_line "$fd" "tiny: busy"
 	qemu_side $T/away.mon -incoming tcp:127.0.0.1:4444 </dev/null >/dev/null &
 	away=$!
-	until ss -Hltn 'sport = 4444' | grep -q .; do sleep 0.2; done
+	until [[ -n $(ss -Hltn 'sport = 4444') ]]; do sleep 0.2; done
 	monitor $T/mon "migrate_set_parameter max-bandwidth 100G" >/dev/null
 	sleep 1
 	t0=$(now)

@@ -82,7 +82,7 @@ t_goes_on_beside() {
 	prints one "tiny: ready\." 30
 	vmctl save -k one "$T/state" 2>&1 | grep "saved vm [0-9]*"
 	in_state one running
-	key one 'head -c 1M /dev/zero | dd of=/dev/vda conv=fsync && echo tiny: on $x.'
+	key one 'dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync && echo tiny: on $x.'
 	prints one "tiny: on remembered\." 60
 	refused vmctl restore "$T/state"
 	says "already running"
