@@ -48,6 +48,6 @@ void pager_hurry(struct pager *);
 /* Until everything is there.  0, or -EIO: failed was called, or will be. */
 int pager_wait(struct pager *);
 /* As gmem_discard(); any thread. */
-int pager_discard(struct pager *, void *p, size_t len);
+int pager_discard(struct pager *, void *at, size_t len);
 
 #endif
