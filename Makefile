@@ -125,9 +125,10 @@ $(addprefix $(B)/regress/bench/,kvmstats share): $(B)/%: $(B)/%.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $<
 
 # Run as the only programs of a guest, which has no libraries.
-$(addprefix $(B)/regress/bench/,guestio guestproc netio): $(B)/%: %.c
+$(addprefix $(B)/regress/,$(addprefix bench/,guestio guestproc netio) \
+    guest/hostile): $(B)/%: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -o $@ $<
+	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -pthread -o $@ $<
 
 # A guest of its own, without an operating system.
 $(B)/regress/guest/atom: regress/guest/atom.S

@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # Images that fail under a guest: it sees an I/O error, and nothing else fails.
+# A guest that means harm to its devices: each needs a reset at most.
 limit=360
 
 # Its VM runs on, without a problem, and so does the other one.
@@ -97,4 +98,33 @@ t_failing_block_device() {
 	not grep -Eq 'signal|needs reset|exited' "$T/vmd.log"
 	dmsetup remove bad
 	losetup -d "$loop"
+}
+
+# guest/hostile.c: a driver of all virtio devices but one disk.
+t_hostile_driver() {
+	local d
+	[[ -s ../bench/extra.cpio ]] || skip "no program of guests"
+	tun
+	cat "$G/tiny.cpio" ../bench/extra.cpio >"$T/hostile.cpio"
+	truncate -s 16M "$T/disk" "$T/disk2"
+	truncate -s 1M "$T/cd.iso"
+	{
+		echo 'local prefix 10.77.0.0/16'
+		vm one "boot \"$G/vmlinuz\"" "initrd \"$T/hostile.cpio\"" \
+		    "cmdline \"$base tiny=run,hostile\"" 'cpus 2' \
+		    'memory 128M' "disk \"$T/disk\"" "disk \"$T/disk2\"" \
+		    "cdrom \"$T/cd.iso\"" 'local interface'
+		tiny other idle
+	} | vmd_up
+	start other
+	start one
+	prints one "hostile: end" 200
+	grep -a "^hostile: " "$T/one.console"
+	printed one "hostile: end, 0 wrong"
+	for d in block net scsi rng balloon; do
+		printed one "hostile: $d: ok"
+	done
+	in_state other running
+	grep -q "needs reset: invalid virtqueue" "$T/vmd.log"
+	not grep -Eq 'signal|exited|process ended' "$T/vmd.log"
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # The state of a VM, to a file and back.
-limit=240
+limit=400
 
 # restore [OPTION...] FILE NAME: records the console of its new life.
 restore() {
@@ -66,6 +66,35 @@ t_goes_on() {
 	prints one "tiny: up2 [0-9]+\." 30
 	[[ $(value one up2 | tr -d .) -ge $(value one up1 | tr -d .) ]]
 	printed one "Kernel panic" && return 1
+	vmctl stop -fw one
+}
+
+# A guest that fills its serial port is saved in the midst of it: the port goes
+# on where it was, both ways, and no line comes twice.
+t_output_goes_on() {
+	local last
+	tiny one shell 'memory 128M' | vmd_up
+	start one
+	prints one "/ # " 120
+	key one 'n=0; while :; do n=$((n+1)); echo tiny: at $n.; done &'
+	prints one "^tiny: at 200\." 60
+	vmctl save one "$T/state" 2>&1 | grep "saved vm [0-9]*"
+	in_state one stopped
+	mv "$T/one.console" "$T/before"
+	last=$(tr -d '\r' <"$T/before" | sed -n 's/^tiny: at \([0-9]*\)\.$/\1/p' |
+	    tail -n 1)
+	restore "$T/state" one
+	prints one "^tiny: at $((last + 1000))\." 120
+	key one 'kill %1; wait; sleep 1; echo tiny: answer $((6 * 7)).'
+	prints one "^tiny: answer 42\." 60
+	# The first line of this life may have begun in the other; what was
+	# typed has its echo amid the lines.
+	tr -d '\r' <"$T/one.console" | sed -n 's/^tiny: at \([0-9]*\)\.$/\1/p' |
+	    awk -v last="$last" '
+		$1 > last + 1000 { next }
+		$1 <= last || (n++ && $1 != at + 1) { exit wrong = 1 }
+		{ at = $1 }
+		END { print "# " n " lines after " last; exit wrong }'
 	vmctl stop -fw one
 }
 
@@ -192,6 +221,7 @@ t_snapshot() {
 	says "disk .*disk2.qcow2: has no snapshot \"a\""
 	stopped one 10
 	disks_have a 1
+	mv "$T/one.console" "$T/before.console"
 	start one
 	prints one "/ # " 120
 	key one 'echo tiny: still $(head -c 1 /dev/vda).'
@@ -289,6 +319,87 @@ t_bad_files() {
 	stopped one 10
 	vmctl restore "$T/state"
 	in_state one running
+	vmctl stop -fw one
+}
+
+let_go() { [[ $(grep -c "memory: all of it was read" "$T/vmd.log") = "$1" ]]; }
+holds() { # FILE: somebody
+	[[ -n $(find /proc/[0-9]*/fd -lname "$1*" 2>/dev/null) ]]
+}
+
+# Memory comes out of the file as it is touched, by the guest, by the kernel for
+# the device process, and by the main thread; then the rest.
+t_lazy() {
+	local sum pid
+	[[ -c /dev/userfaultfd ]] || skip "this kernel has no /dev/userfaultfd"
+	truncate -s 64M "$T/disk" "$T/disk2" "$T/disk3"
+	{
+		tiny one shell 'cpus 2' 'memory 512M' "disk \"$T/disk\" serial \"D\""
+		tiny two shell 'cpus 2' 'memory 512M' "disk \"$T/disk2\" serial \"D\""
+		tiny three shell 'cpus 2' 'memory 512M' "disk \"$T/disk3\" serial \"D\""
+	} | vmd_up
+	start one
+	prints one "/ # " 120
+	key one 'dd if=/dev/urandom of=/a bs=1M count=8; for i in 1 2 3 4 5 6 7 8; do cat /a; echo $i; done >/data'
+	key one 'echo tiny: sum1 $(md5sum </data).'
+	prints one "tiny: sum1 [0-9a-f]+ .*\." 120
+	sum=$(value one sum1)
+	key one 'load() { while [ ! -e /stop ]; do dd if=/data of=/dev/vda bs=1M count=24 2>/dev/null; sync; echo >>/rounds; done; rm /stop; echo tiny: over.; }'
+	key one 'load & sleep 3; echo tiny: loaded.'
+	prints one "^tiny: loaded\." 60
+	vmctl save one "$T/state"
+	restore "$T/state" one
+	# Before all of it was read; what is saved is all of it.
+	vmctl save one "$T/state2"
+	ls -ls "$T/state" "$T/state2"
+	restore "$T/state2" one
+	key one 'rm -f /rounds; sleep 5; touch /stop; while [ -e /stop ]; do sleep 1; done; echo tiny: rounds $(wc -l </rounds) $(md5sum </data).'
+	prints one "tiny: rounds [1-9].*\." 120
+	[[ $(value one rounds) = *" $sum" ]]
+	key one 'echo tiny: head $(dd if=/data bs=1M count=24 2>/dev/null | md5sum); sync'
+	prints one "tiny: head [0-9a-f]+ " 60
+	within 30 let_go 2
+	not holds "$T/state"
+	read -r sum _ < <(head -c 24M "$T/disk" | md5sum)
+	echo "# on the disk: $sum"
+	[[ $(value one head) = "$sum "* ]]
+	printed one "Kernel panic" && return 1
+	vmctl stop -fw one
+
+	say "two at once, from one file"
+	vmctl restore -n two "$T/state" >"$T/two.out" 2>&1 &
+	pid=$!
+	restore -n three "$T/state" three
+	wait "$pid"
+	record two "$(field two tty)"
+	key two 'touch /stop; while [ -e /stop ]; do sleep 1; done; echo tiny: sum $(md5sum </data).'
+	key three 'touch /stop; while [ -e /stop ]; do sleep 1; done; echo tiny: sum $(md5sum </data).'
+	prints two "tiny: sum [0-9a-f]+ .*\." 120
+	prints three "tiny: sum [0-9a-f]+ .*\." 120
+	[[ $(value two sum) = "$(value one sum1)" ]]
+	[[ $(value three sum) = "$(value one sum1)" ]]
+	within 30 let_go 4
+	vmctl stop -fw two
+	vmctl stop -fw three
+
+	say "a file that is cut off meanwhile"
+	vmctl restore "$T/state2"
+	: >"$T/state2"
+	within 60 eval 'let_go 5 || in_state one stopped'
+	if let_go 5; then
+		vmctl stop -fw one
+	else
+		grep 'one: .*saved state: section "pages" at byte .* the file ends here' "$T/vmd.log"
+	fi
+
+	say "without"
+	mv /dev/userfaultfd /dev/userfaultfd.not
+	restore "$T/state" one
+	mv /dev/userfaultfd.not /dev/userfaultfd
+	grep "one: memory is read at once: /dev/userfaultfd: No such file" "$T/vmd.log"
+	key one 'touch /stop; while [ -e /stop ]; do sleep 1; done; echo tiny: again $(md5sum </data).'
+	prints one "tiny: again [0-9a-f]+ .*\." 120
+	[[ $(value one again) = "$(value one sum1)" ]]
 	vmctl stop -fw one
 }
 
