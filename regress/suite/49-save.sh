@@ -194,7 +194,7 @@ t_snapshot() {
 	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 1 /dev/vda) $(dd if=/dev/vdb bs=1M skip=7 count=1 2>/dev/null | tail -c 1).'
 	prints one "tiny: is first 1 2\." 60
 	key one 'head -c 8388608 /dev/zero | tr "\0" 6 >/dev/vda; sync; echo tiny: six.'
-	prints one "tiny: six\." 60
+	prints one "^tiny: six\." 60
 	revert one b
 	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: is $x $(head -c 1 /dev/vda) $(head -c 1 /dev/vdb).'
 	prints one "tiny: is second 3 4\." 60
@@ -202,7 +202,7 @@ t_snapshot() {
 	refused vmctl snapshot delete one b
 	says "has no snapshot \"b\""
 	key one 'head -c 8388608 /dev/zero | tr "\0" 7 >/dev/vda; sync; echo tiny: seven.'
-	prints one "tiny: seven\." 60
+	prints one "^tiny: seven\." 60
 	vmctl stop -fw one
 	disks_have a 2
 	disks_have b 0
@@ -213,7 +213,7 @@ t_snapshot() {
 	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: again $x $(head -c 1 /dev/vda).'
 	prints one "tiny: again first 1\." 60
 	key one 'head -c 8388608 /dev/zero | tr "\0" 8 >/dev/vda; sync; echo tiny: eight.'
-	prints one "tiny: eight\." 60
+	prints one "^tiny: eight\." 60
 	vmctl stop -fw one
 	# One disk has lost it: none is changed.
 	vmctl image snapshot delete "$T/disk2.qcow2" a
@@ -251,7 +251,7 @@ t_snapshot_that_fails() {
 	refused vmctl snapshot create raw a
 	says "disk $T/raw.img: a raw image has no snapshots"
 	key raw 'head -c 4194304 /dev/zero | tr "\0" 1 >/dev/vda; sync; echo tiny: on.'
-	prints raw "tiny: on\." 60
+	prints raw "^tiny: on\." 60
 	vmctl snapshot list -j raw | jq -e 'length == 0'
 	vmctl stop -fw raw
 	disks_have a 0
@@ -265,7 +265,7 @@ t_snapshot_that_fails() {
 	[[ $(find /var/lib/vmd -type f | wc -l) = 0 ]]
 	umount /var/lib/vmd
 	key full 'head -c 4194304 /dev/zero | tr "\0" 1 >/dev/vda; sync; echo tiny: on.'
-	prints full "tiny: on\." 60
+	prints full "^tiny: on\." 60
 	# A paused full stays so.
 	vmctl pause full
 	vmctl snapshot create full a
@@ -273,7 +273,7 @@ t_snapshot_that_fails() {
 	in_state full paused
 	vmctl unpause full
 	key full 'head -c 4194304 /dev/zero | tr "\0" 2 >/dev/vda; sync; echo tiny: further.'
-	prints full "tiny: further\." 60
+	prints full "^tiny: further\." 60
 	vmctl snapshot delete full a
 	vmctl stop -fw full
 	disks_have a 0
