@@ -35,6 +35,9 @@ finish() {
 		[[ $rc != 0 ]] || rc=1
 	done
 	rm -f "$sock"
+	# States that a test left which failed.
+	! mountpoint -q /var/lib/vmd || umount /var/lib/vmd
+	rm -f /var/lib/vmd/*/*.{state,snapshot,new}
 	dmesg -C
 	cp -a "$T" "${KEEP:-/lab/out}/" 2>/dev/null
 	rm -rf "$T"
