@@ -309,7 +309,7 @@ sign(uint8_t *p, size_t len)
 static void
 change(uint32_t at, uint32_t val)
 {
-	off_t end = lseek(r.file, 0, SEEK_CUR);
+	off_t end = lseek(r.file, 0, SEEK_END);
 	size_t len = (size_t)end, i;
 	uint8_t *p;
 
