@@ -392,7 +392,7 @@ t_stays() {
 	in_state mv running
 	# A guest that writes faster than that.
 	key mv 'while :; do dd if=/dev/zero of=/ram bs=1M count=4 2>/dev/null; done &'
-	not vmctl send -t 1 mv awayhost 2>"$T/wrong"
+	not vmctl send -r 8M -t 1 mv awayhost 2>"$T/wrong"
 	tail -n 3 "$T/wrong"
 	grep "writes memory faster than it is sent" "$T/wrong"
 	one_runs mv
