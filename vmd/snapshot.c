@@ -233,11 +233,11 @@ static void
 deleted(struct vm *vm, const char *tag, struct fail *f)
 {
 	char name[NAME_MAX], file[NAME_MAX];
-	int dir = statedir_open(vm->life, false), error = dir;
+	int dir, error;
 
 	if (f->code != 0 && f->code != ENOENT)
 		return;
-	if (dir >= 0) {
+	if ((error = dir = statedir_open(vm->life, false)) >= 0) {
 		error =
 		    unlinkat(dir,
 			statedir_file(base(vm, tag, name), KEPT, file), 0) == -1

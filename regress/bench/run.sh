@@ -37,10 +37,9 @@
 # tap.  Their tables have the project's goals beside the ratios, with a "!" at
 # those that are missed.  migrate is a guest that writes memory, sent to another
 # process of the same host, ours in TLS and QEMU's not.  status is `vmctl status'
-# of an empty vmd and of one with 200 VMs, from
-# its start to its end, counted in instructions; 20 ms are asked for.  In the
-# deterministic lab a second is 1e9 instructions of all parts
-# together: guest, host and device.
+# of an empty vmd and of one with 200 VMs, from its start to its end, counted in
+# instructions; 20 ms are asked for.  In the deterministic lab a second is 1e9
+# instructions of all parts together: guest, host and device.
 
 # shellcheck source=../lab/env.sh
 . "$(dirname "$0")/../lab/env.sh"
