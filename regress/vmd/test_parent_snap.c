@@ -53,6 +53,23 @@ files(const char *name, const char *end)
 	return n;
 }
 
+/* Of the parent. */
+static unsigned
+descriptors(void)
+{
+	char path[32];
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)vmd);
+	d = opendir(path);
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
 static void
 lists(const char *name, const char *want)
 {
@@ -67,6 +84,8 @@ lists(const char *name, const char *want)
 static void
 test_life_of_one(void **state)
 {
+	unsigned n;
+
 	NEED_VMD();
 	assert_int_equal(once(CTL_SNAPSHOT, snap("hers", CTL_SNAP_CREATE, "a")),
 	    CTL_E_NOTRUNNING);
@@ -89,6 +108,10 @@ test_life_of_one(void **state)
 	    once(CTL_SNAPSHOT, snap("hers", CTL_SNAP_CREATE, "full")), ENOSPC);
 	lists("hers", "a\n");
 	assert_int_equal(files("hers,", ".new"), 0);
+	n = descriptors();
+	assert_int_equal(
+	    once(CTL_SNAPSHOT, snap("hers", CTL_SNAP_DELETE, "full")), ENOSPC);
+	assert_int_equal(descriptors(), n);
 	/* It runs. */
 	assert_int_equal(once(CTL_REVERT, revert("hers", "a")), EALREADY);
 	assert_int_equal(once(CTL_STOP, target("hers", 1)), 0);
