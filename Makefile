@@ -6,6 +6,8 @@
 PREFIX		?= /usr/local
 SYSCONFDIR	?= /etc
 B		?= build
+# One name for a file: what an object depends on is found by it next time.
+override B	:= $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
 
 CC		= gcc
 CSTD		= -std=gnu11
@@ -256,9 +258,9 @@ lab-shell: all
 test:
 	@regress/test.sh $(MAKE) B=$(B)
 
-#: test-full  the same in the sizes of a night: the whole suite on our driver, ten
-#:            minutes of each fuzzer, a thousand VMs' lives, Debian installed in a
-#:            guest by its own installer
+#: test-full  the same in the sizes of a night: the whole suite on our driver and on
+#:            KVM, ten minutes of each fuzzer, a thousand VMs' lives, Debian
+#:            installed in a guest by its own installer
 test-full:
 	@FULL=1 regress/test.sh $(MAKE) B=$(B)
 

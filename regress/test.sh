@@ -3,15 +3,17 @@
 #
 # usage: test.sh [MAKE [B=DIR]]		(`make test')
 #
-# Everything but 90-load.sh, which wants a quiet machine: setup, the fast tests
-# on this host, the suite and the tests of the KVM API in the lab, on KVM and on
-# our driver, `make run' as a script and as a user at a terminal start it.  TESTS
+# Setup, the fast tests on this host, `make run' as a script and as a user at a
+# terminal start it, and in the lab the suite and the tests of the KVM API.  A test
+# of the suite runs once: on our driver if it depends on the hypervisor, else on
+# KVM; some on both.  FULL=1 (`make test-full') takes a night: every test, on both,
+# in larger sizes; but not 90-load.sh, which wants a quiet machine.  TESTS
 # (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets
 # how often 42-many starts and stops a VM.  FLOPPY names the image of OpenBSD
-# 2.8/i386's boot floppy for the test of it, which is skipped without.  With
-# FULL=1 (`make test-full') in the sizes of a night.  Headings say how many
-# seconds have gone.  The last line is "N passed, M failed, K skipped"; exit 1
-# when anything failed.
+# 2.8/i386's boot floppy for the test of it, which is skipped without.  After
+# BUDGET seconds, if that is set, no further part begins: each one that is left out
+# counts as skipped.  Headings say how many seconds have gone.  The last line is
+# "N passed, M failed, K skipped"; exit 1 when anything failed.
 
 # shellcheck disable=SC2317 # functions are called by names in arguments and lists
 set -uo pipefail
@@ -138,59 +140,87 @@ tally() {
 	    n["ok"], n["FAIL"], n["skip"] }' <(grep -E '^(ok|FAIL|skip) ' "$1")
 }
 
-# What the labs do: the suite on KVM, in parts; on our driver what depends on
-# the hypervisor; some of first boot on the other kernel; the KVM API.  A lab
-# that is free takes the next line, so the long ones come first.
-hypervisor="05-manual/examples_of_vmmctl 10-daemon/check 12-vmmctl/enters 20-boot
-	22-cpu 30-disk 35-net/local_dhcp 36-legacy/disk 40-life 43-memory
-	45-pause/time 49-save/goes_on 49-save/between 49-save/firmware
-	65-firmware/disk 66-loaders 67-screen/linux 68-efi/debian
-	69-tools/ipxe 70-debian/login 72-boots/disk_686 80-clients"
-tools_on_kvm=debian
-boots_on_kvm=d # directly, from a disk
+# What the labs do, most important first: what depends on the hypervisor on our
+# driver, the rest on KVM, some of first boot on the other kernel, the KVM API.
+hypervisor="05-manual/examples_of_vmmctl 12-vmmctl/enters 22-cpu 30-disk
+	35-net/local_dhcp 36-legacy/disk 40-life 43-memory 45-pause/time
+	49-save/goes_on 49-save/between 49-save/firmware 65-firmware/disk
+	67-screen/linux 68-efi/debian 69-tools/ipxe 70-debian 72-boots
+	80-clients"
+both="10-daemon/check 20-boot 40-life/triple_fault 40-life/panic 66-loaders"
+on_kvm="05-manual 10-daemon 12-vmmctl 15-confine 21-console 85-deb
+	89-send
+	49-save
+	46-adopt 48-service 88-remote
+	31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 47-limit
+	65-firmware 67-screen 68-efi 69-tools/debian
+	35-net 36-legacy 44-control 45-pause
+	50-rights 55-protocol 60-badinput"
+# A night's, so that the others fit into an hour.
+night="34-cloudinit/debian_is_set_up 49-save/goes_on_beside
+	69-tools/debian_installer_i386 72-boots/direct_* 72-boots/iso_*
+	72-boots/efi_* 80-clients/newer_qemu_login 80-clients/qemu_irqchip
+	80-clients/qemu_686 80-clients/vmd_686_pae 89-send/back_and_forth
+	89-send/own_disks_stay 89-send/slowed_down"
 other="20-boot 40-life/triple_fault 40-life/panic"
-models="ivybridge lynnfield penryn"
+models="ivybridge penryn"
 robust="-c 20"
 fuzz_seconds=60
 # Of the KVM API, what depends on the processor.
 processor="regs/ exits/ faults/ events/ mmio/"
 if [[ -n ${FULL:-} ]]; then
-	hypervisor='!90-load/throughput_without_errors' # all but that
-	tools_on_kvm='' boots_on_kvm=''
 	other="20-boot 30-disk 40-life 45-pause 46-adopt 49-save 70-debian"
-	models+=" haswell"
+	models="ivybridge lynnfield penryn haswell"
 	robust="-r 600"
 	LAB_TIMEOUT=15000
 	fuzz_seconds=600
 fi
 
+# without SUFFIX PATTERN...: as all.sh wants to hear it.
+without() {
+	local p
+	for p in "${@:2}"; do printf ' !%s' "$p$1"; done
+}
+
+# Words of parts are patterns, none of them the shell's.
+# shellcheck disable=SC2086,SC2046
+list_day() {
+	local part
+	echo on_vmm $hypervisor $both $(without '' $night)
+	echo "on_kvm $both"
+	while read -r part; do
+		echo on_kvm $part $(without '' $night) \
+		    $(without '*' $hypervisor $both)
+	done <<<"$on_kvm"
+}
+
+list_night() {
+	local part
+	echo 'on_vmm !90-load*'
+	while read -r part; do
+		echo "on_kvm $part"
+	done <<<"$on_kvm"
+	cat <<-E
+		on_kvm 20-boot 22-cpu 30-disk 40-life 43-memory 66-loaders
+		on_kvm 42-many CYCLES=500
+		on_kvm 69-tools/ipxe 69-tools/memtest 70-debian 72-boots 80-clients
+		on_kvm 71-install 87-fleet
+		reboots
+	E
+}
+
 list_jobs() {
 	local model
 	if [[ -n ${TESTS:-} ]]; then
-		echo "on_kvm $TESTS"
-		echo "on_vmm $TESTS"
-		echo "on_other $TESTS"
+		printf '%s\n' "on_kvm $TESTS" "on_vmm $TESTS" "on_other $TESTS"
 		return
 	fi
-	cat <<-E
-		on_vmm ${hypervisor//[$'\t\n']/ }
-		on_kvm 70-debian 72-boots/$boots_on_kvm 85-deb 87-fleet 88-remote 89-send
-		on_kvm 50-rights 55-protocol 60-badinput 65-firmware 66-loaders 67-screen 68-efi 69-tools/$tools_on_kvm
-		on_kvm 46-adopt 47-limit 48-service 49-save
-		on_kvm 35-net 36-legacy 40-life 44-control 45-pause
-		on_kvm 30-disk 31-qcow2 32-errors 33-cdrom 34-cloudinit 42-many 43-memory${FULL:+ CYCLES=500}
-		on_kvm 05-manual 10-daemon 12-vmmctl 15-confine 20-boot 21-console 22-cpu
-		on_other $other
-		api_on_kvm
-		api_on_vmm
-		api_on_shadow
-		robustness
-		dkms
-	E
+	if [[ -n ${FULL:-} ]]; then list_night; else list_day; fi
+	echo "on_other $other"
+	printf '%s\n' api_on_vmm robustness api_on_shadow api_on_kvm dkms
 	for model in $models; do
 		echo "api_on_intel $model"
 	done
-	[[ -z ${FULL:-} ]] || printf '%s\n' 'on_kvm 71-install' reboots
 }
 
 # What a session of the suite gets.
@@ -203,7 +233,6 @@ suite_needs() {
 	    "$B/efi.img" "$B/shell.img" || return
 	newer=$(regress/lab/qemu)
 	tools=$(regress/guest/tools) || return
-	ansible=$(regress/lab/ansible) || return
 	suite=(-c 2 -m 5120 -t "${LAB_TIMEOUT:-3000}" -g "$guest_disk"
 		-x "$B/confine/root=confine" -x "$B/extra.cpio=bench/extra.cpio"
 		-x "$B/regress/bench/netio=bench/netio"
@@ -219,7 +248,11 @@ suite_needs() {
 		-x "$B/regress/guest/mb2flat=suite/mb2flat"
 		-x "$B/grub.img=suite/grub.img" -x "$B/grub.iso=suite/grub.iso"
 		-x "$B/efi.img=suite/efi.img" -x "$B/shell.img=suite/shell.img"
-		-x "$tools=suite/tools" -x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
+		-x "$tools=suite/tools")
+	if [[ -n ${FULL:-} || ${TESTS:-} = *87-* ]]; then
+		ansible=$(regress/lab/ansible) || return
+		suite+=(-x "$ansible=ansible.sqfs" -x contrib/ansible=ansible)
+	fi
 	# Without, its test is skipped: an archive may have lost a kernel.
 	if [[ -n ${FULL:-} || ${TESTS:-} = *71-* ]] &&
 	    mirror=$(regress/guest/mirror "$tools"); then
@@ -229,13 +262,19 @@ suite_needs() {
 	[[ ! -d $B/deb ]] || suite+=(-x "$B/deb=deb")
 }
 
+# Patterns, for a heading.
+shown() {
+	local all="$*"
+	echo "${all%% !*}"
+}
+
 on_kvm() { # PATTERN...
-	counted "suite, on KVM: $*" kvm regress/lab/run "${suite[@]}" \
+	counted "suite, on KVM: $(shown "$@")" kvm regress/lab/run "${suite[@]}" \
 	    regress/suite/all.sh "$@"
 }
 
 on_vmm() { # PATTERN...
-	counted "suite, on our driver: $*" regress/lab/run -v \
+	counted "suite, on our driver: $(shown "$@")" regress/lab/run -v \
 	    ${newer:+-x "$newer=qemu10"} "${suite[@]}" regress/suite/all.sh "$@"
 }
 
@@ -274,10 +313,16 @@ next_job() { flock "$1.lock" sed -i -e '1{w /dev/stdout' -e 'd}' "$1"; }
 worker() { # NUMBER
 	local queue=$log.jobs job
 	local -x LAB_NAME=lab$1
+	set -f
 	log=$log.$1
 	passed=0 failed=0 skipped=0
 	while job=$(next_job "$queue") && [[ -n $job ]]; do
-		# shellcheck disable=SC2086 # words, none a pattern of the shell's
+		if ((SECONDS > ${BUDGET:-SECONDS})); then
+			heading "left out, as time is up: $(shown "$job")"
+			skipped=$((skipped + 1))
+			continue
+		fi
+		# shellcheck disable=SC2086 # words
 		$job </dev/null
 	done
 	echo "$passed $failed $skipped" >"$log.counts"
@@ -351,9 +396,9 @@ step "fuzz of what strangers send" regress/fuzz/run -j "$(nproc)" \
 step "build of the confinement test" confined_build
 step "Debian packages" regress/deb "$B"
 [[ $failed = 0 || -x $B/vmd/vmd ]] || summary
-labs
 if [[ -z ${TESTS:-} ]]; then
 	step "make run, its output to a file" run_piped
 	step "make run, on a terminal" run_on_a_terminal
 fi
+labs
 summary

@@ -25,8 +25,11 @@ matrix() {
 	LINK n32=0 str=one n32=0 n32=0        | running | running | y y y - -
 	SAVE n32=0 str=one n32=1 fd=$T/iso    | running | running | 9 9 9 - -
 	RESTORE n32=1 str= fd=$T/iso          | running | running | 114 114 114 - -
-	SEND n32=0 str=one n32=300 n64=0 n32=0 fd=$T/iso | running | running | 22 22 22 - -
+	SEND n32=0 str=one n32=300 n64=0 n32=0 n32=0 fd=$T/iso | running | running | 22 22 22 - -
 	RECEIVE n32=0 str=one                 | running | running | 114 114 114 - -
+	SNAPSHOT n32=0 str=one n32=0 str=t    | running | running | 95 95 95 - -
+	SNAPSHOTS n32=1 str=                  | running | running | y y y - -
+	REVERT n32=0 str=one str=t            | running | running | 2 2 2 - -
 	MEMORY n32=0 str=one n64=0x1000000    | running | running | y y y - -
 	WAIT n32=0 str=one                    | running | running | w w w w w
 	STOP n32=0 str=one n32=0              | paused  | stopped | y y y - -
@@ -49,6 +52,7 @@ matrix() {
 	ENDED n32=1 str=one                   | stopped | stopped | d d d d d
 	EVENT n32=1                           | stopped | stopped | d d d d d
 	LINE str=one                          | stopped | stopped | d d d d d
+	KEPT n32=1                            | stopped | stopped | d d d d d
 	CELLS n32=1                           | stopped | stopped | d d d d d
 	EOT
 }
@@ -204,6 +208,14 @@ malformed() {
 	KEY n32=0 str=one
 	KEY n32=0 str=one n32=1 n32=0
 	KEY n32=0 str=one n32=17
+	SNAPSHOT n32=0 str=one n32=0
+	SNAPSHOT n32=0 str=one n32=1000 str=t
+	SNAPSHOT n32=0 str=one n32=0 str=$long
+	SNAPSHOTS n32=0
+	SNAPSHOTS n32=0 str=one n8=0
+	REVERT n32=0 str=one
+	REVERT n32=0 str=one str=t n8=0
+	REVERT n32=0 str=one str=t fd=/dev/null
 	WAIT n32=0
 	START_KERNEL
 	START_KERNEL fd=/dev/null n8=0

@@ -306,9 +306,16 @@ world() {
 	done
 }
 
-# value NAME KEY: what follows "tiny: KEY " (the last one).
+# said NAME KEY: what follows "tiny: KEY ", of lines that are there to their end.
+said() {
+	head -n "$(wc -l <"$T/$1.console")" "$T/$1.console" | tr -d '\r' |
+	    sed -n "s/^tiny: $2 //p" | grep ''
+}
+
+# value NAME KEY: the last of those.
 value() {
-	tr -d '\r' <"$T/$1.console" | sed -n "s/^tiny: $2 //p" | tail -n 1
+	within 10 said "$1" "$2" >/dev/null
+	said "$1" "$2" | tail -n 1
 }
 
 # stopped NAME SECONDS
