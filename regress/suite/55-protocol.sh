@@ -27,9 +27,10 @@ matrix() {
 	RESTORE n32=1 str= fd=$T/iso          | running | running | 114 114 114 - -
 	SEND n32=0 str=one n32=300 n64=0 n32=0 n32=0 fd=$T/iso | running | running | 22 22 22 - -
 	RECEIVE n32=0 str=one                 | running | running | 114 114 114 - -
-	SNAPSHOT n32=0 str=one n32=0 str=t    | running | running | 95 95 95 - -
+	SNAPSHOT n32=0 str=one n32=0 str=t    | running | running | y 17 17 - -
 	SNAPSHOTS n32=1 str=                  | running | running | y y y - -
-	REVERT n32=0 str=one str=t            | running | running | 2 2 2 - -
+	REVERT n32=0 str=one str=none         | running | running | 2 2 2 - -
+	SNAPSHOT n32=0 str=one n32=1 str=t    | running | running | y 2 2 - -
 	MEMORY n32=0 str=one n64=0x1000000    | running | running | y y y - -
 	WAIT n32=0 str=one                    | running | running | w w w w w
 	STOP n32=0 str=one n32=0              | paused  | stopped | y y y - -
