@@ -141,13 +141,15 @@ halt_wakes(int dev)
 {
 	struct vcpu v;
 	struct vm vm;
+	uint32_t n;
 
 	timed(&vm, &v, dev, &halting);
 	run_done(&v);
-	EQ(vm_u32(&vm, DATA), 20);
-	/* One may come between the halt and CLI, none is a wake-up for free. */
-	CHECK(vm_u32(&vm, DATA + 4) >= 1 && vm_u32(&vm, DATA + 4) <= 20,
-	    "%u halts ended", vm_u32(&vm, DATA + 4));
+	n = vm_u32(&vm, DATA);
+	CHECK(n >= 20, "%u interrupts", n);
+	/* Some may come between STI and CLI, none is a wake-up for free. */
+	CHECK(vm_u32(&vm, DATA + 4) >= 1 && vm_u32(&vm, DATA + 4) <= n,
+	    "%u halts ended by %u interrupts", vm_u32(&vm, DATA + 4), n);
 }
 
 GUEST(64, sleeper, X2APIC "movl $1, (0xc010)\n\tsti\n\thlt\n\tcli\n\t" END);
