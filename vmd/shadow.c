@@ -8,7 +8,8 @@
  * Invariants
  *  1. An area that reads and writes RAM is a slot of it.  One that reads RAM
  *     or ROM, and does not write what it reads, is a slot that is read-only:
- *     its writes come by the bus.  Any other is no slot.
+ *     its writes come by the bus.  Any other is no slot.  The two areas of one
+ *     register that are alike are one slot: firmware changes them together.
  *  2. The ROM is never written.
  *  3. The ROM's last 128 KiB, or all of a smaller one, also end at 1 MiB.
  */
@@ -55,44 +56,74 @@ place(struct shadow *s, unsigned i)
 		a->rom = s->rom + s->rom_len - below;
 }
 
-static int
-show(struct shadow *s, unsigned i)
+static void
+want(const struct shadow_area *a, struct shadow_slot *w)
 {
-	struct shadow_area *a = &s->area[i];
-	uint8_t *host = a->read ? a->ram : a->rom;
-	enum shadow_show how = SHADOW_READONLY;
-	int r = 0;
-
-	if (host == NULL)
-		how = SHADOW_NONE;
+	w->gpa = a->gpa;
+	w->len = a->len;
+	w->host = a->read ? a->ram : a->rom;
+	w->how = SHADOW_READONLY;
+	if (w->host == NULL)
+		w->how = SHADOW_NONE;
 	else if (a->read && a->write)
-		how = SHADOW_RAM;
-	if (host == a->shown && how == a->how)
-		return 0;
-	/* A slot does not change in place. */
-	if (a->how != SHADOW_NONE)
-		r = s->ops->map(s->arg, i, a->gpa, a->len, NULL, SHADOW_NONE);
-	if (r == 0) {
-		a->shown = NULL;
-		a->how = SHADOW_NONE;
-		if (how != SHADOW_NONE)
-			r = s->ops->map(s->arg, i, a->gpa, a->len, host, how);
+		w->how = SHADOW_RAM;
+}
+
+static bool
+same(const struct shadow_slot *a, const struct shadow_slot *b)
+{
+	return a->how == b->how &&
+	    (a->how == SHADOW_NONE || (a->len == b->len && a->host == b->host));
+}
+
+static void
+join(struct shadow_slot *a, struct shadow_slot *b)
+{
+	if (a->how == SHADOW_NONE || a->how != b->how ||
+	    b->host != (uint8_t *)a->host + a->len)
+		return;
+	a->len += b->len;
+	b->how = SHADOW_NONE;
+}
+
+/* A slot does not change in place, and none overlaps another. */
+static int
+show(struct shadow *s, const struct shadow_slot wanted[SHADOW_AREAS])
+{
+	unsigned i;
+	int r;
+
+	for (i = 0; i < SHADOW_AREAS; i++) {
+		struct shadow_slot *is = &s->slot[i];
+
+		if (is->how == SHADOW_NONE || same(is, &wanted[i]))
+			continue;
+		r = s->ops->map(s->arg, i, is->gpa, is->len, NULL, SHADOW_NONE);
+		if (r < 0)
+			return r;
+		is->how = SHADOW_NONE;
 	}
-	if (r == 0) {
-		a->shown = host;
-		a->how = how;
+	for (i = 0; i < SHADOW_AREAS; i++) {
+		const struct shadow_slot *w = &wanted[i];
+
+		if (same(&s->slot[i], w))
+			continue;
+		r = s->ops->map(s->arg, i, w->gpa, w->len, w->host, w->how);
+		if (r < 0)
+			return r;
+		s->slot[i] = *w;
 	}
-	return r;
+	return 0;
 }
 
 int
 shadow_set(struct shadow *s, const uint8_t pam[SHADOW_PAMS], bool smram_open)
 {
+	struct shadow_slot wanted[SHADOW_AREAS];
 	struct shadow_area *a;
-	unsigned bits;
-	int r, first = 0;
+	unsigned bits, i;
 
-	for (unsigned i = 0; i < SHADOW_AREAS; i++) {
+	for (i = 0; i < SHADOW_AREAS; i++) {
 		a = &s->area[i];
 		if (i == SHADOW_SMRAM)
 			bits = smram_open ? PAM_RE | PAM_WE : 0;
@@ -100,10 +131,11 @@ shadow_set(struct shadow *s, const uint8_t pam[SHADOW_PAMS], bool smram_open)
 			bits = pam_of(pam, i);
 		a->read = (bits & PAM_RE) != 0;
 		a->write = (bits & PAM_WE) != 0;
-		if ((r = show(s, i)) < 0 && first == 0)
-			first = r;
+		want(a, &wanted[i]);
 	}
-	return first;
+	for (i = 0; i < SHADOW_SEGMENTS - 1; i += 2)
+		join(&wanted[i], &wanted[i + 1]);
+	return show(s, wanted);
 }
 
 int

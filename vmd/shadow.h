@@ -44,9 +44,13 @@ struct shadow {
 		uint32_t len;
 		uint8_t *ram, *rom; /* rom NULL: the bus, where nothing is */
 		bool read, write; /* from, to RAM */
-		void *shown; /* and how */
-		enum shadow_show how;
 	} area[SHADOW_AREAS];
+	struct shadow_slot {
+		uint64_t gpa;
+		uint32_t len;
+		void *host;
+		enum shadow_show how; /* SHADOW_NONE: no slot */
+	} slot[SHADOW_AREAS];
 };
 
 /* After a reset: the ROM everywhere.  0 or -errno. */

@@ -292,6 +292,51 @@ test_slots(void **state)
 	free(b);
 }
 
+/* What firmware does as it begins, by PAM1 to PAM6 and PAM0, and as it ends. */
+static void
+test_pairs(void **state)
+{
+	static const uint8_t unlike[SHADOW_PAMS] = { 0x10, 0x13, 0x33, 0x02,
+		0x33, 0x31, 0x11 };
+	struct bed *b = malloc(sizeof(*b));
+	uint8_t pam[SHADOW_PAMS] = { 0 };
+	unsigned i;
+
+	bed_init(b);
+	b->calls = 0;
+	for (i = 1; i < SHADOW_PAMS; i++) {
+		pam[i] = 0x33;
+		assert_int_equal(shadow_set(&b->s, pam, false), 0);
+	}
+	pam[0] = 0x30;
+	assert_int_equal(shadow_set(&b->s, pam, false), 0);
+	/* Of nothing into RAM four times, three times of ROM. */
+	assert_int_equal(b->calls, 4 + 3 * 2);
+	b->calls = 0;
+	pam[6] = 0x11;
+	assert_int_equal(shadow_set(&b->s, pam, false), 0);
+	assert_int_equal(b->calls, 2);
+	/* A pair comes apart, and together again. */
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(shadow_set(&b->s, unlike, false), 0);
+		for (i = 0; i < LEN(segments); i++) {
+			unsigned bits =
+			    unlike[segments[i].pam] >> segments[i].shift;
+
+			check_place(b, segments[i].first, segments[i].rom,
+			    bits & 1, bits & 2);
+			check_place(b, segments[i].last, segments[i].rom,
+			    bits & 1, bits & 2);
+		}
+		assert_int_equal(shadow_set(&b->s, pam, false), 0);
+		for (i = 0; i < LEN(segments); i++)
+			check_place(b, segments[i].last, segments[i].rom, true,
+			    segments[i].pam != 6);
+	}
+	gmem_destroy(&b->mem);
+	free(b);
+}
+
 static void
 test_bad(void **state)
 {
@@ -322,6 +367,7 @@ main(void)
 		cmocka_unit_test(test_smram),
 		cmocka_unit_test(test_video),
 		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_bad),
 	};
 
