@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Wires chips, buses, PCI and the console together; the address map is
- * windows[] below.
+ * windows[] in machine_ports.c.
  *
  * Invariants
  *  1. Every member marked (m) is touched with the lock held.
@@ -17,32 +17,18 @@
 #include <sys/timerfd.h>
 #include <event2/event.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "acpi.h"
-#include "bus.h"
-#include "chipset.h"
 #include "console.h"
 #include "fd.h"
 #include "genid.h"
-#include "i8042.h"
-#include "i8254.h"
-#include "i8259.h"
-#include "ioapic.h"
 #include "log.h"
-#include "machine.h"
-#include "mc146818.h"
-#include "ns16550.h"
-#include "pci.h"
-#include "pvpanic.h"
+#include "machine_chips.h"
 #include "smbios.h"
 #include "state_chips.h"
 #include "vga.h"
-#include "virtio_host.h"
 #include "vmm.h"
 
 #define PORTS	    0x10000ULL
@@ -58,48 +44,6 @@
 #define PIN_TIMER   2 /* MADT: ISA IRQ 0 is pin 2 */
 #define MSI_LEVEL   (1U << 15) /* trigger mode of an MSI's data */
 #define NS	    1000000000ULL
-
-#define COM1_BASE  0x3f8
-#define COM2_BASE  0x2f8
-#define COMS	   2
-#define WINDOWS	   13
-#define VGA_PORTS  0x3b0
-#define VGA_NPORTS 0x30
-
-struct window;
-struct slot { /* argument of a byte-wide window */
-	struct machine *m;
-	const struct window *w;
-};
-
-struct machine {
-	pthread_mutex_t lock;
-	struct machine_conf conf;
-	uint64_t start; /* (m) CLOCK_MONOTONIC when made, pauses left out */
-	uint64_t paused; /* (m) CLOCK_MONOTONIC when time stood still, or 0 */
-	int timerfd;
-	struct event *timer;
-	uint64_t armed; /* (m) */
-	atomic_bool extint; /* written under (m) */
-	struct bus pio, mmio; /* (m), as all chips */
-	struct i8259 pic;
-	struct i8254 pit;
-	struct ioapic ioapic;
-	struct mc146818 rtc;
-	struct com {
-		struct ns16550 uart;
-		struct console **console; /* nobody listens: NULL in there */
-	} com[COMS];
-	struct i8042 kbd;
-	struct pvpanic panic;
-	struct vga *vga; /* or NULL */
-	struct acpi_pm pm;
-	struct pci pci;
-	struct chipset chipset; /* with firmware only */
-	struct console *console[VM_TTYS]; /* or NULL */
-	struct virtio_host virtio;
-	struct slot slot[WINDOWS];
-};
 
 void
 machine_lock(void *machine)
@@ -157,7 +101,7 @@ machine_rearm(void *arg)
 
 	at = i8254_deadline(&m->pit);
 	at = MIN(at, mc146818_deadline(&m->rtc));
-	for (i = 0; i < COMS; i++)
+	for (i = 0; i < MACHINE_COMS; i++)
 		at = MIN(at, ns16550_deadline(&m->com[i].uart));
 	at = MIN(at, ioapic_deadline(&m->ioapic));
 	at = MIN(at, acpi_pm_deadline(&m->pm));
@@ -185,7 +129,7 @@ machine_run(struct machine *m)
 	m->armed = DEV_NEVER;
 	i8254_run(&m->pit);
 	mc146818_run(&m->rtc);
-	for (i = 0; i < COMS; i++)
+	for (i = 0; i < MACHINE_COMS; i++)
 		ns16550_run(&m->com[i].uart);
 	ioapic_run(&m->ioapic);
 	acpi_pm_run(&m->pm);
@@ -337,233 +281,6 @@ on_panicked(void *arg, bool handled)
 	struct machine *m = arg;
 
 	m->conf.ops->panicked(m->conf.arg, handled);
-}
-
-/* Ports: byte-wide chips by one table */
-
-struct window {
-	uint16_t base, len;
-	const char *name;
-	uint8_t (*read)(struct machine *, uint16_t port);
-	void (*write)(struct machine *, uint16_t port, uint8_t val);
-};
-
-static uint8_t
-pic_read(struct machine *m, uint16_t port)
-{
-	return i8259_read(&m->pic, port);
-}
-
-static void
-pic_write(struct machine *m, uint16_t port, uint8_t val)
-{
-	i8259_write(&m->pic, port, val);
-}
-
-static uint8_t
-pit_read(struct machine *m, uint16_t port)
-{
-	return i8254_read(&m->pit, port);
-}
-
-static void
-pit_write(struct machine *m, uint16_t port, uint8_t val)
-{
-	i8254_write(&m->pit, port, val);
-}
-
-static uint8_t
-kbd_read(struct machine *m, uint16_t port)
-{
-	return i8042_read(&m->kbd, port);
-}
-
-static void
-kbd_write(struct machine *m, uint16_t port, uint8_t val)
-{
-	i8042_write(&m->kbd, port, val);
-}
-
-static uint8_t
-rtc_read(struct machine *m, uint16_t port)
-{
-	return mc146818_read(&m->rtc, port);
-}
-
-static void
-rtc_write(struct machine *m, uint16_t port, uint8_t val)
-{
-	mc146818_write(&m->rtc, port, val);
-}
-
-static struct com *
-com_at(struct machine *m, uint16_t port)
-{
-	return &m->com[port < COM1_BASE];
-}
-
-static uint8_t
-uart_read(struct machine *m, uint16_t port)
-{
-	struct com *com = com_at(m, port);
-	uint8_t val;
-
-	val = ns16550_read(&com->uart, port & 7);
-	if (*com->console != NULL)
-		console_room(*com->console);
-	return val;
-}
-
-static void
-uart_write(struct machine *m, uint16_t port, uint8_t val)
-{
-	struct com *com = com_at(m, port);
-
-	ns16550_write(&com->uart, port & 7, val);
-	if (*com->console != NULL) /* a FIFO reset makes room too */
-		console_room(*com->console);
-}
-
-static uint8_t
-panic_read(struct machine *m, uint16_t port)
-{
-	return pvpanic_read(&m->panic);
-}
-
-static void
-panic_write(struct machine *m, uint16_t port, uint8_t val)
-{
-	pvpanic_write(&m->panic, val);
-}
-
-static const struct window windows[] = {
-	{ 0x20, 2, "8259 master", pic_read, pic_write },
-	{ 0x40, 4, "8254", pit_read, pit_write },
-	{ 0x60, 1, "8042 data", kbd_read, kbd_write },
-	{ 0x61, 1, "speaker", pit_read, pit_write },
-	{ 0x64, 1, "8042 command", kbd_read, kbd_write },
-	{ 0x70, 2, "rtc", rtc_read, rtc_write },
-	{ 0x92, 1, "port 92", kbd_read, kbd_write },
-	{ 0xa0, 2, "8259 slave", pic_read, pic_write },
-	{ COM2_BASE, 8, "com2", uart_read, uart_write },
-	{ COM1_BASE, 8, "com1", uart_read, uart_write },
-	{ 0x4d0, 2, "elcr", pic_read, pic_write },
-	{ PVPANIC_PORT, 1, "pvpanic", panic_read, panic_write },
-	{ 0xcf9, 1, "reset control", kbd_read, kbd_write },
-};
-_Static_assert(
-    sizeof(windows) / sizeof(windows[0]) == WINDOWS, "a slot for each");
-
-static uint64_t
-window_read(void *arg, uint64_t off, unsigned size)
-{
-	const struct slot *s = arg;
-
-	return s->w->read(s->m, (uint16_t)(s->w->base + off));
-}
-
-static void
-window_write(void *arg, uint64_t off, unsigned size, uint64_t val)
-{
-	const struct slot *s = arg;
-
-	s->w->write(s->m, (uint16_t)(s->w->base + off), (uint8_t)val);
-}
-
-static uint64_t
-vga_port_read(void *arg, uint64_t off, unsigned size)
-{
-	struct machine *m = arg;
-
-	return vga_read(m->vga, (uint16_t)(VGA_PORTS + off));
-}
-
-static void
-vga_port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
-{
-	struct machine *m = arg;
-
-	vga_write(m->vga, (uint16_t)(VGA_PORTS + off), (uint8_t)val);
-}
-
-static uint64_t
-pm_read(void *arg, uint64_t off, unsigned size)
-{
-	struct machine *m = arg;
-
-	return acpi_pm_read(&m->pm, off, size);
-}
-
-static void
-pm_write(void *arg, uint64_t off, unsigned size, uint64_t val)
-{
-	struct machine *m = arg;
-
-	acpi_pm_write(&m->pm, off, size, val);
-}
-
-static uint64_t
-io_read(void *arg, uint64_t off, unsigned size)
-{
-	struct machine *m = arg;
-
-	return ioapic_read(&m->ioapic, off, size);
-}
-
-static void
-io_write(void *arg, uint64_t off, unsigned size, uint64_t val)
-{
-	struct machine *m = arg;
-
-	ioapic_write(&m->ioapic, off, size, val);
-}
-
-static const struct bus_ops window_ops = { 1, window_read, window_write };
-static const struct bus_ops pm_ops = { 1 | 2 | 4, pm_read, pm_write };
-static const struct bus_ops vga_ops = { 1, vga_port_read, vga_port_write };
-static const struct bus_ops io_ops = { 4, io_read, io_write };
-
-void
-machine_pio(struct machine *m, uint16_t port, unsigned size, uint32_t count,
-    bool write, void *data)
-{
-	uint8_t *p = data;
-	uint64_t val;
-	uint32_t i;
-
-	if (size > sizeof(val))
-		return;
-	machine_lock(m);
-	for (i = 0; i < count; i++, p += size) {
-		if (write) {
-			val = 0;
-			memcpy(&val, p, size);
-			bus_write(&m->pio, port, size, val);
-		} else {
-			val = bus_read(&m->pio, port, size);
-			memcpy(p, &val, size);
-		}
-	}
-	machine_unlock(m);
-}
-
-void
-machine_mmio(struct machine *m, uint64_t addr, unsigned size, bool write,
-    uint8_t data[8])
-{
-	uint64_t val = 0;
-
-	if (size > sizeof(val))
-		return;
-	machine_lock(m);
-	if (write) {
-		memcpy(&val, data, size);
-		bus_write(&m->mmio, addr, size, val);
-	} else {
-		val = bus_read(&m->mmio, addr, size);
-		memcpy(data, &val, size);
-	}
-	machine_unlock(m);
 }
 
 void
@@ -751,22 +468,6 @@ make_chips(struct machine *m, struct devenv env)
 }
 
 static int
-make_windows(struct machine *m)
-{
-	unsigned i;
-	int r;
-
-	for (i = 0; i < WINDOWS; i++) {
-		m->slot[i] = (struct slot){ m, &windows[i] };
-		r = bus_add(&m->pio, windows[i].base, windows[i].len,
-		    &window_ops, &m->slot[i], windows[i].name);
-		if (r < 0)
-			return r;
-	}
-	return bus_add(&m->mmio, IOAPIC_BASE, IOAPIC_LEN, &io_ops, m, "ioapic");
-}
-
-static int
 make_timer(struct machine *m)
 {
 	m->armed = DEV_NEVER;
@@ -798,8 +499,8 @@ make_consoles(struct machine *m, struct devenv env)
 		if (m->conf.console[i] == -1)
 			continue;
 		c.fd = fd_take(&m->conf.console[i]);
-		c.sink = i < COMS ? &console_uart : NULL;
-		c.sink_arg = i < COMS ? &m->com[i].uart : NULL;
+		c.sink = i < MACHINE_COMS ? &console_uart : NULL;
+		c.sink_arg = i < MACHINE_COMS ? &m->com[i].uart : NULL;
 		r = console_new(&m->console[i], &c);
 	}
 	return r;
@@ -820,7 +521,8 @@ make_direct(struct machine *m, struct gpa *rsdp)
 	};
 	int r;
 
-	r = bus_add(&m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &pm_ops, m, "acpi pm");
+	r = bus_add(
+	    &m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &machine_pm_ops, m, "acpi pm");
 	if (r == 0)
 		r = acpi_tables(m->conf.mem, &acpi, rsdp);
 	return r < 0 ? r
@@ -837,7 +539,8 @@ make_screen(struct machine *m)
 	if ((m->vga = malloc(sizeof(*m->vga))) == NULL)
 		return -ENOMEM;
 	vga_init(m->vga, m->conf.screen);
-	r = bus_add(&m->pio, VGA_PORTS, VGA_NPORTS, &vga_ops, m, "vga");
+	r = bus_add(&m->pio, MACHINE_VGA_PORT, MACHINE_VGA_PORTS,
+	    &machine_vga_ops, m, "vga");
 	/* With firmware the memory is behind SMRAM: chipset.c. */
 	if (r < 0 || m->conf.rom != NULL)
 		return r;
@@ -876,7 +579,7 @@ make_chipset(struct machine *m)
 		.mem = m->conf.mem,
 		.vmm = m->conf.vmm,
 		.pm = &m->pm,
-		.pm_block = &pm_ops,
+		.pm_block = &machine_pm_ops,
 		.pm_arg = m,
 		.rom = m->conf.rom,
 		.rom_len = m->conf.rom_len,
@@ -935,7 +638,7 @@ make_all(struct machine *m, struct gpa *rsdp)
 	if ((r = make_timer(m)) < 0)
 		return r;
 	make_chips(m, env);
-	if ((r = make_consoles(m, env)) < 0 || (r = make_windows(m)) < 0 ||
+	if ((r = make_consoles(m, env)) < 0 || (r = machine_windows(m)) < 0 ||
 	    (r = make_screen(m)) < 0)
 		return r;
 	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);

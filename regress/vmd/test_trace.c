@@ -17,6 +17,7 @@
 #define clock_gettime trace_clock
 static int trace_clock(int, struct timespec *);
 #include "../../vmd/machine.c"
+#include "../../vmd/machine_ports.c"
 #include "../novmm.h"
 #undef clock_gettime
 
@@ -41,9 +42,10 @@ static struct {
 	enum vm_bootdev boot;
 	bool began;
 	struct screen screen;
-	unsigned long compared[WINDOWS + 4]; /* answers: of windows[], ... */
+	unsigned long
+	    compared[MACHINE_WINDOWS + 4]; /* answers: of windows[], ... */
 } r;
-enum { SCREEN_PORTS = WINDOWS, OTHER_PORTS, MEMORY, ACKS };
+enum { SCREEN_PORTS = MACHINE_WINDOWS, OTHER_PORTS, MEMORY, ACKS };
 
 static int
 trace_clock(int id, struct timespec *ts)
@@ -183,10 +185,10 @@ which(char what, uint64_t addr)
 
 	if (what == 'r')
 		return MEMORY;
-	for (i = 0; i < WINDOWS; i++)
+	for (i = 0; i < MACHINE_WINDOWS; i++)
 		if (addr - windows[i].base < windows[i].len)
 			return i;
-	if (r.m->vga != NULL && addr - VGA_PORTS < VGA_NPORTS)
+	if (r.m->vga != NULL && addr - MACHINE_VGA_PORT < MACHINE_VGA_PORTS)
 		return SCREEN_PORTS;
 	return OTHER_PORTS;
 }
@@ -334,7 +336,7 @@ play(const char *path)
 	gzclose(f);
 	unmake();
 	print_message("%s: %u lines, answers compared:", path, r.line);
-	for (i = 0; i < WINDOWS; i++)
+	for (i = 0; i < MACHINE_WINDOWS; i++)
 		if (r.compared[i] != 0)
 			print_message(
 			    " %s %lu", windows[i].name, r.compared[i]);
