@@ -95,7 +95,7 @@ enum ctl_type {
 #undef X
 };
 
-/* What becomes of a snapshot, while the VM runs. */
+/* What becomes of a snapshot, while the VM runs; it is deleted at any time. */
 enum ctl_snapshot {
 	CTL_SNAP_CREATE,
 	CTL_SNAP_DELETE,

@@ -103,8 +103,9 @@ disk_snap_prepare(struct disk *d, enum qcow2_snap_op op, const char *tag,
     struct timespec now, struct why *why)
 {
 	if (d->ops != &disk_qcow2)
-		return why_set(
-		    why, -ENOTSUP, "a %s image has no snapshots", d->ops->name);
+		return why_set(why,
+		    op == QCOW2_SNAP_DELETE ? -ENOENT : -ENOTSUP,
+		    "a %s image has no snapshots", d->ops->name);
 	if (d->readonly)
 		return why_set(why, -EROFS, "image can only be read");
 	if (d->loaded || d->snap != NULL)

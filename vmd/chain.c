@@ -306,6 +306,25 @@ open_chain(struct chain *out, const struct vm_diskconf *d, open_top *open,
 	return 0;
 }
 
+int
+chain_open_own(
+    struct disk_layer *out, const struct vm_diskconf *d, struct fail *why)
+{
+	struct disk_layer l = { .fd = -1 };
+	int error;
+
+	error = image_open_disk(
+	    d->path, d->readonly, d->format == VM_DISK_RAW, &l.fd, why);
+	if (error != 0)
+		return error;
+	if ((error = choose_format(d, l.fd, &l.format, why)) != 0) {
+		fd_close(&l.fd);
+		return error;
+	}
+	*out = l;
+	return 0;
+}
+
 /* Who uses it now never changes what is read here: its header. */
 int
 chain_open_free(

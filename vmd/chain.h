@@ -20,6 +20,9 @@ int chain_open(struct chain *, const struct vm_diskconf *, struct fail *why);
 /* For a VM that is received: the disk's own image is not locked yet. */
 int
 chain_open_free(struct chain *, const struct vm_diskconf *, struct fail *why);
+/* The disk's own image alone.  The same; *format says what it is. */
+int chain_open_own(
+    struct disk_layer *, const struct vm_diskconf *, struct fail *why);
 /* Locks those of a VM that runs, or lets go of them.  0 or -errno. */
 int chain_lock(const struct chain *, bool readonly, bool on);
 /* Duplicates of the descriptors, to unlock the images.  0 or -errno. */

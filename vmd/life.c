@@ -329,6 +329,9 @@ life_start(
 	else if (vm_active(vm))
 		error = fail_set(why, EALREADY, "vm \"%s\" is already running",
 		    vm->conf.name);
+	else if (vm->deleting)
+		error = fail_set(why, EBUSY,
+		    "a snapshot of vm \"%s\" is being deleted", vm->conf.name);
 	else if (life_own(l, vm) != 0)
 		error = fail_set(why, ENOMEM, "out of memory");
 	else {

@@ -31,6 +31,7 @@ static const struct {
 	{ "scope", scope_main },
 	{ "probe", probe_main },
 	{ "seed", seed_main },
+	{ "snap", snap_main },
 	{ "remote", remote_main },
 	{ "login", login_main },
 };

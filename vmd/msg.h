@@ -365,18 +365,31 @@ enum remote_what {
 	X(LOGIN_OPENED, 1, "(fd)") \
 	X(LOGIN_REFUSED, 0, "u32 errno")
 
+/*
+ * parent -> snap, a process that deletes a snapshot of a VM that is stopped,
+ * and ends.  In the enum below behind all others, as those before.
+ */
+#define SNAP_REQUESTS(X)                             \
+	X(SNAP_CONF, 0, "str tag, u32 disks: first") \
+	X(SNAP_DISK, 1, "str path (fd: its image, locked, to be written)")
+/* snap -> parent */
+#define SNAP_REPORTS(X)                                           \
+	X(SNAP_DONE,                                              \
+	    "u32 errno, str one clear line; ENOENT: no disk has " \
+	    "such a snapshot")
+
 enum vmd_msg {
 	VMD_MSG_BASE = 1000,
 #define X(n, ...) n,
 	VM_REQUESTS(X) VM_REPORTS(X) BLK_REQUESTS(X) BLK_REPORTS(X) CD_REQUESTS(
 	    X) CD_REPORTS(X) STAT_REQUESTS(X) DEV_REQUESTS(X) DEV_REPORTS(X)
 	    CONTROL_REQUESTS(X) CONTROL_REPORTS(X) PROBE_REQUESTS(X)
-		PROBE_REPORTS(X) NET_REQUESTS(X) NET_REPORTS(X) SEED_REQUESTS(X)
-		    SEED_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
-			PASST_REQUESTS(X) PASST_REPORTS(X) KEEP_REQUESTS(X)
-			    KEEP_REPORTS(X) REMOTE_REQUESTS(X) REMOTE_REPORTS(X)
-				LOGIN_REQUESTS(X) LOGIN_REPORTS(X)
-				    LAZY_REQUESTS(X) LAZY_REPORTS(X)
+		PROBE_REPORTS(X) NET_REQUESTS(X) NET_REPORTS(X) SEED_REQUESTS(
+		    X) SEED_REPORTS(X) NETCFG_REQUESTS(X) NETCFG_REPORTS(X)
+		    PASST_REQUESTS(X) PASST_REPORTS(X) KEEP_REQUESTS(X)
+			KEEP_REPORTS(X) REMOTE_REQUESTS(X) REMOTE_REPORTS(X)
+			    LOGIN_REQUESTS(X) LOGIN_REPORTS(X) LAZY_REQUESTS(X)
+				LAZY_REPORTS(X) SNAP_REQUESTS(X) SNAP_REPORTS(X)
 #undef X
 };
 

@@ -66,8 +66,8 @@ on_end_tick(int fd, short what, void *arg)
 {
 	struct parent *p = arg;
 
-	if (!life_idle(&p->life))
-		return; /* it has time limits of its own */
+	if (!life_idle(&p->life) || !snapdel_idle(p))
+		return; /* they have time limits of their own */
 	if (!p->net.ending)
 		netproc_stop(&p->net);
 	if (p->net.pid == 0 || ++p->netticks == NET_TICKS)
@@ -85,6 +85,7 @@ reap(struct parent *p)
 		    !remoteproc_reaped(p, pid, status) &&
 		    !netproc_reaped(&p->net, pid, status) &&
 		    !keep_reaped(&p->keep, pid, status) &&
+		    !snapdel_reaped(p, pid, status) &&
 		    !life_reaped(&p->life, pid, status))
 			log_debug("process %d is not ours", (int)pid);
 	}
@@ -108,9 +109,10 @@ on_signal(int sig, short what, void *arg)
 		leave(p);
 		break;
 	default:
-		if (p->ending)
+		if (p->ending) {
 			life_end(&p->life, true);
-		else
+			snapdel_forget(p);
+		} else
 			end_begin(p);
 	}
 }
@@ -157,6 +159,7 @@ init(struct parent *p, const struct options *o)
 	listen_init(&p->listener);
 	clients_init(&p->clients);
 	remoteproc_init(p);
+	snapdel_init(p);
 	TAILQ_INIT(&p->waits);
 }
 
@@ -172,6 +175,7 @@ cleanup(struct parent *p)
 		keep_end(&p->keep);
 		cgroup_exit(&p->groups);
 	}
+	snapdel_forget(p);
 	listen_close(&p->listener);
 	for (i = 0; i < sizeof(p->sig) / sizeof(p->sig[0]); i++)
 		event_free(p->sig[i]);

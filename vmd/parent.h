@@ -16,6 +16,7 @@
 #include "listen.h"
 #include "netproc.h"
 #include "remoteproc.h"
+#include "snapdel.h"
 #include "vmreg.h"
 
 struct adopt;
@@ -52,6 +53,7 @@ struct parent {
 	struct control control;
 	struct netproc net;
 	struct remoteproc remote;
+	struct snapdels snapdels;
 	struct keep keep;
 	struct adopt *adopt; /* until they are */
 	struct cgroups groups;

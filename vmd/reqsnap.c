@@ -35,6 +35,11 @@ requests_snapshot(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return -EBADMSG;
 	if ((vm = requests_allowed(p, CTL_SNAPSHOT, id, &t)) == NULL)
 		return 0;
+	if (whats[what] == SNAP_DELETE && !vm_active(vm)) {
+		if (snapdel_begin(p, id, vm, tag, &f) == 0)
+			return 0;
+		return answer_fail(p, id, &f);
+	}
 	if (snapshot_ask(vm, whats[what], tag, &f) != 0)
 		return answer_fail(p, id, &f);
 	if (wait_add(p, id, vm, WAIT_SAVE) == 0)

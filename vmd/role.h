@@ -18,6 +18,7 @@ int keeper_main(void);
 int scope_main(void);
 int probe_main(void);
 int seed_main(void);
+int snap_main(void);
 int remote_main(void);
 int login_main(void);
 

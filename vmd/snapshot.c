@@ -28,9 +28,9 @@ static_assert(CTL_TAG_MAX == SNAP_TAG_MAX && VM_NAME_MAX < CTL_TAG_MAX,
 
 /* VM,TAG */
 static const char *
-base(const struct vm *vm, const char *tag, char out[NAME_MAX])
+base(const char *vm, const char *tag, char out[NAME_MAX])
 {
-	snprintf(out, NAME_MAX, "%s,%s", vm->conf.name, tag);
+	snprintf(out, NAME_MAX, "%s,%s", vm, tag);
 	return out;
 }
 
@@ -45,13 +45,13 @@ snapshot_name(const char *tag, struct fail *why)
 }
 
 static int
-no_state(const struct vm *vm, const char *tag, int error, struct fail *why)
+no_state(const char *vm, const char *tag, int error, struct fail *why)
 {
 	if (error == -ENOENT)
-		return fail_set(why, ENOENT, "vm \"%s\" has no snapshot \"%s\"",
-		    vm->conf.name, tag);
+		return fail_set(
+		    why, ENOENT, "vm \"%s\" has no snapshot \"%s\"", vm, tag);
 	return fail_set(why, -error, "snapshot \"%s\" of vm \"%s\": %s", tag,
-	    vm->conf.name, strerror(-error));
+	    vm, strerror(-error));
 }
 
 int
@@ -62,26 +62,27 @@ snapshot_open(const struct life *l, const struct vm *vm, const char *tag,
 	int dir = statedir_open(l, false), error = 0;
 
 	if (dir < 0)
-		return no_state(vm, tag, dir, why);
-	*fd = openat(dir, statedir_file(base(vm, tag, name), KEPT, file),
+		return no_state(vm->conf.name, tag, dir, why);
+	*fd = openat(dir,
+	    statedir_file(base(vm->conf.name, tag, name), KEPT, file),
 	    O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (*fd == -1)
 		error = -errno;
 	close(dir);
-	return error == 0 ? 0 : no_state(vm, tag, error, why);
+	return error == 0 ? 0 : no_state(vm->conf.name, tag, error, why);
 }
 
-/* The tag of a snapshot of that VM; false: the file is none. */
+/* The tag of a snapshot of that VM; false: the file is none of that kind. */
 static bool
-is_kept(const struct vm *vm, const char *file, char tag[CTL_TAG_MAX])
+is_kind(
+    const char *vm, const char *kind, const char *file, char tag[CTL_TAG_MAX])
 {
-	size_t n = strlen(vm->conf.name), len = strlen(file);
+	size_t n = strlen(vm), len = strlen(file), k = strlen(kind) + 1;
 
-	if (strncmp(file, vm->conf.name, n) != 0 || file[n] != ',' ||
-	    len < n + sizeof(KEPT) || len - n - sizeof(KEPT) >= CTL_TAG_MAX ||
-	    strcmp(file + len - sizeof(KEPT) + 1, KEPT) != 0)
+	if (strncmp(file, vm, n) != 0 || file[n] != ',' || len < n + k ||
+	    len - n - k >= CTL_TAG_MAX || strcmp(file + len - k + 1, kind) != 0)
 		return false;
-	len -= n + sizeof(KEPT);
+	len -= n + k;
 	memcpy(tag, file + n + 1, len);
 	tag[len] = '\0';
 	return qcow2_snap_name_ok(tag);
@@ -105,7 +106,7 @@ snapshot_list(const struct life *l, const struct vm *vm,
 		return error;
 	}
 	while (error == 0 && (e = readdir(dir)) != NULL) {
-		if (!is_kept(vm, e->d_name, k.tag) ||
+		if (!is_kind(vm->conf.name, KEPT, e->d_name, k.tag) ||
 		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
 		    !S_ISREG(st.st_mode))
 			continue;
@@ -116,6 +117,26 @@ snapshot_list(const struct life *l, const struct vm *vm,
 	}
 	closedir(dir);
 	return error;
+}
+
+void
+snapshot_sweep(const struct life *l, const char *vm)
+{
+	int fd = statedir_open(l, false);
+	const struct dirent *e;
+	char tag[CTL_TAG_MAX];
+	DIR *dir;
+
+	if (fd < 0)
+		return;
+	if ((dir = fdopendir(fd)) == NULL) {
+		close(fd);
+		return;
+	}
+	while ((e = readdir(dir)) != NULL)
+		if (is_kind(vm, NEW, e->d_name, tag))
+			(void)unlinkat(fd, e->d_name, 0);
+	closedir(dir);
 }
 
 struct count {
@@ -143,7 +164,8 @@ make_file(struct vm *vm, const char *tag, int *fd, struct fail *why)
 	int dir, error;
 
 	if ((dir = statedir_open(vm->life, true)) < 0)
-		return no_state(vm, tag, dir, why);
+		return no_state(vm->conf.name, tag, dir, why);
+	snapshot_sweep(vm->life, vm->conf.name);
 	error = snapshot_list(vm->life, vm, count, &c);
 	if (error == 0 && c.there)
 		error = fail_set(why, EEXIST,
@@ -153,13 +175,14 @@ make_file(struct vm *vm, const char *tag, int *fd, struct fail *why)
 		error = fail_set(why, ENOSPC, "vm \"%s\" has %u snapshots",
 		    vm->conf.name, c.n);
 	else if (error != 0)
-		error = no_state(vm, tag, error, why);
+		error = no_state(vm->conf.name, tag, error, why);
 	else {
-		*fd = openat(dir, statedir_file(base(vm, tag, name), NEW, file),
+		*fd = openat(dir,
+		    statedir_file(base(vm->conf.name, tag, name), NEW, file),
 		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
 		    0600);
 		if (*fd == -1)
-			error = no_state(vm, tag, -errno, why);
+			error = no_state(vm->conf.name, tag, -errno, why);
 	}
 	close(dir);
 	return error;
@@ -197,7 +220,8 @@ forget_new(struct vm *vm, const char *tag)
 
 	if (dir < 0)
 		return;
-	(void)unlinkat(dir, statedir_file(base(vm, tag, name), NEW, file), 0);
+	(void)unlinkat(
+	    dir, statedir_file(base(vm->conf.name, tag, name), NEW, file), 0);
 	close(dir);
 }
 
@@ -228,16 +252,16 @@ snapshot_ask(
 	return 0;
 }
 
-/* The disks have it no more, or never had it. */
-static void
-deleted(struct vm *vm, const char *tag, struct fail *f)
+void
+snapshot_deleted(
+    const struct life *l, const char *vm, const char *tag, struct fail *f)
 {
 	char name[NAME_MAX], file[NAME_MAX];
 	int dir, error;
 
 	if (f->code != 0 && f->code != ENOENT)
 		return;
-	if ((error = dir = statedir_open(vm->life, false)) >= 0) {
+	if ((error = dir = statedir_open(l, false)) >= 0) {
 		error =
 		    unlinkat(dir,
 			statedir_file(base(vm, tag, name), KEPT, file), 0) == -1
@@ -261,7 +285,7 @@ snapshot_done(struct vm *vm, struct fail *f)
 
 	vm->run.snapping = false;
 	if (vm->run.snap_what == SNAP_DELETE) {
-		deleted(vm, tag, f);
+		snapshot_deleted(vm->life, vm->conf.name, tag, f);
 		return;
 	}
 	if (vm->run.snap_what != SNAP_CREATE)
@@ -271,9 +295,10 @@ snapshot_done(struct vm *vm, struct fail *f)
 		return;
 	}
 	if ((error = dir = statedir_open(vm->life, false)) >= 0) {
-		error = statedir_turn(dir, base(vm, tag, name), NEW, KEPT);
+		error = statedir_turn(
+		    dir, base(vm->conf.name, tag, name), NEW, KEPT);
 		close(dir);
 	}
 	if (error < 0)
-		(void)no_state(vm, tag, error, f);
+		(void)no_state(vm->conf.name, tag, error, f);
 }

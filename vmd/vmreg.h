@@ -141,6 +141,7 @@ struct vm {
 	struct medium medium; /* in the drive, while there are processes */
 	struct medium next; /* asked for, while changing */
 	bool changing;
+	bool deleting; /* a snapshot, while it is stopped: snapdel.h */
 	int stream; /* from the sender, until it is taken; -1 */
 	char ticket[33]; /* who knows it takes it */
 };

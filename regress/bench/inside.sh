@@ -3,7 +3,7 @@
 #
 # usage: inside.sh boot MACHINE ... | memory | disk SECONDS ROUNDS |
 #		net SECONDS ROUNDS | count | firmware | paging | migrate ROUNDS |
-#		status NUMBER ...
+#		restore ROUNDS | status NUMBER ...
 #							(in the lab, as root)
 #
 # Measures our VMs and QEMU's alike and prints lines "figure system value".
@@ -587,9 +587,97 @@ status() {
 	done
 }
 
+# Until the guest has files in its memory, and is at its prompt.
+fill() { # FD-IN FD-OUT
+	until_line "$2" "tiny: shell"
+	echo 'dd if=/dev/urandom of=/data bs=1M count=48 2>/dev/null; echo tiny: "read"y' >&"$1"
+	until_line "$2" "tiny: ready"
+}
+
+qemu_console() { # OPTION...
+	qemu pc $G/vmlinuz $G/tiny.cpio "$base tiny=shell" '' "$@" \
+	    <>$T/in >$T/out &
+	qemu_pid=$!
+}
+
+restore_qemu() {
+	local in out t0 t1
+	rm -f $T/in $T/out $T/shm/qemu.state
+	mkfifo $T/in $T/out
+	exec {in}<>$T/in {out}<>$T/out
+	qemu_console -monitor "unix:$T/mon,server=on,wait=off"
+	fill "$in" "$out"
+	t0=$(now)
+	# It ends by what it is told last; so does the connection.
+	printf '%s\n' "migrate_set_parameter max-bandwidth 100G" \
+	    "migrate \"exec:cat >$T/shm/qemu.state\"" quit |
+	    socat -t 300 - "unix-connect:$T/mon" >/dev/null
+	wait "$qemu_pid" 2>/dev/null || true
+	t1=$(now)
+	echo "${unit}save pc $((t1 - t0))"
+	t0=$(now)
+	qemu_console -incoming "exec:cat $T/shm/qemu.state"
+	echo 'echo tiny: on' >&"$in"
+	until_line "$out" "tiny: on"
+	t1=$(now)
+	echo "${unit}restore pc $((t1 - t0))"
+	kill -9 "$qemu_pid"
+	wait "$qemu_pid" 2>/dev/null || true
+	qemu_pid=''
+	exec {in}<&- {out}<&-
+	rm $T/shm/qemu.state
+}
+
+restore_vmm() {
+	local fd t0 t1 tty
+	rm -f $T/shm/vmm.state
+	vmctl start one 2>$T/start.out
+	tty=$(<$T/start.out)
+	exec {fd}<>"${tty##*tty }"
+	fill "$fd" "$fd"
+	t0=$(now)
+	vmctl save one $T/shm/vmm.state >/dev/null 2>&1
+	t1=$(now)
+	echo "${unit}save vmm $((t1 - t0))"
+	exec {fd}<&-
+	go_on restore
+	[[ -c /dev/userfaultfd ]] || return 0
+	mv /dev/userfaultfd /dev/userfaultfd.not
+	go_on at-once
+	mv /dev/userfaultfd.not /dev/userfaultfd
+}
+
+go_on() { # FIGURE
+	local fd t0 t1 t2 tty
+	t0=$(now)
+	vmctl restore $T/shm/vmm.state 2>$T/start.out
+	t1=$(now)
+	tty=$(<$T/start.out)
+	exec {fd}<>"${tty##*tty }"
+	echo 'echo tiny: on' >&"$fd"
+	until_line "$fd" "tiny: on"
+	t2=$(now)
+	echo "${unit}$1 vmm $((t2 - t0))"
+	echo "${unit}$1-command vmm $((t1 - t0))"
+	exec {fd}<&-
+	vmctl stop -fw one >/dev/null 2>&1 || true
+}
+
+# The first round warms the page cache.
+restore() { # ROUNDS
+	local i mem=128 unit=first-
+	! have_vmm || vmd_start $G/vmlinuz $G/tiny.cpio "$base tiny=shell"
+	for ((i = 0; i <= $1; i++)); do
+		restore_qemu
+		! have_vmm || restore_vmm
+		unit=instructions-
+	done | grep -v '^first-'
+	vmd_stop
+}
+
 make_group
 case ${1:-} in
-boot | memory | disk | net | count | firmware | paging | migrate | status)
+boot | memory | disk | net | count | firmware | paging | migrate | restore | status)
 	"$@" ;;
 *) exit 2 ;;
 esac

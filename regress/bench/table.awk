@@ -40,6 +40,8 @@ function goal(f, s) {
 		return -0.7
 	if (f ~ /^(in|out)-/)
 		return s == "vhost-on" ? 0.8 : 1.0
+	if (f == "instructions-restore")
+		return -0.3
 	return 0
 }
 

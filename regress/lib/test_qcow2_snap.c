@@ -391,6 +391,9 @@ test_of_a_disk(void **state)
 	assert_int_equal(
 	    disk_snap_prepare(d, QCOW2_SNAP_CREATE, "c", when, &why), -ENOTSUP);
 	assert_string_equal(why.text, "a raw image has no snapshots");
+	/* It is in nobody's way. */
+	assert_int_equal(
+	    disk_snap_prepare(d, QCOW2_SNAP_DELETE, "c", when, &why), -ENOENT);
 	disk_close(d);
 }
 

@@ -206,8 +206,8 @@ t_snapshot() {
 	vmctl stop -fw one
 	disks_have a 2
 	disks_have b 0
-	refused vmctl snapshot delete one a
-	says "not running"
+	refused as eve vmctl snapshot delete one a
+	says "not permitted"
 	# From its end as well.
 	revert one a
 	key one 'echo 3 >/proc/sys/vm/drop_caches; echo tiny: again $x $(head -c 1 /dev/vda).'
@@ -234,6 +234,64 @@ t_snapshot() {
 	vmctl snapshot list -j one | jq -e 'length == 0'
 	vmctl stop -fw one
 	disks_have a 0
+}
+
+# Deleted while the VM is stopped: of all disks or of none.
+t_snapshot_of_stopped() {
+	local i fd states
+	for i in 1 2; do
+		vmctl create -s 64M "$T/disk$i.qcow2"
+		chown alice "$T/disk$i.qcow2"
+	done
+	truncate -s 1M "$T/base"
+	{
+		echo 'socket owner root:vmusers'
+		tiny one shell 'memory 128M' 'owner alice' \
+		    "disk \"$T/disk1.qcow2\"" "disk \"$T/disk2.qcow2\"" \
+		    "disk \"$T/base\" readonly"
+	} | vmd_up
+	states=/var/lib/vmd/$(tr / - <<<"${sock#/}")
+	start one
+	prints one "/ # " 120
+	vmctl snapshot create one a
+	key one 'head -c 4194304 /dev/zero | tr "\0" 1 >/dev/vda; sync; echo tiny: wrote.'
+	prints one "^tiny: wrote\." 60
+	vmctl snapshot create one b
+	vmctl stop -fw one
+	disks_have a 2
+	disks_have b 2
+	refused as eve vmctl snapshot delete one a
+	says "not permitted"
+	refused vmctl snapshot delete one c
+	says "vm \"one\" has no snapshot \"c\""
+	exec {fd}<>"$T/disk2.qcow2"
+	flock -n "$fd"
+	refused as alice vmctl snapshot delete one a
+	says "disk $T/disk2.qcow2: locked by another process"
+	exec {fd}>&-
+	mv "$T/disk2.qcow2" "$T/away"
+	refused as alice vmctl snapshot delete one a
+	says "disk $T/disk2.qcow2: no such file"
+	mv "$T/away" "$T/disk2.qcow2"
+	disks_have a 2
+	[[ -f $states/one,a.snapshot ]]
+	as alice vmctl snapshot delete one a 2>&1 | grep "deleted snapshot a of vm"
+	disks_have a 0
+	disks_have b 2
+	vmctl snapshot list -j one | jq -e '.[0].name == "b" and length == 1'
+	refused vmctl snapshot delete one a
+	says "has no snapshot \"a\""
+	not pgrep -f "one/snap"
+	# One disk has lost it: the rest goes.  Its state is what is left last.
+	vmctl image snapshot delete "$T/disk2.qcow2" b
+	cp "$states/one,b.snapshot" "$T/state"
+	: >"$states/one,x.new"
+	vmctl snapshot delete one b
+	disks_have b 0
+	cp "$T/state" "$states/one,b.snapshot"
+	vmctl snapshot delete one b
+	[[ -z $(ls "$states") ]]
+	vmctl snapshot list -j one | jq -e 'length == 0'
 }
 
 # What cannot have one says so, and the guest goes on.

@@ -16,6 +16,8 @@
  *   boots: answers the button, but ends only when it is pressed again
  *   ack: answers the button, but does not end
  *   anything else: ready, ends when asked to
+ *
+ * The role "snap" is the real one, but never comes to it of a VM "stuck".
  */
 #include <stdbool.h>
 
