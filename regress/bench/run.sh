@@ -256,7 +256,7 @@ part() {
 		figures "network" "vhost-off vhost-on" "net 3 5" \
 		    -c 2 -m 2560 -t 2400
 		figures "network, per 1e9 instructions" "vhost-off vhost-on" \
-		    "net 0.2 1" -i -c 1 -m 2560 -t 900
+		    "net 0.5 3" -i -c 1 -m 2560 -t 2400
 		;;
 	exits) exits ;;
 	count) count ;;
