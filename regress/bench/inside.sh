@@ -46,7 +46,24 @@ vmd_start() { # KERNEL INITRD CMDLINE [DISK [TAP]]
 	} >$T/vm.conf
 	vmd -d -f $T/vm.conf 2>$T/vmd.log >&2 &
 	vmd_pid=$!
-	until vmctl status >/dev/null 2>&1; do sleep 0.2; done
+	until vmctl status >/dev/null 2>&1; do
+		kill -0 "$vmd_pid" || {
+			sed 's/^/# /' $T/vmd.log
+			return 1
+		}
+		sleep 0.2
+	done
+}
+
+# What the guest of "one" says until it ends, or so many seconds have passed.
+vmm_console() { # SECONDS
+	local tty
+	if vmctl start one 2>$T/start.out; then
+		tty=$(<$T/start.out)
+		timeout "$1" cat "${tty##*tty }" 2>/dev/null || true
+	else
+		sed 's/^/# /' $T/start.out $T/vmd.log
+	fi
 }
 
 vmd_stop() {
@@ -219,18 +236,17 @@ disk_figures() { # FORMAT SYSTEM
 				echo "host-$1-$job $2 $((ms * 1000000 / n))"
 			;;
 		guestio) return ;;
+		'#') echo "# $job $rate $n" ;;
 		esac
 	done
 	echo "# $1 $2: the guest did not come to its end"
 }
 
 disk_guest() { # FORMAT SYSTEM CMDLINE
-	local disk=$T/shm/disk.$1 fd tty
+	local disk=$T/shm/disk.$1
 	if [[ $2 = vmm ]]; then
-		vmd_start $G/vmlinuz $T/bench.cpio "$3" "$disk"
-		vmctl start one 2>$T/start.out
-		tty=$(<$T/start.out)
-		timeout 300 cat "${tty##*tty }" 2>/dev/null || true
+		! vmd_start $G/vmlinuz $T/bench.cpio "$3" "$disk" ||
+			vmm_console 300
 		vmd_stop
 	else
 		(aio=io_uring format=$1
@@ -270,14 +286,15 @@ disk() { # SECONDS-PER-JOB ROUNDS
 
 # What the guest's netio does, in one run; the host serves.
 jobs_of_net=out:1,out:4,in:1,in:4,packets-out,packets-in,rtt
+# QEMU's guest has no balloon, so ours gets no driver for its own: that would give
+# memory back to the host that netio has touched.
+no_balloon=module_blacklist=virtio_balloon
 
 net_guest() { # SYSTEM CMDLINE: its output
-	local p vhost=${1#vhost-}
+	local vhost=${1#vhost-}
 	if [[ $1 = vmm ]]; then
-		vmd_start $G/vmlinuz $T/bench.cpio "$2" '' tap9
-		vmctl start one 2>$T/start.out
-		p=$(<$T/start.out)
-		timeout 200 cat "${p##*tty }" 2>/dev/null || true
+		! vmd_start $G/vmlinuz $T/bench.cpio "$2" '' tap9 ||
+			vmm_console 200
 		vmd_stop
 	else
 		(qemu pc $G/vmlinuz $T/bench.cpio "$2" '' -netdev \
@@ -308,7 +325,7 @@ net() { # SECONDS-PER-JOB ROUNDS
 	for ((i = 0; i < $2; i++)); do
 		for system in vhost-off vhost-on vmm; do
 			[[ $system != vmm ]] || have_vmm || continue
-			net_guest $system "$base tiny=run,netio,-m,-a,10.90.0.2,-t,$1,10.90.0.1,$jobs_of_net" \
+			net_guest $system "$base $no_balloon tiny=run,netio,-m,-a,10.90.0.2,-t,$1,10.90.0.1,$jobs_of_net" \
 			    >$T/net.out
 			tr -d '\r' <$T/net.out |
 			    sed -n "s/^result \([^ ]*\) /\1 $system /p"

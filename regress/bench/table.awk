@@ -5,7 +5,9 @@
 # Lines "figure system value" to a table: medians of all rounds, ours first,
 # then those of the others, then ours to each of them: the median of the ratios
 # in the rounds, as only those measured side by side had the same machine; and
-# the project's goal for it, where there is one, with a "!" when it is missed.
+# the project's goal for it, where there is one, with a "+" when it is met, a "!"
+# when it is missed and a "?" when there is no ratio.  A line with their numbers
+# follows.
 
 # Of the n numbers of a[], which it sorts.
 function median(a, n,    i, j, x) {
@@ -45,12 +47,18 @@ function goal(f, s) {
 	return 0
 }
 
-function judged(r, g) {
-	if (g == 0 || r == "-")
+function judged(r, g,    mark) {
+	if (g == 0)
 		return ""
 	# What is shown counts, not what was rounded away.
-	return sprintf("%.1f%s", g < 0 ? -g : g,
-	    (g > 0 ? r + 0 < g : r + 0 > -g) ? " !" : "  ")
+	if (r == "-")
+		mark = "?"
+	else if (g > 0 ? r + 0 < g : r + 0 > -g)
+		mark = "!"
+	else
+		mark = "+"
+	marks[mark]++
+	return sprintf("%.1f %s", g < 0 ? -g : g, mark)
 }
 
 function shown(f, x) {
@@ -105,4 +113,7 @@ END {
 		}
 		printf "\n"
 	}
+	if (marks["+"] + marks["!"] + marks["?"] > 0)
+		printf "goals: %d met, %d missed, %d not measured\n",
+		    marks["+"], marks["!"], marks["?"]
 }
