@@ -183,7 +183,7 @@ make_files(void)
 	    "hypervisor \"/dev/null\"\n"
 	    "vm web {\n\tboot \"%s\"\n\tmemory 64M\n\tdisk \"%s\"\n"
 	    "\tcdrom \"%s\"\n\towner %d\n\tdisable\n}\n"
-	    "vm db {\n\tboot \"%s\"\n\tmemory 64M\n\tinterface user\n"
+	    "vm db {\n\tboot \"%s\"\n\tmemory 64M\n\tinterface user\n\tscreen\n"
 	    "\tdisable\n}\n",
 	    kernel, disk, cdrom, ALICE, kernel);
 	write_file(more, "more",

@@ -25,6 +25,7 @@
 static struct proc {
 	int sock; /* its end of the channel; -1 */
 	bool there;
+	bool killed;
 	const char *role;
 } proc[PROCS];
 static unsigned nprocs;
@@ -47,7 +48,7 @@ proc_new(const char *role, int *fd)
 	if (nprocs == PROCS)
 		return -EAGAIN;
 	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	proc[nprocs] = (struct proc){ pair[1], true, role };
+	proc[nprocs] = (struct proc){ pair[1], true, false, role };
 	*fd = pair[0];
 	return proc_pid(&proc[nprocs++]);
 }
@@ -60,6 +61,7 @@ __wrap_kill(pid_t pid, int sig)
 	check(proc[pid - PID_BASE].there);
 	if (sig != 0)
 		fd_close(&proc[pid - PID_BASE].sock);
+	proc[pid - PID_BASE].killed |= sig == SIGKILL;
 	return 0;
 }
 
