@@ -46,10 +46,9 @@ cmd_getopt(int argc, char **argv, const char *options)
 
 pid_t __wrap_spawn_child(const struct spawn *, int *);
 pid_t __wrap_waitpid(pid_t, int *, int);
-int __wrap_sigtimedwait(
-    const sigset_t *, siginfo_t *, const struct timespec *);
-void __wrap_log_warnx(const char *, ...);
-int __wrap_printf(const char *, ...);
+int __wrap_sigtimedwait(const sigset_t *, siginfo_t *, const struct timespec *);
+void __wrap_log_warnx(const char *, ...) __attribute__((format(printf, 1, 2)));
+int __wrap_printf(const char *, ...) __attribute__((format(printf, 1, 2)));
 int __wrap_puts(const char *);
 
 /* All that it says is there when it is listened to. */
@@ -63,8 +62,8 @@ __wrap_spawn_child(const struct spawn *s, int *to)
 	size_t n;
 
 	while (record_next(&r.data, &r.len, &rec, &body, &n))
-		proc_say(p, &rec, IMAGE_MSG_BASE + rec.type, 0, body, n,
-		    p->sock);
+		proc_say(
+		    p, &rec, IMAGE_MSG_BASE + rec.type, 0, body, n, p->sock);
 	fd_close(&p->sock);
 	return pid;
 }
@@ -182,7 +181,7 @@ copy(void)
 static enum cmd_result
 command(unsigned which)
 {
-	char *const lines[][6] = {
+	const char *const lines[][6] = {
 		{ "image", "check", r.path },
 		{ "image", "check", "-j", r.path },
 		{ "image", "check", "-r", r.path },
@@ -191,7 +190,7 @@ command(unsigned which)
 		{ "image", "snapshot", "create", r.path, "one" },
 		{ "image", "snapshot", "delete", r.path, "one" },
 	};
-	char *argv[6];
+	const char *argv[6];
 	int argc = 0;
 
 	if (which == 7)
@@ -199,7 +198,7 @@ command(unsigned which)
 	memcpy(argv, lines[which], sizeof(argv));
 	while (argv[argc] != NULL)
 		argc++;
-	return image_run(argc, argv, NULL);
+	return image_run(argc, (char **)(uintptr_t)argv, NULL);
 }
 
 int

@@ -79,7 +79,7 @@ static unsigned ncontrols, nlines;
 
 pid_t __wrap_spawn_child(const struct spawn *, int *);
 int __wrap_statedir_open(const struct life *, bool);
-void __wrap_log_warnx(const char *, ...);
+void __wrap_log_warnx(const char *, ...) __attribute__((format(printf, 1, 2)));
 
 pid_t
 __wrap_spawn_child(const struct spawn *s, int *to)
@@ -186,8 +186,8 @@ make_files(void)
 	    "vm db {\n\tboot \"%s\"\n\tmemory 64M\n\tinterface user\n\tscreen\n"
 	    "\tdisable\n}\n",
 	    kernel, disk, cdrom, ALICE, kernel);
-	write_file(more, "more",
-	    "vm more {\n\tboot \"%s\"\n\tmemory 64M\n}\n", kernel);
+	write_file(more, "more", "vm more {\n\tboot \"%s\"\n\tmemory 64M\n}\n",
+	    kernel);
 	write_file(single, "single",
 	    "vm single {\n\tboot \"%s\"\n\tmemory 64M\n\tdisable\n}\n", kernel);
 }
