@@ -24,6 +24,7 @@
 #include "log.h"
 #include "msg.h"
 #include "parent.h"
+#include "snapdel.h"
 #include "spawn.h"
 #include "statedir.h"
 
@@ -249,6 +250,7 @@ make_parent(void)
 	listen_init(&p.listener);
 	clients_init(&p.clients);
 	remoteproc_init(&p);
+	snapdel_init(&p);
 	TAILQ_INIT(&p.waits);
 	path_of(sock, "sock");
 	check(listen_open(&p.listener, sock, &why) == 0);
@@ -318,6 +320,7 @@ reap(struct proc *q, int status)
 	q->there = false;
 	check(ctlproc_reaped(&p, pid, status) ||
 	    remoteproc_reaped(&p, pid, status) ||
+	    snapdel_reaped(&p, pid, status) ||
 	    netproc_reaped(&p.net, pid, status) ||
 	    life_reaped(&p.life, pid, status));
 }
@@ -464,14 +467,17 @@ end(void)
 	netproc_stop(&p.net);
 	if (p.boot != NULL)
 		evtimer_del(p.boot);
-	for (k = 0; k == 0 || (k < ENDS && !life_idle(&p.life)); k++) {
+	for (k = 0;
+	     k == 0 || (k < ENDS && !(life_idle(&p.life) && snapdel_idle(&p)));
+	     k++) {
 		for (i = 0; i < nprocs; i++) {
 			fd_close(&proc[i].sock);
 			reap(&proc[i], 0);
 		}
 		turn();
 	}
-	check(life_idle(&p.life) && p.net.pid == 0 && p.net.respawn == NULL);
+	check(life_idle(&p.life) && snapdel_idle(&p));
+	check(p.net.pid == 0 && p.net.respawn == NULL);
 	check(p.control.pid == 0 && p.control.chan == NULL);
 	check(p.clients.n == 0 && TAILQ_EMPTY(&p.waits));
 	TAILQ_FOREACH(vm, &p.reg.vms, entry)
