@@ -25,6 +25,8 @@
 
 /* How long an interrupt may have to wait. */
 #define LOOK_MS 200
+/* How long a worker may take to end that has said all it had to say. */
+#define END_MS 60000
 
 void
 image_close(struct image *im)
@@ -272,11 +274,15 @@ send_all(struct chan *c, struct image *im, enum image_job job, int out,
 	return chan_send(c, IMAGE_DO, 0, -1, body);
 }
 
-/* Until the worker closes its end; false when we are to end instead. */
+/*
+ * Until the worker closes its end; false when it is to be ended instead: it
+ * broke a rule, which is said, or we are to end.
+ */
 static bool
-listen_to(struct chan *c, const sigset_t *signals)
+listen_to(struct chan *c, const char *name, const sigset_t *signals)
 {
 	const struct timespec now = { 0, 0 };
+	const char *why;
 	int error;
 
 	do {
@@ -284,7 +290,34 @@ listen_to(struct chan *c, const sigset_t *signals)
 		if (sigtimedwait(signals, NULL, &now) > 0)
 			return false;
 	} while (error == 0 || error == -ETIMEDOUT);
-	return true;
+	why = chan_why(c);
+	if (why == NULL || why[0] == '\0')
+		return true;
+	log_warnx("%s: worker: %s", name, why);
+	return false;
+}
+
+/* One that closed its end exits; false when it is to be ended instead. */
+static bool
+await(pid_t pid, const char *name, const sigset_t *signals, int *status)
+{
+	const struct timespec look = { 0, LOOK_MS * 1000000L };
+	long long limit = fd_now_ms() + END_MS;
+	sigset_t any = *signals;
+	pid_t n;
+	int sig;
+
+	sigaddset(&any, SIGCHLD);
+	while ((n = waitpid(pid, status, WNOHANG)) == 0) {
+		sig = sigtimedwait(&any, NULL, &look);
+		if (sig > 0 && sig != SIGCHLD)
+			return false;
+		if (fd_now_ms() > limit) {
+			log_warnx("%s: worker does not end", name);
+			return false;
+		}
+	}
+	return n == pid;
 }
 
 bool
@@ -292,7 +325,7 @@ image_work(struct image *im, enum image_job job, int out,
     enum vm_diskfmt outfmt, struct image_check *check)
 {
 	static const struct spawn s = { IMAGE_ROLE, "image", "vmctl", 0, -1 };
-	sigset_t signals;
+	sigset_t signals, child;
 	struct chan *c;
 	bool ended;
 	int fd = -1, status = -1, error;
@@ -303,6 +336,9 @@ image_work(struct image *im, enum image_job job, int out,
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
 	if ((pid = spawn_child(&s, &fd)) < 0) {
 		log_warnx("cannot start a process: %s", strerror((int)-pid));
 		return false;
@@ -313,11 +349,13 @@ image_work(struct image *im, enum image_job job, int out,
 	    check != NULL && check->tag != NULL ? check->tag : "");
 	if (error != 0)
 		log_warnx("cannot pass the image on: %s", strerror(-error));
-	ended = error == 0 && listen_to(c, &signals);
-	if (!ended)
+	ended = error == 0 && listen_to(c, im->name, &signals) &&
+	    await(pid, im->name, &signals, &status);
+	if (!ended) {
 		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
+		while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+			;
+	}
 	chan_free(c);
 	image_close(im);
 	if (ended && WIFSIGNALED(status))

@@ -11,6 +11,8 @@
  */
 #include <sys/pidfd.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -119,6 +121,12 @@ adopt_free(struct adopt *a)
 
 /* What the keeper has: keep.h. */
 
+static void
+damaged(const struct found *f)
+{
+	log_warnx("vm %u: what was kept of it is damaged", f->id);
+}
+
 static int
 note_vm(struct found *f, struct ibuf *body)
 {
@@ -127,7 +135,7 @@ note_vm(struct found *f, struct ibuf *body)
 	if (rec == NULL)
 		return -ENOMEM;
 	if (record_get_vm(body, rec) != 0) {
-		log_warnx("vm %u: what was kept of it is damaged", f->id);
+		damaged(f);
 		free(rec);
 		return 0;
 	}
@@ -184,6 +192,41 @@ slot(struct found *f, uint32_t what, uint32_t i)
 	return NULL;
 }
 
+static bool
+is_channel(int fd)
+{
+	socklen_t len = sizeof(int);
+	int domain, type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    domain == AF_UNIX && type == SOCK_SEQPACKET;
+}
+
+/*
+ * Only of a pidfd waitid(2) says that its process is no child of ours, or has
+ * not ended; a directory of /proc can be sent signals as well, but not be
+ * waited for: pidfd_open(2), "Use cases for PID file descriptors".
+ */
+static bool
+is_pidfd(int fd)
+{
+	siginfo_t si;
+
+	return waitid(P_PIDFD, (id_t)fd, &si, WEXITED | WNOHANG | WNOWAIT) ==
+	    0 ||
+	    errno == ECHILD || errno == EAGAIN;
+}
+
+/* Where we are to wait for something, it must be there that it can come. */
+static bool
+fits(uint32_t what, int fd)
+{
+	if (what == KEEP_CHAN)
+		return is_channel(fd);
+	return what != KEEP_PID || is_pidfd(fd);
+}
+
 static int
 on_fd(void *arg, uint32_t vm, uint32_t what, uint32_t index, int fd)
 {
@@ -195,6 +238,11 @@ on_fd(void *arg, uint32_t vm, uint32_t what, uint32_t index, int fd)
 	if (to == NULL || *to != -1) {
 		close(fd);
 		return f == NULL ? -ENOMEM : -EBADMSG;
+	}
+	if (!fits(what, fd)) {
+		damaged(f);
+		close(fd);
+		return 0;
 	}
 	*to = fd;
 	return 0;

@@ -16,6 +16,15 @@
 
 #define PROBE_MS 10000
 
+/* For a terminal: lines of text, whatever it is. */
+static void
+clean(char *s)
+{
+	for (; *s != '\0'; s++)
+		if (*s != '\n' && ((uint8_t)*s < ' ' || *s == 0x7f))
+			*s = '?';
+}
+
 static int
 on_report(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
@@ -25,6 +34,7 @@ on_report(void *arg, uint32_t id, int fd, struct ibuf *body)
 	if (hc->done || ibuf_get_n32(body, &fit) == -1 || fit > 1 ||
 	    ctl_get_str(body, hc->text, sizeof(hc->text)) != 0)
 		return -EBADMSG;
+	clean(hc->text);
 	hc->fit = fit == 1;
 	hc->done = true;
 	return 0;
@@ -63,6 +73,18 @@ ask(struct chan *chan, const char *path, int fd, struct hostcheck *hc)
 	return error;
 }
 
+static void
+no_result(const struct chan *chan, const char *name, int error, struct fail *f)
+{
+	const char *text = chan_why(chan);
+
+	if (error == -ETIMEDOUT)
+		text = "no result in time";
+	else if (text == NULL || text[0] == '\0')
+		text = "no result";
+	fail_set(f, -error, "host check on %s: %s", name, text);
+}
+
 int
 hostcheck_run(const char *path, struct hostcheck *hc, struct fail *why)
 {
@@ -78,9 +100,7 @@ hostcheck_run(const char *path, struct hostcheck *hc, struct fail *why)
 		chan_set_arg(ch.chan, hc);
 		error = ask(ch.chan, name, fd_take(&fd), hc);
 		if (error != 0)
-			fail_set(why, -error, "host check on %s: %s", name,
-			    error == -ETIMEDOUT ? "no result in time"
-						: "no result");
+			no_result(ch.chan, name, error, why);
 	}
 	fd_close(&fd);
 	chan_free(ch.chan);

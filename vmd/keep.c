@@ -507,6 +507,15 @@ read_all(struct keep *k, const struct keep_ops *read_ops, void *arg)
 	return had_nothing(k, &r, error) ? 1 : error;
 }
 
+static void
+cannot_read(const struct keep *k, int error, struct fail *why)
+{
+	const char *text = k->chan != NULL ? chan_why(k->chan) : NULL;
+
+	fail_set(why, -error, "what an earlier vmd left at %s: %s", k->path,
+	    text != NULL && text[0] != '\0' ? text : strerror(-error));
+}
+
 int
 keep_open(struct keep *k, const char *sock, const struct keep_ops *read_ops,
     void *arg, struct fail *why)
@@ -526,12 +535,11 @@ keep_open(struct keep *k, const char *sock, const struct keep_ops *read_ops,
 	n = k->chan == NULL ? -errno : read_all(k, read_ops, arg);
 	if (n == 0)
 		return 0;
+	if (n < 0)
+		cannot_read(k, n, why);
 	chan_free(k->chan);
 	k->chan = NULL;
-	if (n > 0)
-		return 0;
-	return fail_set(why, -n, "what an earlier vmd left at %s: %s", k->path,
-	    strerror(-n));
+	return n > 0 ? 0 : n;
 }
 
 void

@@ -10,9 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include <dirent.h>
-#include <stdbool.h>
-
 #include "record.h"
 
 /* The process itself, as its peers are its own. */
@@ -152,19 +149,6 @@ static const struct chan_row rows[] = {
 };
 static const struct chan_ops ops = { rows, sizeof(rows) / sizeof(rows[0]),
 	gone };
-
-static unsigned
-open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	check(d != NULL);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void
 make_rig(void)

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,18 +20,15 @@
 #include <event2/event_struct.h>
 
 #include "balloon.h"
-#include "fd.h"
 #include "life.h"
 #include "log.h"
 #include "msg.h"
 #include "netproc.h"
+#include "parent.h"
 #include "pause.h"
-#include "record.h"
 #include "spawn.h"
 
-#define PID_BASE (1 << 30) /* no process has it */
-#define PROCS	 64
-#define ENDS	 100 /* turns until all is gone */
+#define ENDS 100 /* turns until all is gone */
 
 /* The first byte. */
 enum { K_ADHOC = 1, K_CDROM = 2, K_USER = 4, K_SEED = 8, K_LOCAL = 16 };
@@ -55,13 +51,6 @@ enum {
 	A_TIME, /* is up */
 };
 
-/* A child that is none. */
-static struct proc {
-	int sock; /* its end of the channel; -1 */
-	bool there;
-} proc[PROCS];
-static unsigned nprocs;
-
 static struct life life;
 static struct netproc net;
 static struct conf conf;
@@ -70,32 +59,21 @@ static char dir[] = "/tmp/fuzz_life.XXXXXX";
 static char kernel[64], disk[64], cdrom[64], seed[64];
 
 pid_t __wrap_spawn_child(const struct spawn *, int *fd);
-int __wrap_kill(pid_t, int);
-int __real_kill(pid_t, int);
 
 pid_t
 __wrap_spawn_child(const struct spawn *s, int *fd)
 {
-	int pair[2];
-
-	if (nprocs == PROCS)
-		return -EAGAIN;
-	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	proc[nprocs] = (struct proc){ pair[1], true };
-	*fd = pair[0];
-	return PID_BASE + (pid_t)nprocs++;
+	return proc_new(s->role, fd);
 }
 
 static void
 reap(struct proc *p, int status)
 {
-	pid_t pid = PID_BASE + (pid_t)(p - proc);
-
 	if (!p->there)
 		return;
 	p->there = false;
-	check(netproc_reaped(&net, pid, status) ||
-	    life_reaped(&life, pid, status));
+	check(netproc_reaped(&net, proc_pid(p), status) ||
+	    life_reaped(&life, proc_pid(p), status));
 }
 
 /* Whose record it is. */
@@ -105,29 +83,16 @@ which(const struct record *rec)
 	return &proc[F_WHICH(rec->flags & ~F_ANSWER) % nprocs];
 }
 
-/* Its death is an event, later. */
-int
-__wrap_kill(pid_t pid, int sig)
-{
-	if (pid < PID_BASE || pid >= PID_BASE + (pid_t)nprocs)
-		return __real_kill(pid, sig);
-	check(proc[pid - PID_BASE].there);
-	if (sig != 0)
-		fd_close(&proc[pid - PID_BASE].sock);
-	return 0;
-}
-
 /* What the parent says is not heard. */
 static void
 turn(void)
 {
-	static char buf[1 << 16];
+	static struct heard lost;
 	unsigned i;
 
 	event_base_loop(life.base, EVLOOP_NONBLOCK);
 	for (i = 0; i < nprocs; i++)
-		while (proc[i].sock != -1 &&
-		    recv(proc[i].sock, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		while (proc_hear(&proc[i], &lost))
 			;
 }
 
@@ -284,44 +249,6 @@ act(const struct record *rec, const uint8_t *body, size_t n)
 	}
 }
 
-/* A message of a process. */
-static void
-say(struct record *rec, const uint8_t *body, size_t n)
-{
-	static uint8_t packet[1 << 16];
-	struct imsg_hdr h = {
-		.type = VMD_MSG_BASE + rec->type,
-		.len = (uint32_t)(sizeof(h) + n),
-		.peerid = (rec->flags & F_ANSWER) != 0,
-	};
-	const struct proc *p = which(rec);
-
-	if (p->sock == -1)
-		return;
-	if ((rec->flags & F_RAW) == 0) {
-		rec->flags |= F_RAW;
-		h.len |= (rec->flags & F_FD) != 0 ? 1U << 31 : 0;
-		memcpy(packet, &h, sizeof(h));
-		memcpy(packet + sizeof(h), body, n);
-		body = packet;
-		n += sizeof(h);
-	}
-	record_put(p->sock, 0, rec, body, n, p->sock);
-}
-
-static unsigned
-open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	check(d != NULL);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void
 start_netcfg(void)
 {
@@ -382,7 +309,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		if (rec.type >= ACTS)
 			act(&rec, body, n);
 		else
-			say(&rec, body, n);
+			proc_say(which(&rec), &rec, VMD_MSG_BASE + rec.type,
+			    (rec.flags & F_ANSWER) != 0, body, n,
+			    which(&rec)->sock);
 		turn();
 	}
 	end_all();

@@ -9,28 +9,16 @@
  */
 #include <sys/wait.h>
 
-#include <dirent.h>
-#include <stdbool.h>
-
-#include "record.h"
+#include "parent.h"
 
 /* The module itself: its start is there for nobody else. */
 #include "../../vmd/remoteproc.c"
 
-#define PID_BASE (1 << 30) /* no process has it */
-#define PROCS	 64
 #define IDS	 4
 #define ID(type) ((type) >> 6)
 #define EVENT	 0x20
 
 enum { E_END, E_CLOSE, E_REAP, E_TIME, E_VM_ENDS, E_STOP, E_RECONFIGURE };
-
-/* A child that is none; the first one is "remote". */
-static struct proc {
-	int sock; /* its end of the channel; -1 */
-	bool there, remote;
-} proc[PROCS];
-static unsigned nprocs;
 
 static struct parent p;
 static struct conf conf;
@@ -38,33 +26,16 @@ static struct vm vm;
 static unsigned asked[IDS], answered[IDS];
 static bool counting; /* each request was one of ours */
 
-int __wrap_kill(pid_t, int);
-int __real_kill(pid_t, int);
-
-int
-__wrap_kill(pid_t pid, int sig)
-{
-	if (pid < PID_BASE || pid >= PID_BASE + (pid_t)nprocs)
-		return __real_kill(pid, sig);
-	check(proc[pid - PID_BASE].there);
-	fd_close(&proc[pid - PID_BASE].sock);
-	return 0;
-}
-
 int
 start_child(struct event_base *base, struct child *ch, const char *role,
     const char *title, const char *tag, const struct chan_ops *chanops,
     struct fail *why)
 {
-	int pair[2];
+	int fd = -1;
 
-	if (nprocs == PROCS)
-		return fail_set(why, EAGAIN, "no process");
-	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	proc[nprocs] =
-	    (struct proc){ pair[1], true, strcmp(role, "remote") == 0 };
-	ch->pid = PID_BASE + (pid_t)nprocs++;
-	ch->chan = chan_new(base, pair[0], chanops, ch);
+	if ((ch->pid = proc_new(role, &fd)) < 0)
+		return fail_set(why, -ch->pid, "no process");
+	ch->chan = chan_new(base, fd, chanops, ch);
 	check(ch->chan != NULL);
 	return 0;
 }
@@ -93,19 +64,20 @@ conf_remote(const struct conf *c, const char *subject)
 	return strcmp(subject, "CN=a") == 0 ? &c->remote[0] : NULL;
 }
 
-/* What a child hears: descriptors are lost, answers of "remote"'s counted. */
+static bool
+is_remote(const struct proc *q)
+{
+	return strcmp(q->role, "remote") == 0;
+}
+
+/* What a child hears: answers of "remote"'s are counted. */
 static void
 hear(const struct proc *q)
 {
-	static struct {
-		struct imsg_hdr h;
-		uint8_t body[1 << 16];
-	} m;
-	ssize_t n;
+	static struct heard m;
 
-	while (q->sock != -1 &&
-	    (n = recv(q->sock, &m, sizeof(m), MSG_DONTWAIT)) > 0) {
-		if (!q->remote || (size_t)n < sizeof(m.h) || m.h.peerid >= IDS)
+	while (proc_hear(q, &m)) {
+		if (!is_remote(q) || m.h.peerid >= IDS)
 			continue;
 		if (m.h.type == REMOTE_OPENED || m.h.type == REMOTE_REFUSED)
 			answered[m.h.peerid]++;
@@ -129,7 +101,7 @@ reap(struct proc *q, int status)
 	if (!q->there)
 		return;
 	q->there = false;
-	check(remoteproc_reaped(&p, PID_BASE + (pid_t)(q - proc), status));
+	check(remoteproc_reaped(&p, proc_pid(q), status));
 }
 
 static void
@@ -175,42 +147,15 @@ happen(unsigned what, struct proc *q, int status)
 static void
 say(const struct record *rec, const uint8_t *body, size_t n, struct proc *q)
 {
-	static uint8_t packet[1 << 16];
-	struct record raw = *rec;
-	struct imsg_hdr h = {
-		.type = REMOTE_READY + (rec->type & 15),
-		.len = (uint32_t)(sizeof(h) + n),
-		.peerid = ID(rec->type),
-	};
+	uint32_t type = REMOTE_READY + (rec->type & 15);
 
 	if (q->sock == -1)
 		return;
-	if ((rec->flags & F_RAW) != 0 || (q->remote && n > 1024)) {
+	if ((rec->flags & F_RAW) != 0 || (is_remote(q) && n > 1024))
 		counting = false;
-	} else {
-		if (q->remote && h.type == REMOTE_WANTS)
-			asked[h.peerid]++;
-		raw.flags |= F_RAW;
-		h.len |= (rec->flags & F_FD) != 0 ? 1U << 31 : 0;
-		memcpy(packet, &h, sizeof(h));
-		memcpy(packet + sizeof(h), body, n);
-		body = packet;
-		n += sizeof(h);
-	}
-	record_put(q->sock, 0, &raw, body, n, q->sock);
-}
-
-static unsigned
-open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	check(d != NULL);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
+	else if (is_remote(q) && type == REMOTE_WANTS)
+		asked[ID(rec->type)]++;
+	proc_say(q, rec, type, ID(rec->type), body, n, q->sock);
 }
 
 static void

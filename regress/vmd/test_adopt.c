@@ -319,33 +319,58 @@ test_other_version(void **state)
 	becomes("twice", CTL_ST_STOPPED);
 }
 
-/* A keeper with damaged notes: that VM ends, and starts again as it was to
- * run; the daemon does not mind. */
+/* Another item in the place of what a keeper has of a VM; path NULL: a note. */
+static void
+replace(uint32_t vm, uint32_t what, const char *path)
+{
+	struct chan *c = keeper_connect();
+	struct ibuf *body = chan_body();
+	int fd = -1;
+
+	assert_non_null(c);
+	ibuf_add_n32(body, what);
+	ibuf_add_n32(body, 0);
+	if (path == NULL)
+		ibuf_add(body, "what?", 5);
+	else
+		assert_int_not_equal(fd = open(path, O_RDONLY | O_CLOEXEC), -1);
+	assert_int_equal(
+	    chan_send(c, path == NULL ? KEEP_NOTE : KEEP_FD, vm, fd, body), 0);
+	assert_int_equal(chan_flush(c, WAIT_MS), 0);
+	chan_free(c);
+}
+
+/* A keeper with damaged notes, or with descriptors that are something else:
+ * that VM ends, and starts again as it was to run; the daemon does not mind. */
 static void
 test_damaged(void **state)
 {
-	struct chan *c;
-	struct ibuf *body = chan_body();
+	static const struct {
+		uint32_t what;
+		const char *path;
+	} cases[] = {
+		{ KEEP_VM, NULL },
+		{ KEEP_CHAN, "/etc/passwd" },
+		{ KEEP_CHAN, "/dev/null" },
+		{ KEEP_PID, "/etc/passwd" },
+		{ KEEP_PID, "/proc/self" },
+	};
 	struct ctl_vm a, b;
+	size_t i;
 
 	NEED_VMD();
 	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
 	assert_int_equal(once(CTL_START, target("hers", -1)), 0);
-	assert_true(row("twice", &a));
 	assert_true(row("hers", &b));
-	crash();
-	c = keeper_connect();
-	assert_non_null(c);
-	ibuf_add_n32(body, KEEP_VM);
-	ibuf_add_n32(body, 0);
-	ibuf_add(body, "what?", 5);
-	assert_int_equal(chan_send(c, KEEP_NOTE, a.id, -1, body), 0);
-	assert_int_equal(chan_flush(c, WAIT_MS), 0);
-	chan_free(c);
-	assert_int_equal(start_vmd(), 0);
-	same(&b, "hers");
-	dies(a.pid);
-	becomes("twice", CTL_ST_RUNNING);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_true(row("twice", &a));
+		crash();
+		replace(a.id, cases[i].what, cases[i].path);
+		assert_int_equal(start_vmd(), 0);
+		same(&b, "hers");
+		dies(a.pid);
+		becomes("twice", CTL_ST_RUNNING);
+	}
 	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
 	assert_int_equal(once(CTL_STOP, target("hers", 1)), 0);
 	becomes("twice", CTL_ST_STOPPED);

@@ -548,12 +548,43 @@ test_end_with_running_vm(void **state)
 	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
 }
 
+/* The probe's word is for a terminal, whoever speaks. */
+static void
+test_probe(void **state)
+{
+	static const struct {
+		const char *path;
+		int error;
+		const char *text, *why; /* how it begins */
+	} cases[] = {
+		{ "/dev/null", 0, "first line\nsecond line\n", "" },
+		{ "/dev/zero", 0, "first?[2J line?\nsecond line?\n", "" },
+		{ "/dev/random", -EBADMSG, "",
+		    "host check on /dev/random: unknown message " },
+	};
+	struct hostcheck hc;
+	struct fail why;
+	size_t i;
+
+	NEED_VMD();
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		why = (struct fail){ 0 };
+		assert_int_equal(
+		    hostcheck_run(cases[i].path, &hc, &why), cases[i].error);
+		assert_int_equal(hc.done, cases[i].error == 0);
+		assert_string_equal(hc.text, cases[i].text);
+		assert_memory_equal(
+		    why.text, cases[i].why, strlen(cases[i].why));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup(f, each)
 	const struct CMUnitTest tests[] = {
 		T(test_list),
+		T(test_probe),
 		T(test_start_wait_stop),
 		T(test_start_does_not_block),
 		T(test_adhoc),
