@@ -11,8 +11,8 @@
 # (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets
 # how often 42-many starts and stops a VM.  FLOPPY names the image of OpenBSD
 # 2.8/i386's boot floppy for the test of it, which is skipped without.  After
-# BUDGET seconds, if that is set, no further part begins: each one that is left out
-# counts as skipped.  Headings say how many seconds have gone.  The last line is
+# BUDGET seconds, if that is set, no further part or test of the suite begins: each
+# that is left out counts as skipped.  Headings say how many seconds have gone.  The last line is
 # "N passed, M failed, K skipped"; exit 1 when anything failed.
 
 # shellcheck disable=SC2317 # functions are called by names in arguments and lists
@@ -268,19 +268,22 @@ shown() {
 	echo "${all%% !*}"
 }
 
+# The suite's share of the time that is left.
+left() { echo "LEFT=$((${BUDGET:-999999} - SECONDS))"; }
+
 on_kvm() { # PATTERN...
 	counted "suite, on KVM: $(shown "$@")" kvm regress/lab/run "${suite[@]}" \
-	    regress/suite/all.sh "$@"
+	    regress/suite/all.sh "$(left)" "$@"
 }
 
 on_vmm() { # PATTERN...
 	counted "suite, on our driver: $(shown "$@")" regress/lab/run -v \
-	    ${newer:+-x "$newer=qemu10"} "${suite[@]}" regress/suite/all.sh "$@"
+	    ${newer:+-x "$newer=qemu10"} "${suite[@]}" regress/suite/all.sh "$(left)" "$@"
 }
 
 on_other() { # PATTERN...
 	LAB_LINUX=6.12 counted "suite, on our driver, other kernel: $*" \
-	    regress/lab/run -v "${suite[@]}" regress/suite/all.sh "$@"
+	    regress/lab/run -v "${suite[@]}" regress/suite/all.sh "$(left)" "$@"
 }
 
 api_on_kvm() { counted "KVM API, on KVM" kvm regress/kapi/lab --; }
