@@ -254,7 +254,8 @@ lab-shell: all
 
 # The steps are makes of their own: what `setup' installs decides what
 # pkg-config says when the Makefile is read.
-#: test       everything: setup, check, the suite in the lab
+#: test       setup, check, and in the lab each test of the suite once, but for
+#:            those that take a night
 test:
 	@regress/test.sh $(MAKE) B=$(B)
 
