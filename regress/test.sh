@@ -7,7 +7,7 @@
 # terminal start it, and in the lab the suite and the tests of the KVM API.  A test
 # of the suite runs once: on our driver if it depends on the hypervisor, else on
 # KVM; some on both.  FULL=1 (`make test-full') takes a night: every test, on both,
-# in larger sizes; but not 90-load.sh, which wants a quiet machine.  TESTS
+# in larger sizes, but 90-load's that wants a quiet machine.  TESTS
 # (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets
 # how often 42-many starts and stops a VM.  FLOPPY names the image of OpenBSD
 # 2.8/i386's boot floppy for the test of it, which is skipped without.  After
@@ -199,7 +199,7 @@ list_day() {
 
 list_night() {
 	local part
-	printf '%s\n' 'on_vmm !90-load*' api_on_vmm robustness
+	printf '%s\n' 'on_vmm !90-load/throughput_without_errors' api_on_vmm robustness
 	while read -r part; do
 		echo "on_kvm $part"
 	done <<<"$on_kvm"
