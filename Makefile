@@ -216,7 +216,7 @@ lint:
 
 #: module     vmm.ko for each kernel whose headers `setup' installed
 module:
-	@B=$(B) regress/lab/module
+	@+B=$(B) regress/lab/module
 
 #: kapi       the tests of the KVM API, which run in the lab
 kapi: $(kapi_BIN)

@@ -72,7 +72,7 @@ static int
 handle_vm(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct client *c = arg;
-	unsigned i;
+	uint32_t i;
 
 	if (ctl_vm_get(body, &c->answer.vm) != 0)
 		return -EBADMSG;
@@ -81,6 +81,10 @@ handle_vm(void *arg, uint32_t id, int fd, struct ibuf *body)
 	for (i = 0; i < CTL_MORE; i++)
 		text_clean(c->answer.vm.more[i]);
 	text_clean(c->answer.vm.problem);
+	for (i = 0; i < c->answer.vm.ndevs; i++) {
+		text_clean(c->answer.vm.dev[i].name);
+		text_clean(c->answer.vm.dev[i].nic.ifname);
+	}
 	c->answer.text[0] = '\0';
 	return take(c, CLIENT_VM);
 }

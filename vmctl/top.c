@@ -45,7 +45,9 @@ passed(uint64_t before, uint64_t now)
 static uint64_t
 per_second(uint64_t before, uint64_t now, uint64_t us)
 {
-	return (uint64_t)((double)passed(before, now) * 1e6 / (double)us);
+	double rate = (double)passed(before, now) * 1e6 / (double)us;
+
+	return rate < 0x1p64 ? (uint64_t)rate : UINT64_MAX;
 }
 
 static const struct ctl_dev *

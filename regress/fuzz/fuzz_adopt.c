@@ -419,20 +419,13 @@ turn(void)
 }
 
 static void
-timer(struct event *ev)
-{
-	if (ev != NULL && evtimer_pending(ev, NULL) != 0)
-		event_active(ev, EV_TIMEOUT, 0);
-}
-
-static void
 time_is_up(void)
 {
 	const struct vm *vm;
 
-	timer(p.keep.respawn);
+	timer_due(p.keep.respawn);
 	TAILQ_FOREACH(vm, &p.reg.vms, entry)
-	timer(vm->timer);
+	timer_due(vm->timer);
 }
 
 /* One of an earlier parent's. */

@@ -241,10 +241,8 @@ act(const struct record *rec, const uint8_t *body, size_t n)
 		(void)balloon_set(vm, 32 << 20, &why);
 		break;
 	case A_TIME:
-		if (vm->timer != NULL && evtimer_pending(vm->timer, NULL) != 0)
-			event_active(vm->timer, EV_TIMEOUT, 0);
-		if (net.respawn != NULL && evtimer_pending(net.respawn, NULL))
-			event_active(net.respawn, EV_TIMEOUT, 0);
+		timer_due(vm->timer);
+		timer_due(net.respawn);
 		break;
 	}
 }

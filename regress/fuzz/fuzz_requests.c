@@ -326,22 +326,15 @@ reap(struct proc *q, int status)
 }
 
 static void
-timer(struct event *ev)
-{
-	if (ev != NULL && evtimer_pending(ev, NULL) != 0)
-		event_active(ev, EV_TIMEOUT, 0);
-}
-
-static void
 time_is_up(void)
 {
 	const struct vm *vm;
 
-	timer(p.control.respawn);
-	timer(p.net.respawn);
-	timer(p.boot);
+	timer_due(p.control.respawn);
+	timer_due(p.net.respawn);
+	timer_due(p.boot);
 	TAILQ_FOREACH(vm, &p.reg.vms, entry)
-	timer(vm->timer);
+	timer_due(vm->timer);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include <errno.h>
+#include <event2/event.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -111,6 +112,14 @@ proc_hear(const struct proc *p, struct heard *m)
 	check((size_t)n >= sizeof(m->h));
 	m->len = (size_t)n - sizeof(m->h);
 	return true;
+}
+
+/* What waits for a time has waited long enough. */
+static inline void
+timer_due(struct event *ev)
+{
+	if (ev != NULL && evtimer_pending(ev, NULL) != 0)
+		event_active(ev, EV_TIMEOUT, 0);
 }
 
 #endif

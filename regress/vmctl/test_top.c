@@ -67,6 +67,21 @@ test_rates(void **state)
 	    "    2  150.0    128M    512M      0B      0B    1.0K     3.0K v2\n");
 }
 
+/* More than fits into a counter, in no time. */
+static void
+test_limit(void **state)
+{
+	struct ctl_vm a[] = { vm(1, 10, 0, 0, 0) };
+	struct ctl_vm b[] = { vm(1, 10, 0, UINT64_MAX, 0) };
+	struct top_sample before = { a, 1, 0 }, now = { b, 1, 1 };
+
+	b[0].ndevs = 1;
+	b[0].dev[0].n.out = 0;
+	prints(&before, &now, SIZE_MAX,
+	    HEAD
+	    "    1    0.0    128M    512M   16.0E      0B      0B       0B v1\n");
+}
+
 /* What is new, or was started again, has no figures; a reset counts on. */
 static void
 test_beginnings(void **state)
@@ -93,6 +108,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_beginnings),
 	};
 
