@@ -15,6 +15,7 @@
  *     a pipe that the exec closes.
  */
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -49,7 +50,7 @@ struct child {
 	char **argv;
 	int channel; /* its end */
 	int report; /* write end of the pipe of invariant 4 */
-	int cgroup; /* -1: none */
+	int cgroup; /* to go to; -1: none, or it is there */
 };
 
 /* open(2) with a number that the child can keep while it fills 0 to 3. */
@@ -111,6 +112,16 @@ unblock_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Where clone3(2) did not put it.  0 is who writes it, whatever the process is
+ * called elsewhere. */
+static int
+enter_cgroup(int dir)
+{
+	int fd = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+	return fd == -1 || write(fd, "0", 1) != 1 ? -1 : 0;
+}
+
 /* In the child up to the exec; returns only on failure, with errno set. */
 static void
 child_exec(const struct child *ch)
@@ -118,8 +129,7 @@ child_exec(const struct child *ch)
 	char *const envp[] = { NULL };
 
 	default_signals();
-	/* 0 is who writes it, whatever the process is called elsewhere. */
-	if (ch->cgroup != -1 && write(ch->cgroup, "0", 1) != 1)
+	if (ch->cgroup != -1 && enter_cgroup(ch->cgroup) == -1)
 		return;
 	if (setsid() == -1 || chdir("/") == -1)
 		return;
@@ -133,12 +143,29 @@ child_exec(const struct child *ch)
 	syscall(SYS_execveat, binary, "", ch->argv, envp, AT_EMPTY_PATH);
 }
 
+/*
+ * A process that moves to another control group waits for an RCU grace period
+ * (it is the only writer of a lock that each fork and exec reads); one that is
+ * made there does not.  Container run-times refuse clone3(2).
+ */
 static pid_t
-clone_into(int ns)
+clone_into(struct child *ch, int ns)
 {
+	const struct clone_args there = {
+		.flags = (unsigned long)ns | CLONE_INTO_CGROUP,
+		.exit_signal = SIGCHLD,
+		.cgroup = (unsigned)ch->cgroup,
+	};
 	unsigned long flags = (unsigned long)ns | SIGCHLD;
+	pid_t pid;
 
-	/* Not clone3(2): container run-times refuse it. */
+	if (ch->cgroup != -1) {
+		pid = (pid_t)syscall(SYS_clone3, &there, sizeof(there));
+		if (pid == 0)
+			ch->cgroup = -1;
+		if (pid != -1)
+			return pid;
+	}
 	return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
 }
 
@@ -175,7 +202,7 @@ start(struct child *ch, int ns, int report)
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	pid = clone_into(ns);
+	pid = clone_into(ch, ns);
 	if (pid == 0) {
 		child_exec(ch);
 		error = errno;

@@ -31,8 +31,8 @@ struct spawn {
 	const char *title; /* setproctitle(3): "vm/web", "web/vioblk0" */
 	const char *tag; /* log tag */
 	int ns; /* CLONE_NEW* of the namespaces that it gets */
-	/* cgroup.procs of the control group that it is in before its exec,
-	 * open for writing; -1: its parent's */
+	/* The directory of the control group that it is in before its exec; -1:
+	 * its parent's */
 	int cgroup;
 };
 

@@ -179,7 +179,7 @@ set_io(const struct cgroups *c, int dir, const struct vmconf *conf,
 
 static int
 begin(struct cgroups *c, const struct vmconf *conf,
-    const struct chain disk[VM_DISKS_MAX], int *procs, struct fail *why)
+    const struct chain disk[VM_DISKS_MAX], int *group, struct fail *why)
 {
 	char name[sizeof(PREFIX_VM) + VM_NAME_MAX];
 	int dir, error;
@@ -204,27 +204,23 @@ begin(struct cgroups *c, const struct vmconf *conf,
 		error = set_memory(c, dir, conf->quota[VM_Q_MEMORY], why);
 	if (error == 0)
 		error = set_io(c, dir, conf, disk, why);
-	if (error == 0) {
-		*procs = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-		if (*procs == -1)
-			error = fail_set(why, errno, "control group %s: %s",
-			    name, strerror(errno));
-	}
-	fd_close(&dir);
-	if (error != 0)
+	if (error == 0)
+		*group = fd_take(&dir);
+	else
 		unlinkat(c->dir, name, AT_REMOVEDIR);
+	fd_close(&dir);
 	return error;
 }
 
 int
 cgroup_begin(struct cgroups *c, const struct vmconf *conf,
-    const struct chain disk[VM_DISKS_MAX], int *procs, struct fail *why)
+    const struct chain disk[VM_DISKS_MAX], int *group, struct fail *why)
 {
-	int error = begin(c, conf, disk, procs, why);
+	int error = begin(c, conf, disk, group, why);
 
 	if (error == 0)
 		return 0;
-	*procs = -1;
+	*group = -1;
 	if (vmconf_limited(conf))
 		return error;
 	if (c->dir != -1)

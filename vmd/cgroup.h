@@ -43,12 +43,12 @@ void cgroup_exit(struct cgroups *);
 /* VMs go on in their groups. */
 void cgroup_leave(struct cgroups *);
 /*
- * Makes the group of a VM with these images.  *procs is for struct spawn, -1
+ * Makes the group of a VM with these images.  *group is for struct spawn, -1
  * when there is no group and none is needed; the caller closes it.  0, or
  * negative with *why filled and nothing left.
  */
 int cgroup_begin(struct cgroups *, const struct vmconf *,
-    const struct chain disk[VM_DISKS_MAX], int *procs, struct fail *why);
+    const struct chain disk[VM_DISKS_MAX], int *group, struct fail *why);
 /*
  * All processes of a VM are gone; so is the group.  True: one of them was
  * killed because memory ran out.

@@ -222,7 +222,7 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		return error;
 	if (l->groups != NULL &&
 	    (error = cgroup_begin(
-		 l->groups, &vm->conf, fds->disk, &vm->run.procs, why)) != 0)
+		 l->groups, &vm->conf, fds->disk, &vm->run.group, why)) != 0)
 		return error;
 	if (!vm->run.again && (vm->conf.flags & VM_F_ADHOC) == 0 &&
 	    (error = suspend_take(vm, &fds->state, why)) != 0)
@@ -239,7 +239,7 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		limit += REVERT_MS;
 	life_arm(vm, limit);
 	error = start_spawn(l->base, vm, fds, &ops, why);
-	fd_close(&vm->run.procs);
+	fd_close(&vm->run.group);
 	if (error != 0) {
 		/* What is there already ends like any other failed start. */
 		vm->run.fail = *why;

@@ -314,7 +314,7 @@ start_child(struct event_base *base, struct child *ch, const char *role,
     struct fail *why)
 {
 	struct spawn s = { role, title, tag, namespaces(role),
-		ch->vm != NULL ? ch->vm->run.procs : -1 };
+		ch->vm != NULL ? ch->vm->run.group : -1 };
 	int fd = -1;
 	pid_t pid;
 

@@ -122,7 +122,7 @@ init_children(struct vm *vm)
 {
 	unsigned i, k;
 
-	vm->run.procs = -1;
+	vm->run.group = -1;
 	init_child(vm, &vm->run.vm, CHILD_VM, 0);
 	init_child(vm, &vm->run.cdrom, CHILD_CDROM, 0);
 	init_child(vm, &vm->run.seed, CHILD_SEED, 0);

@@ -90,7 +90,7 @@ struct vm_run {
 	int seed_image; /* until then; -1 */
 	bool seeded; /* then */
 	struct run_nic net[VM_NICS_MAX];
-	int procs; /* of its control group, while it is started; -1 */
+	int group; /* of control, while it is started; -1 */
 	bool ready; /* the guest ran */
 	bool again; /* restart after a guest's reset */
 	bool stopped; /* on request: no restart */

@@ -331,26 +331,30 @@ send_fd(int s, int fd)
 	assert_int_equal(sendmsg(s, &m, 0), 1);
 }
 
-/* The child enters its control group itself, or there is none. */
+/* Where the kernel does not make it there, the child enters its control group
+ * itself, or there is none. */
 static void
 test_spawn_cgroup(void **state)
 {
 	struct spawn s = { "answer", "t", "t", 0, -1 };
 	char path[] = "/tmp/test_spawn.XXXXXX", text[4] = "";
 	struct answer a;
-	int fd = -1;
+	int file, fd = -1;
 
-	s.cgroup = mkstemp(path);
+	assert_non_null(mkdtemp(path));
+	s.cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_not_equal(s.cgroup, -1);
-	assert_int_equal(fcntl(s.cgroup, F_SETFD, FD_CLOEXEC), 0);
+	file = openat(
+	    s.cgroup, "cgroup.procs", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_not_equal(file, -1);
 	ask(&s, &a);
 	assert_int_equal(a.nfds, 4);
-	assert_int_equal(pread(s.cgroup, text, sizeof(text), 0), 1);
+	assert_int_equal(pread(file, text, sizeof(text), 0), 1);
 	assert_string_equal(text, "0");
-	close(s.cgroup);
-	s.cgroup = open(path, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(spawn_child(&s, &fd), -EBADF);
+	close(file);
+	assert_int_equal(unlinkat(s.cgroup, "cgroup.procs", 0), 0);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(spawn_child(&s, &fd), -ENOENT);
 	assert_int_equal(fd, -1);
 	close(s.cgroup);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);

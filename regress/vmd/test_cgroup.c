@@ -98,11 +98,11 @@ exists(const char *name)
 	return fstatat(groups.dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* A process in the group that procs stands for, until it is killed. */
+/* A process in that group, until it is killed. */
 static pid_t
-process_in(int procs)
+process_in(int group)
 {
-	int up[2];
+	int procs, up[2];
 	char c;
 	pid_t pid;
 
@@ -110,6 +110,7 @@ process_in(int procs)
 	if ((pid = fork()) == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fd_close(&groups.dir);
+		procs = openat(group, "cgroup.procs", O_WRONLY);
 		if (write(procs, "0", 1) == 1 && write(up[1], "x", 1) == 1)
 			pause();
 		_exit(1);
@@ -123,15 +124,15 @@ process_in(int procs)
 static void
 test_begin_end(void **state)
 {
-	int procs = -1;
+	int group = -1;
 	pid_t pid;
 
 	need_groups();
-	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
-	assert_int_not_equal(procs, -1);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &group, &why), 0);
+	assert_int_not_equal(group, -1);
 	assert_true(exists("vm-web"));
-	pid = process_in(procs);
-	fd_close(&procs);
+	pid = process_in(group);
+	fd_close(&group);
 	end(pid);
 	assert_false(cgroup_end(&groups, &conf));
 	assert_false(exists("vm-web"));
@@ -143,15 +144,15 @@ static void
 test_usage(void **state)
 {
 	struct cgroup_usage u;
-	int procs = -1;
+	int group = -1;
 	pid_t pid;
 
 	need_groups();
 	cgroup_usage(&groups, &conf, getpid(), &u);
 	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
-	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
-	pid = process_in(procs);
-	fd_close(&procs);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &group, &why), 0);
+	pid = process_in(group);
+	fd_close(&group);
 	cgroup_usage(&groups, &conf, pid, &u);
 	assert_in_range(u.cpu_us, 1, 60000000);
 	/* Not every host has the controller. */
@@ -169,20 +170,20 @@ test_usage(void **state)
 static void
 test_strays(void **state)
 {
-	int procs = -1, status;
+	int group = -1, status;
 	pid_t pid;
 
 	need_groups();
-	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
-	pid = process_in(procs);
-	fd_close(&procs);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &group, &why), 0);
+	pid = process_in(group);
+	fd_close(&group);
 	cgroup_end(&groups, &conf);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	assert_true(exists("vm-web"));
-	assert_int_equal(cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
-	assert_int_not_equal(procs, -1);
-	fd_close(&procs);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &group, &why), 0);
+	assert_int_not_equal(group, -1);
+	fd_close(&group);
 	cgroup_end(&groups, &conf);
 	assert_false(exists("vm-web"));
 }
@@ -208,19 +209,19 @@ static void
 test_leftovers(void **state)
 {
 	struct vmconf gone = conf;
-	int procs[2] = { -1, -1 };
+	int group[2] = { -1, -1 };
 	pid_t pid;
 
 	need_groups();
 	assert_true(has("keeper/cgroup.procs", keeper));
 	strcpy(gone.name, "gone");
 	assert_int_equal(
-	    cgroup_begin(&groups, &conf, disk, &procs[0], &why), 0);
-	pid = process_in(procs[0]);
+	    cgroup_begin(&groups, &conf, disk, &group[0], &why), 0);
+	pid = process_in(group[0]);
 	assert_int_equal(
-	    cgroup_begin(&groups, &gone, disk, &procs[1], &why), 0);
-	fd_close(&procs[0]);
-	fd_close(&procs[1]);
+	    cgroup_begin(&groups, &gone, disk, &group[1], &why), 0);
+	fd_close(&group[0]);
+	fd_close(&group[1]);
 	cgroup_leave(&groups);
 	cgroup_init(&groups, mount);
 	cgroup_keeper(&groups, keeper);
@@ -278,16 +279,16 @@ static void
 test_no_hierarchy(void **state)
 {
 	struct cgroups none;
-	int procs = 5;
+	int group = 5;
 
 	cgroup_init(&none, "/tmp");
 	cgroup_keeper(&none, keeper);
-	assert_int_equal(cgroup_begin(&none, &conf, disk, &procs, &why), 0);
-	assert_int_equal(procs, -1);
+	assert_int_equal(cgroup_begin(&none, &conf, disk, &group, &why), 0);
+	assert_int_equal(group, -1);
 	assert_false(cgroup_end(&none, &conf));
 	conf.quota[VM_Q_CPU] = 50;
 	assert_int_equal(
-	    cgroup_begin(&none, &conf, disk, &procs, &why), -ENOTSUP);
+	    cgroup_begin(&none, &conf, disk, &group, &why), -ENOTSUP);
 	assert_string_equal(why.text,
 	    "limit: no control groups: no hierarchy of version 2 at /tmp");
 	cgroup_exit(&none);
@@ -297,7 +298,7 @@ test_no_hierarchy(void **state)
 static void
 test_no_controller(void **state)
 {
-	int procs = -1;
+	int group = -1;
 
 	need_groups();
 	groups.error[2] = -ENOENT;
@@ -306,9 +307,9 @@ test_no_controller(void **state)
 	disk[0].n = 1;
 	disk[0].layer[0].fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	assert_int_not_equal(
-	    cgroup_begin(&groups, &conf, disk, &procs, &why), 0);
+	    cgroup_begin(&groups, &conf, disk, &group, &why), 0);
 	assert_int_equal(strncmp(why.text, "limit", 5), 0);
-	assert_int_equal(procs, -1);
+	assert_int_equal(group, -1);
 	assert_false(exists("vm-web"));
 	fd_close(&disk[0].layer[0].fd);
 	disk[0].n = 0;
