@@ -506,9 +506,8 @@ make_consoles(struct machine *m, struct devenv env)
 	return r;
 }
 
-/* As firmware would have left it. */
-static int
-make_direct(struct machine *m, struct gpa *rsdp)
+int
+machine_tables(struct machine *m, struct gpa *rsdp)
 {
 	struct acpi_conf acpi = {
 		.cpus = m->conf.cpus,
@@ -521,10 +520,7 @@ make_direct(struct machine *m, struct gpa *rsdp)
 	};
 	int r;
 
-	r = bus_add(
-	    &m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &machine_pm_ops, m, "acpi pm");
-	if (r == 0)
-		r = acpi_tables(m->conf.mem, &acpi, rsdp);
+	r = acpi_tables(m->conf.mem, &acpi, rsdp);
 	return r < 0 ? r
 		     : smbios_memory(m->conf.mem, m->conf.name, m->conf.cpus);
 }
@@ -628,7 +624,7 @@ hold(void *machine, bool on)
 }
 
 static int
-make_all(struct machine *m, struct gpa *rsdp)
+make_all(struct machine *m)
 {
 	static const struct virtio_host_calls virtio_calls = { machine_lock,
 		machine_unlock, hold };
@@ -644,7 +640,11 @@ make_all(struct machine *m, struct gpa *rsdp)
 	pci_init(&m->pci, &m->pio, &m->mmio, machine_set_gsi, m);
 	virtio_host_init(
 	    &m->virtio, m->conf.vmm, m->conf.base, &virtio_calls, m);
-	return m->conf.rom != NULL ? make_chipset(m) : make_direct(m, rsdp);
+	if (m->conf.rom != NULL)
+		return make_chipset(m);
+	/* Where firmware would have left it. */
+	return bus_add(
+	    &m->pio, ACPI_PM_BASE, ACPI_PM_LEN, &machine_pm_ops, m, "acpi pm");
 }
 
 static void
@@ -658,8 +658,7 @@ close_consoles(const int fd[VM_TTYS])
 }
 
 int
-machine_new(
-    struct machine **machine, const struct machine_conf *conf, struct gpa *rsdp)
+machine_new(struct machine **machine, const struct machine_conf *conf)
 {
 	struct machine *m;
 	int r;
@@ -674,7 +673,7 @@ machine_new(
 	pthread_mutex_init(&m->lock, NULL);
 	bus_init(&m->pio, PORTS);
 	bus_init(&m->mmio, MMIO_LIMIT);
-	if ((r = make_all(m, rsdp)) < 0) {
+	if ((r = make_all(m)) < 0) {
 		machine_free(m);
 		return r;
 	}

@@ -51,14 +51,15 @@ struct machine_conf {
 };
 
 /*
- * The chips; without firmware, the ACPI tables; with it, all of the guest's
- * memory.  0 or -errno.
+ * The chips; with firmware, all of the guest's memory.  0 or -errno.
  */
-int
-machine_new(struct machine **, const struct machine_conf *, struct gpa *rsdp);
+int machine_new(struct machine **, const struct machine_conf *);
 /* Main thread, when no vCPU runs any more. */
 void machine_free(struct machine *);
 
+/* Without firmware: the tables that it would have left in the guest's memory,
+ * ACPI's from *rsdp on, and SMBIOS's.  0 or -errno. */
+int machine_tables(struct machine *, struct gpa *rsdp);
 /* With firmware, before its boot order: a copy of the floppy disk's image.
  * 0 or -errno. */
 int machine_floppy(struct machine *, const uint8_t *image, uint32_t len);

@@ -660,7 +660,7 @@ make_machine(struct vm *vm)
 	mc.screen = page;
 	for (i = 0; i < VM_TTYS; i++)
 		mc.console[i] = fd_take(&vm->console[i]);
-	if ((e = machine_new(&vm->machine, &mc, &vm->rsdp)) < 0)
+	if ((e = machine_new(&vm->machine, &mc)) < 0)
 		return vm_fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	vm->rnd = viornd_new(machine_pci(vm->machine),
 	    machine_virtio(vm->machine), &vm->mem, "viornd");
@@ -854,13 +854,14 @@ boot(struct vm *vm)
 		.kernel = vm->kernel,
 		.initrd = vm->initrd,
 		.cmdline = vm->conf.cmdline,
-		.rsdp = vm->rsdp,
 		.screen = has_screen(vm),
 	};
 	struct load_out out;
 	char why[LOAD_WHY_MAX];
 	int e;
 
+	if ((e = machine_tables(vm->machine, &in.rsdp)) < 0)
+		return vm_fail(vm, e, "machine: %s", strerrordesc_np(-e));
 	if ((e = load_kernel(&in, &out, why)) < 0)
 		return vm_fail(vm, e, "%s", why);
 	close(fd_take(&vm->kernel));

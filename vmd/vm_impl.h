@@ -65,7 +65,6 @@ struct vm {
 	struct vm_copy *copy; /* ... or come from elsewhere */
 	uint32_t mirror_tag;
 	bool handed; /* it may run elsewhere, and not here */
-	struct gpa rsdp;
 	uint8_t *rom; /* of firmware, or NULL */
 	uint32_t rom_len, floppy_len;
 	uint8_t *net_rom; /* of an interface, or NULL */

@@ -153,7 +153,6 @@ make(uint8_t how)
 	struct vmmci_conf ci = {
 		.name = "vmmci", .acked = on_nothing, .now = host_time
 	};
-	struct gpa rsdp;
 
 	for (i = 0; i < VM_TTYS; i++) {
 		check(socketpair(
@@ -161,7 +160,7 @@ make(uint8_t how)
 		c.console[i] = line[0];
 		r.line[i] = line[1];
 	}
-	check(machine_new(&r.m, &c, &rsdp) == 0);
+	check(machine_new(&r.m, &c) == 0);
 	r.rnd = NULL;
 	r.bal = NULL;
 	r.ci = NULL;

@@ -70,14 +70,13 @@ make(unsigned how)
 		.genid = r.genid,
 		.ops = &calls,
 	};
-	struct gpa rsdp;
 
 	memset(r.rom, 0xc3, ROM);
 	r.base = event_base_new();
 	assert_non_null(r.base);
 	c.base = r.base;
 	assert_int_equal(gmem_create(&r.mem, MEM), 0);
-	assert_int_equal(machine_new(&r.m, &c, &rsdp), 0);
+	assert_int_equal(machine_new(&r.m, &c), 0);
 }
 
 static void

@@ -111,7 +111,6 @@ make(const char *s)
 		.console = { -1, -1, -1 },
 		.ops = &calls,
 	};
-	struct gpa rsdp;
 
 	assert_int_equal(sscanf(s, "M %llx %x %x %llx %x", &memory, &cpus, &rom,
 			     &wall, &screen),
@@ -126,7 +125,7 @@ make(const char *s)
 	c.rom = r.rom;
 	c.rom_len = rom;
 	c.screen = screen != 0 ? &r.screen : NULL;
-	assert_int_equal(machine_new(&r.m, &c, &rsdp), 0);
+	assert_int_equal(machine_new(&r.m, &c), 0);
 }
 
 static void
