@@ -457,7 +457,7 @@ forget(struct pager *p, uint64_t off, uint64_t len)
 	uint64_t page = (off + PAGE - 1) / PAGE, end = (off + len) / PAGE;
 
 	for (; page < end; page++)
-		p->due[page / 64] &= ~(1ULL << (page % 64));
+		p->due[page / PAGES_EACH] &= ~(1ULL << (page % PAGES_EACH));
 }
 
 int

@@ -4,7 +4,7 @@
  *
  * Invariants
  *  1. What a table says was compared with the memory that the VM has, and with
- *     what 64 pages can be, before any of it is used; sums of lengths stay far
+ *     what so many pages can be, before any of it is used; sums of lengths stay far
  *     below 2^64 for that reason.
  *  2. A group's checksum was compared before the guest sees anything of it.
  *
@@ -155,7 +155,7 @@ table(struct state *s, struct pages *p)
 	uint64_t i = 0, end;
 
 	while (i < p->n) {
-		if (state_begin(s, PAGES_NAME, 1) != 0)
+		if (state_begin(s, PAGES_NAME, 2) != 0)
 			return;
 		end = p->n - i < PAGES_SECTION ? p->n : i + PAGES_SECTION;
 		for (; i < end; i++)
@@ -197,7 +197,7 @@ good(const struct pages_group *g, size_t len)
 {
 	unsigned n = (unsigned)__builtin_popcountll(g->mask);
 
-	if (len < GROUP && g->mask >> (len / PAGE) != 0)
+	if (g->mask >> (len / PAGE) != 0)
 		return false;
 	return g->len == n * PAGE && (g->len != 0 || g->sum == 0);
 }
@@ -219,8 +219,8 @@ pages_read(struct state *s, struct pages *p, const struct gmem *mem)
 	table(s, p);
 	for (i = 0; i < p->n && s->error == 0; i++) {
 		if (!good(&p->group[i], group_len(mem, i)))
-			state_fail(s, -EINVAL, "not what 64 pages can be: %llu",
-			    (unsigned long long)i);
+			state_fail(s, -EINVAL, "not what %u pages can be: %llu",
+			    PAGES_EACH, (unsigned long long)i);
 		p->group[i].at = at;
 		at += p->group[i].len;
 	}

@@ -4,8 +4,8 @@
 
 /*
  * The guest's memory in a file of state.h, so that each part of it can be had
- * without the others.  Memory is groups of 64 pages, in the order of the memfd
- * (gmem.h).
+ * without the others.  Memory is groups of PAGES_EACH pages, in the order of the
+ * memfd (gmem.h): few, since who waits for one of them waits for the group.
  *
  *   section "pages"  16 bytes for each group: u64 which pages are not zero,
  *                    u32 CRC-32 of what is there of them, u32 how many bytes
@@ -24,7 +24,8 @@
 #include "state.h"
 
 #define PAGES_PAGE    4096U
-#define PAGES_GROUP   (64 * PAGES_PAGE)
+#define PAGES_EACH    16U
+#define PAGES_GROUP   (PAGES_EACH * PAGES_PAGE)
 #define PAGES_SECTION 32768U /* groups */
 #define PAGES_NAME    "pages"
 

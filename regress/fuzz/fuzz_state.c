@@ -27,7 +27,7 @@
 #include "state.h"
 #include "state_chips.h"
 
-#define PAGES	(64 + 6) /* the second group is a short one */
+#define PAGES	(PAGES_EACH + 6) /* the second group is a short one */
 #define GROUPS	2
 #define ENTRY	16
 #define DATA_AT 4096 /* behind head and table */
@@ -48,10 +48,10 @@ section_len(const struct state_chip *c)
 
 /* One section of that name, of payload bytes, whose checksum is right. */
 static size_t
-frame(uint8_t *to, const char *name, const uint8_t *data, size_t len,
-    size_t payload)
+frame(uint8_t *to, const char *name, uint32_t of, const uint8_t *data,
+    size_t len, size_t payload)
 {
-	const uint32_t version = htole32(STATE_VERSION), one = htole32(1),
+	const uint32_t version = htole32(STATE_VERSION), section = htole32(of),
 		       n = htole32((uint32_t)payload);
 	uint32_t crc;
 
@@ -61,7 +61,7 @@ frame(uint8_t *to, const char *name, const uint8_t *data, size_t len,
 	to[16] = 'x';
 	to += STATE_HEAD;
 	memcpy(to, name, strlen(name));
-	memcpy(to + 16, &one, 4);
+	memcpy(to + 16, &section, 4);
 	memcpy(to + 24, &n, 4);
 	memcpy(to + 32, data, len);
 	memset(to + 32 + len, 0, payload - len);
@@ -120,9 +120,11 @@ write_table(int fd, enum how how, const uint8_t *data, size_t len)
 	memcpy(entries, data, len < sizeof(entries) ? len : sizeof(entries));
 	for (i = 0; i < GROUPS; i++) {
 		memcpy(&mask, entries + i * ENTRY, 8);
-		n = (uint32_t)__builtin_popcountll(le64toh(mask)) * PAGES_PAGE;
+		/* What is too much for a group is refused by its mask. */
+		mask = le64toh(mask) & ((1ULL << PAGES_EACH) - 1);
+		n = (uint32_t)__builtin_popcountll(mask) * PAGES_PAGE;
 		for (k = 0; k < n / PAGES_PAGE; k++)
-			fill(pages + k * PAGES_PAGE, i * 64 + k);
+			fill(pages + k * PAGES_PAGE, i * PAGES_EACH + k);
 		must(pwrite(fd, pages, n, at) == (ssize_t)n);
 		at += n;
 		sum = htole32(n == 0 ? 0 : (uint32_t)crc32(0, pages, n));
@@ -132,7 +134,7 @@ write_table(int fd, enum how how, const uint8_t *data, size_t len)
 			memcpy(entries + i * ENTRY + 12, &n, 4);
 		}
 	}
-	frame(file, PAGES_NAME, entries, sizeof(entries), sizeof(entries));
+	frame(file, PAGES_NAME, 2, entries, sizeof(entries), sizeof(entries));
 	must(pwrite(fd, file, sizeof(file), 0) == sizeof(file));
 }
 
@@ -185,18 +187,20 @@ check_pages(struct state *s, const struct pages *p, const struct gmem *mem)
 	int e;
 
 	for (i = 0; i < PAGES; i++) {
-		must(p->group[i / 64].len <= PAGES_GROUP);
-		must(i / 64 == 0 || p->group[1].mask >> (PAGES - 64) == 0);
+		must(p->group[i / PAGES_EACH].len <= PAGES_GROUP);
+		must(i / PAGES_EACH == 0 ||
+		    p->group[1].mask >> (PAGES - PAGES_EACH) == 0);
 	}
 	pages_all(s, p, mem);
 	for (i = 0, from = piece; i < PAGES && s->error == 0; i++) {
-		if (i % 64 == 0) {
-			e = pages_get(p, s->fd, i / 64, piece, why);
+		if (i % PAGES_EACH == 0) {
+			e = pages_get(p, s->fd, i / PAGES_EACH, piece, why);
 			must(e == 0);
 			from = piece;
 		}
 		page = mem->region[0].host + i * PAGES_PAGE;
-		if ((p->group[i / 64].mask >> i % 64 & 1) != 0) {
+		if ((p->group[i / PAGES_EACH].mask >> i % PAGES_EACH & 1) !=
+		    0) {
 			must(memcmp(page, from, PAGES_PAGE) == 0);
 			from += PAGES_PAGE;
 		} else
@@ -210,11 +214,14 @@ static bool
 fits(const uint8_t *data, size_t len)
 {
 	uint8_t entries[GROUPS * ENTRY] = { 0 };
-	uint64_t mask;
+	uint64_t mask[GROUPS];
+	unsigned i;
 
 	memcpy(entries, data, len < sizeof(entries) ? len : sizeof(entries));
-	memcpy(&mask, entries + ENTRY, 8);
-	return le64toh(mask) >> (PAGES - 64) == 0;
+	for (i = 0; i < GROUPS; i++)
+		memcpy(&mask[i], entries + i * ENTRY, 8);
+	return le64toh(mask[0]) >> PAGES_EACH == 0 &&
+	    le64toh(mask[1]) >> (PAGES - PAGES_EACH) == 0;
 }
 
 static void
@@ -282,7 +289,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (how == STREAM)
 		memcpy(p, data, len);
 	else
-		n = frame(p, state_chips[kind].name, data, len, n);
+		n = frame(p, state_chips[kind].name, 1, data, len, n);
 	if (ftruncate(fd, 0) == -1 || pwrite(fd, p, n, 0) != (ssize_t)n ||
 	    lseek(fd, 0, SEEK_SET) != 0)
 		abort();
