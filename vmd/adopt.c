@@ -37,6 +37,7 @@
 
 #define IMAGES	  (VM_DISKS_MAX * DISK_LAYERS_MAX)
 #define NETCFG_MS 5000
+#define FOUND_MAX 65536 /* VMs */
 
 /* All that was kept of one VM; descriptors are -1 where there is none. */
 struct found {
@@ -53,6 +54,7 @@ struct found {
 
 struct adopt {
 	TAILQ_HEAD(founds, found) all;
+	unsigned n; /* of them */
 	bool any; /* there was a keeper */
 	int version; /* of the daemon's note: 0 or -errno; 1: none yet */
 	struct record_daemon daemon;
@@ -75,8 +77,9 @@ find(struct adopt *a, uint32_t id)
 		if (f->id == id)
 			return f;
 	}
-	if ((f = calloc(1, sizeof(*f))) == NULL)
+	if (a->n == FOUND_MAX || (f = calloc(1, sizeof(*f))) == NULL)
 		return NULL;
+	a->n++;
 	f->id = id;
 	f->medium = -1;
 	fill(f->tty, 2 * VM_TTYS);
@@ -99,6 +102,7 @@ static void
 found_free(struct adopt *a, struct found *f)
 {
 	TAILQ_REMOVE(&a->all, f, entry);
+	a->n--;
 	fd_close(&f->medium);
 	close_all(f->tty, 2 * VM_TTYS);
 	close_all(f->image, IMAGES);
@@ -130,16 +134,17 @@ damaged(const struct found *f)
 static int
 note_vm(struct found *f, struct ibuf *body)
 {
-	struct record_vm *rec = malloc(sizeof(*rec));
+	struct record_vm *rec;
 
-	if (rec == NULL)
+	if (f->rec != NULL)
+		return -EBADMSG;
+	if ((rec = malloc(sizeof(*rec))) == NULL)
 		return -ENOMEM;
 	if (record_get_vm(body, rec) != 0) {
 		damaged(f);
 		free(rec);
 		return 0;
 	}
-	free(f->rec);
 	f->rec = rec;
 	return 0;
 }
@@ -160,6 +165,8 @@ on_note(void *arg, uint32_t vm, uint32_t what, struct ibuf *body)
 		return 0;
 	if ((f = find(a, vm)) == NULL)
 		return -ENOMEM;
+	if (what == KEEP_ID && f->known)
+		return -EBADMSG;
 	if (what == KEEP_ID)
 		f->known = record_get_id(body, &f->name) == 0;
 	else if (what == KEEP_VM)

@@ -294,27 +294,76 @@ say_version(uint32_t version)
 	chan_free(c);
 }
 
+static void
+vmd_refuses(void)
+{
+	int status = -1;
+
+	assert_int_equal(start_vmd(), 0);
+	assert_int_equal(waitpid(vmd, &status, 0), vmd);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+}
+
 /* Guests of another version are left alone, and so are those of nobody. */
 static void
 test_other_version(void **state)
 {
 	struct ctl_vm a;
-	int status = -1;
 
 	NEED_VMD();
 	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
 	assert_true(row("twice", &a));
 	crash();
 	say_version(MSG_VERSION + 1);
-	assert_int_equal(start_vmd(), 0);
-	assert_int_equal(waitpid(vmd, &status, 0), vmd);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 1);
+	vmd_refuses();
 	assert_true(alive(a.pid));
 	say_version(MSG_VERSION);
 	assert_int_equal(start_vmd(), 0);
 	becomes("twice", CTL_ST_RUNNING);
 	same(&a, "twice");
+	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
+	becomes("twice", CTL_ST_STOPPED);
+}
+
+/* An item of a VM, of the number 1, or none any more. */
+static void
+surplus(uint32_t vm, uint32_t type, uint32_t what)
+{
+	struct chan *c = keeper_connect();
+	struct ibuf *body = chan_body();
+
+	assert_non_null(c);
+	ibuf_add_n32(body, what);
+	ibuf_add_n32(body, 1);
+	if (type == KEEP_NOTE)
+		ibuf_add(body, "what?", 5);
+	assert_int_equal(chan_send(c, type, vm, -1, body), 0);
+	assert_int_equal(chan_flush(c, WAIT_MS), 0);
+	chan_free(c);
+}
+
+/* Nobody says without end what there is of a VM: each thing once. */
+static void
+test_said_again(void **state)
+{
+	static const uint32_t what[] = { KEEP_ID, KEEP_VM };
+	struct ctl_vm a;
+	size_t i;
+
+	NEED_VMD();
+	assert_int_equal(once(CTL_START, target("twice", -1)), 0);
+	assert_true(row("twice", &a));
+	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		crash();
+		surplus(a.id, KEEP_NOTE, what[i]);
+		vmd_refuses();
+		assert_true(alive(a.pid));
+		surplus(a.id, KEEP_CLEAR, what[i]);
+		assert_int_equal(start_vmd(), 0);
+		becomes("twice", CTL_ST_RUNNING);
+		same(&a, "twice");
+	}
 	assert_int_equal(once(CTL_STOP, target("twice", 1)), 0);
 	becomes("twice", CTL_ST_STOPPED);
 }
@@ -547,6 +596,7 @@ main(int argc, char **argv)
 		T(test_keeper_killed),
 		T(test_left_alone),
 		T(test_other_version),
+		T(test_said_again),
 		T(test_damaged),
 		T(test_any_instant),
 		T(test_keeper_ends),
