@@ -225,8 +225,11 @@ host_ms() {
 
 # Console lines of guestio to lines "figure system value".
 disk_figures() { # FORMAT SYSTEM
-	local word job rate n ms=0
+	local word job rate n ms=0 ended=''
+	# Each line as it comes, as it says when to look: no filter that keeps
+	# them.
 	while read -r word job rate n; do
+		job=${job%$'\r'} n=${n%$'\r'}
 		case $word in
 		begin) ms=$(host_ms) ;;
 		result)
@@ -235,11 +238,12 @@ disk_figures() { # FORMAT SYSTEM
 			[[ $job = read-* || $job = write-* || ! $n -gt 0 ]] ||
 				echo "host-$1-$job $2 $((ms * 1000000 / n))"
 			;;
-		guestio) return ;;
+		guestio) ended=y ;;
 		'#') echo "# $job $rate $n" ;;
 		esac
 	done
-	echo "# $1 $2: the guest did not come to its end"
+	[[ -n $ended ]] ||
+		echo "# $1 $2: the guest did not come to its end"
 }
 
 disk_guest() { # FORMAT SYSTEM CMDLINE
@@ -278,7 +282,7 @@ disk() { # SECONDS-PER-JOB ROUNDS
 				[[ $system != vmm ]] || have_vmm || continue
 				disk_guest "$format" "$system" \
 				    "$base tiny=run,guestio,-t,$1,/dev/vda,$jobs_of_disk" |
-				    tr -d '\r' | disk_figures "$format" "$system"
+				    disk_figures "$format" "$system"
 			done
 		done
 	done
