@@ -277,13 +277,18 @@ virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 }
 
 bool
-virtq_want_interrupt(struct virtq *q)
+virtq_pending(const struct virtq *q)
+{
+	return !q->broken && avail_idx(q) != q->last_avail;
+}
+
+static bool
+wants_interrupt(const struct virtq *q)
 {
 	uint16_t old = q->signalled_used, new = q->used_idx, event;
 
 	if (q->broken || old == new)
 		return false;
-	q->signalled_used = new;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!q->event_idx)
 		return (load16(avail_at(q, 0)) & VRING_AVAIL_F_NO_INTERRUPT) ==
@@ -292,6 +297,23 @@ virtq_want_interrupt(struct virtq *q)
 	/* The interval (old, new] passed the driver's event index, modulo
 	 * 2^16. */
 	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+}
+
+unsigned
+virtq_unsignalled(const struct virtq *q)
+{
+	return wants_interrupt(q) ? (uint16_t)(q->used_idx - q->signalled_used)
+				  : 0;
+}
+
+bool
+virtq_want_interrupt(struct virtq *q)
+{
+	bool want = wants_interrupt(q);
+
+	if (!q->broken)
+		q->signalled_used = q->used_idx;
+	return want;
 }
 
 void

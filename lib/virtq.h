@@ -69,8 +69,13 @@ void virtq_push(struct virtq *, uint16_t head, uint32_t len);
 /* The same in two steps, for elements that have to appear all at once. */
 void virtq_stage(struct virtq *, uint16_t head, uint32_t len);
 void virtq_publish(struct virtq *);
+/* Is there something for virtq_pop()? */
+bool virtq_pending(const struct virtq *);
 /* After pushing: must the driver be interrupted? */
 bool virtq_want_interrupt(struct virtq *);
+/* Elements pushed since it was asked last; 0 when it would say no.  Decides
+ * nothing. */
+unsigned virtq_unsignalled(const struct virtq *);
 /* Notification suppression.  enable returns true when more buffers came in
  * meanwhile, so that the caller has to go on instead of sleeping. */
 void virtq_disable_kick(struct virtq *);

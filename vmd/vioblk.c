@@ -236,12 +236,13 @@ log_stats(const struct vioblk *dev)
 	vioblk_stats(dev, &s);
 	log_debug("%llu reads (%llu bytes), %llu writes (%llu bytes), "
 		  "%llu flushes, %llu others, %llu errors, %llu kicks, "
-		  "%llu interrupts, %llu system calls",
+		  "%llu interrupts, %llu waits, %llu system calls",
 	    (unsigned long long)s.reads, (unsigned long long)s.read_bytes,
 	    (unsigned long long)s.writes, (unsigned long long)s.write_bytes,
 	    (unsigned long long)s.flushes, (unsigned long long)s.others,
 	    (unsigned long long)s.errors, (unsigned long long)s.kicks,
-	    (unsigned long long)s.interrupts, (unsigned long long)s.syscalls);
+	    (unsigned long long)s.interrupts, (unsigned long long)s.waits,
+	    (unsigned long long)s.syscalls);
 }
 
 static void

@@ -49,7 +49,8 @@ struct vioblk_stats {
 	uint64_t errors; /* requests not answered with OK */
 	uint64_t answered;
 	uint64_t kicks, interrupts;
-	uint64_t syscalls; /* by the queue's thread */
+	uint64_t waits; /* of interrupts, for requests that may come */
+	uint64_t syscalls; /* by the queue's thread, waits' not counted */
 };
 
 /* Takes the images.  0, or -errno with *why. */

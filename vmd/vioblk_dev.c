@@ -274,6 +274,7 @@ vioblk_stats(const struct vioblk *v, struct vioblk_stats *out)
 		s.answered += q->answered;
 		s.kicks += q->kicks;
 		s.interrupts += q->interrupts;
+		s.waits += q->waits;
 		s.syscalls += q->syscalls;
 	}
 	*out = s;

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 
+#include "batch.h"
 #include "disk.h"
 #include "log.h"
 #include "mirror.h"
@@ -55,6 +56,9 @@ struct vioblk_queue {
 	int bind_error;
 	struct aio *aio;
 	struct vioblk_stats stats;
+	struct batch batch; /* answers to an interrupt */
+	uint64_t held_since; /* ns, 0: no interrupt is held back */
+	bool alone; /* it has one processor, which may be the driver's */
 	struct vioblk_slot *slots, *free;
 	unsigned nfree;
 	struct iovec *pool; /* VIOBLK_QUEUE_SIZE vectors of VIOBLK_CHAIN_MAX */

@@ -5,13 +5,21 @@
  * The thread takes every request that is there, starts them all, answers
  * those that are done with at most one interrupt, and sleeps in one system
  * call for whatever comes first: a completion, a kick, or the main thread.
+ *
+ * Where a request takes less time than the driver needs for the next one, it
+ * would get an interrupt and have to kick for each.  So a device that has
+ * answered all waits a moment before it interrupts, if more has come in such
+ * moments before (batch.h).
  */
+#include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <errno.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -19,6 +27,15 @@
 
 /* With so many in flight a completion is near: no kicks are needed. */
 #define NO_KICK_DEPTH 16
+/* How long an interrupt waits for the next request: as long as a driver takes
+ * for one or two; asleep, for a dozen; and how long for all that come so. */
+#define HOLD_NS 20000
+#define NAP_NS	50000
+#define HELD_NS 200000
+/* Only while others had the processor it took longer than this. */
+#define LATE_NS 1000000
+/* Fewer are not worth a nap. */
+#define NAP_PAYS 8
 
 struct vioblk_slot *
 vioblk_slot_get(struct vioblk_queue *q)
@@ -73,6 +90,7 @@ take_requests(struct vioblk_queue *q)
 static void
 interrupt(struct vioblk_queue *q)
 {
+	q->held_since = 0;
 	if (!virtq_want_interrupt(&q->v.vq))
 		return;
 	q->stats.interrupts++;
@@ -110,14 +128,90 @@ count(const struct vioblk_queue *q)
 	    });
 }
 
+static uint64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static bool
+idle(const struct vioblk_queue *q)
+{
+	return q->nfree == VIOBLK_QUEUE_SIZE && aio_inflight(q->aio) == 0;
+}
+
+/*
+ * Let the driver make more available.  Its processor may be this one; where no
+ * other is, it does nothing until we sleep, and that pays for many at a time
+ * only.
+ */
+static bool
+await_more(struct vioblk_queue *q, uint64_t start)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+	uint64_t t = 0;
+
+	do {
+		if (q->alone)
+			nanosleep(&nap, NULL);
+		else
+			sched_yield();
+		if (virtq_pending(&q->v.vq))
+			return true;
+		t = now_ns() - start;
+	} while (t < HOLD_NS && vdev_wanted(&q->v) == q->v.is);
+	return false;
+}
+
+/*
+ * Is the interrupt for what was answered to wait for requests that come just
+ * now?  Only while there is nothing else to wait for.  Where others had the
+ * processor for long, that was no better than an interrupt.
+ */
+static bool
+hold(struct vioblk_queue *q)
+{
+	unsigned n = virtq_unsignalled(&q->v.vq);
+	uint64_t start;
+	bool more;
+
+	if (n == 0 || !idle(q))
+		return false;
+	if (virtq_pending(&q->v.vq))
+		return n < BATCH_MAX;
+	if (!batch_wait(&q->batch, n, q->alone ? NAP_PAYS : 1))
+		return false;
+	start = now_ns();
+	if (q->held_since == 0)
+		q->held_since = start;
+	else if (start - q->held_since >= HELD_NS)
+		return false;
+	q->stats.waits++;
+	more = await_more(q, start);
+	batch_was(&q->batch, n, more && now_ns() - start < LATE_NS);
+	return more;
+}
+
 int
 vioblk_queue_round(struct vioblk_queue *q)
 {
+	bool held;
+	int events;
+
 	vioblk_req_release(q);
+	held = hold(q);
 	take_requests(q);
-	interrupt(q);
+	if (!held)
+		interrupt(q);
 	count(q);
-	return run_engine(q, false);
+	events = run_engine(q, false);
+	/* What has to be waited for is not what it was held for. */
+	if (held && (events & AIO_DONE) == 0)
+		interrupt(q);
+	return events;
 }
 
 static void
@@ -167,9 +261,15 @@ queue_run(void *arg)
 {
 	struct vdev_queue *v = arg;
 	struct vioblk_queue *q;
+	cpu_set_t cpus;
 	uint32_t want;
 
 	q = (void *)((char *)v - offsetof(struct vioblk_queue, v));
+	q->alone = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+	    CPU_COUNT(&cpus) == 1;
+	/* A nap is to be as long as it says. */
+	if (q->alone)
+		(void)prctl(PR_SET_TIMERSLACK, 1);
 	q->bind_error = aio_bind(q->aio);
 	sem_post(&q->dev->bound);
 	if (q->bind_error != 0)

@@ -50,15 +50,23 @@ struct load {
 	unsigned depth;
 	uint32_t bytes;
 	bool sequential;
+	unsigned each_us; /* handed over one by one, so many apart */
 };
 
 static const struct load loads[] = {
-	{ "4k random read, depth 1", VIRTIO_BLK_T_IN, 1, 4096, false },
-	{ "4k random read, depth 32", VIRTIO_BLK_T_IN, 32, 4096, false },
-	{ "4k random write, depth 1", VIRTIO_BLK_T_OUT, 1, 4096, false },
-	{ "4k random write, depth 32", VIRTIO_BLK_T_OUT, 32, 4096, false },
-	{ "256k sequential read, depth 8", VIRTIO_BLK_T_IN, 8, BUFFER, true },
-	{ "256k sequential write, depth 8", VIRTIO_BLK_T_OUT, 8, BUFFER, true },
+	{ "4k random read, depth 1", VIRTIO_BLK_T_IN, 1, 4096, false, 0 },
+	{ "4k random read, depth 32", VIRTIO_BLK_T_IN, 32, 4096, false, 0 },
+	{ "4k random read, depth 1, 3 us", VIRTIO_BLK_T_IN, 1, 4096, false, 3 },
+	{ "4k random read, depth 2, 3 us", VIRTIO_BLK_T_IN, 2, 4096, false, 3 },
+	{ "4k random read, depth 4, 3 us", VIRTIO_BLK_T_IN, 4, 4096, false, 3 },
+	{ "4k random read, depth 32, 3 us", VIRTIO_BLK_T_IN, 32, 4096, false,
+	    3 },
+	{ "4k random write, depth 1", VIRTIO_BLK_T_OUT, 1, 4096, false, 0 },
+	{ "4k random write, depth 32", VIRTIO_BLK_T_OUT, 32, 4096, false, 0 },
+	{ "256k sequential read, depth 8", VIRTIO_BLK_T_IN, 8, BUFFER, true,
+	    0 },
+	{ "256k sequential write, depth 8", VIRTIO_BLK_T_OUT, 8, BUFFER, true,
+	    0 },
 };
 
 static double
@@ -157,17 +165,49 @@ kick(struct bench *b)
 }
 
 static void
-await(struct bench *b)
+await_interrupt(struct bench *b)
 {
+	struct pollfd p = { b->call, POLLIN, 0 };
 	uint64_t n;
 
-	while (!vdrv_want_used(&b->q))
-		if (read(b->call, &n, 8) != 8) {
-			struct pollfd p = { b->call, POLLIN, 0 };
+	while (read(b->call, &n, 8) != 8)
+		if (poll(&p, 1, 5000) != 1)
+			errx(1, "the device does not answer");
+}
 
-			if (poll(&p, 1, 5000) != 1)
-				errx(1, "the device does not answer");
+static void
+await(struct bench *b)
+{
+	while (!vdrv_want_used(&b->q))
+		await_interrupt(b);
+}
+
+/*
+ * Like a kernel whose program submits one after the other: answers are taken
+ * when an interrupt comes, until one for the next is asked for.
+ */
+static unsigned
+one_by_one(struct bench *b, const struct load *l, uint64_t *started)
+{
+	unsigned i, n = 0, slots[DEPTH_MAX];
+	uint32_t id, len;
+	double t;
+
+	await_interrupt(b);
+	do {
+		while (n < l->depth && vdrv_take(&b->q, &id, &len)) {
+			if (id >= VIOBLK_QUEUE_SIZE)
+				errx(1, "used element");
+			slots[n++] = b->slot_of[id];
 		}
+	} while (vdrv_want_used(&b->q) && n < l->depth);
+	for (i = 0; i < n; i++) {
+		for (t = now() + l->each_us / 1e6; now() < t;)
+			;
+		submit(b, l, slots[i], (*started)++);
+		kick(b);
+	}
+	return n;
 }
 
 static uint64_t
@@ -178,10 +218,13 @@ run(struct bench *b, const struct load *l, double seconds)
 	uint32_t id, len;
 	unsigned i;
 
+	(void)vdrv_want_used(&b->q);
 	for (i = 0; i < l->depth; i++)
 		submit(b, l, (int)i, started++);
 	kick(b);
-	while (done < started) {
+	while (l->each_us != 0 && now() < end)
+		done += one_by_one(b, l, &started);
+	while (done < started && l->each_us == 0) {
 		await(b);
 		while (vdrv_take(&b->q, &id, &len)) {
 			done++;
@@ -238,10 +281,11 @@ measure(const struct load *l, enum aio_engine engine, const char *path,
 	vioblk_stats(b.dev, &s);
 	printf("%-8s %-31s %9.0f IOPS %6.0f MiB/s  per request: "
 	       "%.1f us CPU, %.2f system calls, %.2f kicks, "
-	       "%.2f interrupts\n",
+	       "%.2f interrupts, %.2f waits\n",
 	    name, l->name, (double)n / t, (double)n * l->bytes / t / (1 << 20),
 	    c * 1e6 / (double)n, (double)s.syscalls / (double)n,
-	    (double)s.kicks / (double)n, (double)s.interrupts / (double)n);
+	    (double)s.kicks / (double)n, (double)s.interrupts / (double)n,
+	    (double)s.waits / (double)n);
 	vioblk_free(b.dev);
 	gmem_destroy(&b.mem);
 	close(b.kick);

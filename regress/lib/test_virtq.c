@@ -383,8 +383,13 @@ test_interrupts(void **state)
 		e.q.used_idx = e.q.signalled_used = rows[i].start;
 		*vdrv_used_event(&e.drv) = rows[i].event;
 		assert_false(virtq_want_interrupt(&e.q));
+		assert_int_equal(virtq_unsignalled(&e.q), 0);
 		for (k = 0; k < rows[i].pushed; k++)
 			virtq_push(&e.q, 0, 0);
+		/* It may be asked often. */
+		for (k = 0; k < 2; k++)
+			assert_int_equal(virtq_unsignalled(&e.q),
+			    rows[i].want ? rows[i].pushed : 0);
 		if (virtq_want_interrupt(&e.q) != rows[i].want)
 			fail_msg("row %u", i);
 		assert_false(virtq_want_interrupt(&e.q));
@@ -393,7 +398,9 @@ test_interrupts(void **state)
 	open_env(&e, QS, false);
 	assert_false(virtq_want_interrupt(&e.q));
 	virtq_push(&e.q, 0, 0);
+	assert_int_equal(virtq_unsignalled(&e.q), 1);
 	assert_true(virtq_want_interrupt(&e.q));
+	assert_int_equal(virtq_unsignalled(&e.q), 0);
 	e.drv.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 	virtq_push(&e.q, 0, 0);
 	assert_false(virtq_want_interrupt(&e.q));
