@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -239,15 +240,23 @@ test_again(void **state)
 	close_env(&e);
 }
 
+struct kicker {
+	int fd[2];
+	sem_t seen; /* the first was */
+};
+
 static void *
 kicker(void *arg)
 {
 	const uint64_t one = 1;
-	int *fd = arg, i;
+	struct kicker *k = arg;
+	int i;
 
 	for (i = 0; i < 2; i++) {
 		usleep(20000);
-		assert_int_equal(write(fd[i], &one, 8), 8);
+		assert_int_equal(write(k->fd[i], &one, 8), 8);
+		while (i == 0 && sem_wait(&k->seen) == -1)
+			;
 	}
 	return NULL;
 }
@@ -256,20 +265,24 @@ kicker(void *arg)
 static void
 test_events(void **state)
 {
-	int fds[2], round;
+	struct kicker k;
+	int round;
 	pthread_t t;
 	struct env e;
 
 	open_env(&e, state, false);
-	fds[0] = e.kick;
-	fds[1] = e.wake;
+	k.fd[0] = e.kick;
+	k.fd[1] = e.wake;
+	assert_int_equal(sem_init(&k.seen, 0, 0), 0);
 	for (round = 0; round < 3; round++) {
-		assert_int_equal(pthread_create(&t, NULL, kicker, fds), 0);
+		assert_int_equal(pthread_create(&t, NULL, kicker, &k), 0);
 		assert_int_equal(aio_run(e.a, true), AIO_KICK);
+		assert_int_equal(sem_post(&k.seen), 0);
 		assert_int_equal(aio_run(e.a, true), AIO_WAKE);
 		pthread_join(t, NULL);
 		assert_int_equal(aio_run(e.a, false), 0);
 	}
+	sem_destroy(&k.seen);
 	close_env(&e);
 }
 
