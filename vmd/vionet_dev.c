@@ -92,6 +92,8 @@ make_queues(struct vionet *v)
 	v->kicks = calloc(2 * n + 1, sizeof(*v->kicks));
 	if (v->rx == NULL || v->tx == NULL || v->kicks == NULL)
 		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		v->rx[i].ep = -1;
 	for (i = 0; i < n; i++) {
 		error = vionet_rx_init(&v->rx[i], v, i);
 		if (error == 0)
@@ -172,6 +174,7 @@ vionet_free(struct vionet *v)
 		if (v->rx != NULL) {
 			free(v->rx[i].spill);
 			free(v->rx[i].in);
+			fd_close(&v->rx[i].ep);
 		}
 		if (v->tx != NULL)
 			free(v->tx[i].left);

@@ -30,6 +30,13 @@
 #define VIONET_STREAM_MAX (2 * (VIONET_HDR + VIONET_FRAME_MAX))
 /* Frames in one round, before the thread looks at anything else. */
 #define VIONET_BATCH 64
+/*
+ * Large ones, while what they are answered with is held back.  With more, a guest
+ * that waits for its answers has nothing ready when they have left.
+ */
+#define VIONET_HOLD 4
+/* Rounds with fewer than two large ones, until nothing is held back. */
+#define VIONET_ROUNDS 4
 /* Enough for a frame of the usual size at once. */
 #define VIONET_NEED_SMALL 2048
 #define VIONET_IOV	  1024 /* IOV_MAX */
@@ -70,6 +77,8 @@ struct vionet_rx {
 	struct vdev_queue v;
 	struct vionet *dev;
 	int fd;
+	int ep; /* epoll: the queue's wake and, when listening, fd */
+	bool listening;
 	bool gone; /* the link is: nothing more to read */
 	uint64_t owed, pause; /* bytes to be paid for; ns until they are */
 	struct vionet_held held[VIONET_HELD];
@@ -96,6 +105,8 @@ struct vionet_tx {
 	struct vionet *dev;
 	int fd;
 	bool blocked; /* the link takes no more; chain waits */
+	unsigned bulk; /* rounds that are taken for those of large frames */
+	unsigned large; /* frames of this round that are */
 	uint64_t owed, pause; /* as of the receive queue */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
@@ -166,6 +177,9 @@ void *vionet_rx_run(void *queue);
  * done without waiting. */
 void vionet_rx_begin(struct vdev_queue *, bool fresh);
 enum vionet_next vionet_rx_round(struct vionet_rx *);
+/* (of the transmit queue's thread) While on, a frame from the link does not wake
+ * the thread; those that came do so at the end. */
+void vionet_rx_hold(const struct vionet_rx *, bool on);
 /* A frame of our own to the guest; any thread.  Dropped when there are many. */
 void vionet_advertise(struct vionet *, const uint8_t *frame, size_t len);
 

@@ -14,6 +14,8 @@
  *  2. All used elements of a frame appear at once: "Processing of Incoming
  *     Packets", num_buffers.
  */
+#include <sys/epoll.h>
+
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -430,31 +432,76 @@ step(struct vionet_rx *q)
 	return q->in != NULL ? receive_stream(q) : receive(q);
 }
 
+/*
+ * A tap's queue that takes no part has nothing to wait on, now or later, so this
+ * is done anew whenever the queue begins.
+ */
+static bool
+listen_to_link(struct vionet_rx *q)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = q->fd };
+
+	(void)epoll_ctl(q->ep, EPOLL_CTL_DEL, q->fd, &e);
+	q->listening = epoll_ctl(q->ep, EPOLL_CTL_ADD, q->fd, &e) == 0;
+	q->stats.syscalls += 2;
+	return q->listening;
+}
+
+void
+vionet_rx_hold(const struct vionet_rx *q, bool on)
+{
+	struct epoll_event e = {
+		.events = on ? 0 : EPOLLIN,
+		.data.fd = q->fd,
+	};
+
+	/* That of a queue that does not listen fails, which is fine: it begins
+	 * to as if nobody held it. */
+	(void)epoll_ctl(q->ep, EPOLL_CTL_MOD, q->fd, &e);
+}
+
+static void
+wait_for_link(struct vionet_rx *q)
+{
+	struct epoll_event e[2];
+	int i, n;
+
+	if (!q->listening && !listen_to_link(q)) {
+		vdev_break(&q->v, "cannot wait for the interface");
+		return;
+	}
+	q->stats.syscalls++;
+	n = epoll_wait(q->ep, e, 2, -1);
+	for (i = 0; i < n; i++) {
+		if (e[i].data.fd == q->v.wake)
+			vionet_drain(q->v.wake);
+		/* A link that is not there any more says nothing else. */
+		else if ((e[i].events & EPOLLERR) != 0 &&
+		    (e[i].events & EPOLLIN) == 0)
+			q->gone = true;
+	}
+}
+
 static void
 wait_for(struct vionet_rx *q, enum vionet_next what)
 {
-	struct pollfd p[3] = {
+	struct pollfd p[2] = {
 		{ q->v.wake, POLLIN, 0 },
-		{ -1, POLLIN, 0 },
-		{ -1, POLLIN, 0 },
+		{ what == NET_WAIT_BUFFER ? q->v.kick : -1, POLLIN, 0 },
 	};
 
-	if (what == NET_WAIT_BUFFER)
-		p[1].fd = q->v.kick;
-	else if (what == NET_WAIT_LINK && !q->gone)
-		p[2].fd = q->fd;
+	if (what == NET_WAIT_LINK && !q->gone) {
+		wait_for_link(q);
+		return;
+	}
 	q->stats.syscalls++;
-	(void)poll(p, 3, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
+	(void)poll(p, 2, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
 	if ((p[1].revents & POLLIN) != 0) {
 		vionet_drain(q->v.kick);
 		q->stats.kicks++;
 	}
-	/* A link that is not there any more says nothing else. */
-	if ((p[2].revents & (POLLERR | POLLNVAL)) != 0 &&
-	    (p[2].revents & POLLIN) == 0)
-		q->gone = true;
 }
 
 enum vionet_next
@@ -500,7 +547,7 @@ vionet_rx_begin(struct vdev_queue *v, bool fresh)
 		q->pending = false;
 		q->owed = 0;
 	}
-	q->gone = false;
+	q->gone = q->listening = false;
 	virtq_disable_kick(&v->vq);
 }
 
@@ -516,6 +563,9 @@ vionet_rx_run(void *queue)
 int
 vionet_rx_init(struct vionet_rx *q, struct vionet *dev, unsigned pair)
 {
+	struct epoll_event e = { .events = EPOLLIN };
+	int error;
+
 	q->dev = dev;
 	q->fd = dev->conf.fd[pair];
 	q->spill = calloc(1, VIONET_BUF_MAX);
@@ -525,5 +575,12 @@ vionet_rx_init(struct vionet_rx *q, struct vionet *dev, unsigned pair)
 	}
 	if (q->spill == NULL || (dev->conf.stream && q->in == NULL))
 		return -ENOMEM;
-	return vdev_add(&dev->vdev, &q->v);
+	error = vdev_add(&dev->vdev, &q->v);
+	if (error != 0)
+		return error;
+	e.data.fd = q->v.wake;
+	q->ep = epoll_create1(EPOLL_CLOEXEC);
+	if (q->ep == -1 || epoll_ctl(q->ep, EPOLL_CTL_ADD, q->v.wake, &e) == -1)
+		return -errno;
+	return 0;
 }

@@ -4,6 +4,11 @@
  *
  * A frame leaves by one writev(2) of the guest's own buffers.  Where it has
  * to be judged first, its head is copied, judged, and leaves as that copy.
+ *
+ * Large frames are data of a stream, which the other end acknowledges one by
+ * one, often on this processor and before writev(2) is back.  So that each of
+ * them does not cost a switch to the receive queue's thread and back, that one
+ * sleeps until a round of such frames is over (bulk), which is then short.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -131,6 +136,8 @@ transmit(struct vionet_tx *q)
 	} else {
 		q->stats.tx_frames++;
 		q->stats.tx_bytes += q->chain.read_len - q->dev->hdr;
+		if (q->chain.read_len > VIONET_NEED_SMALL)
+			q->large++;
 		if (q->left != NULL)
 			keep_rest(q, (size_t)n);
 	}
@@ -197,11 +204,24 @@ wait_for(struct vionet_tx *q, enum vionet_next what)
 enum vionet_next
 vionet_tx_round(struct vionet_tx *q)
 {
+	const struct vionet_rx *rx = &q->dev->rx[q - q->dev->tx];
 	enum vionet_next next = NET_GO_ON;
-	unsigned n;
+	bool held = q->bulk > 0;
+	unsigned n, max = held ? VIONET_HOLD : VIONET_BATCH;
 
-	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON; n++)
+	q->large = 0;
+	if (held)
+		vionet_rx_hold(rx, true);
+	for (n = 0; n < max && next == NET_GO_ON; n++)
 		next = step(q);
+	if (held) {
+		vionet_rx_hold(rx, false);
+		q->stats.syscalls += 2;
+	}
+	if (q->large > 1)
+		q->bulk = VIONET_ROUNDS;
+	else if (held)
+		q->bulk--;
 	vionet_interrupt(&q->v, &q->stats);
 	vionet_count(&q->v, &q->stats);
 	return next;
@@ -231,6 +251,7 @@ vionet_tx_begin(struct vdev_queue *v, bool fresh)
 
 	if (fresh) {
 		q->blocked = false;
+		q->bulk = 0;
 		q->owed = 0;
 	}
 	virtq_disable_kick(&v->vq);

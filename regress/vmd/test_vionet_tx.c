@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Network device: when a driver that sends hears of it.
+ * Network device: when a driver that sends hears of it, and of what it is
+ * answered with.
  */
 #include <pthread.h>
 
+#include "../../vmd/vionet_impl.h"
 #include "vionet_rig.h"
 
 #define FRAME 1500
+#define LARGE 9000
 #define QUEUE 1 /* the first transmit queue */
 
 /* Stage n frames that are all the same. */
@@ -103,11 +106,101 @@ test_no_lost_wakeup(void **state)
 	rig_free(r);
 }
 
+/* A frame from the link; does the guest have it within ms? */
+static bool
+answered(struct rig *r, int ms)
+{
+	uint32_t id, len;
+
+	if (!rig_take(r, rxq(0), &id, &len, ms))
+		return false;
+	assert_int_equal(len, HDR + 60);
+	return true;
+}
+
+static void
+inject(struct rig *r)
+{
+	uint8_t f[HDR + 60];
+
+	rig_frame(f, 60, rig_mac, rig_peer, 1);
+	rig_inject(r, 0, f, sizeof(f));
+}
+
+/* Held back, a frame waits; it is there as soon as it is not any more.  So it
+ * is with one that came before, and after a reset. */
+static void
+test_hold(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const struct vionet_rx *rx = &r->dev->rx[0];
+	unsigned i;
+
+	rig_fill(r, 0, 0, 100, 2048);
+	for (i = 0; i < 3; i++) {
+		inject(r);
+		assert_true(answered(r, 5000));
+		while (!__atomic_load_n(&rx->listening, __ATOMIC_RELAXED))
+			usleep(1000);
+		vionet_rx_hold(rx, true);
+		inject(r);
+		assert_false(answered(r, 100));
+		inject(r);
+		vionet_rx_hold(rx, false);
+		assert_true(answered(r, 5000));
+		assert_true(answered(r, 5000));
+	}
+	vionet_rx_hold(rx, true);
+	rig_reset(r);
+	rig_rings(r, VIONET_QUEUE_SIZE);
+	assert_int_equal(rig_start(r), 0);
+	rig_fill(r, 0, 0, 1, 2048);
+	inject(r);
+	assert_true(answered(r, 5000));
+	rig_free(r);
+}
+
+/* Rounds of large frames hold back what answers them, each of which comes all
+ * the same, and before anything else is sent. */
+static void
+test_answers_to_bulk(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	struct vbuf b[2] = { { RIG_TX, HDR, false },
+		{ RIG_TX + HDR, LARGE, false } };
+	uint8_t buf[HDR + LARGE];
+	uint32_t id, len;
+	unsigned i, n;
+
+	rig_frame(rig_ptr(r, RIG_TX, HDR + LARGE), LARGE, rig_peer, rig_mac, 1);
+	for (i = 0; i < 2000; i++) {
+		if (i % 100 == 0)
+			rig_fill(r, 0, 0, 100, 2048);
+		for (n = 0; n < 3; n++)
+			assert_true(vdrv_add(&r->q[QUEUE], b, 2, 0) >= 0);
+		rig_kick(r, QUEUE);
+		assert_int_equal(
+		    rig_outward(r, 0, buf, sizeof(buf), 5000), sizeof(buf));
+		inject(r);
+		for (n = 1; n < 3; n++)
+			assert_int_equal(
+			    rig_outward(r, 0, buf, sizeof(buf), 5000),
+			    sizeof(buf));
+		assert_true(answered(r, 5000));
+		for (n = 0; n < 3; n++)
+			assert_true(rig_take(r, QUEUE, &id, &len, 5000));
+	}
+	assert_int_not_equal(r->dev->tx[0].bulk, 0);
+	rig_free(r);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_lost_wakeup),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_answers_to_bulk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
