@@ -18,13 +18,14 @@ HARDEN		= -fstack-protector-strong -fstack-clash-protection \
 		  -fcf-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT		?= -O2 -g
 PKGS		= libevent_core libevent_pthreads libbsd-overlay libseccomp \
-		  liburing libcap-ng libmnl libmd zlib libzstd
+		  liburing libmnl libmd zlib libzstd
 CPPFLAGS	+= -D_GNU_SOURCE -Ilib -Ikernel/chip -I$(B)/vmd -DPREFIX='"$(PREFIX)"' \
 		  $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS		+= $(CSTD) $(OPT) $(WARN) $(HARDEN) -pthread $(EXTRA_CFLAGS)
 LDFLAGS		+= -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread \
 		  $(EXTRA_LDFLAGS)
-LIBS		= $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# The C library first: most of what is looked up when a process starts is there.
+LIBS		= -lc $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 CTL_LIBS	= $(LIBS) -ljansson
 
 lib_SRC		= $(wildcard lib/*.c)

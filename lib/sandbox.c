@@ -146,14 +146,10 @@ change_root(const char *root)
 		fatalx("sandbox: %s: others than root may write to it", root);
 }
 
-/* Needs CAP_SETPCAP; from here on nothing is gained by uid 0 or by exec. */
+/* The bounding set, of what is in it: needs CAP_SETPCAP. */
 static void
-lock_capabilities(uint64_t keep)
+bound_capabilities(uint64_t keep)
 {
-	const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-	    SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
-	    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 	unsigned long cap;
 	int has;
 
@@ -165,6 +161,18 @@ lock_capabilities(uint64_t keep)
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == -1)
 			fatal("sandbox: capability bounding set");
 	}
+}
+
+/* From here on nothing is gained by uid 0 or by exec. */
+static void
+lock_capabilities(uint64_t keep)
+{
+	const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+	    SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+	    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+
+	bound_capabilities(keep);
 	if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) == -1)
 		fatal("sandbox: secure bits");
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
@@ -182,21 +190,60 @@ change_ids(struct ids ids)
 		fatal("sandbox: setresuid");
 }
 
-/* The secure bits kept all of them across change_ids(). */
 static void
-drop_capabilities(uint64_t keep)
+get_capabilities(struct __user_cap_data_struct data[2])
 {
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
-	struct __user_cap_data_struct data[2] = {
+
+	if (syscall(SYS_capget, &head, data) == -1)
+		fatal("sandbox: capget");
+}
+
+static void
+set_capabilities(const struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+
+	if (syscall(SYS_capset, &head, data) == -1)
+		fatal("sandbox: capset");
+}
+
+/* The secure bits kept all of them across change_ids(). */
+static void
+drop_capabilities(uint64_t keep)
+{
+	const struct __user_cap_data_struct data[2] = {
 		{ .effective = (uint32_t)keep, .permitted = (uint32_t)keep },
 		{ .effective = (uint32_t)(keep >> 32),
 		    .permitted = (uint32_t)(keep >> 32) },
 	};
 
-	if (syscall(SYS_capset, &head, data) == -1)
-		fatal("sandbox: capset");
+	set_capabilities(data);
+}
+
+void
+sandbox_give_up(uint64_t keep)
+{
+	struct __user_cap_data_struct data[2];
+	uint32_t k;
+	int i;
+
+	get_capabilities(data);
+	/* Who may not do this cannot confine a child either, and is told so. */
+	if (data[CAP_TO_INDEX(CAP_SETPCAP)].effective &
+	    CAP_TO_MASK(CAP_SETPCAP))
+		bound_capabilities(keep);
+	for (i = 0; i < 2; i++) {
+		k = (uint32_t)(keep >> (32 * i));
+		data[i].effective &= k;
+		data[i].permitted &= k;
+		data[i].inheritable &= k;
+	}
+	set_capabilities(data);
 }
 
 static void
@@ -217,14 +264,10 @@ check_ids(struct ids ids)
 static void
 check_capabilities(uint64_t keep)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
 	struct __user_cap_data_struct d[2];
 	uint64_t permitted;
 
-	if (syscall(SYS_capget, &head, d) == -1)
-		fatal("sandbox: capget");
+	get_capabilities(d);
 	permitted = d[0].permitted | (uint64_t)d[1].permitted << 32;
 	if (permitted != keep || (d[0].inheritable | d[1].inheritable) != 0)
 		fatalx("sandbox: capabilities did not go");

@@ -40,6 +40,13 @@ struct sandbox {
 void sandbox_confine(const struct sandbox *);
 
 /*
+ * Of a process that stays root and makes others: all capabilities but those in
+ * keep, bits (1 << CAP_...), go from its own sets and from its bounding set.
+ * What a container never gave us is not gained.
+ */
+void sandbox_give_up(uint64_t keep);
+
+/*
  * Neither of the two counts on the other, but after the seal nothing may
  * open files behind one's back; filter.c lists the library functions that
  * do.  sandbox_confine() also limits malloc(3) to one arena for that reason.

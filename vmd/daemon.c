@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <cap-ng.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -17,50 +17,22 @@
 #include "daemon.h"
 #include "fd.h"
 #include "log.h"
+#include "sandbox.h"
 #include "spawn.h"
 
 #define NOFILE 65536
 
-static const unsigned needed_caps[] = {
-	CAP_CHOWN, /* ttys and the socket get their owners */
-	CAP_DAC_OVERRIDE, /* images of other users */
-	CAP_FOWNER, /* modes of what was given away */
-	CAP_NET_ADMIN, /* netcfg keeps it */
-	CAP_KILL, /* children have another uid */
-	CAP_SETGID, /* children's drop of privileges, from here on: */
-	CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT,
-	CAP_SYS_ADMIN, /* their namespaces */
-	CAP_SYS_RESOURCE, /* their limits */
-};
+#define CAP(c) (1ULL << (c))
 
-static void
-drop_caps(void)
-{
-	size_t i;
-	unsigned cap;
-
-	if (capng_get_caps_process() != 0)
-		fatalx("capabilities: cannot read them");
-	for (cap = 0; cap <= CAP_LAST_CAP; cap++) {
-		for (i = 0; i < sizeof(needed_caps) / sizeof(needed_caps[0]);
-		     i++) {
-			if (needed_caps[i] == cap)
-				break;
-		}
-		if (i < sizeof(needed_caps) / sizeof(needed_caps[0]))
-			continue;
-		/* What a container never gave us cannot be dropped. */
-		if (capng_update(CAPNG_DROP,
-			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
-			    CAPNG_BOUNDING_SET,
-			cap) != 0)
-			fatalx("capabilities: cannot drop %u", cap);
-	}
-	if (capng_apply(CAPNG_SELECT_BOTH) != 0)
-		fatalx("capabilities: cannot apply them");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-		fatal("no_new_privs");
-}
+static const uint64_t needed_caps = CAP(CAP_CHOWN) | /* ttys, the socket */
+    CAP(CAP_DAC_OVERRIDE) | /* images of other users */
+    CAP(CAP_FOWNER) | /* modes of what was given away */
+    CAP(CAP_NET_ADMIN) | /* netcfg keeps it */
+    CAP(CAP_KILL) | /* children have another uid */
+    /* children's drop of privileges, from here on: */
+    CAP(CAP_SETGID) | CAP(CAP_SETUID) | CAP(CAP_SETPCAP) | CAP(CAP_SYS_CHROOT) |
+    CAP(CAP_SYS_ADMIN) | /* their namespaces */
+    CAP(CAP_SYS_RESOURCE); /* their limits */
 
 void
 daemon_restrict(void)
@@ -74,7 +46,9 @@ daemon_restrict(void)
 		if (setrlimit(RLIMIT_NOFILE, &rl) == -1)
 			log_warn("RLIMIT_NOFILE");
 	}
-	drop_caps();
+	sandbox_give_up(needed_caps);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		fatal("no_new_privs");
 }
 
 void

@@ -169,6 +169,41 @@ capability_is_kept(const void *arg)
 	return 0;
 }
 
+/* A process that stays root and gives up the rest; what it had not stays away. */
+static int
+capabilities_are_given_up(const void *arg)
+{
+	const uint64_t keep = 1ULL << CAP_CHOWN | 1ULL << CAP_KILL;
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+	unsigned long cap;
+	int i;
+
+	CHECK(syscall(SYS_capget, &h, d) == 0);
+	for (i = 0; i < 2; i++) {
+		d[i].inheritable = d[i].permitted;
+		d[i].effective &= ~(i == 0 ? 1U << CAP_KILL : 0);
+		d[i].permitted &= ~(i == 0 ? 1U << CAP_KILL : 0);
+	}
+	CHECK(syscall(SYS_capset, &h, d) == 0);
+	sandbox_give_up(keep);
+	CHECK(syscall(SYS_capget, &h, d) == 0);
+	CHECK(d[0].effective == 1U << CAP_CHOWN && d[1].effective == 0);
+	CHECK(d[0].permitted == 1U << CAP_CHOWN && d[1].permitted == 0);
+	CHECK((d[0].inheritable & ~(uint32_t)keep) == 0);
+	CHECK(d[1].inheritable == 0);
+	for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != -1; cap++)
+		CHECK(prctl(PR_CAPBSET_READ, cap, 0, 0, 0) ==
+		    ((keep & 1ULL << cap) != 0));
+	CHECK(cap > 30);
+	/* Again, with nothing that it may drop. */
+	sandbox_give_up(0);
+	CHECK(syscall(SYS_capget, &h, d) == 0);
+	CHECK((d[0].effective | d[0].permitted | d[0].inheritable) == 0);
+	CHECK(prctl(PR_CAPBSET_READ, CAP_CHOWN, 0, 0, 0) == 1);
+	return 0;
+}
+
 static int
 limits_are_set(const void *arg)
 {
@@ -261,6 +296,7 @@ test_confine(void **state)
 	assert_child_ok(ids_are_gone, NULL);
 	assert_child_ok(capabilities_are_gone, NULL);
 	assert_child_ok(capability_is_kept, NULL);
+	assert_child_ok(capabilities_are_given_up, NULL);
 	assert_child_ok(limits_are_set, NULL);
 	assert_child_ok(root_is_empty, NULL);
 	assert_int_equal(stat("/", &before), 0);
