@@ -48,7 +48,19 @@ t_ipxe_rom() {
 	vmctl stop -fw one
 }
 
-# One pass of all its tests, booted as a kernel.
+# After Escape, which a banner may take, or else the next one.
+restarted() {
+	types one $'\e'
+	sleep 3
+	[[ $(field one restarts) -ge 1 ]]
+}
+
+# Its screen has no lines.
+drawn_twice() { # TEXT
+	[[ $(grep -ao "$1" "$T/one.console" | wc -l) -ge 2 ]]
+}
+
+# One pass of all its tests, booted as a kernel, and by Escape from the beginning.
 t_memtest() {
 	[[ -f tools/memtest ]] || skip "no Memtest86+"
 	vm one 'memory 32M' "boot \"$PWD/tools/memtest\"" \
@@ -56,6 +68,8 @@ t_memtest() {
 	start one
 	prints one "Memtest86" 60
 	prints one "Pass:  1 +Errors: 0" 500
+	within 60 restarted
+	within 60 drawn_twice "Memtest86"
 	vmctl stop -fw one
 }
 
