@@ -73,7 +73,8 @@ t_memtest() {
 	vmctl stop -fw one
 }
 
-# To its first screen and, by a key, to its second.
+# To its first screen and, by a key, to its second; from its shell, which is in
+# another window of screen(1), from the beginning.
 installer() { # ARCHITECTURE
 	[[ -d tools/installer.$1 ]] || skip "no installer"
 	truncate -s 1G "$T/disk"
@@ -84,6 +85,11 @@ installer() { # ARCHITECTURE
 	prints one "Select a language" 400
 	types one $'\r'
 	prints one "Select your location" 60
+	types one $'\x012'
+	prints one "~ #" 30
+	types one $'reboot -f\r'
+	within 60 printed_times 2 one "Linux version"
+	[[ $(field one restarts) = 1 && $(field one problem) = null ]]
 	vmctl stop -fw one
 }
 
