@@ -264,7 +264,7 @@ part() {
 		figures "network" "vhost-off vhost-on" "net 3 5" \
 		    -c 2 -m 2560 -t 2400
 		figures "network, per 1e9 instructions" "vhost-off vhost-on" \
-		    "net 0.5 3" -i -c 1 -m 2560 -t 2400
+		    "net 0.5 3" -i -c 1 -m 2560 -t 2400 -a "$no_erms"
 		;;
 	exits) exits ;;
 	count) count ;;
