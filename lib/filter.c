@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -131,6 +132,11 @@ static const struct rule {
 	/* Mutexes, and threads that start or end. */
 	{ P_STDIO, SCMP_SYS(futex), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(sched_yield), { { 0 } } },
+	/* A thread that lets others go first, or does so no more. */
+	{ P_STDIO, SCMP_SYS(sched_setscheduler),
+	    { IS(0, 0), IS(1, SCHED_BATCH) } },
+	{ P_STDIO, SCMP_SYS(sched_setscheduler),
+	    { IS(0, 0), IS(1, SCHED_OTHER) } },
 	{ P_STDIO, SCMP_SYS(set_robust_list), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(rseq), { { 0 } } },
 	{ P_STDIO, SCMP_SYS(prctl), { IS(0, PR_SET_NAME) } },

@@ -35,7 +35,8 @@
  * that waits for its answers has nothing ready when they have left.
  */
 #define VIONET_HOLD 4
-/* Rounds with fewer than two large ones, until nothing is held back. */
+/* Rounds with fewer than two large ones, until nothing is held back, and with
+ * none, until the thread does not let others go first any more. */
 #define VIONET_ROUNDS 4
 /* Enough for a frame of the usual size at once. */
 #define VIONET_NEED_SMALL 2048
@@ -107,6 +108,8 @@ struct vionet_tx {
 	bool blocked; /* the link takes no more; chain waits */
 	unsigned bulk; /* rounds that are taken for those of large frames */
 	unsigned large; /* frames of this round that are */
+	unsigned stream; /* rounds that the thread lets others go first */
+	bool behind; /* it does */
 	uint64_t owed, pause; /* as of the receive queue */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */

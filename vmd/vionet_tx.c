@@ -8,11 +8,14 @@
  * Large frames are data of a stream, which the other end acknowledges one by
  * one, often on this processor and before writev(2) is back.  So that each of
  * them does not cost a switch to the receive queue's thread and back, that one
- * sleeps until a round of such frames is over (bulk), which is then short.
+ * sleeps until a round of such frames is over (bulk), which is then short.  And
+ * so that there are several of them to a round, who makes them keeps its
+ * processor when this thread is woken, as long as it has something to do.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +204,19 @@ wait_for(struct vionet_tx *q, enum vionet_next what)
 	}
 }
 
+/* sched(7), "SCHED_BATCH": such a thread preempts nobody when it wakes. */
+static void
+let_others_first(struct vionet_tx *q, bool yes)
+{
+	const struct sched_param none = { 0 };
+
+	if (q->behind == yes)
+		return;
+	q->behind = yes;
+	q->stats.syscalls++;
+	(void)sched_setscheduler(0, yes ? SCHED_BATCH : SCHED_OTHER, &none);
+}
+
 enum vionet_next
 vionet_tx_round(struct vionet_tx *q)
 {
@@ -222,6 +238,11 @@ vionet_tx_round(struct vionet_tx *q)
 		q->bulk = VIONET_ROUNDS;
 	else if (held)
 		q->bulk--;
+	if (q->large > 0)
+		q->stream = VIONET_ROUNDS;
+	else if (q->stream > 0)
+		q->stream--;
+	let_others_first(q, q->stream > 0);
 	vionet_interrupt(&q->v, &q->stats);
 	vionet_count(&q->v, &q->stats);
 	return next;
@@ -251,7 +272,7 @@ vionet_tx_begin(struct vdev_queue *v, bool fresh)
 
 	if (fresh) {
 		q->blocked = false;
-		q->bulk = 0;
+		q->bulk = q->stream = 0;
 		q->owed = 0;
 	}
 	virtq_disable_kick(&v->vq);

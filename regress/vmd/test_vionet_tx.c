@@ -194,6 +194,46 @@ test_answers_to_bulk(void **state)
 	rig_free(r);
 }
 
+static void
+send_one(struct rig *r, uint32_t len)
+{
+	struct vbuf b[2] = { { RIG_TX, HDR, false },
+		{ RIG_TX + HDR, len, false } };
+	uint8_t buf[HDR + LARGE];
+	uint32_t id;
+
+	assert_true(vdrv_add(&r->q[QUEUE], b, 2, 0) >= 0);
+	rig_kick(r, QUEUE);
+	assert_int_equal(
+	    rig_outward(r, 0, buf, sizeof(buf), 5000), (int)(HDR + len));
+	assert_true(rig_take(r, QUEUE, &id, &len, 5000));
+}
+
+/* Who makes large frames is not interrupted by who sends them; who makes others
+ * is. */
+static void
+test_others_first(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const struct vionet_tx *q = &r->dev->tx[0];
+	struct sched_param param;
+	int i, policy;
+
+	rig_frame(rig_ptr(r, RIG_TX, HDR + LARGE), LARGE, rig_peer, rig_mac, 1);
+	send_one(r, 1000);
+	assert_false(q->behind);
+	send_one(r, LARGE);
+	send_one(r, LARGE); /* the first one's round is over */
+	assert_true(q->behind);
+	assert_int_equal(
+	    pthread_getschedparam(q->v.thread, &policy, &param), 0);
+	assert_int_equal(policy, SCHED_BATCH);
+	for (i = 0; i < VIONET_ROUNDS + 1; i++)
+		send_one(r, 1000);
+	assert_false(q->behind);
+	rig_free(r);
+}
+
 int
 main(void)
 {
@@ -201,6 +241,7 @@ main(void)
 		cmocka_unit_test(test_no_lost_wakeup),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_answers_to_bulk),
+		cmocka_unit_test(test_others_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
