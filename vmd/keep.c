@@ -37,6 +37,7 @@
 #endif
 
 #define SUFFIX	   ".keep"
+#define ANSWER_MS  10000
 #define READ_MS	   30000 /* all that was kept */
 #define FLUSH_MS   1000
 #define RESPAWN_MS 500
@@ -495,16 +496,16 @@ static int
 read_all(struct keep *k, const struct keep_ops *read_ops, void *arg)
 {
 	struct keep_reading r = { .ops = read_ops, .arg = arg };
-	long long until = fd_now_ms() + READ_MS, left;
+	long long until = fd_now_ms() + READ_MS;
 	int error = 0;
 
 	k->reading = &r;
 	while (error == 0 && !r.done) {
 		error = chan_send(k->chan, KEEP_NEXT, 0, -1, NULL);
 		if (error == 0)
-			error = (left = until - fd_now_ms()) > 0
-			    ? chan_recv(k->chan, (int)left)
-			    : -ETIMEDOUT;
+			error = chan_recv(k->chan, ANSWER_MS);
+		if (error == 0 && !r.done && fd_now_ms() >= until)
+			error = -ETIMEDOUT;
 	}
 	k->reading = NULL;
 	return had_nothing(k, &r, error) ? 1 : error;

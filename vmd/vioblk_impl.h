@@ -137,8 +137,10 @@ void vioblk_mirror_wrote(struct vioblk *, uint64_t off, uint64_t len);
 /* vioblk_dev.c: is each write durable before it is done, from now on? */
 bool vioblk_durable(const struct vioblk *);
 
-/* vioblk_req.c: requests that were held back: start those whose time has come;
- * or forget them, as the device is reset. */
+/* vioblk_req.c: the clock of limits and waits. */
+uint64_t vioblk_now_ns(void);
+/* Requests that were held back: start those whose time has come; or forget
+ * them, as the device is reset. */
 void vioblk_req_release(struct vioblk_queue *);
 void vioblk_req_forget(struct vioblk_queue *);
 /* Takes the chain; false when it is not a request at all. */

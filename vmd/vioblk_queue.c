@@ -128,15 +128,6 @@ count(const struct vioblk_queue *q)
 	    });
 }
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static bool
 idle(const struct vioblk_queue *q)
 {
@@ -161,7 +152,7 @@ await_more(struct vioblk_queue *q, uint64_t start)
 			sched_yield();
 		if (virtq_pending(&q->v.vq))
 			return true;
-		t = now_ns() - start;
+		t = vioblk_now_ns() - start;
 	} while (t < HOLD_NS && vdev_wanted(&q->v) == q->v.is);
 	return false;
 }
@@ -184,14 +175,14 @@ hold(struct vioblk_queue *q)
 		return n < BATCH_MAX;
 	if (!batch_wait(&q->batch, n, q->alone ? NAP_PAYS : 1))
 		return false;
-	start = now_ns();
+	start = vioblk_now_ns();
 	if (q->held_since == 0)
 		q->held_since = start;
 	else if (start - q->held_since >= HELD_NS)
 		return false;
 	q->stats.waits++;
 	more = await_more(q, start);
-	batch_was(&q->batch, n, more && now_ns() - start < LATE_NS);
+	batch_was(&q->batch, n, more && vioblk_now_ns() - start < LATE_NS);
 	return more;
 }
 

@@ -98,8 +98,8 @@ start_now(struct vioblk_slot *s)
 					 : VIRTIO_BLK_S_IOERR);
 }
 
-static uint64_t
-now_ns(void)
+uint64_t
+vioblk_now_ns(void)
 {
 	struct timespec ts;
 
@@ -115,7 +115,7 @@ wait_for(const struct vioblk_slot *s)
 
 	if (s->disk.op == DISK_FLUSH)
 		return 0;
-	return limit_take(&s->q->dev->limit, 1, bytes, now_ns());
+	return limit_take(&s->q->dev->limit, 1, bytes, vioblk_now_ns());
 }
 
 static void

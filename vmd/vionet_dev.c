@@ -88,12 +88,12 @@ make_queues(struct vionet *v)
 	int error;
 
 	v->rx = calloc(n, sizeof(*v->rx));
+	for (i = 0; v->rx != NULL && i < n; i++)
+		v->rx[i].ep = -1;
 	v->tx = calloc(n, sizeof(*v->tx));
 	v->kicks = calloc(2 * n + 1, sizeof(*v->kicks));
 	if (v->rx == NULL || v->tx == NULL || v->kicks == NULL)
 		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		v->rx[i].ep = -1;
 	for (i = 0; i < n; i++) {
 		error = vionet_rx_init(&v->rx[i], v, i);
 		if (error == 0)

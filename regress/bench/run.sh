@@ -20,10 +20,10 @@
 # in this lab 55 M instructions, nearly all of them exits, for ours as for QEMU's.
 # Who serves such an exit faster has more of them: that is where ours come from.
 # The emulator counts each turn of a REP as an instruction, a processor counts
-# one: so that the host's clearing of the guest's memory, or its copying of a
-# disk's, the same for both, does not hide the rest, the processor of this lab and
-# of disk's has no fast strings of bytes (ERMS), and the kernel clears and copies
-# by eight bytes.
+# one: so that the host's clearing of the guest's memory, or its copying of what
+# devices pass on, the same for both, does not hide the rest, this lab's processor
+# has no fast strings of bytes (ERMS), nor have disk's, and net's that counts; the
+# kernel clears and copies by eight bytes there.
 # paging is what a guest's kernel does with page tables (guestproc), and its
 # boot; shadow is exits and paging without nested paging; intel is exits on two
 # emulated Intel processors, one of which has EPT.

@@ -75,7 +75,7 @@ test_depths(void **state)
 		drive(&b, rows[i].depth, rows[i].least, 4 * BATCH_REST);
 		s = drive(&b, rows[i].depth, rows[i].least, 4 * BATCH_REST);
 		/* Some look whether there are more, in vain. */
-		assert_in_range(s.answers, (rows[i].batch - 0) * s.interrupts,
+		assert_in_range(s.answers, rows[i].batch * s.interrupts,
 		    rows[i].batch * s.interrupts + s.interrupts / 8);
 		assert_in_range(s.in_vain, 0, 8);
 	}
