@@ -57,6 +57,7 @@ struct vioblk_queue {
 	struct aio *aio;
 	struct vioblk_stats stats;
 	struct batch batch; /* answers to an interrupt */
+	uint64_t hold_ns; /* an interrupt waits so long for one request */
 	uint64_t held_since; /* ns, 0: no interrupt is held back */
 	bool alone; /* it has one processor, which may be the driver's */
 	struct vioblk_slot *slots, *free;

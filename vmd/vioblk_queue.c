@@ -27,13 +27,16 @@
 
 /* With so many in flight a completion is near: no kicks are needed. */
 #define NO_KICK_DEPTH 16
-/* How long an interrupt waits for the next request: as long as a driver takes
- * for one or two; asleep, for a dozen; and how long for all that come so. */
-#define HOLD_NS 20000
-#define NAP_NS	50000
-#define HELD_NS 200000
-/* Only while others had the processor it took longer than this. */
-#define LATE_NS 1000000
+/*
+ * In times that an interrupt waits for the next request (hold_ns): how long
+ * asleep, which is for a dozen, and for all that come so.  Only while others had
+ * the processor it took longer than LATE.
+ */
+#define NAP(hold_ns)  ((hold_ns) * 5 / 2)
+#define HELD(hold_ns) (10 * (hold_ns))
+#define LATE(hold_ns) (50 * (hold_ns))
+/* The least of so many says how long a system call takes. */
+#define CALLS 8
 /* Fewer are not worth a nap. */
 #define NAP_PAYS 8
 
@@ -140,9 +143,9 @@ idle(const struct vioblk_queue *q)
  * only.
  */
 static bool
-await_more(struct vioblk_queue *q, uint64_t start)
+await_more(struct vioblk_queue *q, uint64_t start, uint64_t limit)
 {
-	const struct timespec nap = { .tv_nsec = NAP_NS };
+	const struct timespec nap = { .tv_nsec = (long)NAP(q->hold_ns) };
 	uint64_t t = 0;
 
 	do {
@@ -153,7 +156,7 @@ await_more(struct vioblk_queue *q, uint64_t start)
 		if (virtq_pending(&q->v.vq))
 			return true;
 		t = vioblk_now_ns() - start;
-	} while (t < HOLD_NS && vdev_wanted(&q->v) == q->v.is);
+	} while (t < limit && vdev_wanted(&q->v) == q->v.is);
 	return false;
 }
 
@@ -166,23 +169,35 @@ static bool
 hold(struct vioblk_queue *q)
 {
 	unsigned n = virtq_unsignalled(&q->v.vq);
-	uint64_t start;
-	bool more;
+	enum batch_wait wait;
+	uint64_t start, t;
+	bool look, more;
 
 	if (n == 0 || !idle(q))
 		return false;
 	if (virtq_pending(&q->v.vq))
 		return n < BATCH_MAX;
-	if (!batch_wait(&q->batch, n, q->alone ? NAP_PAYS : 1))
+	wait = batch_wait(&q->batch, n, q->alone ? NAP_PAYS : 1);
+	if (wait == BATCH_TELL)
 		return false;
+	/* Asleep it is long enough anyway. */
+	look = wait == BATCH_LOOK && !q->alone;
 	start = vioblk_now_ns();
 	if (q->held_since == 0)
 		q->held_since = start;
-	else if (start - q->held_since >= HELD_NS)
+	else if (start - q->held_since >= HELD(q->hold_ns))
 		return false;
 	q->stats.waits++;
-	more = await_more(q, start);
-	batch_was(&q->batch, n, more && vioblk_now_ns() - start < LATE_NS);
+	more = await_more(q, start, look ? HELD(q->hold_ns) : q->hold_ns);
+	t = vioblk_now_ns() - start;
+	if (!more || t >= LATE(q->hold_ns)) {
+		batch_was(&q->batch, n, BATCH_NONE);
+	} else if (look && t >= q->hold_ns) {
+		batch_was(&q->batch, n, BATCH_SLOW);
+		q->held_since = start + t;
+	} else {
+		batch_was(&q->batch, n, BATCH_SOON);
+	}
 	return more;
 }
 
@@ -247,17 +262,34 @@ follow(struct vioblk_queue *q, uint32_t want)
 	return state != VDEV_QUIT;
 }
 
+/* How many processors there are, and how fast. */
+static void
+look_around(struct vioblk_queue *q)
+{
+	uint64_t start, t, least = UINT64_MAX;
+	cpu_set_t cpus;
+	unsigned i;
+
+	for (i = 0; i < CALLS; i++) {
+		start = vioblk_now_ns();
+		q->alone = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+		    CPU_COUNT(&cpus) == 1;
+		t = vioblk_now_ns() - start;
+		if (t < least)
+			least = t;
+	}
+	q->hold_ns = batch_hold_ns(least);
+}
+
 static void *
 queue_run(void *arg)
 {
 	struct vdev_queue *v = arg;
 	struct vioblk_queue *q;
-	cpu_set_t cpus;
 	uint32_t want;
 
 	q = (void *)((char *)v - offsetof(struct vioblk_queue, v));
-	q->alone = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
-	    CPU_COUNT(&cpus) == 1;
+	look_around(q);
 	/* A nap is to be as long as it says. */
 	if (q->alone)
 		(void)prctl(PR_SET_TIMERSLACK, 1);
@@ -306,6 +338,7 @@ vioblk_queue_init(struct vioblk_queue *q, struct vioblk *dev)
 	int error;
 
 	q->dev = dev;
+	q->hold_ns = BATCH_HOLD_MIN;
 	q->timer = -1;
 	q->held_tail = &q->held;
 	q->rate_io = q->rate_range = (struct log_rate)LOG_RATE(5, 10);

@@ -29,8 +29,8 @@ drive(struct batch *b, unsigned depth, unsigned least, unsigned interrupts)
 			out--;
 			s.answers++;
 		}
-		if (batch_wait(b, n, least)) {
-			batch_was(b, n, out > 0);
+		if (batch_wait(b, n, least) != BATCH_TELL) {
+			batch_was(b, n, out > 0 ? BATCH_SOON : BATCH_NONE);
 			if (out > 0) {
 				out--;
 				n++;
@@ -108,8 +108,8 @@ test_chance(void **state)
 	struct seen s;
 
 	drive(&b, 32, 1, 10);
-	assert_true(batch_wait(&b, 3, 1));
-	batch_was(&b, 3, false);
+	assert_int_equal(batch_wait(&b, 3, 1), BATCH_HOLD);
+	batch_was(&b, 3, BATCH_NONE);
 	drive(&b, 32, 1, 4);
 	s = drive(&b, 32, 1, 10);
 	assert_int_equal(s.answers, 160);
@@ -123,11 +123,84 @@ test_max(void **state)
 	unsigned n;
 
 	for (n = 1; n < BATCH_MAX; n++) {
-		assert_true(batch_wait(&b, n, 1));
-		batch_was(&b, n, true);
+		assert_int_equal(batch_wait(&b, n, 1), BATCH_HOLD);
+		batch_was(&b, n, BATCH_SOON);
 	}
-	assert_false(batch_wait(&b, n, 1));
-	assert_false(batch_wait(&b, n + 1, 1));
+	assert_int_equal(batch_wait(&b, n, 1), BATCH_TELL);
+	assert_int_equal(batch_wait(&b, n + 1, 1), BATCH_TELL);
+}
+
+/* It waits after one, for all that is known. */
+static struct batch
+settled(void)
+{
+	struct batch b = { 0 };
+
+	drive(&b, 1, 1, 4 * BATCH_REST);
+	while (batch_wait(&b, 1, 1) != BATCH_LOOK)
+		;
+	return b;
+}
+
+/* An interrupt and a kick for each was all that made it slow. */
+static void
+test_slow_once(void **state)
+{
+	struct batch b = settled();
+	struct seen s;
+
+	batch_was(&b, 1, BATCH_SLOW);
+	assert_int_equal(batch_wait(&b, 2, 1), BATCH_HOLD);
+	batch_was(&b, 2, BATCH_SOON);
+	s = drive(&b, 32, 1, 10);
+	assert_int_equal(s.answers, 160);
+	assert_int_equal(s.in_vain, 0);
+}
+
+/* One that is always slow costs no more than one that waits. */
+static void
+test_slow(void **state)
+{
+	struct batch b = settled();
+	unsigned i, looks = 0, held = 0;
+	enum batch_wait w;
+
+	for (i = 0; i < 16 * BATCH_REST; i++) {
+		if ((w = batch_wait(&b, 1, 1)) == BATCH_TELL)
+			continue;
+		if (w == BATCH_HOLD) {
+			held++;
+			batch_was(&b, 1, BATCH_NONE);
+			continue;
+		}
+		looks++;
+		batch_was(&b, 1, BATCH_SLOW);
+		assert_int_equal(batch_wait(&b, 2, 1), BATCH_HOLD);
+		batch_was(&b, 2, BATCH_NONE);
+	}
+	assert_in_range(looks, 15, 17);
+	assert_int_equal(held, 0);
+}
+
+/* What it costs is bounded, whatever the clock said. */
+static void
+test_hold(void **state)
+{
+	static const struct {
+		uint64_t call, hold;
+	} rows[] = {
+		{ 0, BATCH_HOLD_MIN },
+		{ 300, BATCH_HOLD_MIN },
+		{ 625, BATCH_HOLD_MIN },
+		{ 1000, 32000 },
+		{ 15625, BATCH_HOLD_MAX },
+		{ 15626, BATCH_HOLD_MAX },
+		{ UINT64_MAX, BATCH_HOLD_MAX },
+	};
+	unsigned i;
+
+	for (i = 0; i < LEN(rows); i++)
+		assert_int_equal(batch_hold_ns(rows[i].call), rows[i].hold);
 }
 
 int
@@ -138,6 +211,9 @@ main(void)
 		cmocka_unit_test(test_change),
 		cmocka_unit_test(test_chance),
 		cmocka_unit_test(test_max),
+		cmocka_unit_test(test_slow_once),
+		cmocka_unit_test(test_slow),
+		cmocka_unit_test(test_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
