@@ -38,6 +38,13 @@ struct ibuf;
 
 enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 
+/* Flags of CTL_SAVE: the guest goes on; its memory is compressed. */
+enum {
+	CTL_SAVE_GO_ON = 1 << 0,
+	CTL_SAVE_ZSTD = 1 << 1,
+	CTL_SAVE_FLAGS = CTL_SAVE_GO_ON | CTL_SAVE_ZSTD,
+};
+
 /* Requests: X(name, right, carries a descriptor, fields) */
 #define CTL_REQUESTS(X)                                                    \
 	X(LIST, CTL_ANY, 0, "")                                            \
@@ -52,7 +59,7 @@ enum ctl_right { CTL_ANY, CTL_OWNER, CTL_ROOT };
 	X(MEMORY, CTL_OWNER, 0, "u32 id, str name, u64 bytes")             \
 	X(PAUSE, CTL_OWNER, 0, "u32 id, str name")                         \
 	X(UNPAUSE, CTL_OWNER, 0, "u32 id, str name")                       \
-	X(SAVE, CTL_OWNER, 1, "u32 id, str name, u32 1: it goes on (fd)")  \
+	X(SAVE, CTL_OWNER, 1, "u32 id, str name, u32 CTL_SAVE_... (fd)")   \
 	X(RESTORE, CTL_OWNER, 1, "u32 id, str name (fd: what was saved)")  \
 	X(SEND, CTL_OWNER, 1,                                              \
 	    "u32 id, str name, u32 ms that it may stand still, "           \

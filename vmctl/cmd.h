@@ -32,7 +32,7 @@
 	    "[-r path]\n"                                                       \
 	    "\t    [-t name] "                                                  \
 	    "id | name")                                                        \
-	X("save", save_run, "[-k] id file")                                     \
+	X("save", save_run, "[-kz] id file")                                    \
 	X("screen", screen_run, "[-fj] id")                                     \
 	X("send", send_run,                                                     \
 	    "[-dq] [-r rate] [-s percent] [-t milliseconds] id host")           \

@@ -68,14 +68,21 @@ save_run(int argc, char **argv, const struct cmd_env *env)
 {
 	struct target target;
 	enum cmd_result result;
-	uint32_t go_on = 0;
+	uint32_t flags = 0;
 	const char *path;
 	int ch, fd;
 
-	while ((ch = cmd_getopt(argc, argv, "k")) != -1) {
-		if (ch != 'k')
+	while ((ch = cmd_getopt(argc, argv, "kz")) != -1) {
+		switch (ch) {
+		case 'k':
+			flags |= CTL_SAVE_GO_ON;
+			break;
+		case 'z':
+			flags |= CTL_SAVE_ZSTD;
+			break;
+		default:
 			return CMD_USAGE;
-		go_on = 1;
+		}
 	}
 	if (argc - optind != 2)
 		return CMD_USAGE;
@@ -89,7 +96,7 @@ save_run(int argc, char **argv, const struct cmd_env *env)
 		cmd_why(env, CMD_EXIT_FILE);
 		return CMD_FAILED;
 	}
-	result = ask(env, CTL_SAVE, "save", "saved", &target, &go_on, fd);
+	result = ask(env, CTL_SAVE, "save", "saved", &target, &flags, fd);
 	if (result != CMD_OK && unlink(path) == -1)
 		log_warn("%s", path);
 	return result;

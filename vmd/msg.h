@@ -30,7 +30,7 @@
  * Of all messages here and of what the keeper keeps (record.h): to be raised
  * with every change of what a process that is there already says or hears.
  */
-#define MSG_VERSION 7
+#define MSG_VERSION 8
 
 /* parent -> vm */
 #define VM_REQUESTS(X)                                               \
@@ -42,7 +42,7 @@
 	X(VM_ASK, 0, "id = a number; VM_STATE answers")              \
 	X(VM_MEMORY, 0, "u64 bytes that the guest shall keep")       \
 	X(VM_KEYS, 0, "keys: lib/screen.h")                          \
-	X(VM_SAVE, 1, "u32 1: go on, 0: end (fd: the file)")         \
+	X(VM_SAVE, 1, "u32 CTL_SAVE_... (fd: the file)")             \
 	X(VM_SNAPSHOT, 1,                                            \
 	    "fields of VM_SNAPCHANGE (fd: the file for the state): " \
 	    "SNAP_CREATE")                                           \

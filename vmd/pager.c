@@ -410,7 +410,7 @@ pager_go(struct pager *p, struct pages *pages, int fd)
 	p->going = true;
 	pthread_cond_broadcast(&p->cond);
 	pthread_mutex_unlock(&p->lock);
-	*pages = (struct pages){ NULL, 0 };
+	*pages = (struct pages){ 0 };
 	return 0;
 }
 

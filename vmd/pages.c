@@ -6,7 +6,8 @@
  *  1. What a table says was compared with the memory that the VM has, and with
  *     what so many pages can be, before any of it is used; sums of lengths stay far
  *     below 2^64 for that reason.
- *  2. A group's checksum was compared before the guest sees anything of it.
+ *  2. A group's checksum was compared before the guest sees anything of it, and
+ *     a frame is exactly its pages.
  *
  * Memory is read by the descriptor, not by the mapping: a hole stays one.
  */
@@ -16,12 +17,21 @@
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "pages.h"
 
 #define PAGE  PAGES_PAGE
 #define GROUP PAGES_GROUP
 #define ENTRY 16U
+/* The guest stands still meanwhile. */
+#define LEVEL 1
+
+/* Who writes. */
+struct packer {
+	uint8_t *piece, *frame; /* a group each */
+	ZSTD_CCtx *zstd; /* NULL, and no frame: not compressed */
+};
 
 static uint64_t
 groups(const struct gmem *mem)
@@ -105,35 +115,76 @@ pack(struct pages_group *g, uint8_t *p, size_t len)
 			memcpy(p + g->len, p + off, PAGE);
 		g->len += PAGE;
 	}
-	g->sum = g->len == 0 ? 0 : (uint32_t)crc32(0, p, g->len);
+}
+
+static int
+packer_make(struct packer *k, bool zstd)
+{
+	*k = (struct packer){ .piece = malloc(GROUP) };
+	if (k->piece == NULL)
+		return -ENOMEM;
+	if (!zstd)
+		return 0;
+	k->frame = malloc(GROUP);
+	k->zstd = ZSTD_createCCtx();
+	return k->frame == NULL || k->zstd == NULL ? -ENOMEM : 0;
+}
+
+static void
+packer_free(struct packer *k)
+{
+	free(k->piece);
+	free(k->frame);
+	ZSTD_freeCCtx(k->zstd);
+}
+
+/* What to write of the group in piece: as a frame if that is shorter. */
+static const uint8_t *
+shortest(struct packer *k, struct pages_group *g)
+{
+	const uint8_t *data = k->piece;
+	size_t n;
+
+	if (g->len == 0) {
+		g->sum = 0;
+		return data;
+	}
+	if (k->zstd != NULL) {
+		n = ZSTD_compressCCtx(
+		    k->zstd, k->frame, g->len - 1, k->piece, g->len, LEVEL);
+		if (!ZSTD_isError(n)) {
+			g->len = (uint32_t)n;
+			data = k->frame;
+		}
+	}
+	g->sum = (uint32_t)crc32(0, data, g->len);
+	return data;
 }
 
 /* The data; *at moves behind it. */
 static void
-write_data(
-    struct state *s, const struct gmem *mem, struct pages *p, uint64_t *at)
+write_data(struct state *s, const struct gmem *mem, struct packer *k,
+    struct pages *p, uint64_t *at)
 {
-	uint8_t *piece = malloc(GROUP);
+	struct pages_group *g;
+	const uint8_t *data;
 	uint64_t i;
 	size_t len;
-	int e = 0;
+	int e;
 
-	if (piece == NULL) {
-		state_fail(s, -ENOMEM, "out of memory");
-		return;
-	}
 	for (i = 0; i < p->n && s->error == 0; i++) {
+		g = &p->group[i];
 		len = group_len(mem, i);
-		if ((e = read_at(mem->fd, piece, len, i * GROUP)) != 0) {
+		if ((e = read_at(mem->fd, k->piece, len, i * GROUP)) != 0) {
 			state_fail(s, e, "memory: %s", strerrordesc_np(-e));
 			break;
 		}
-		pack(&p->group[i], piece, len);
-		if ((e = write_at(s->fd, piece, p->group[i].len, *at)) != 0)
+		pack(g, k->piece, len);
+		data = shortest(k, g);
+		if ((e = write_at(s->fd, data, g->len, *at)) != 0)
 			state_fail(s, e, "%s", strerrordesc_np(-e));
-		*at += p->group[i].len;
+		*at += g->len;
 	}
-	free(piece);
 }
 
 /* To or from a section. */
@@ -155,7 +206,7 @@ table(struct state *s, struct pages *p)
 	uint64_t i = 0, end;
 
 	while (i < p->n) {
-		if (state_begin(s, PAGES_NAME, 2) != 0)
+		if (state_begin(s, PAGES_NAME, 3) != 0)
 			return;
 		end = p->n - i < PAGES_SECTION ? p->n : i + PAGES_SECTION;
 		for (; i < end; i++)
@@ -168,38 +219,62 @@ table(struct state *s, struct pages *p)
 static int
 make(struct pages *p, const struct gmem *mem)
 {
-	p->n = groups(mem);
+	*p = (struct pages){ .n = groups(mem) };
 	p->group = calloc(p->n, sizeof(p->group[0]));
 	return p->group == NULL ? -ENOMEM : 0;
 }
 
 void
-pages_write(struct state *s, const struct gmem *mem)
+pages_write(struct state *s, const struct gmem *mem, bool zstd)
 {
 	uint64_t at = s->at, end;
+	struct packer k;
 	struct pages p;
 
 	if (s->error != 0)
 		return;
-	if (make(&p, mem) != 0) {
+	if (packer_make(&k, zstd) == 0 && make(&p, mem) == 0) {
+		end = data_at(at, p.n);
+		write_data(s, mem, &k, &p, &end);
+		table(s, &p);
+		state_seek(s, end);
+		pages_free(&p);
+	} else
 		state_fail(s, -ENOMEM, "out of memory");
-		return;
-	}
-	end = data_at(at, p.n);
-	write_data(s, mem, &p, &end);
-	table(s, &p);
-	state_seek(s, end);
-	pages_free(&p);
+	packer_free(&k);
+}
+
+static size_t
+pages_len(const struct pages_group *g)
+{
+	return (size_t)__builtin_popcountll(g->mask) * PAGE;
 }
 
 static bool
 good(const struct pages_group *g, size_t len)
 {
-	unsigned n = (unsigned)__builtin_popcountll(g->mask);
-
 	if (g->mask >> (len / PAGE) != 0)
 		return false;
-	return g->len == n * PAGE && (g->len != 0 || g->sum == 0);
+	if (g->mask == 0)
+		return g->len == 0 && g->sum == 0;
+	return g->len != 0 && g->len <= pages_len(g);
+}
+
+static bool
+is_frame(const struct pages_group *g)
+{
+	return g->len != pages_len(g);
+}
+
+/* For the first frame. */
+static int
+unpacker(struct pages *p)
+{
+	if (p->zstd != NULL)
+		return 0;
+	p->frame = malloc(GROUP);
+	p->zstd = ZSTD_createDCtx();
+	return p->frame == NULL || p->zstd == NULL ? -ENOMEM : 0;
 }
 
 void
@@ -207,8 +282,7 @@ pages_read(struct state *s, struct pages *p, const struct gmem *mem)
 {
 	uint64_t at = s->at - (s->looked ? STATE_SECTION_HEAD : 0), i;
 
-	p->n = 0;
-	p->group = NULL;
+	*p = (struct pages){ 0 };
 	if (s->error != 0)
 		return;
 	if (make(p, mem) != 0) {
@@ -221,6 +295,8 @@ pages_read(struct state *s, struct pages *p, const struct gmem *mem)
 		if (!good(&p->group[i], group_len(mem, i)))
 			state_fail(s, -EINVAL, "not what %u pages can be: %llu",
 			    PAGES_EACH, (unsigned long long)i);
+		else if (is_frame(&p->group[i]) && unpacker(p) != 0)
+			state_fail(s, -ENOMEM, "out of memory");
 		p->group[i].at = at;
 		at += p->group[i].len;
 	}
@@ -231,8 +307,21 @@ void
 pages_free(struct pages *p)
 {
 	free(p->group);
-	p->group = NULL;
-	p->n = 0;
+	free(p->frame);
+	ZSTD_freeDCtx(p->zstd);
+	*p = (struct pages){ 0 };
+}
+
+/* NULL, or what is wrong with the frame. */
+static const char *
+unpack(const struct pages *p, const struct pages_group *g, uint8_t *to)
+{
+	size_t len = pages_len(g),
+	       n = ZSTD_decompressDCtx(p->zstd, to, len, p->frame, g->len);
+
+	if (ZSTD_isError(n))
+		return ZSTD_getErrorName(n);
+	return n == len ? NULL : "a frame of fewer pages";
 }
 
 int
@@ -240,17 +329,19 @@ pages_get(const struct pages *p, int fd, uint64_t group, uint8_t *to,
     char why[STATE_WHY_MAX])
 {
 	const struct pages_group *g = &p->group[group];
-	int e = read_at(fd, to, g->len, g->at);
+	uint8_t *data = is_frame(g) ? p->frame : to;
+	int e = read_at(fd, data, g->len, g->at);
 	const char *what = NULL;
 
 	if (e == -ENODATA)
 		what = "the file ends here";
 	else if (e != 0)
 		what = strerrordesc_np(-e);
-	else if (g->len != 0 && crc32(0, to, g->len) != g->sum) {
+	else if (g->len != 0 && crc32(0, data, g->len) != g->sum) {
 		e = -EINVAL;
 		what = "wrong checksum";
-	}
+	} else if (is_frame(g) && (what = unpack(p, g, to)) != NULL)
+		e = -EINVAL;
 	if (e != 0)
 		snprintf(why, STATE_WHY_MAX,
 		    "section \"" PAGES_NAME "\" at byte %llu: %s",

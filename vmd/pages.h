@@ -9,8 +9,9 @@
  *
  *   section "pages"  16 bytes for each group: u64 which pages are not zero,
  *                    u32 CRC-32 of what is there of them, u32 how many bytes
- *                    that is; a section has PAGES_SECTION groups, the last one
- *                    what is left
+ *                    that is: fewer than pages of that number have are a frame
+ *                    of zstd (RFC 8878); a section has PAGES_SECTION groups, the
+ *                    last one what is left
  *   zeroes           up to the next multiple of 4096 bytes of the file
  *   data             of one group after the other: its pages that are not zero
  *
@@ -20,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <zstd.h>
 #include "gmem.h"
 #include "state.h"
 
@@ -38,16 +40,18 @@ struct pages_group {
 struct pages {
 	struct pages_group *group;
 	uint64_t n;
+	ZSTD_DCtx *zstd; /* NULL: no group is compressed */
+	uint8_t *frame; /* room for the largest one */
 };
 
 /* All of it.  An error is the state's. */
-void pages_write(struct state *, const struct gmem *);
+void pages_write(struct state *, const struct gmem *, bool zstd);
 /* The table, for a guest of that memory; the data is passed over. */
 void pages_read(struct state *, struct pages *, const struct gmem *);
 void pages_free(struct pages *);
 /*
  * What is there of a group, its pages one after the other, into
- * to[PAGES_GROUP].  0, or -errno with a line in why.
+ * to[PAGES_GROUP].  One caller at a time.  0, or -errno with a line in why.
  */
 int pages_get(const struct pages *, int fd, uint64_t group, uint8_t *to,
     char why[STATE_WHY_MAX]);

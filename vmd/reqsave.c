@@ -41,12 +41,12 @@ requests_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
 	struct parent *p = arg;
 	struct ctl_target t;
-	uint32_t go_on;
+	uint32_t flags;
 	struct vm *vm;
 	struct fail f;
 
-	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &go_on) == -1 ||
-	    go_on > 1) {
+	if (ctl_target_get(body, &t) != 0 || ibuf_get_n32(body, &flags) == -1 ||
+	    (flags & ~(uint32_t)CTL_SAVE_FLAGS) != 0) {
 		fd_close(&fd);
 		return -EBADMSG;
 	}
@@ -58,7 +58,7 @@ requests_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 		fd_close(&fd);
 		return answer_fail(p, id, &f);
 	}
-	if (suspend_ask(vm, go_on == 1, fd, &f) != 0)
+	if (suspend_ask(vm, flags, fd, &f) != 0)
 		return answer_fail(p, id, &f);
 	if (wait_add(p, id, vm, WAIT_SAVE) == 0)
 		return 0;

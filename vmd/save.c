@@ -80,7 +80,7 @@ clear(struct state *s, const struct gmem *mem)
 static void
 read_memory(const struct save *v, struct state *s)
 {
-	struct pages p = { NULL, 0 };
+	struct pages p = { 0 };
 	int e;
 
 	clear(s, v->mem);
@@ -149,7 +149,7 @@ state_all(const struct save *v, struct state *s)
 {
 	state_conf(s, v);
 	if (s->writing)
-		pages_write(s, v->mem);
+		pages_write(s, v->mem, v->zstd);
 	else
 		read_memory(v, s);
 	state_rest(v, s);

@@ -36,6 +36,7 @@ struct save {
 	struct viobal *bal;
 	struct vmmci *ci;
 	struct viocon *con; /* or NULL */
+	bool zstd; /* compress what is written of memory */
 	struct mirror_to *disks; /* of a stream; NULL: they do not come */
 	unsigned ndevs;
 	struct {

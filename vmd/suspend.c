@@ -35,7 +35,7 @@ suspend_may(const struct vm *vm, struct fail *why)
 }
 
 int
-suspend_ask(struct vm *vm, bool go_on, int fd, struct fail *why)
+suspend_ask(struct vm *vm, uint32_t flags, int fd, struct fail *why)
 {
 	struct ibuf *body;
 	int error;
@@ -45,7 +45,7 @@ suspend_ask(struct vm *vm, bool go_on, int fd, struct fail *why)
 		return error;
 	}
 	body = chan_body();
-	if (ibuf_add_n32(body, go_on) == -1) {
+	if (ibuf_add_n32(body, flags) == -1) {
 		ibuf_free(body);
 		fd_close(&fd);
 		return fail_set(why, ENOMEM, "out of memory");
@@ -55,7 +55,7 @@ suspend_ask(struct vm *vm, bool go_on, int fd, struct fail *why)
 		return fail_set(why, -error, "cannot reach vm \"%s\": %s",
 		    vm->conf.name, strerror(-error));
 	vm->run.saving = true;
-	vm->run.save_go_on = go_on;
+	vm->run.save_go_on = (flags & CTL_SAVE_GO_ON) != 0;
 	return 0;
 }
 
@@ -83,7 +83,7 @@ suspend_begin(struct vm *vm)
 		close(dir);
 		return not_saved(vm, error);
 	}
-	if ((error = suspend_ask(vm, false, fd, &why)) != 0) {
+	if ((error = suspend_ask(vm, 0, fd, &why)) != 0) {
 		log_warnx("%s", why.text);
 		(void)unlinkat(dir, name, 0);
 	} else

@@ -13,6 +13,7 @@
  * the guest runs, and makes it NAME.state again when the guest never did.
  */
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "fail.h"
 
@@ -21,9 +22,9 @@ struct vm;
 
 /* It runs, and nothing of this kind is under way.  0 or -errno. */
 int suspend_may(const struct vm *, struct fail *why);
-/* The VM is asked to write its state to fd, which is taken, and to go on or to
- * end.  life_ops.saved is called.  0 or -errno. */
-int suspend_ask(struct vm *, bool go_on, int fd, struct fail *why);
+/* The VM is asked to write its state to fd, which is taken, as flags of
+ * CTL_SAVE_GO_ON and its like say.  life_ops.saved is called.  0 or -errno. */
+int suspend_ask(struct vm *, uint32_t flags, int fd, struct fail *why);
 
 /* vmd ends: save the VM.  0, or -errno and a line in the log: stop it. */
 int suspend_begin(struct vm *);

@@ -32,7 +32,7 @@
  * asleep, which is for a dozen, and for all that come so.  Only while others had
  * the processor it took longer than LATE.
  */
-#define NAP(hold_ns)  ((hold_ns) * 5 / 2)
+#define NAP(hold_ns)  ((hold_ns)*5 / 2)
 #define HELD(hold_ns) (10 * (hold_ns))
 #define LATE(hold_ns) (50 * (hold_ns))
 /* The least of so many says how long a system call takes. */

@@ -54,7 +54,7 @@ struct vm {
 	bool paused;
 	/* While its state is saved: where to, -1: it is not. */
 	int save;
-	bool save_go_on, save_was_paused, save_lost;
+	bool save_go_on, save_zstd, save_was_paused, save_lost;
 	unsigned draining; /* devices */
 	bool stream; /* state is one: with a sender at its end */
 	bool told; /* VM_LOCKED came, meanwhile */

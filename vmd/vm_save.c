@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "chan.h"
+#include "ctl.h"
 #include "fd.h"
 #include "imsg.h"
 #include "log.h"
@@ -97,6 +98,7 @@ save_now(struct vm *vm)
 		return;
 	}
 	vm_parts(vm, &s);
+	s.zstd = vm->save_zstd;
 	e = save_write(&s, vm->save, why);
 	vm_saved(vm, e, why);
 }
@@ -159,10 +161,10 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 	struct vm *vm = arg;
 	char line[WHY_MAX];
 	const char *what;
-	uint32_t go_on;
+	uint32_t flags;
 
-	if (ibuf_get_n32(body, &go_on) == -1 || go_on > 1 ||
-	    vm->vcpus == NULL) {
+	if (ibuf_get_n32(body, &flags) == -1 ||
+	    (flags & ~(uint32_t)CTL_SAVE_FLAGS) != 0 || vm->vcpus == NULL) {
 		close(fd);
 		return -EBADMSG;
 	}
@@ -173,7 +175,8 @@ vm_on_save(void *arg, uint32_t id, int fd, struct ibuf *body)
 		return 0;
 	}
 	vm->save = fd;
-	vm->save_go_on = go_on == 1;
+	vm->save_go_on = (flags & CTL_SAVE_GO_ON) != 0;
+	vm->save_zstd = (flags & CTL_SAVE_ZSTD) != 0;
 	if ((what = save_cannot(&vm->conf)) == NULL) {
 		vm_stand_still(vm);
 		return 0;

@@ -10,8 +10,9 @@
  *
  * Behind the chips comes the memory: a table with the right checksum; the same
  * with lengths and checksums of its groups that are right, in front of data that
- * is there; or PAGES bits for pages that are not zero, of which a file is made,
- * and three bytes each, where that is changed and to what.
+ * is there; PAGES bits for pages that are not zero, of which a file is made,
+ * compressed or not, and three bytes each, where that is changed and to what; or
+ * the masks of a table, and what are the compressed pages of its groups.
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,7 +33,7 @@
 #define ENTRY	16
 #define DATA_AT 4096 /* behind head and table */
 
-enum how { SECTION, FILLED, STREAM, HOWS };
+enum how { SECTION, FILLED, STREAM, PACKED, FRAMES, HOWS };
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
@@ -134,7 +135,39 @@ write_table(int fd, enum how how, const uint8_t *data, size_t len)
 			memcpy(entries + i * ENTRY + 12, &n, 4);
 		}
 	}
-	frame(file, PAGES_NAME, 2, entries, sizeof(entries), sizeof(entries));
+	frame(file, PAGES_NAME, 3, entries, sizeof(entries), sizeof(entries));
+	must(pwrite(fd, file, sizeof(file), 0) == sizeof(file));
+}
+
+/* Masks, 16 bits each, and half of the rest each for what is to be unpacked. */
+static void
+write_frames(int fd, const uint8_t *data, size_t len)
+{
+	uint8_t file[DATA_AT] = { 0 }, entries[GROUPS * ENTRY] = { 0 };
+	uint32_t n, sum;
+	unsigned i, at = DATA_AT;
+	uint16_t mask;
+	size_t each;
+
+	if (len < 2 * GROUPS)
+		return;
+	each = (len - 2 * GROUPS) / GROUPS;
+	for (i = 0; i < GROUPS; i++) {
+		memcpy(&mask, data + 2 * i, 2);
+		memcpy(entries + i * ENTRY, &mask, 2);
+		n = (uint32_t)__builtin_popcount(mask) * PAGES_PAGE;
+		n = n < each ? n : (uint32_t)each;
+		must(pwrite(fd, data + 2 * GROUPS + i * each, n, at) ==
+		    (ssize_t)n);
+		at += n;
+		sum = htole32(n == 0
+			? 0
+			: (uint32_t)crc32(0, data + 2 * GROUPS + i * each, n));
+		n = htole32(n);
+		memcpy(entries + i * ENTRY + 8, &sum, 4);
+		memcpy(entries + i * ENTRY + 12, &n, 4);
+	}
+	frame(file, PAGES_NAME, 3, entries, sizeof(entries), sizeof(entries));
 	must(pwrite(fd, file, sizeof(file), 0) == sizeof(file));
 }
 
@@ -142,7 +175,8 @@ enum done { NOTHING, ANYTHING, ONE_PAGE };
 
 /* A file of that memory, and then what is done to it. */
 static enum done
-write_file(int fd, const struct gmem *mem, const uint8_t *data, size_t len)
+write_file(
+    int fd, const struct gmem *mem, bool zstd, const uint8_t *data, size_t len)
 {
 	size_t bits = len < (PAGES + 7) / 8 ? len : (PAGES + 7) / 8;
 	enum done done = NOTHING;
@@ -155,7 +189,7 @@ write_file(int fd, const struct gmem *mem, const uint8_t *data, size_t len)
 		if (has_bit(data, bits, i))
 			fill(mem->region[0].host + i * PAGES_PAGE, i);
 	must(state_write_head(&s, fd, "x") == 0);
-	pages_write(&s, mem);
+	pages_write(&s, mem, zstd);
 	must(s.error == 0);
 	state_free(&s);
 	memset(mem->region[0].host, 0, mem->size);
@@ -237,8 +271,10 @@ memory(int fd, enum how how, const uint8_t *data, size_t len)
 		must(gmem_create(&mem, PAGES * PAGES_PAGE) == 0);
 	memset(mem.region[0].host, 0, mem.size);
 	must(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0);
-	if (how == STREAM)
-		done = write_file(fd, &mem, data, len);
+	if (how == STREAM || how == PACKED)
+		done = write_file(fd, &mem, how == PACKED, data, len);
+	else if (how == FRAMES)
+		write_frames(fd, data, len);
 	else
 		write_table(fd, how, data, len);
 	if (how == FILLED && fits(data, len))

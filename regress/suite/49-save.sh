@@ -407,9 +407,10 @@ t_lazy() {
 	prints one "^tiny: loaded\." 60
 	vmctl save one "$T/state"
 	restore "$T/state" one
-	# Before all of it was read; what is saved is all of it.
-	vmctl save one "$T/state2"
+	# Before all of it was read; what is saved is all of it, compressed.
+	vmctl save -z one "$T/state2"
 	ls -ls "$T/state" "$T/state2"
+	[[ $(stat -c %s "$T/state2") -lt $(stat -c %s "$T/state") ]]
 	restore "$T/state2" one
 	key one 'rm -f /rounds; sleep 5; touch /stop; while [ -e /stop ]; do sleep 1; done; echo tiny: rounds $(wc -l </rounds) $(md5sum </data).'
 	prints one "tiny: rounds [1-9].*\." 120

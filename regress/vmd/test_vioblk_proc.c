@@ -485,7 +485,7 @@ into_file(struct peer *p)
 	struct state s;
 
 	assert_int_equal(state_write_head(&s, fd, "web"), 0);
-	pages_write(&s, &p->r.mem);
+	pages_write(&s, &p->r.mem, false);
 	assert_int_equal(s.error, 0);
 	state_free(&s);
 	assert_int_equal(state_read_head(&s, fd, name), 0);
