@@ -219,7 +219,8 @@ copy_fields(uint32_t type, struct ibuf *from, struct ibuf *to)
 	case CTL_LINK:
 		if (ctl_target_get(from, &t) != 0)
 			return -EBADMSG;
-		if (ibuf_get_n32(from, &n) == -1 || n > 1)
+		if (ibuf_get_n32(from, &n) == -1 ||
+		    n > (type == CTL_SAVE ? CTL_SAVE_FLAGS : 1U))
 			return -EBADMSG;
 		if (ctl_target_put(to, &t) != 0)
 			return -ENOMEM;

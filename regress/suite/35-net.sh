@@ -175,6 +175,37 @@ t_switch() {
 	within 5 eval '[[ $(bridges) = 0 ]]'
 }
 
+# A guest with two processors has a pair of queues for each, and so has its tap;
+# what one processor asks for comes by its own.
+t_queues_for_each_cpu() {
+	local tap cpu sum got=('' '')
+	tun
+	pattern 8 >"$T/data"
+	sum=$(md5sum <"$T/data")
+	socat -u "OPEN:$T/data" TCP-LISTEN:7001,reuseaddr &
+	socat -u "OPEN:$T/data" TCP-LISTEN:7002,reuseaddr &
+	{
+		echo 'local prefix 10.77.0.0/16'
+		tiny one shell 'cpus 2' 'memory 256M' 'local interface'
+	} | vmd_up
+	start one
+	prints one "/ # " 120
+	tap=$(tap_of one)
+	[[ $(find "/sys/class/net/$tap/queues" -name 'tx-*' | wc -l) = 2 ]]
+	key one 'ip link set eth0 up; ip addr add 10.77.1.3/31 dev eth0'
+	key one 'irqs() { awk "/-input.$1\$/ { print \$2 + \$3 }" /proc/interrupts; }'
+	for cpu in 0 1; do
+		key one "a=\$(irqs $cpu); s=\$(taskset $((cpu + 1)) nc 10.77.1.2 $((7001 + cpu)) </dev/null | md5sum)"
+		key one "echo tiny: cpu$cpu \$((\$(irqs $cpu) - a)) \$s."
+		prints one "^tiny: cpu$cpu [0-9]+ .*\." 120
+		got[cpu]=$(value one "cpu$cpu")
+		echo "# ${got[cpu]}"
+		[[ ${got[cpu]#* } = "${sum%% *} -." ]]
+		[[ ${got[cpu]%% *} -ge 10 ]]
+	done
+	vmctl stop -fw one
+}
+
 # The guest sees its cable come out and in again, and says who it is.
 t_link_state() {
 	local tap
