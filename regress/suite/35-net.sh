@@ -206,6 +206,68 @@ t_queues_for_each_cpu() {
 	vmctl stop -fw one
 }
 
+# The tiny guest with iperf3 and the libraries that it needs.
+with_iperf3() { # OUT
+	local f d=$T/iperf3
+	mkdir -p "$d/tmp"
+	install -D -t "$d/bin" /usr/bin/iperf3
+	for f in $(ldd /usr/bin/iperf3 | grep -o '/[^ ]*'); do
+		install -D "$f" "$d$f"
+	done
+	(cd "$d" && find . | cpio --quiet -o -H newc -R 0:0) |
+		cat "$G/tiny.cpio" - >"$1"
+}
+
+# Errors that the driver of an interface has counted, as the shell computes them.
+interface_errors='$(($(cat /sys/class/net/eth0/statistics/[rt]x_errors | tr "\n" +)0))'
+
+# Everybody measures everybody, and nobody sees an error.
+t_iperf3_on_a_switch() {
+	local name peer to n=0
+	tun
+	with_iperf3 "$T/net.cpio"
+	{
+		printf 'switch "lan" {\n\tinterface vmbr0\n\tcreate\n}\n'
+		for name in one two; do
+			vm "$name" "boot \"$G/vmlinuz\"" "initrd \"$T/net.cpio\"" \
+			    "cmdline \"$base tiny=shell\"" 'memory 256M' 'cpus 2' \
+			    'interface { switch "lan" }'
+		done
+	} | vmd_up
+	within 5 ip link show vmbr0
+	ip addr add 10.78.0.254/24 dev vmbr0
+	iperf3 -s -B 10.78.0.254 >"$T/served" 2>&1 &
+	for name in one two; do
+		start "$name"
+		prints "$name" "/ # " 120
+		key "$name" "ip link set lo up; ip link set eth0 up; ip addr add 10.78.0.$((++n))/24 dev eth0"
+		key "$name" 'iperf3 -s >/served 2>&1 &'
+	done
+	# NAME PEER: who asks whom; then each receives what it sent before.
+	while read -r name peer <&3; do
+		to=10.78.0.$peer
+		key "$name" "ping -c 3 -W 10 $to >/p; echo tiny: ping$peer \$(grep -c 'bytes from' /p)."
+		prints "$name" "^tiny: ping$peer 3\." 60
+		key "$name" "iperf3 -t 1 -c $to >/a 2>&1; a=\$?; iperf3 -R -t 1 -c $to >/b 2>&1; echo tiny: iperf$peer \$a \$? \$(cat /a /b | grep -c receiver)."
+		prints "$name" "^tiny: iperf$peer .*\." 60
+		echo "# $name to $to: $(value "$name" "iperf$peer")"
+		[[ $(value "$name" "iperf$peer") = "0 0 2." ]]
+		key "$name" "grep -h receiver /a /b; echo tiny: errors$peer $interface_errors."
+		prints "$name" "^tiny: errors$peer 0\." 30
+	done 3<<-EOF
+		one 2
+		one 254
+		two 1
+		two 254
+	EOF
+	iperf3 -t 1 -c 10.78.0.1
+	iperf3 -t 1 -R -c 10.78.0.2
+	for name in "$(tap_of one)" "$(tap_of two)" vmbr0; do
+		[[ $(cat "/sys/class/net/$name/statistics/"[rt]x_errors) = $'0\n0' ]]
+	done
+	vmctl stop -fwa
+}
+
 # The guest sees its cable come out and in again, and says who it is.
 t_link_state() {
 	local tap
