@@ -20,8 +20,8 @@
 
 #define BATCH_MAX  16
 #define BATCH_REST 256
-/* Nanoseconds: no more than this is ever waited for one, whatever the machine;
- * less than that no driver needs. */
+/* Nanoseconds: between these is what batch_hold_ns() says, whatever the clock
+ * said. */
 #define BATCH_HOLD_MIN 20000
 #define BATCH_HOLD_MAX 500000
 
