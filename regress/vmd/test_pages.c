@@ -305,6 +305,9 @@ test_frames(void **state)
 		{ 1, 2, 0, "Destination buffer is too small" },
 		{ 2, 2, 9, "Src size is incorrect" },
 		{ 2, 0, 4000, "Unknown frame descriptor" },
+		/* Whole and broken pages, but no frame. */
+		{ 2, 0, 4096, "Unknown frame descriptor" },
+		{ 1, 0, 4095, "Unknown frame descriptor" },
 	};
 	char name[STATE_NAME_MAX + 1], why[STATE_WHY_MAX];
 	static uint8_t to[PAGES_GROUP];
