@@ -11,7 +11,8 @@
  * gives the same header, so that checksums and segmentation are left to
  * whoever can do them for free.
  *
- * Threads: as vdev.h says, one per receive and transmit queue.  The control
+ * Threads: as vdev.h says, one per receive and transmit queue; at times that of
+ * the first serves the other one of its pair, too (vionet_tx.c).  The control
  * queue is served by the main thread, which also owns the filter.
  *
  * Invariants

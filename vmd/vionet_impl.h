@@ -88,6 +88,10 @@ struct vionet_rx {
 	unsigned i0, i1;
 	uint64_t cap; /* bytes in held */
 	unsigned small; /* frames in a row that were, see gather() */
+	bool stream; /* large ones come: the thread lets others go first */
+	bool behind; /* it does */
+	bool tends; /* the transmit queue as well, see vionet_tx.c */
+	bool watches; /* that one's kick, in ep */
 	/* A frame for which the buffers do not suffice yet: done bytes are in
 	 * them, the rest is at rest, in spill or in. */
 	bool pending;
@@ -101,15 +105,28 @@ struct vionet_rx {
 	struct vionet_stats stats;
 };
 
+/* Who looks after a transmit queue. */
+enum vionet_tx_state {
+	TX_OFF, /* nobody may */
+	TX_BUSY, /* its thread */
+	TX_WAITS, /* its thread, when it is kicked */
+	TX_TENDED, /* the receive queue's thread, kicks too */
+};
+
+/* All but what is said to be the thread's own belongs to who has the lock. */
 struct vionet_tx {
 	struct vdev_queue v;
+	pthread_mutex_t lock;
+	enum vionet_tx_state state;
+	bool kicks; /* the driver kicks */
 	struct vionet *dev;
 	int fd;
 	bool blocked; /* the link takes no more; chain waits */
-	unsigned bulk; /* rounds that are taken for those of large frames */
+	unsigned
+	    bulk; /* rounds that are taken for those of large frames; own */
 	unsigned large; /* frames of this round that are */
-	unsigned stream; /* rounds that the thread lets others go first */
-	bool behind; /* it does */
+	unsigned stream; /* rounds that the thread lets others go first; own */
+	bool behind; /* it does; the thread's own */
 	uint64_t owed, pause; /* as of the receive queue */
 	struct virtq_chain chain;
 	struct iovec iov[VIONET_QUEUE_SIZE + 1]; /* iov[0]: copied head */
@@ -196,7 +213,19 @@ void vionet_stream_reset(struct vionet_rx *);
 int vionet_tx_init(struct vionet_tx *, struct vionet *, unsigned pair);
 void *vionet_tx_run(void *queue);
 void vionet_tx_begin(struct vdev_queue *, bool fresh);
+/* With the lock. */
 enum vionet_next vionet_tx_round(struct vionet_tx *);
+/*
+ * (of the receive queue's thread) Pass on the small frames that are there, and
+ * have the driver kick for none until vionet_tx_watch().  A queue with more to
+ * do is given back to its thread, or left to it: false.
+ */
+bool vionet_tx_tend(struct vionet_tx *);
+/* The same thread is about to sleep, and will wait for a kick of this queue as
+ * well.  false: there is something already, or the queue is not tended. */
+bool vionet_tx_watch(struct vionet_tx *);
+/* The kick that it waited for. */
+void vionet_tx_kicked(struct vionet_tx *);
 
 /* vionet_ctrl.c: a kick of the control queue, on the main thread. */
 void vionet_ctrl_kick(int fd, short what, void *dev);
@@ -226,6 +255,9 @@ vionet_unplugged(const struct vionet *dev)
 	return __atomic_load_n(&dev->unplugged, __ATOMIC_RELAXED);
 }
 uint64_t vionet_drain(int eventfd);
+/* sched(7), "SCHED_BATCH": the calling thread preempts nobody when it wakes.
+ * *behind: it is so. */
+void vionet_let_others_first(bool *behind, bool yes, struct vionet_stats *);
 void vionet_interrupt(struct vdev_queue *, struct vionet_stats *);
 void vionet_count(const struct vdev_queue *, const struct vionet_stats *);
 /* Bytes [off, off + len) of a vector, as far as it goes; how many. */

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,13 @@ static struct vionet_rx *
 rx_of(struct vdev_queue *v)
 {
 	return (void *)((char *)v - offsetof(struct vionet_rx, v));
+}
+
+/* The transmit queue of the same pair. */
+static struct vionet_tx *
+tx_of(const struct vionet_rx *q)
+{
+	return &q->dev->tx[q - q->dev->rx];
 }
 
 uint64_t
@@ -69,6 +77,18 @@ vionet_timeout(uint64_t ns)
 	if (ns > 1000000000)
 		return 1000;
 	return ns == 0 ? -1 : (int)(ns / 1000000) + 1;
+}
+
+void
+vionet_let_others_first(bool *behind, bool yes, struct vionet_stats *s)
+{
+	const struct sched_param none = { 0 };
+
+	if (*behind == yes)
+		return;
+	*behind = yes;
+	s->syscalls++;
+	(void)sched_setscheduler(0, yes ? SCHED_BATCH : SCHED_OTHER, &none);
 }
 
 void
@@ -293,6 +313,14 @@ finish(struct vionet_rx *q)
 static void
 begin(struct vionet_rx *q, size_t total, size_t done, const uint8_t *rest)
 {
+	if (total > VIONET_NEED_SMALL) {
+		q->small = 0;
+		q->stream = q->tends = true;
+	} else if (q->small < SMALL_FRAMES) {
+		q->small++;
+	} else {
+		q->stream = false;
+	}
 	q->pending = true;
 	q->rest = rest;
 	q->total = total;
@@ -385,10 +413,6 @@ receive(struct vionet_rx *q)
 		drop(q);
 		return NET_GO_ON;
 	}
-	if ((size_t)n > VIONET_NEED_SMALL)
-		q->small = 0;
-	else if (q->small < SMALL_FRAMES)
-		q->small++;
 	begin(q, (size_t)n, (size_t)n < cap ? (size_t)n : cap, q->spill);
 	return NET_GO_ON;
 }
@@ -460,21 +484,39 @@ vionet_rx_hold(const struct vionet_rx *q, bool on)
 	(void)epoll_ctl(q->ep, EPOLL_CTL_MOD, q->fd, &e);
 }
 
+/* Kicks of the transmit queue wake this thread, or not. */
+static void
+watch(struct vionet_rx *q)
+{
+	int kick = tx_of(q)->v.kick;
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = kick };
+
+	if (q->watches == q->tends)
+		return;
+	q->watches = q->tends;
+	(void)epoll_ctl(
+	    q->ep, q->watches ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, kick, &e);
+	q->stats.syscalls++;
+}
+
 static void
 wait_for_link(struct vionet_rx *q)
 {
-	struct epoll_event e[2];
+	struct epoll_event e[3];
 	int i, n;
 
 	if (!q->listening && !listen_to_link(q)) {
 		vdev_break(&q->v, "cannot wait for the interface");
 		return;
 	}
+	watch(q);
 	q->stats.syscalls++;
-	n = epoll_wait(q->ep, e, 2, -1);
+	n = epoll_wait(q->ep, e, 3, -1);
 	for (i = 0; i < n; i++) {
 		if (e[i].data.fd == q->v.wake)
 			vionet_drain(q->v.wake);
+		else if (q->watches && e[i].data.fd == tx_of(q)->v.kick)
+			vionet_tx_kicked(tx_of(q));
 		/* A link that is not there any more says nothing else. */
 		else if ((e[i].events & EPOLLERR) != 0 &&
 		    (e[i].events & EPOLLIN) == 0)
@@ -485,9 +527,10 @@ wait_for_link(struct vionet_rx *q)
 static void
 wait_for(struct vionet_rx *q, enum vionet_next what)
 {
-	struct pollfd p[2] = {
+	struct pollfd p[3] = {
 		{ q->v.wake, POLLIN, 0 },
 		{ what == NET_WAIT_BUFFER ? q->v.kick : -1, POLLIN, 0 },
+		{ q->tends ? tx_of(q)->v.kick : -1, POLLIN, 0 },
 	};
 
 	if (what == NET_WAIT_LINK && !q->gone) {
@@ -495,13 +538,15 @@ wait_for(struct vionet_rx *q, enum vionet_next what)
 		return;
 	}
 	q->stats.syscalls++;
-	(void)poll(p, 2, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
+	(void)poll(p, 3, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
 	if ((p[1].revents & POLLIN) != 0) {
 		vionet_drain(q->v.kick);
 		q->stats.kicks++;
 	}
+	if ((p[2].revents & POLLIN) != 0)
+		vionet_tx_kicked(tx_of(q));
 }
 
 enum vionet_next
@@ -510,8 +555,11 @@ vionet_rx_round(struct vionet_rx *q)
 	enum vionet_next next = NET_GO_ON;
 	unsigned n;
 
-	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON; n++)
+	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON; n++) {
 		next = step(q);
+		if (q->tends)
+			q->tends = vionet_tx_tend(tx_of(q));
+	}
 	vionet_interrupt(&q->v, &q->stats);
 	vionet_count(&q->v, &q->stats);
 	return next;
@@ -531,7 +579,9 @@ serve(struct vdev_queue *v)
 		virtq_disable_kick(&q->v.vq);
 		return;
 	}
-	wait_for(q, next);
+	vionet_let_others_first(&q->behind, q->stream, &q->stats);
+	if (!q->tends || vionet_tx_watch(tx_of(q)))
+		wait_for(q, next);
 	virtq_disable_kick(&q->v.vq);
 }
 
@@ -544,7 +594,7 @@ vionet_rx_begin(struct vdev_queue *v, bool fresh)
 		q->h0 = q->h1 = q->i0 = q->i1 = 0;
 		q->cap = 0;
 		q->small = 0;
-		q->pending = false;
+		q->pending = q->stream = q->tends = false;
 		q->owed = 0;
 	}
 	q->gone = q->listening = false;

@@ -11,11 +11,15 @@
  * sleeps until a round of such frames is over (bulk), which is then short.  And
  * so that there are several of them to a round, who makes them keeps its
  * processor when this thread is woken, as long as it has something to do.
+ *
+ * While large frames come in, what the guest sends are acknowledgements, one by
+ * one: the receive queue's thread, which runs anyway, passes them on (TX_TENDED).
+ * A kick would cost the guest an exit and a switch to this thread, on its own
+ * processor often.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,35 +190,31 @@ step(struct vionet_tx *q)
 }
 
 static void
-wait_for(struct vionet_tx *q, enum vionet_next what)
+take_kick(struct vionet_tx *q)
+{
+	vionet_drain(q->v.kick);
+	q->stats.kicks++;
+}
+
+static void
+wait_for(struct vionet_tx *q, enum vionet_next what, bool kick)
 {
 	struct pollfd p[3] = {
 		{ q->v.wake, POLLIN, 0 },
-		{ what == NET_WAIT_BUFFER ? q->v.kick : -1, POLLIN, 0 },
+		{ kick ? q->v.kick : -1, POLLIN, 0 },
 		{ what == NET_WAIT_LINK ? q->fd : -1, POLLOUT, 0 },
 	};
 
-	q->stats.syscalls++;
 	(void)poll(p, 3, vionet_timeout(what == NET_WAIT_TIME ? q->pause : 0));
 	if ((p[0].revents & POLLIN) != 0)
 		vionet_drain(q->v.wake);
-	if ((p[1].revents & POLLIN) != 0) {
-		vionet_drain(q->v.kick);
-		q->stats.kicks++;
-	}
-}
-
-/* sched(7), "SCHED_BATCH": such a thread preempts nobody when it wakes. */
-static void
-let_others_first(struct vionet_tx *q, bool yes)
-{
-	const struct sched_param none = { 0 };
-
-	if (q->behind == yes)
+	if ((p[1].revents & POLLIN) == 0)
 		return;
-	q->behind = yes;
-	q->stats.syscalls++;
-	(void)sched_setscheduler(0, yes ? SCHED_BATCH : SCHED_OTHER, &none);
+	pthread_mutex_lock(&q->lock);
+	/* Else it is the one that the other thread waits for by now. */
+	if (q->state == TX_WAITS)
+		take_kick(q);
+	pthread_mutex_unlock(&q->lock);
 }
 
 enum vionet_next
@@ -242,27 +242,128 @@ vionet_tx_round(struct vionet_tx *q)
 		q->stream = VIONET_ROUNDS;
 	else if (q->stream > 0)
 		q->stream--;
-	let_others_first(q, q->stream > 0);
+	vionet_let_others_first(&q->behind, q->stream > 0, &q->stats);
 	vionet_interrupt(&q->v, &q->stats);
 	vionet_count(&q->v, &q->stats);
 	return next;
 }
 
 static void
+set_state(struct vionet_tx *q, enum vionet_tx_state state)
+{
+	__atomic_store_n(&q->state, state, __ATOMIC_RELAXED);
+}
+
+static void
+kicks_off(struct vionet_tx *q)
+{
+	if (q->kicks)
+		virtq_disable_kick(&q->v.vq);
+	q->kicks = false;
+}
+
+/* false: there is something already. */
+static bool
+kicks_on(struct vionet_tx *q)
+{
+	q->kicks = true;
+	if (!virtq_enable_kick(&q->v.vq))
+		return true;
+	kicks_off(q);
+	return false;
+}
+
+static void
+wake(const struct vionet_tx *q)
+{
+	const uint64_t one = 1;
+
+	(void)!write(q->v.wake, &one, sizeof(one));
+}
+
+/* Of what the driver sends while it receives; false: there is more to do. */
+static bool
+pass_on(struct vionet_tx *q)
+{
+	enum vionet_next next = NET_GO_ON;
+	unsigned n;
+
+	q->large = 0;
+	for (n = 0; n < VIONET_BATCH && next == NET_GO_ON && q->large == 0; n++)
+		next = step(q);
+	vionet_interrupt(&q->v, &q->stats);
+	vionet_count(&q->v, &q->stats);
+	return next == NET_WAIT_BUFFER;
+}
+
+bool
+vionet_tx_tend(struct vionet_tx *q)
+{
+	bool tended;
+
+	/* Its thread is at it, or only looks. */
+	if (pthread_mutex_trylock(&q->lock) != 0)
+		return __atomic_load_n(&q->state, __ATOMIC_RELAXED) ==
+		    TX_TENDED;
+	if (q->state == TX_WAITS) {
+		set_state(q, TX_TENDED);
+		wake(q); /* so that it waits for kicks no more */
+	}
+	if (q->state == TX_TENDED) {
+		kicks_off(q);
+		if (virtq_pending(&q->v.vq) && !pass_on(q)) {
+			set_state(q, TX_BUSY);
+			wake(q);
+		}
+	}
+	tended = q->state == TX_TENDED;
+	pthread_mutex_unlock(&q->lock);
+	return tended;
+}
+
+bool
+vionet_tx_watch(struct vionet_tx *q)
+{
+	bool on;
+
+	pthread_mutex_lock(&q->lock);
+	on = q->state == TX_TENDED && kicks_on(q);
+	pthread_mutex_unlock(&q->lock);
+	return on;
+}
+
+void
+vionet_tx_kicked(struct vionet_tx *q)
+{
+	pthread_mutex_lock(&q->lock);
+	if (q->state == TX_TENDED)
+		take_kick(q);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void
 serve(struct vdev_queue *v)
 {
 	struct vionet_tx *q = tx_of(v);
-	enum vionet_next next = vionet_tx_round(q);
+	enum vionet_next next = NET_WAIT_BUFFER;
+	bool waits;
 
-	if (next == NET_GO_ON)
-		return;
-	if (next == NET_WAIT_BUFFER && !q->v.vq.broken &&
-	    virtq_enable_kick(&q->v.vq)) {
-		virtq_disable_kick(&q->v.vq);
-		return;
+	pthread_mutex_lock(&q->lock);
+	if (q->state != TX_TENDED) {
+		set_state(q, TX_BUSY);
+		kicks_off(q);
+		next = vionet_tx_round(q);
+		if (next == NET_WAIT_BUFFER && !kicks_on(q))
+			next = NET_GO_ON;
+		if (next == NET_WAIT_BUFFER)
+			set_state(q, TX_WAITS);
 	}
-	wait_for(q, next);
-	virtq_disable_kick(&q->v.vq);
+	waits = q->state == TX_WAITS;
+	if (next != NET_GO_ON)
+		q->stats.syscalls++;
+	pthread_mutex_unlock(&q->lock);
+	if (next != NET_GO_ON)
+		wait_for(q, next, waits);
 }
 
 void
@@ -270,18 +371,32 @@ vionet_tx_begin(struct vdev_queue *v, bool fresh)
 {
 	struct vionet_tx *q = tx_of(v);
 
+	pthread_mutex_lock(&q->lock);
 	if (fresh) {
 		q->blocked = false;
 		q->bulk = q->stream = 0;
 		q->owed = 0;
 	}
 	virtq_disable_kick(&v->vq);
+	q->kicks = false;
+	set_state(q, TX_BUSY);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void
+idle(struct vdev_queue *v)
+{
+	struct vionet_tx *q = tx_of(v);
+
+	pthread_mutex_lock(&q->lock);
+	set_state(q, TX_OFF);
+	pthread_mutex_unlock(&q->lock);
 }
 
 void *
 vionet_tx_run(void *queue)
 {
-	static const struct vdev_loop loop = { vionet_tx_begin, serve, NULL };
+	static const struct vdev_loop loop = { vionet_tx_begin, serve, idle };
 
 	vdev_loop(queue, &loop);
 	return NULL;
@@ -291,6 +406,7 @@ int
 vionet_tx_init(struct vionet_tx *q, struct vionet *dev, unsigned pair)
 {
 	q->dev = dev;
+	q->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	q->fd = dev->conf.fd[pair];
 	q->rate = (struct log_rate)LOG_RATE(5, 10);
 	if (dev->conf.stream && (q->left = malloc(VIONET_BUF_MAX)) == NULL)

@@ -234,6 +234,133 @@ test_others_first(void **state)
 	rig_free(r);
 }
 
+static enum vionet_tx_state
+state_of(const struct rig *r)
+{
+	return __atomic_load_n(&r->dev->tx[0].state, __ATOMIC_RELAXED);
+}
+
+/* A large frame from the link to the guest, in so many buffers. */
+static void
+receive_large(struct rig *r)
+{
+	static uint8_t f[HDR + LARGE];
+	const unsigned n = (sizeof(f) + 2047) / 2048;
+	uint32_t id, len;
+	unsigned i;
+
+	rig_fill(r, 0, 0, n, 2048);
+	rig_frame(f, LARGE, rig_mac, rig_peer, 1);
+	rig_inject(r, 0, f, sizeof(f));
+	for (i = 0; i < n; i++)
+		assert_true(rig_take(r, rxq(0), &id, &len, 5000));
+}
+
+static void
+until_tended(struct rig *r)
+{
+	unsigned i;
+
+	for (i = 0; i < 1000 && state_of(r) != TX_TENDED; i++)
+		receive_large(r);
+	assert_int_equal(state_of(r), TX_TENDED);
+}
+
+/* n frames in one go. */
+static void
+send_some(struct rig *r, unsigned n, uint32_t len)
+{
+	struct vbuf b[2] = { { RIG_TX, HDR, false },
+		{ RIG_TX + HDR, len, false } };
+	uint8_t buf[HDR + LARGE];
+	uint32_t id, used;
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		assert_true(vdrv_add(&r->q[QUEUE], b, 2, 0) >= 0);
+	rig_kick(r, QUEUE);
+	for (i = 0; i < n; i++)
+		assert_int_equal(rig_outward(r, 0, buf, sizeof(buf), 5000),
+		    (int)(HDR + len));
+	for (i = 0; i < n; i++)
+		assert_true(rig_take(r, QUEUE, &id, &used, 5000));
+}
+
+/* Whoever receives large frames has what it answers passed on by the thread that
+ * brings them, until there is more to send than that. */
+static void
+test_tended(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	const struct vionet_rx *rx = &r->dev->rx[0];
+	struct sched_param param;
+	unsigned i;
+	int policy;
+
+	rig_frame(rig_ptr(r, RIG_TX, HDR + LARGE), LARGE, rig_peer, rig_mac, 1);
+	send_one(r, 1000);
+	assert_int_not_equal(state_of(r), TX_TENDED);
+	for (i = 0; i < 3; i++) {
+		until_tended(r);
+		send_some(r, 3, 1000);
+		assert_int_equal(state_of(r), TX_TENDED);
+		send_one(r, LARGE);
+		send_one(r, 1000);
+		assert_int_not_equal(state_of(r), TX_TENDED);
+		until_tended(r);
+		send_some(r, VIONET_BATCH + 1, 100);
+		assert_int_not_equal(state_of(r), TX_TENDED);
+	}
+	until_tended(r);
+	assert_int_equal(
+	    pthread_getschedparam(rx->v.thread, &policy, &param), 0);
+	assert_int_equal(policy, SCHED_BATCH);
+	rig_reset(r);
+	assert_int_equal(state_of(r), TX_OFF);
+	rig_rings(r, VIONET_QUEUE_SIZE);
+	assert_int_equal(rig_start(r), 0);
+	send_some(r, 3, 1000);
+	until_tended(r);
+	send_some(r, 3, 1000);
+	/* Small ones alone are no stream any more. */
+	rig_fill(r, 0, 0, 100, 2048);
+	for (i = 0; i < 100; i++) {
+		inject(r);
+		assert_true(answered(r, 5000));
+	}
+	while (rx->behind)
+		usleep(1000);
+	rig_free(r);
+}
+
+/* Who looks after the queue changes all the time: nothing waits for ever. */
+static void
+test_tended_by_turns(void **state)
+{
+	struct rig *r = rig_new(&(struct rig_opt){ 0 });
+	unsigned i, seed = 1;
+
+	rig_frame(rig_ptr(r, RIG_TX, HDR + LARGE), LARGE, rig_peer, rig_mac, 1);
+	for (i = 0; i < 20000; i++) {
+		switch (rand_r(&seed) % 8) {
+		case 0:
+		case 1:
+			receive_large(r);
+			break;
+		case 2:
+			send_one(r, LARGE);
+			break;
+		case 3:
+			send_some(r, (unsigned)rand_r(&seed) % 80, 100);
+			break;
+		default:
+			send_one(r, 100);
+			break;
+		}
+	}
+	rig_free(r);
+}
+
 int
 main(void)
 {
@@ -242,6 +369,8 @@ main(void)
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_answers_to_bulk),
 		cmocka_unit_test(test_others_first),
+		cmocka_unit_test(test_tended),
+		cmocka_unit_test(test_tended_by_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
