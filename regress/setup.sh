@@ -15,7 +15,7 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 packages="
 	build-essential bison pkg-config libevent-dev libbsd-dev libseccomp-dev
 	liburing-dev libcmocka-dev libjansson-dev zlib1g-dev
-	libzstd-dev libmnl-dev libmd-dev libarchive-dev libtls-dev openssl xorriso nftables iproute2 passt mandoc sparse cppcheck clang clang-format shellcheck
+	libdeflate-dev libzstd-dev libmnl-dev libmd-dev libarchive-dev libtls-dev openssl xorriso nftables iproute2 passt mandoc sparse cppcheck clang clang-format shellcheck
 	mmdebstrap e2fsprogs squashfs-tools cpio zstd xz-utils lz4 kmod
 	fakeroot uidmap qemu-utils acpica-tools expect socat jq procps
 	debian-archive-keyring rsync zsh seabios grub-common grub-pc-bin

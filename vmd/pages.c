@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
+#include <libdeflate.h>
 #include <zstd.h>
 
 #include "pages.h"
@@ -157,7 +157,7 @@ shortest(struct packer *k, struct pages_group *g)
 			data = k->frame;
 		}
 	}
-	g->sum = (uint32_t)crc32(0, data, g->len);
+	g->sum = libdeflate_crc32(0, data, g->len);
 	return data;
 }
 
@@ -337,7 +337,7 @@ pages_get(const struct pages *p, int fd, uint64_t group, uint8_t *to,
 		what = "the file ends here";
 	else if (e != 0)
 		what = strerrordesc_np(-e);
-	else if (g->len != 0 && crc32(0, data, g->len) != g->sum) {
+	else if (g->len != 0 && libdeflate_crc32(0, data, g->len) != g->sum) {
 		e = -EINVAL;
 		what = "wrong checksum";
 	} else if (is_frame(g) && (what = unpack(p, g, to)) != NULL)

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include "state.h"
 
@@ -264,7 +264,7 @@ read_section(struct state *s, const char *section, uint32_t version)
 	get_all(s, s->buf, (size_t)len);
 	if (s->error != 0)
 		return;
-	if (crc32(0, s->buf, (uInt)len) != get32(head + 20)) {
+	if (libdeflate_crc32(0, s->buf, len) != get32(head + 20)) {
 		state_fail(s, -EINVAL, "wrong checksum");
 		return;
 	}
@@ -299,7 +299,7 @@ state_end(struct state *s)
 	if (s->writing) {
 		len = (uint32_t)(s->len - SECTION_HEAD);
 		put32(s->buf + 20,
-		    (uint32_t)crc32(0, s->buf + SECTION_HEAD, len));
+		    libdeflate_crc32(0, s->buf + SECTION_HEAD, len));
 		put32(s->buf + 24, len);
 		put_all(s, s->buf, s->len);
 		s->off += s->len;
