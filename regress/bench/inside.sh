@@ -503,17 +503,45 @@ monitor() { # SOCKET COMMAND: its answer
 	{ echo "$2"; sleep 0.1; } | socat -t 600 - "UNIX:$1" | tr -d '\r'
 }
 
-migrate_qemu() {
-	local away fd t0 t1
+# A CA, and what both sides of a migration have of it.
+certificates() {
+	[[ ! -d $T/ca ]] || return 0
+	{
+		vmd-cert ca -d $T/ca
+		vmd-cert host -d $T/ca localhost 127.0.0.1
+		vmd-cert user -d $T/ca root
+	} >&2
+	mkdir -p $T/home/.config/vmctl
+	cp $T/ca/ca.pem $T/home/.config/vmctl/ca.pem
+	cp $T/ca/root.pem $T/home/.config/vmctl/cert.pem
+	cp $T/ca/root.key $T/home/.config/vmctl/key.pem
+	cp $T/ca/ca.pem $T/ca/ca-cert.pem
+	cp $T/ca/root.pem $T/ca/client-cert.pem
+	cp $T/ca/root.key $T/ca/client-key.pem
+	cp $T/ca/localhost.pem $T/ca/server-cert.pem
+	cp $T/ca/localhost.key $T/ca/server-key.pem
+}
+
+migrate_qemu() { # SYSTEM
+	local away fd t0 t1 tls=(-object "tls-creds-x509,id=tls,dir=$T/ca,endpoint")
+	[[ $1 = pc-tls ]] || tls=()
 	mkfifo $T/out $T/in
-	qemu_side $T/mon <>$T/in >$T/out &
+	qemu_side $T/mon ${tls:+"${tls[@]}=client"} <>$T/in >$T/out &
 	qemu_pid=$!
 	exec {fd}<$T/out
 	until_line "$fd" "tiny: shell"
 	echo "$busy" >$T/in
 	until_line "$fd" "tiny: busy"
-	qemu_side $T/away.mon -incoming tcp:127.0.0.1:4444 </dev/null >/dev/null &
+	qemu_side $T/away.mon ${tls:+"${tls[@]}=server"} -incoming defer \
+	    </dev/null >/dev/null &
 	away=$!
+	until [[ -S $T/away.mon ]]; do sleep 0.2; done
+	[[ -z ${tls:-} ]] || {
+		monitor $T/away.mon "migrate_set_parameter tls-creds tls"
+		monitor $T/mon "migrate_set_parameter tls-creds tls"
+		monitor $T/mon "migrate_set_parameter tls-hostname localhost"
+	} >/dev/null
+	monitor $T/away.mon "migrate_incoming tcp:127.0.0.1:4444" >/dev/null
 	until [[ -n $(ss -Hltn 'sport = 4444') ]]; do sleep 0.2; done
 	monitor $T/mon "migrate_set_parameter max-bandwidth 100G" >/dev/null
 	sleep 1
@@ -522,9 +550,9 @@ migrate_qemu() {
 	monitor $T/mon "info migrate" >$T/migrate.out
 	grep -q "^Migration status: completed" $T/migrate.out
 	t1=$(now)
-	sed -n 's/^total time: \([0-9]*\) ms.*/migrate-total pc \1/p
-	    s/^downtime: \([0-9]*\) ms.*/migrate-downtime pc \1/p' $T/migrate.out
-	echo "migrate-command pc $(((t1 - t0) / 1000))"
+	sed -n "s/^total time: \([0-9]*\) ms.*/migrate-total $1 \1/p
+	    s/^downtime: \([0-9]*\) ms.*/migrate-downtime $1 \1/p" $T/migrate.out
+	echo "migrate-command $1 $(((t1 - t0) / 1000))"
 	kill -9 "$qemu_pid" "$away"
 	wait "$qemu_pid" "$away" 2>/dev/null || true
 	qemu_pid=''
@@ -534,15 +562,6 @@ migrate_qemu() {
 
 migrate_vmm() {
 	local fd tty t0 t1
-	[[ -d $T/ca ]] || {
-		vmd-cert ca -d $T/ca
-		vmd-cert host -d $T/ca localhost 127.0.0.1
-		vmd-cert user -d $T/ca root
-		mkdir -p $T/home/.config/vmctl
-		cp $T/ca/ca.pem $T/home/.config/vmctl/ca.pem
-		cp $T/ca/root.pem $T/home/.config/vmctl/cert.pem
-		cp $T/ca/root.key $T/home/.config/vmctl/key.pem
-	} >&2
 	vmd_start $G/vmlinuz $G/tiny.cpio "$base tiny=shell"
 	{
 		cat $T/vm.conf
@@ -577,9 +596,12 @@ migrate_vmm() {
 
 migrate() { # ROUNDS
 	local i mem=128
+	! have_vmm || certificates
 	for ((i = 0; i < $1; i++)); do
-		migrate_qemu
-		! have_vmm || migrate_vmm
+		migrate_qemu pc
+		have_vmm || continue
+		migrate_qemu pc-tls
+		migrate_vmm
 	done
 }
 
