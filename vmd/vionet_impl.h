@@ -122,8 +122,7 @@ struct vionet_tx {
 	struct vionet *dev;
 	int fd;
 	bool blocked; /* the link takes no more; chain waits */
-	unsigned
-	    bulk; /* rounds that are taken for those of large frames; own */
+	unsigned bulk; /* rounds taken for those of large frames; own */
 	unsigned large; /* frames of this round that are */
 	unsigned stream; /* rounds that the thread lets others go first; own */
 	bool behind; /* it does; the thread's own */
