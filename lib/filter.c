@@ -179,6 +179,7 @@ static const struct rule {
 	{ P_DISK, SCMP_SYS(pwritev2), { { 0 } } },
 	/* Where it has data; offsets of descriptors are nobody's. */
 	{ P_DISK, SCMP_SYS(lseek), { IS(2, SEEK_DATA) } },
+	{ P_DISK, SCMP_SYS(lseek), { IS(2, SEEK_HOLE) } },
 	{ P_DISK, SCMP_SYS(fsync), { { 0 } } },
 	{ P_DISK, SCMP_SYS(fdatasync), { { 0 } } },
 	{ P_DISK, SCMP_SYS(fallocate), { { 0 } } },

@@ -313,6 +313,28 @@ gmem_take(const struct gmem *g, uint64_t word)
 	return __atomic_exchange_n(&g->written[word], 0, __ATOMIC_SEQ_CST);
 }
 
+bool
+gmem_next(const struct gmem *g, uint64_t *off, uint64_t *end)
+{
+	off_t data, hole = -1;
+
+	if (*off >= g->size)
+		return false;
+	*end = g->size;
+	data = lseek(g->fd, (off_t)*off, SEEK_DATA);
+	/* Behind the memory is the map. */
+	if (data == -1 ? errno == ENXIO : (uint64_t)data >= g->size)
+		return false;
+	if (data != -1)
+		hole = lseek(g->fd, data, SEEK_HOLE);
+	if (hole == -1)
+		return true;
+	*off = (uint64_t)data / PAGE * PAGE;
+	if ((uint64_t)hole < g->size)
+		*end = ((uint64_t)hole + PAGE - 1) / PAGE * PAGE;
+	return true;
+}
+
 int
 gmem_discard(const struct gmem *g, void *p, size_t len)
 {

@@ -12,6 +12,7 @@
  * marks the pages afterwards, and before the guest can know: then a page whose
  * bit was taken is read with what was written, or has its bit again.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -61,6 +62,12 @@ int gmem_write(const struct gmem *, struct gpa, const void *, size_t);
 void gmem_wrote(const struct gmem *, const void *, size_t len);
 /* Take the bits of 64 pages, from page 64 * word of the file on. */
 uint64_t gmem_take(const struct gmem *, uint64_t word);
+/*
+ * The first run of pages of the file, from *off on, that are there: [*off, *end).
+ * Others are zero, and would cost to be read.  false: there are none.  Where the
+ * host cannot tell, all are there.
+ */
+bool gmem_next(const struct gmem *, uint64_t *off, uint64_t *end);
 /* The whole pages of [p, p + len), which gmem_range() or virtq_pop() gave, go
  * back to the host; they read as zero from then on.  0 or -errno. */
 int gmem_discard(const struct gmem *, void *p, size_t len);

@@ -167,14 +167,21 @@ write_data(struct state *s, const struct gmem *mem, struct packer *k,
     struct pages *p, uint64_t *at)
 {
 	struct pages_group *g;
+	uint64_t i, from = 0, to = 0;
 	const uint8_t *data;
-	uint64_t i;
 	size_t len;
 	int e;
 
 	for (i = 0; i < p->n && s->error == 0; i++) {
 		g = &p->group[i];
 		len = group_len(mem, i);
+		while (to <= i * GROUP) {
+			from = to;
+			if (!gmem_next(mem, &from, &to))
+				return; /* holes to the end */
+		}
+		if (from >= i * GROUP + len)
+			continue; /* all of it is a hole */
 		if ((e = read_at(mem->fd, k->piece, len, i * GROUP)) != 0) {
 			state_fail(s, e, "memory: %s", strerrordesc_np(-e));
 			break;

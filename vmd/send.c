@@ -6,7 +6,8 @@
  *  1. A page's bit is taken before the page is read: what is written later has
  *     its bit again.
  *  2. A page is read once, into a copy of which the checksum is made.
- *  3. Pages are read by the descriptor, so that holes stay holes.
+ *  3. Pages are read by the descriptor, so that holes stay holes; those of the
+ *     beginning are not read at all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,28 +21,33 @@
 #define WORD   64U /* pages */
 #define SLOWER 20U /* percent */
 
+static void
+mark(uint64_t *map, uint64_t off, uint64_t end)
+{
+	for (; off < end; off += PAGE)
+		map[off / PAGE / WORD] |= 1ULL << (off / PAGE % WORD);
+}
+
 int
 send_begin(struct send *d, const struct gmem *mem, const char *name)
 {
-	uint64_t i, pages = mem->size / PAGE;
+	uint64_t i, off, end, pages = mem->size / PAGE;
 
 	memset(d, 0, sizeof(*d));
 	d->mem = mem;
 	d->words = (pages + WORD - 1) / WORD;
 	d->round = 1;
-	d->map = malloc(d->words * sizeof(*d->map));
+	d->map = calloc(d->words, sizeof(*d->map));
 	d->log = malloc(d->words * sizeof(*d->log));
 	d->piece = malloc(WORD * PAGE);
 	if (d->map == NULL || d->log == NULL || d->piece == NULL) {
 		send_free(d);
 		return -ENOMEM;
 	}
-	for (i = 0; i < d->words; i++) {
+	for (i = 0; i < d->words; i++)
 		(void)gmem_take(mem, i);
-		d->map[i] = UINT64_MAX;
-	}
-	if (pages % WORD != 0)
-		d->map[d->words - 1] = UINT64_MAX >> (WORD - pages % WORD);
+	for (off = 0; gmem_next(mem, &off, &end); off = end)
+		mark(d->map, off, end);
 	return state_write_head(&d->s, -1, name);
 }
 

@@ -331,6 +331,37 @@ test_written(void **state)
 	gmem_destroy(&a);
 }
 
+/* What is there of the memory: none of what is behind it in the file. */
+static void
+test_next(void **state)
+{
+	static const struct {
+		uint64_t page, n; /* that are there */
+	} runs[] = { { 0, 1 }, { 3, 2 }, { 64, 64 }, { 4095, 1 } };
+	uint64_t off = 0, end = 0;
+	struct gmem g;
+	unsigned i;
+
+	assert_int_equal(gmem_create(&g, 16 * M), 0);
+	assert_false(gmem_next(&g, &off, &end));
+	for (i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+		memset(g.region[0].host + runs[i].page * 4096, 1,
+		    runs[i].n * 4096);
+	for (i = 0, off = 0; gmem_next(&g, &off, &end); off = end, i++) {
+		assert_in_range(i, 0, sizeof(runs) / sizeof(runs[0]) - 1);
+		assert_int_equal(off, runs[i].page * 4096);
+		assert_int_equal(end, off + runs[i].n * 4096);
+	}
+	assert_int_equal(i, sizeof(runs) / sizeof(runs[0]));
+	off = 16 * M;
+	assert_false(gmem_next(&g, &off, &end));
+	off = 4 * 4096; /* within one */
+	assert_true(gmem_next(&g, &off, &end));
+	assert_int_equal(off, 4 * 4096);
+	assert_int_equal(end, 5 * 4096);
+	gmem_destroy(&g);
+}
+
 int
 main(void)
 {
@@ -343,6 +374,7 @@ main(void)
 		cmocka_unit_test(test_dontdump),
 		cmocka_unit_test(test_discard),
 		cmocka_unit_test(test_written),
+		cmocka_unit_test(test_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

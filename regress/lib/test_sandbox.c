@@ -476,6 +476,7 @@ disk_works(const void *arg)
 	    0);
 	CHECK(fstat(fd, &st) == 0 && st.st_size == 16);
 	CHECK(lseek(fd, 0, SEEK_DATA) == 0);
+	CHECK(lseek(fd, 0, SEEK_HOLE) == 16);
 	CHECK(ioctl(fd, FIONREAD, &n) == 0 || errno != EPERM);
 	return 0;
 }

@@ -161,6 +161,18 @@ test_rounds(void **state)
 	}
 }
 
+/* Pages that the round has. */
+static unsigned
+marked(const struct send *d)
+{
+	unsigned n = 0;
+	size_t i;
+
+	for (i = 0; i < d->words; i++)
+		n += (unsigned)__builtin_popcountll(d->map[i]);
+	return n;
+}
+
 /* Above the hole, and holes stay holes. */
 static void
 test_regions(void **state)
@@ -174,6 +186,7 @@ test_regions(void **state)
 	from.region[1].host[0] = 2;
 	from.region[1].host[4 * MIB - 1] = 3;
 	assert_int_equal(send_begin(&d, &from, "web"), 0);
+	assert_int_equal(marked(&d), 3);
 	send_all(&d, &to);
 	assert_int_equal(to.region[0].host[GMEM_PCI_HOLE - 1], 1);
 	assert_int_equal(to.region[1].host[0], 2);
