@@ -44,7 +44,8 @@
 # "?" where there is no ratio.  What a lab did not come to leaves the others their
 # figures; it is named at the end, and the exit status is 1.  migrate is a guest
 # that writes memory, sent to another process of the same host, ours in TLS and
-# QEMU's without and with it (pc-tls).  restore is a guest of 128 MiB, of which 48 are in use by files,
+# QEMU's without and with it (pc-tls).  restore is a guest of 128 MiB, of which
+# 48 are in use by files,
 # written to a file in memory and gone on with from there, until it answers on its
 # console, or (-command) until vmctl is done, when it runs, for which 10 ms are
 # asked; at-once is the same without userfaultfd.  status is `vmctl status' of an empty vmd and of one with 200 VMs,
