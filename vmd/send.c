@@ -20,6 +20,7 @@
 #define PAGE   4096ULL
 #define WORD   64U /* pages */
 #define SLOWER 20U /* percent */
+#define SHORT  8U /* this part of the limit is as good as nothing */
 
 static void
 mark(uint64_t *map, uint64_t off, uint64_t end)
@@ -195,20 +196,33 @@ send_read(struct state *s, const struct gmem *mem, struct mirror_to *disks)
 	}
 }
 
+/* It leaves not much less than the round before. */
+static bool
+stagnates(uint64_t pages, uint64_t before)
+{
+	return pages >= before - before / 4;
+}
+
+/* A round that goes on although the rest is in time takes less than the limit,
+ * and each of them leaves less: together they take four times as long at most. */
 enum send_next
-send_judge(uint64_t pages, uint64_t speed, unsigned rounds, unsigned limit_ms)
+send_judge(uint64_t pages, uint64_t before, uint64_t speed, unsigned rounds,
+    unsigned limit_ms)
 {
 	uint64_t can = speed / 1000 * limit_ms;
+	bool last = rounds >= SEND_ROUNDS_MAX;
 
-	if (pages * PAGE <= can)
+	if (pages * PAGE > can)
+		return last ? SEND_NEVER : SEND_GO_ON;
+	if (last || pages * PAGE <= can / SHORT || stagnates(pages, before))
 		return SEND_STOP;
-	return rounds >= SEND_ROUNDS_MAX ? SEND_NEVER : SEND_GO_ON;
+	return SEND_GO_ON;
 }
 
 unsigned
 send_slow(unsigned percent, unsigned most, uint64_t pages, uint64_t before)
 {
-	if (pages < before - before / 4)
+	if (!stagnates(pages, before))
 		return percent;
 	percent += SLOWER;
 	return percent < most ? percent : most;

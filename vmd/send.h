@@ -63,12 +63,13 @@ void send_read(struct state *, const struct gmem *, struct mirror_to *disks);
 
 enum send_next {
 	SEND_GO_ON, /* another round */
-	SEND_STOP, /* the rest in time: the guest stops */
+	SEND_STOP, /* the rest in time, and not much less by another round */
 	SEND_NEVER, /* it writes faster than that */
 };
-/* pages are left after so many rounds, speed is in bytes per second. */
-enum send_next
-send_judge(uint64_t pages, uint64_t speed, unsigned rounds, unsigned limit_ms);
+/* pages are left after so many rounds, before it were a round earlier; speed is
+ * in bytes per second. */
+enum send_next send_judge(uint64_t pages, uint64_t before, uint64_t speed,
+    unsigned rounds, unsigned limit_ms);
 
 /*
  * By how many percent its guest is slowed down from now on: more when this

@@ -281,8 +281,8 @@ round_over(struct sending *x)
 	progress(x, "round %u: %llu MiB sent, %llu MiB/s, %llu KiB to go",
 	    x->d.round - 1, (unsigned long long)(x->bytes / MIB),
 	    (unsigned long long)(x->speed / MIB), (unsigned long long)n * 4);
-	switch (
-	    send_judge((uint64_t)n, x->speed, x->d.round - 1, x->limit_ms)) {
+	switch (send_judge(
+	    (uint64_t)n, x->left, x->speed, x->d.round - 1, x->limit_ms)) {
 	case SEND_GO_ON:
 		slow_down(x, (uint64_t)n);
 		arm_write(x);
@@ -658,6 +658,7 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	x->vm = vm;
 	x->fd = fd;
 	x->limit_ms = limit;
+	x->left = UINT64_MAX; /* nothing has been sent */
 	x->rate = rate;
 	x->slow_most = slow < THROTTLE_MAX ? slow : THROTTLE_MAX;
 	vm->sending = x;

@@ -208,25 +208,31 @@ static void
 test_judge(void **state)
 {
 	static const struct {
-		uint64_t pages, speed;
+		uint64_t pages, before, speed;
 		unsigned rounds, limit;
 		enum send_next next;
 	} rows[] = {
-		{ 0, 0, 1, 1, SEND_STOP },
-		{ 1, 0, 1, 300, SEND_GO_ON },
-		{ 1, 0, SEND_ROUNDS_MAX, 300, SEND_NEVER },
-		{ 100, 4096000, 1, 100, SEND_STOP },
-		{ 101, 4096000, 1, 100, SEND_GO_ON },
-		{ 101, 4096000, SEND_ROUNDS_MAX - 1, 100, SEND_GO_ON },
-		{ 101, 4096000, SEND_ROUNDS_MAX, 100, SEND_NEVER },
-		{ 100, 4096000, SEND_ROUNDS_MAX, 100, SEND_STOP },
-		{ 1ULL << 34, 1ULL << 30, 1, 60000, SEND_GO_ON },
+		{ 0, UINT64_MAX, 0, 1, 1, SEND_STOP },
+		{ 1, UINT64_MAX, 0, 1, 300, SEND_GO_ON },
+		{ 1, 1, 0, SEND_ROUNDS_MAX, 300, SEND_NEVER },
+		{ 100, 100, 4096000, 1, 100, SEND_STOP },
+		{ 101, UINT64_MAX, 4096000, 1, 100, SEND_GO_ON },
+		{ 101, 101, 4096000, SEND_ROUNDS_MAX - 1, 100, SEND_GO_ON },
+		{ 101, 101, 4096000, SEND_ROUNDS_MAX, 100, SEND_NEVER },
+		{ 100, 500, 4096000, SEND_ROUNDS_MAX, 100, SEND_STOP },
+		{ 1ULL << 34, UINT64_MAX, 1ULL << 30, 1, 60000, SEND_GO_ON },
+		/* In time, but it becomes less. */
+		{ 100, UINT64_MAX, 4096000, 1, 100, SEND_GO_ON },
+		{ 74, 100, 4096000, 2, 100, SEND_GO_ON },
+		{ 75, 100, 4096000, 2, 100, SEND_STOP },
+		{ 13, 100, 4096000, 2, 100, SEND_GO_ON },
+		{ 12, 100, 4096000, 2, 100, SEND_STOP },
 	};
 	unsigned i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (send_judge(rows[i].pages, rows[i].speed, rows[i].rounds,
-			rows[i].limit) != rows[i].next)
+		if (send_judge(rows[i].pages, rows[i].before, rows[i].speed,
+			rows[i].rounds, rows[i].limit) != rows[i].next)
 			fail_msg("row %u", i);
 }
 
