@@ -20,6 +20,7 @@
 #include "fd.h"
 #include "imsg.h"
 #include "log.h"
+#include "pipebuf.h"
 #include "remote.h"
 #include "sandbox.h"
 #include "spawn.h"
@@ -34,11 +35,6 @@ struct relay {
 	int local, net;
 	struct tls *tls;
 	char why[REMOTE_LINE_MAX];
-};
-
-struct pipebuf {
-	uint8_t data[16384];
-	size_t len;
 };
 
 static int
@@ -223,34 +219,40 @@ struct ways {
 	short net, local; /* events that are missing */
 };
 
+/* One call of libtls returned n: true if that were bytes. */
+static bool
+moved(struct ways *w, ssize_t n)
+{
+	if (n > 0)
+		return true;
+	if (n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT)
+		w->net |= n == TLS_WANT_POLLIN ? POLLIN : POLLOUT;
+	else
+		w->ended = true;
+	return false;
+}
+
+/* All that is to go out, and what there is room for: true if any was. */
 static bool
 tls_step(struct relay *r, struct ways *w)
 {
 	bool on = false;
+	uint8_t *p;
 	ssize_t n;
+	size_t len;
 
 	w->net = 0;
-	if (w->out.len > 0) {
-		n = tlslib.tls_write(r->tls, w->out.data, w->out.len);
-		if (n > 0) {
-			w->out.len -= (size_t)n;
-			memmove(w->out.data, w->out.data + n, w->out.len);
-			on = true;
-		} else if (n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT)
-			w->net |= n == TLS_WANT_POLLIN ? POLLIN : POLLOUT;
-		else
-			w->ended = true;
+	while ((len = pipebuf_has(&w->out, &p)) > 0) {
+		if (!moved(w, n = tlslib.tls_write(r->tls, p, len)))
+			break;
+		pipebuf_took(&w->out, (size_t)n);
+		on = true;
 	}
-	if (w->in.len < sizeof(w->in.data)) {
-		n = tlslib.tls_read(r->tls, w->in.data + w->in.len,
-		    sizeof(w->in.data) - w->in.len);
-		if (n > 0) {
-			w->in.len += (size_t)n;
-			on = true;
-		} else if (n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT)
-			w->net |= n == TLS_WANT_POLLIN ? POLLIN : POLLOUT;
-		else
-			w->ended = true;
+	while ((len = pipebuf_room(&w->in, &p)) > 0) {
+		if (!moved(w, n = tlslib.tls_read(r->tls, p, len)))
+			break;
+		pipebuf_put(&w->in, (size_t)n);
+		on = true;
 	}
 	return on;
 }
@@ -258,49 +260,27 @@ tls_step(struct relay *r, struct ways *w)
 static bool
 local_step(struct relay *r, struct ways *w)
 {
-	bool on = false;
-	ssize_t n;
+	int in = pipebuf_write(&w->in, r->local);
+	int out = pipebuf_read(&w->out, r->local);
+	uint8_t *p;
 
-	w->local = 0;
-	if (w->in.len > 0) {
-		n = write(r->local, w->in.data, w->in.len);
-		if (n > 0) {
-			w->in.len -= (size_t)n;
-			memmove(w->in.data, w->in.data + n, w->in.len);
-			on = true;
-		} else if (n == -1 && errno == EAGAIN)
-			w->local |= POLLOUT;
-		else
-			w->ended = true;
-	}
-	if (w->out.len < sizeof(w->out.data)) {
-		n = read(r->local, w->out.data + w->out.len,
-		    sizeof(w->out.data) - w->out.len);
-		if (n > 0) {
-			w->out.len += (size_t)n;
-			on = true;
-		} else if (n == -1 && errno == EAGAIN)
-			w->local |= POLLIN;
-		else
-			w->ended = true;
-	}
-	return on;
+	if (in < 0 || out < 0)
+		w->ended = true;
+	w->local = pipebuf_has(&w->in, NULL) > 0 ? POLLOUT : 0;
+	if (pipebuf_room(&w->out, &p) > 0)
+		w->local |= POLLIN;
+	return in > 0 || out > 0;
 }
 
 /* What the host said last is still passed on. */
 static void
 finish(struct relay *r, struct ways *w)
 {
-	ssize_t n = 1;
-
-	while (n > 0 && w->in.len > 0) {
+	while (pipebuf_has(&w->in, NULL) > 0) {
 		if (fd_wait(r->local, POLLOUT, fd_now_ms() + SETUP_MS) < 0)
 			return;
-		n = write(r->local, w->in.data, w->in.len);
-		if (n > 0) {
-			w->in.len -= (size_t)n;
-			memmove(w->in.data, w->in.data + n, w->in.len);
-		}
+		if (pipebuf_write(&w->in, r->local) < 0)
+			break;
 	}
 	tlslib.tls_close(r->tls);
 }
@@ -308,7 +288,7 @@ finish(struct relay *r, struct ways *w)
 static void
 pass_on(struct relay *r)
 {
-	struct ways w = { .ended = false };
+	static struct ways w;
 	struct pollfd p[2];
 	bool on;
 

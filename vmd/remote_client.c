@@ -24,6 +24,7 @@
 #include "imsg.h"
 #include "log.h"
 #include "msg.h"
+#include "pipebuf.h"
 #include "remote_impl.h"
 #include "tlslib.h"
 
@@ -33,11 +34,6 @@
 #define LINE_MAX_LEN	(VM_NAME_MAX + 32)
 
 enum phase { HANDSHAKE, LINGER, LINE, WAITING, RELAY };
-
-struct pipebuf {
-	uint8_t data[16384];
-	size_t len;
-};
 
 struct remote_client {
 	TAILQ_ENTRY(remote_client) entry;
@@ -144,59 +140,64 @@ tls_wants(ssize_t r)
 
 /* 1: got on; 0: not now; -1: dropped. */
 static int
-net_read(struct remote_client *c)
+net_read(struct remote_client *c, size_t most)
 {
 	struct pipebuf *b = &c->in;
-	size_t room = sizeof(b->data) - b->len;
+	int got = 0;
+	uint8_t *p;
+	size_t room;
 	ssize_t n;
 
 	c->wants_read = 0;
-	if (room == 0 || c->ending)
-		return 0;
-	if (c->phase == LINE && room > LINE_MAX_LEN - b->len)
-		room = LINE_MAX_LEN - b->len;
-	n = tlslib.tls_read(c->tls, b->data + b->len, room);
-	if (tls_wants(n)) {
-		c->wants_read = wants(n);
-		return 0;
+	while (most > 0 && !c->ending && (room = pipebuf_room(b, &p)) > 0) {
+		n = tlslib.tls_read(c->tls, p, room < most ? room : most);
+		if (tls_wants(n)) {
+			c->wants_read = wants(n);
+			break;
+		}
+		if (n < 0) {
+			client_drop(c, tlslib.tls_error(c->tls));
+			return -1;
+		}
+		got = 1;
+		if (n == 0) { /* it is gone; what it said is still passed on */
+			c->ending = true;
+			pipebuf_drop(&c->out);
+			break;
+		}
+		pipebuf_put(b, (size_t)n);
+		most -= (size_t)n;
 	}
-	if (n == 0) { /* it is gone; what it said is still passed on */
-		c->ending = true;
-		c->out.len = 0;
-		return 1;
-	}
-	if (n < 0) {
-		client_drop(c, tlslib.tls_error(c->tls));
-		return -1;
-	}
-	b->len += (size_t)n;
-	return 1;
+	return got;
 }
 
 static int
 net_write(struct remote_client *c)
 {
 	struct pipebuf *b = &c->out;
+	int got = 0;
+	uint8_t *p;
+	size_t len;
 	ssize_t n;
 
 	c->wants_write = 0;
-	if (b->len == 0)
-		return 0;
-	n = tlslib.tls_write(c->tls, b->data, b->len);
-	if (tls_wants(n)) {
-		c->wants_write = wants(n);
-		if (!evtimer_pending(c->timer, NULL))
-			patience(c, REMOTE_STALL);
-		return 0;
+	while ((len = pipebuf_has(b, &p)) > 0) {
+		n = tlslib.tls_write(c->tls, p, len);
+		if (tls_wants(n)) {
+			c->wants_write = wants(n);
+			if (!evtimer_pending(c->timer, NULL))
+				patience(c, REMOTE_STALL);
+			break;
+		}
+		if (n <= 0) {
+			client_drop(c, tlslib.tls_error(c->tls));
+			return -1;
+		}
+		pipebuf_took(b, (size_t)n);
+		evtimer_del(c->timer);
+		got = 1;
 	}
-	if (n <= 0) {
-		client_drop(c, tlslib.tls_error(c->tls));
-		return -1;
-	}
-	b->len -= (size_t)n;
-	memmove(b->data, b->data + n, b->len);
-	evtimer_del(c->timer);
-	return 1;
+	return got;
 }
 
 static bool
@@ -208,40 +209,27 @@ again(void)
 static bool
 local_read(struct remote_client *c)
 {
-	struct pipebuf *b = &c->out;
-	ssize_t n;
+	int n;
 
-	if (c->local == -1 || c->ending || b->len == sizeof(b->data))
+	if (c->local == -1 || c->ending)
 		return false;
-	n = read(c->local, b->data + b->len, sizeof(b->data) - b->len);
-	if (n == -1 && again())
-		return false;
-	if (n <= 0) /* the control process or the line is gone */
-		c->ending = true;
-	else
-		b->len += (size_t)n;
-	return true;
+	if ((n = pipebuf_read(&c->out, c->local)) < 0)
+		c->ending = true; /* the control process or the line is gone */
+	return n != 0;
 }
 
 static bool
 local_write(struct remote_client *c)
 {
-	struct pipebuf *b = &c->in;
-	ssize_t n;
+	int n;
 
-	if (c->phase != RELAY || c->local == -1 || b->len == 0)
+	if (c->phase != RELAY || c->local == -1)
 		return false;
-	n = write(c->local, b->data, b->len);
-	if (n == -1 && again())
-		return false;
-	if (n <= 0) {
+	if ((n = pipebuf_write(&c->in, c->local)) < 0) {
 		c->ending = true;
-		b->len = 0;
-		return true;
+		pipebuf_drop(&c->in);
 	}
-	b->len -= (size_t)n;
-	memmove(b->data, b->data + n, b->len);
-	return true;
+	return n != 0;
 }
 
 static int
@@ -337,24 +325,26 @@ wish(struct remote_client *c, const char *text)
 static int
 line(struct remote_client *c)
 {
-	struct pipebuf *b = &c->in;
-	char text[LINE_MAX_LEN], *end;
+	char text[LINE_MAX_LEN];
+	size_t len = pipebuf_has(&c->in, NULL);
+	uint8_t *p, *end;
 	int r;
 
-	if ((r = net_read(c)) < 0 || (r == 0 && b->len == 0))
+	if ((r = net_read(c, LINE_MAX_LEN - len)) < 0)
 		return r;
-	end = memchr(b->data, '\n', b->len);
-	if (end == NULL && b->len < LINE_MAX_LEN && !c->ending)
+	if ((len = pipebuf_has(&c->in, &p)) == 0)
 		return r;
-	if (end == NULL ||
-	    memchr(b->data, '\0', (size_t)((uint8_t *)end - b->data)) != NULL) {
+	end = memchr(p, '\n', len);
+	if (end == NULL && len < LINE_MAX_LEN && !c->ending)
+		return r;
+	if (end == NULL || memchr(p, '\0', (size_t)(end - p)) != NULL) {
 		client_drop(c, "does not say what it wants");
 		return -1;
 	}
 	*end++ = '\0';
-	memcpy(text, b->data, (size_t)((uint8_t *)end - b->data));
-	b->len -= (size_t)((uint8_t *)end - b->data);
-	memmove(b->data, end, b->len);
+	len = (size_t)(end - p);
+	memcpy(text, p, len);
+	pipebuf_took(&c->in, len);
 	if (wish(c, text) == 0)
 		return 1;
 	client_drop(c, "does not say what it wants");
@@ -383,7 +373,7 @@ step(struct remote_client *c)
 	if ((r = net_write(c)) < 0)
 		return r;
 	on |= r > 0;
-	if ((r = net_read(c)) < 0)
+	if ((r = net_read(c, SIZE_MAX)) < 0)
 		return r;
 	on |= r > 0;
 	on |= local_write(c);
@@ -409,14 +399,15 @@ static void
 pump(struct remote_client *c)
 {
 	short local = 0;
+	uint8_t *p;
 	int r;
 
 	while ((r = step(c)) > 0)
 		;
 	if (r < 0)
 		return;
-	if (c->ending && c->out.len == 0 &&
-	    (c->in.len == 0 || c->local == -1)) {
+	if (c->ending && pipebuf_has(&c->out, NULL) == 0 &&
+	    (pipebuf_has(&c->in, NULL) == 0 || c->local == -1)) {
 		/* It sees that this is the end; whether or not, we go. */
 		tlslib.tls_close(c->tls);
 		client_free(c);
@@ -428,9 +419,9 @@ pump(struct remote_client *c)
 		return;
 	if (c->ending && !evtimer_pending(c->timer, NULL))
 		patience(c, REMOTE_STALL);
-	if (!c->ending && c->out.len < sizeof(c->out.data))
+	if (!c->ending && pipebuf_room(&c->out, &p) > 0)
 		local |= EV_READ;
-	if (c->in.len > 0)
+	if (pipebuf_has(&c->in, NULL) > 0)
 		local |= EV_WRITE;
 	wait_for(c->local_ev, &c->local_what, local, c->local, c);
 }
@@ -439,10 +430,14 @@ pump(struct remote_client *c)
 static void
 say(struct remote_client *c, const char *lead, const char *text)
 {
-	int n = snprintf(
-	    (char *)c->out.data, sizeof(c->out.data), "%s%.512s\n", lead, text);
+	char line[640];
+	int n = snprintf(line, sizeof(line), "%s%.512s\n", lead, text);
+	uint8_t *p;
 
-	c->out.len = (size_t)n;
+	if (pipebuf_room(&c->out, &p) < (size_t)n)
+		fatalx("nothing was said before");
+	memcpy(p, line, (size_t)n);
+	pipebuf_put(&c->out, (size_t)n);
 }
 
 void
@@ -469,7 +464,7 @@ remote_client_refused(struct remote_client *c, const char *why)
 {
 	if (c->phase != WAITING || c->ending)
 		return;
-	c->in.len = 0;
+	pipebuf_drop(&c->in);
 	c->ending = true;
 	say(c, "no ", why);
 	pump(c);
