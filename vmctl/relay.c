@@ -288,7 +288,7 @@ finish(struct relay *r, struct ways *w)
 static void
 pass_on(struct relay *r)
 {
-	static struct ways w;
+	struct ways w = { .ended = false };
 	struct pollfd p[2];
 	bool on;
 
