@@ -272,14 +272,26 @@ local_step(struct relay *r, struct ways *w)
 	return in > 0 || out > 0;
 }
 
-/* What the host said last is still passed on. */
+/* What the host said last is still passed on, and what was last said to it. */
 static void
 finish(struct relay *r, struct ways *w)
 {
+	long long until = fd_now_ms() + SETUP_MS;
+	uint8_t *p;
+	size_t len;
+	ssize_t n;
+
 	while (pipebuf_has(&w->in, NULL) > 0) {
 		if (fd_wait(r->local, POLLOUT, fd_now_ms() + SETUP_MS) < 0)
 			return;
 		if (pipebuf_write(&w->in, r->local) < 0)
+			break;
+	}
+	while ((len = pipebuf_has(&w->out, &p)) > 0) {
+		n = tlslib.tls_write(r->tls, p, len);
+		if (n > 0)
+			pipebuf_took(&w->out, (size_t)n);
+		else if (!again(r, n, until))
 			break;
 	}
 	tlslib.tls_close(r->tls);
