@@ -140,7 +140,7 @@ tls_wants(ssize_t r)
 
 /* 1: got on; 0: not now; -1: dropped. */
 static int
-net_read(struct remote_client *c, size_t most)
+net_read(struct remote_client *c)
 {
 	struct pipebuf *b = &c->in;
 	int got = 0;
@@ -149,8 +149,10 @@ net_read(struct remote_client *c, size_t most)
 	ssize_t n;
 
 	c->wants_read = 0;
-	while (most > 0 && !c->ending && (room = pipebuf_room(b, &p)) > 0) {
-		n = tlslib.tls_read(c->tls, p, room < most ? room : most);
+	while (!c->ending && (room = pipebuf_room(b, &p)) > 0) {
+		if (c->phase == LINE && room > LINE_MAX_LEN - b->end)
+			room = LINE_MAX_LEN - b->end;
+		n = tlslib.tls_read(c->tls, p, room);
 		if (tls_wants(n)) {
 			c->wants_read = wants(n);
 			break;
@@ -166,7 +168,8 @@ net_read(struct remote_client *c, size_t most)
 			break;
 		}
 		pipebuf_put(b, (size_t)n);
-		most -= (size_t)n;
+		if (c->phase == LINE) /* it may be all that is wanted */
+			break;
 	}
 	return got;
 }
@@ -326,11 +329,11 @@ static int
 line(struct remote_client *c)
 {
 	char text[LINE_MAX_LEN];
-	size_t len = pipebuf_has(&c->in, NULL);
 	uint8_t *p, *end;
+	size_t len;
 	int r;
 
-	if ((r = net_read(c, LINE_MAX_LEN - len)) < 0)
+	if ((r = net_read(c)) < 0)
 		return r;
 	if ((len = pipebuf_has(&c->in, &p)) == 0)
 		return r;
@@ -373,7 +376,7 @@ step(struct remote_client *c)
 	if ((r = net_write(c)) < 0)
 		return r;
 	on |= r > 0;
-	if ((r = net_read(c, SIZE_MAX)) < 0)
+	if ((r = net_read(c)) < 0)
 		return r;
 	on |= r > 0;
 	on |= local_write(c);
@@ -430,13 +433,10 @@ pump(struct remote_client *c)
 static void
 say(struct remote_client *c, const char *lead, const char *text)
 {
-	char line[640];
-	int n = snprintf(line, sizeof(line), "%s%.512s\n", lead, text);
 	uint8_t *p;
+	size_t room = pipebuf_room(&c->out, &p); /* all of it */
+	int n = snprintf((char *)p, room, "%s%.512s\n", lead, text);
 
-	if (pipebuf_room(&c->out, &p) < (size_t)n)
-		fatalx("nothing was said before");
-	memcpy(p, line, (size_t)n);
 	pipebuf_put(&c->out, (size_t)n);
 }
 

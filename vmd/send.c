@@ -203,18 +203,24 @@ stagnates(uint64_t pages, uint64_t before)
 	return pages >= before - before / 4;
 }
 
-/* A round that goes on although the rest is in time takes less than the limit,
- * and each of them leaves less: together they take four times as long at most. */
+/* A round for less, although the rest is in time, takes less than the limit, and
+ * each of them leaves less: together they take four times as long at most.  A
+ * guest that writes in bursts is not waited for again. */
 enum send_next
-send_judge(uint64_t pages, uint64_t before, uint64_t speed, unsigned rounds,
-    unsigned limit_ms)
+send_judge(struct send_trend *t, uint64_t pages, uint64_t speed,
+    unsigned rounds, unsigned limit_ms)
 {
-	uint64_t can = speed / 1000 * limit_ms;
+	uint64_t can = speed / 1000 * limit_ms, before = t->left;
 	bool last = rounds >= SEND_ROUNDS_MAX;
 
-	if (pages * PAGE > can)
+	t->left = pages;
+	if (pages * PAGE > can) {
+		t->spoilt = t->in_time;
 		return last ? SEND_NEVER : SEND_GO_ON;
-	if (last || pages * PAGE <= can / SHORT || stagnates(pages, before))
+	}
+	t->in_time = true;
+	if (last || t->spoilt || pages * PAGE <= can / SHORT ||
+	    stagnates(pages, before))
 		return SEND_STOP;
 	return SEND_GO_ON;
 }

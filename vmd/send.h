@@ -66,9 +66,15 @@ enum send_next {
 	SEND_STOP, /* the rest in time, and not much less by another round */
 	SEND_NEVER, /* it writes faster than that */
 };
-/* pages are left after so many rounds, before it were a round earlier; speed is
- * in bytes per second. */
-enum send_next send_judge(uint64_t pages, uint64_t before, uint64_t speed,
+/* From round to round: zeroes, and as many pages as there can be. */
+struct send_trend {
+	uint64_t left; /* when the last one began */
+	bool
+	    in_time; /* the rest was, and there was another round for less... */
+	bool spoilt; /* ...once in vain: the next chance is taken */
+};
+/* pages are left after so many rounds, speed is in bytes per second. */
+enum send_next send_judge(struct send_trend *, uint64_t pages, uint64_t speed,
     unsigned rounds, unsigned limit_ms);
 
 /*

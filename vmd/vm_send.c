@@ -62,7 +62,7 @@ struct sending {
 	uint64_t rate; /* bytes per second while it runs; 0: all there is */
 	struct throttle *throttle;
 	unsigned slow, slow_most; /* percent */
-	uint64_t left; /* pages, when the round began */
+	struct send_trend trend;
 	uint64_t began, round_began, stopped; /* ms */
 	uint64_t bytes, round_bytes, speed;
 	unsigned retries;
@@ -254,14 +254,13 @@ measure(struct sending *x)
 
 /* It writes about as much as is sent. */
 static void
-slow_down(struct sending *x, uint64_t pages)
+slow_down(struct sending *x, uint64_t pages, uint64_t before)
 {
 	unsigned slow = x->slow;
 
 	/* The first round has all of its memory. */
 	if (x->d.round > 3)
-		slow = send_slow(x->slow, x->slow_most, pages, x->left);
-	x->left = pages;
+		slow = send_slow(x->slow, x->slow_most, pages, before);
 	if (slow == x->slow)
 		return;
 	x->slow = slow;
@@ -273,6 +272,7 @@ slow_down(struct sending *x, uint64_t pages)
 static void
 round_over(struct sending *x)
 {
+	uint64_t before = x->trend.left;
 	int64_t n;
 
 	measure(x);
@@ -282,9 +282,9 @@ round_over(struct sending *x)
 	    x->d.round - 1, (unsigned long long)(x->bytes / MIB),
 	    (unsigned long long)(x->speed / MIB), (unsigned long long)n * 4);
 	switch (send_judge(
-	    (uint64_t)n, x->left, x->speed, x->d.round - 1, x->limit_ms)) {
+	    &x->trend, (uint64_t)n, x->speed, x->d.round - 1, x->limit_ms)) {
 	case SEND_GO_ON:
-		slow_down(x, (uint64_t)n);
+		slow_down(x, (uint64_t)n, before);
 		arm_write(x);
 		return;
 	case SEND_NEVER:
@@ -658,7 +658,7 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	x->vm = vm;
 	x->fd = fd;
 	x->limit_ms = limit;
-	x->left = UINT64_MAX; /* nothing has been sent */
+	x->trend.left = UINT64_MAX; /* nothing has been sent */
 	x->rate = rate;
 	x->slow_most = slow < THROTTLE_MAX ? slow : THROTTLE_MAX;
 	vm->sending = x;

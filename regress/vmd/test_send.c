@@ -228,12 +228,40 @@ test_judge(void **state)
 		{ 13, 100, 4096000, 2, 100, SEND_GO_ON },
 		{ 12, 100, 4096000, 2, 100, SEND_STOP },
 	};
+	struct send_trend t;
 	unsigned i;
 
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (send_judge(rows[i].pages, rows[i].before, rows[i].speed,
-			rows[i].rounds, rows[i].limit) != rows[i].next)
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		t = (struct send_trend){ .left = rows[i].before };
+		if (send_judge(&t, rows[i].pages, rows[i].speed, rows[i].rounds,
+			rows[i].limit) != rows[i].next)
 			fail_msg("row %u", i);
+		assert_int_equal(t.left, rows[i].pages);
+	}
+}
+
+/* A guest that writes in bursts: a chance that was let go is not let go again. */
+static void
+test_judge_bursts(void **state)
+{
+	static const struct {
+		uint64_t pages;
+		enum send_next next;
+	} rounds[] = {
+		{ 500, SEND_GO_ON },
+		{ 50, SEND_GO_ON }, /* in time, and becomes less */
+		{ 30, SEND_GO_ON },
+		{ 120, SEND_GO_ON },
+		{ 110, SEND_GO_ON },
+		{ 50, SEND_STOP },
+	};
+	struct send_trend t = { .left = UINT64_MAX };
+	unsigned i;
+
+	for (i = 0; i < sizeof(rounds) / sizeof(rounds[0]); i++)
+		if (send_judge(&t, rounds[i].pages, 4096000, i + 1, 100) !=
+		    rounds[i].next)
+			fail_msg("round %u", i + 1);
 }
 
 static void
@@ -328,6 +356,7 @@ main(void)
 		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_regions),
 		cmocka_unit_test(test_judge),
+		cmocka_unit_test(test_judge_bursts),
 		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_words),
 	};
