@@ -31,6 +31,7 @@
 #include "ctl.h"
 #include "fd.h"
 #include "imsg.h"
+#include "limit.h"
 #include "log.h"
 #include "pager.h"
 #include "save.h"
@@ -46,6 +47,7 @@
 #define DONE_MS	  10000
 #define RETRY_MS  200
 #define RETRIES	  100
+#define BURSTS	  10 /* this part of a second may be sent at once */
 #define MIB	  (1ULL << 20)
 #define PAGE	  4096ULL
 
@@ -59,11 +61,12 @@ struct sending {
 	struct send d;
 	size_t at; /* bytes of d.s.out that are out */
 	unsigned limit_ms; /* that it may stand still */
-	uint64_t rate; /* bytes per second while it runs; 0: all there is */
+	struct limit limit; /* while it runs */
+	uint64_t unpaid; /* bytes that are out, and not taken from it */
 	struct throttle *throttle;
 	unsigned slow, slow_most; /* percent */
 	struct send_trend trend;
-	uint64_t began, round_began, stopped; /* ms */
+	uint64_t round_began, stopped; /* ms */
 	uint64_t bytes, round_bytes, speed;
 	unsigned retries;
 	struct vm_mirror *mirror; /* of its disks, or NULL: they are shared */
@@ -76,12 +79,18 @@ static void arm_write(struct sending *);
 static void pace(struct sending *);
 
 static uint64_t
-now_ms(void)
+now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t
+now_ms(void)
+{
+	return now_ns() / 1000000;
 }
 
 static void
@@ -502,13 +511,16 @@ fill(struct sending *x)
 static void
 pace(struct sending *x)
 {
-	uint64_t due, spent = now_ms() - x->began;
+	uint64_t wait = 0;
 
-	due = x->rate != 0 && x->phase == COPY ? x->bytes * 1000 / x->rate : 0;
-	if (due > spent)
-		arm(x, due - spent);
-	else
-		arm_write(x);
+	if (x->phase == COPY)
+		wait = limit_take(&x->limit, 0, x->unpaid, now_ns());
+	if (wait > 0) {
+		arm(x, wait / 1000000 + 1);
+		return;
+	}
+	x->unpaid = 0;
+	arm_write(x);
 }
 
 static void
@@ -531,6 +543,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	if (n > 0) {
 		x->at += (size_t)n;
 		x->bytes += (uint64_t)n;
+		x->unpaid += (uint64_t)n;
 		x->round_bytes += (uint64_t)n;
 	}
 	pace(x);
@@ -552,7 +565,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	switch (x->phase) {
 	case COPY:
-		arm_write(x);
+		pace(x);
 		break;
 	case RELOCK:
 		tell_lock(x->vm, true);
@@ -596,7 +609,7 @@ begin(struct sending *x, bool disks)
 			return e;
 		vm_mirror_pass(x->mirror);
 	}
-	x->began = x->round_began = now_ms();
+	x->round_began = now_ms();
 	arm_write(x);
 	return 0;
 }
@@ -624,6 +637,7 @@ refuse(struct vm *vm, int fd, int error, const char *why)
 int
 vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 {
+	static const struct vm_limit none;
 	struct vm *vm = arg;
 	char line[WHY_MAX];
 	struct sending *x;
@@ -659,7 +673,7 @@ vm_on_send(void *arg, uint32_t id, int fd, struct ibuf *body)
 	x->fd = fd;
 	x->limit_ms = limit;
 	x->trend.left = UINT64_MAX; /* nothing has been sent */
-	x->rate = rate;
+	limit_init(&x->limit, &none, &(struct vm_limit){ rate, rate / BURSTS });
 	x->slow_most = slow < THROTTLE_MAX ? slow : THROTTLE_MAX;
 	vm->sending = x;
 	/* Some of it may be in the file still that it was restored from. */
