@@ -23,7 +23,7 @@ boot_disks() { # INITRD CMDLINE
 # Without a word about what to boot.
 t_disk_by_default() {
 	boot_disks "$G/tiny.cpio" "$base tiny=info"
-	vm one 'memory 256M' 'cpus 2' "${disks[@]}" | vmd_up
+	vm one 'memory 256M' "cpus $smp" "${disks[@]}" | vmd_up
 	mark
 	run_tiny one 150
 	printed one SeaBIOS
@@ -195,7 +195,7 @@ t_openbsd_reboots() {
 
 t_debian_login() {
 	boot_disks "$G/initrd" "$base root=LABEL=debian rw"
-	vm deb 'memory 512M' 'cpus 2' "${disks[@]}" \
+	vm deb 'memory 512M' "cpus $smp" "${disks[@]}" \
 	    "disk \"$G/debian.raw\"" | vmd_up
 	vmctl start deb
 	expect -f debian.exp deb 'uname -a' Linux

@@ -5,7 +5,7 @@
 limit=700
 
 t_login_stop_and_start_again() {
-	debian deb 'memory 512M' 'cpus 2' | vmd_up
+	debian deb 'memory 512M' "cpus $smp" | vmd_up
 	mark
 	vmctl start deb
 	expect -f debian.exp deb 'echo kept >/kept; sync; uname -a'

@@ -40,7 +40,7 @@ grub_files() { # DISK
 
 twice() { # LINE...
 	truncate -s 1M "$T/mark"
-	vm one 'memory 256M' 'cpus 2' "$@" "disk \"$T/mark\"" | vmd_up
+	vm one 'memory 256M' "cpus $smp" "$@" "disk \"$T/mark\"" | vmd_up
 	start one
 	prints one "tiny: first boot" 200
 	prints one "tiny: second boot" 200

@@ -34,7 +34,7 @@ irqchip="split"
 machine() {
 	"${qemu[@]}" --version | sed -n 's/^/# /;1p'
 	"${qemu[@]}" -accel "$(accel)" -M "pc,kernel-irqchip=$irqchip" -cpu host \
-	    -smp 2 -nodefaults -display none -no-reboot \
+	    -smp "$smp" -nodefaults -display none -no-reboot \
 	    -monitor "unix:$T/monitor,server=on,wait=off" "$@" \
 	    >"$T/qemu.log" 2>&1 &
 	qemu_pid=$!
@@ -60,7 +60,7 @@ login() {
 	DEB_CONSOLE="socat -,rawer,escape=0x7e UNIX-CONNECT:$T/serial" \
 	    expect -f debian.exp deb \
 	    'echo "cpus: $(nproc)"; systemd-detect-virt; ! dmesg | grep -i "ACPI.*error"' \
-	    "cpus: 2"
+	    "cpus: $smp"
 	echo system_powerdown | socat - "UNIX-CONNECT:$T/monitor"
 	ended 120
 }
@@ -98,7 +98,7 @@ qemu_i386() { # FLAVOUR
 	    -append "$base tiny=write,4"
 	prints q "tiny: end" 200
 	ended 20
-	[[ $(value q cpus) = 2 ]]
+	[[ $(value q cpus) = "$smp" ]]
 	[[ $(value q sum) = "$(stream 4 | md5sum)" ]]
 }
 
@@ -109,10 +109,10 @@ vmd_i386() { # FLAVOUR
 	i386 "$1"
 	truncate -s 8M "$T/disk"
 	vm one "boot \"$G/vmlinuz-$1\"" "initrd \"$G/tiny-$1.cpio\"" \
-	    "cmdline \"$base tiny=write,4\"" "disk \"$T/disk\"" 'cpus 2' \
+	    "cmdline \"$base tiny=write,4\"" "disk \"$T/disk\"" "cpus $smp" \
 	    'memory 256M' | vmd_up
 	run_tiny one 200
-	[[ $(value one cpus) = 2 ]]
+	[[ $(value one cpus) = "$smp" ]]
 	[[ $(value one sum) = "$(stream 4 | md5sum)" ]]
 }
 

@@ -17,6 +17,10 @@ case $(uname -r) in
 *-checked) slow=8 ;;
 esac
 export slow
+# vCPUs of a guest with several: Bochs has one CPU, and stands still when a guest
+# of one hypervisor or the other has two there.
+smp=$(($(nproc) > 1 ? 2 : 1))
+export smp
 mkdir -p /lab/out
 
 wanted() { # FILE/TEST PATTERN...
