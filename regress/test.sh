@@ -164,7 +164,7 @@ night="34-cloudinit/debian_is_set_up 49-save/goes_on_beside
 	80-clients/qemu_686 80-clients/vmd_686_pae 89-send/back_and_forth
 	89-send/own_disks_stay 89-send/slowed_down"
 other="20-boot 40-life/triple_fault 40-life/panic"
-models="ivybridge penryn"
+models="ivybridge penryn" boots=''
 robust="-c 20"
 fuzz_seconds=60
 # Of the KVM API, what depends on the processor.
@@ -172,6 +172,7 @@ processor="regs/ exits/ faults/ events/ mmio/"
 if [[ -n ${FULL:-} ]]; then
 	other="20-boot 30-disk 40-life 45-pause 46-adopt 49-save 70-debian"
 	models="ivybridge lynnfield penryn haswell"
+	boots="$models ryzen"
 	robust="-r 600"
 	LAB_TIMEOUT=15000
 	fuzz_seconds=600
@@ -223,6 +224,9 @@ list_jobs() {
 	printf '%s\n' api_on_shadow api_on_kvm dkms
 	for model in $models; do
 		echo "api_on_intel $model"
+	done
+	for model in $boots; do
+		echo "boots_on $model"
 	done
 }
 
@@ -302,6 +306,12 @@ api_on_intel() { # MODEL
 	# shellcheck disable=SC2086 # groups
 	LAB=$1 counted "KVM API, on our driver, $1" \
 	    regress/kapi/lab -v -m 1024 -- $processor
+}
+
+boots_on() { # MODEL
+	LAB=$1 counted "suite, on our driver, $1: boots" regress/lab/run -v \
+	    "${suite[@]}" -m 2048 regress/suite/all.sh "$(left)" \
+	    72-boots/direct 72-boots/disk
 }
 
 robustness() {

@@ -9,6 +9,7 @@
  *  2. What it does not read is at most one buffer, and waits for it at most
  *     REMOTE_STALL seconds.
  *  3. pump() does all that can be done, then waits for exactly what it lacked.
+ *     One that always gets on makes way for the others after TURNS turns.
  */
 #include <errno.h>
 #include <poll.h>
@@ -31,6 +32,7 @@
 #define REMOTE_PATIENCE 10
 #define REMOTE_STALL	60
 #define REMOTE_LINGER	2
+#define TURNS		16 /* a buffer each way in each of them */
 #define LINE_MAX_LEN	(VM_NAME_MAX + 32)
 
 enum phase { HANDSHAKE, LINGER, LINE, WAITING, RELAY };
@@ -401,14 +403,19 @@ wait_for(struct event *ev, short *now, short what, int fd, void *arg)
 static void
 pump(struct remote_client *c)
 {
+	unsigned turns = TURNS;
 	short local = 0;
 	uint8_t *p;
 	int r;
 
-	while ((r = step(c)) > 0)
+	while ((r = step(c)) > 0 && --turns > 0)
 		;
 	if (r < 0)
 		return;
+	if (r > 0) { /* TLS may have bytes that no event tells of */
+		event_active(c->net_ev, EV_READ, 0);
+		return;
+	}
 	if (c->ending && pipebuf_has(&c->out, NULL) == 0 &&
 	    (pipebuf_has(&c->in, NULL) == 0 || c->local == -1)) {
 		/* It sees that this is the end; whether or not, we go. */
