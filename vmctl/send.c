@@ -28,6 +28,7 @@
 #define DOWNTIME_MAX 60000
 #define SLOW_MAX     95
 #define STARTS_MS    60000 /* until a VM is ready to receive */
+#define REFUSED_MS   5000
 
 struct order {
 	struct target target;
@@ -73,13 +74,20 @@ await(struct client *there, const struct cmd_env *env, const char *name)
 {
 	struct target to = { .id = 0 };
 	struct client_answer a;
+	int fd;
 
 	snprintf(to.name, sizeof(to.name), "%s", name);
 	if (client_send_target(there, CTL_RECEIVE, &to, NULL) != 0 ||
 	    client_next(there, &a, STARTS_MS) != 0)
 		return -1;
-	if (a.kind == CLIENT_LINE)
-		return remote_stream(env, a.text);
+	if (a.kind == CLIENT_LINE) {
+		if ((fd = remote_stream(env, a.text)) >= 0)
+			return fd;
+		/* It may have refused before we came: then it says why. */
+		if (client_next(there, &a, REFUSED_MS) != 0 ||
+		    a.kind != CLIENT_FAIL)
+			return -1;
+	}
 	say_failed(env->host, &a);
 	return -1;
 }
