@@ -270,9 +270,9 @@ linger(struct remote_client *c)
 {
 	ssize_t n;
 
-	do
-		n = read(c->net, c->in.data, sizeof(c->in.data));
-	while (n > 0);
+	n = read(c->net, c->in.data, sizeof(c->in.data));
+	if (n > 0)
+		return 1;
 	if (n == 0 || !again()) {
 		client_free(c);
 		return -1;

@@ -340,10 +340,12 @@ t_refused() {
 		echo 'socket owner root:vmusers'
 		tiny mv shell 'memory 128M' 'owner alice' "disk \"$T/disk\""
 		tiny mw shell 'memory 128M' 'interface user'
+		tiny mx shell 'memory 128M'
 	} >"$T/here.conf"
 	{
 		tiny mv shell 'memory 160M' 'owner alice' "disk \"$T/disk2\""
-		tiny mw shell 'memory 128M' 'interface user'
+		tiny mw shell 'memory 128M'
+		tiny mx shell 'memory 128M' 'interface user'
 	} | away_up
 	vmd_up <"$T/here.conf"
 	refused vmctl send mv awayhost
@@ -369,13 +371,21 @@ t_refused() {
 	ip -n away route add default via 10.77.0.1
 	start mw
 	prints mw "/ # " 120
-	# Either host may be the first to refuse that.
 	not vmctl send -q mw awayhost 2>"$T/wrong"
 	cat "$T/wrong"
-	grep -E "its user interface cannot be (sent|received)" "$T/wrong"
+	grep "its user interface cannot be sent" "$T/wrong"
 	within 20 there mw stopped
 	alive mw "$(field mw tty)"
 	vmctl stop -fw mw
+	# It may have refused before anybody came for it.
+	start mx
+	prints mx "/ # " 120
+	not vmctl send -q mx awayhost 2>"$T/wrong"
+	cat "$T/wrong"
+	grep "its user interface cannot be received" "$T/wrong"
+	within 20 there mx stopped
+	alive mx "$(field mx tty)"
+	vmctl stop -fw mx
 	vmctl stop -fw mv
 	hosts_off
 }
@@ -393,8 +403,7 @@ t_stays() {
 	not timeout 3 vmctl send -r 1M mv awayhost
 	one_runs mv
 	in_state mv running
-	# A guest that writes faster than that: its memory all the time, without
-	# new processes, for which it needs a time of its own.
+	# A guest that writes faster than that, all the time: one process.
 	key mv 'dd if=/dev/zero of=/dev/null bs=4M & echo tiny: x.'
 	prints mv "^tiny: x\." 30
 	vmctl send -r 8M -t 1 mv awayhost 2>"$T/wrong" &

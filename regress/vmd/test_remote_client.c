@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <event2/event.h>
@@ -28,6 +29,18 @@ static int
 zero(struct tls *tls)
 {
 	return 0;
+}
+
+static int
+fails(struct tls *tls)
+{
+	return -1;
+}
+
+static const char *
+error(struct tls *tls)
+{
+	return "no certificate";
 }
 
 static const char *
@@ -78,18 +91,21 @@ on_other(evutil_socket_t fd, short what, void *arg)
 	event_base_loopbreak(o->base);
 }
 
-/* However much it sends and is sent, others have their turn in between. */
-static void
-test_flood(void **state)
+/* The process, and somebody else whom it has to serve. */
+struct rig {
+	struct source source;
+	struct remote r;
+	struct other other;
+	struct tls tls;
+	int peer; /* of the parent's channel */
+};
+
+static int
+setup(void **state)
 {
 	static const struct chan_ops none;
-	struct source source = { .n = 1 };
-	struct remote r = { .nclients = 0 };
-	struct tls tls = { .bytes = 0 };
-	struct other other = { .turns = 0 };
-	unsigned i;
-	size_t before;
-	int sp[2], net[2], both;
+	struct rig *g = calloc(1, sizeof(*g));
+	int sp[2];
 
 	tlslib.tls_handshake = zero;
 	tlslib.tls_peer_cert_subject = subject;
@@ -97,40 +113,109 @@ test_flood(void **state)
 	tlslib.tls_write = write_all;
 	tlslib.tls_close = zero;
 	tlslib.tls_free = no_free;
+	tlslib.tls_error = error;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sp), 0);
+	g->peer = sp[1];
+	g->source.n = 1;
+	TAILQ_INIT(&g->r.clients);
+	g->r.base = g->other.base = event_base_new();
+	g->r.parent = chan_new(g->r.base, sp[0], &none, NULL);
+	g->other.ev = event_new(g->r.base, -1, EV_PERSIST, on_other, &g->other);
+	*state = g;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct rig *g = *state;
+
+	event_free(g->other.ev);
+	chan_free(g->r.parent);
+	event_base_free(g->r.base);
+	close(g->peer);
+	free(g);
+	return 0;
+}
+
+static int
+open_zero(void)
+{
+	int fd = open("/dev/zero", O_RDWR); /* has and takes all there is */
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* There is more to be done for the client, and the other one is served. */
+static void
+other_is_served(struct rig *g)
+{
+	unsigned before = g->other.turns;
+
+	event_active(g->other.ev, EV_READ, 0);
+	event_base_loop(g->r.base, EVLOOP_NONBLOCK);
+	assert_int_equal(g->other.turns, before + 1);
+	assert_int_equal(g->r.nclients, 1);
+}
+
+static void
+is_gone(struct rig *g)
+{
+	event_base_loop(g->r.base, EVLOOP_NONBLOCK);
+	assert_int_equal(g->r.nclients, 0);
+	assert_int_equal(g->source.n, 0);
+}
+
+/* However much it sends and is sent. */
+static void
+test_flood(void **state)
+{
+	struct rig *g = *state;
+	size_t before;
+	unsigned i;
+	int net[2];
+
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, net), 0);
-	both = open("/dev/zero", O_RDWR); /* has and takes all there is */
-	assert_true(both >= 0);
-	r.base = event_base_new();
-	TAILQ_INIT(&r.clients);
-	r.parent = chan_new(r.base, sp[0], &none, NULL);
-	other.base = r.base;
-	other.ev = event_new(r.base, -1, EV_PERSIST, on_other, &other);
-	remote_client_new(&r, &tls, net[0], &source, "somebody");
-	assert_int_equal(r.nclients, 1);
-	remote_client_opened(remote_client_find(&r, r.last_id), both);
-	for (i = 1; i <= 20; i++) {
-		before = tls.bytes;
-		event_active(other.ev, EV_READ, 0);
-		event_base_loop(r.base, EVLOOP_NONBLOCK);
-		assert_int_equal(other.turns, i);
-		assert_true(tls.bytes > before);
+	remote_client_new(&g->r, &g->tls, net[0], &g->source, "somebody");
+	assert_int_equal(g->r.nclients, 1);
+	remote_client_opened(
+	    remote_client_find(&g->r, g->r.last_id), open_zero());
+	for (i = 0; i < 20; i++) {
+		before = g->tls.bytes;
+		other_is_served(g);
+		assert_true(g->tls.bytes > before);
 	}
-	tls.gone = true;
-	event_base_loop(r.base, EVLOOP_NONBLOCK);
-	assert_int_equal(r.nclients, 0);
-	assert_int_equal(source.n, 0);
-	event_free(other.ev);
-	chan_free(r.parent);
-	event_base_free(r.base);
+	g->tls.gone = true;
+	is_gone(g);
 	close(net[1]);
-	close(sp[1]);
+}
+
+/* However much somebody sends who is not accepted. */
+static void
+test_stranger(void **state)
+{
+	struct rig *g = *state;
+	int net = open_zero(), null = open("/dev/null", O_RDWR);
+	unsigned i;
+
+	tlslib.tls_handshake = fails;
+	remote_client_new(&g->r, &g->tls, net, &g->source, "a stranger");
+	for (i = 0; i < 20; i++)
+		other_is_served(g);
+	assert_int_equal(dup2(null, net), net);
+	is_gone(g);
+	close(null);
 }
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_flood) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
+	};
 
+	alarm(60);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
