@@ -73,8 +73,6 @@ struct hv_info {
 	u64 hw_reason;
 };
 
-#define HV_OWN_PAGES 4
-
 /* What the hardware can do beside what every backend needs. */
 struct hv_caps {
 	bool no_nested; /* paging: shadow tables only */
@@ -86,10 +84,10 @@ struct hv_caps {
 	bool nmi_window; /* HV_WINDOW_NMI comes after the IRET */
 	const struct npt_format *npt; /* of nested tables */
 	int npt_levels; /* 0: as many as the host's own */
-	/* Pages that nested tables have read-only, from own_gpa on, where no
-	 * slot can be; 0: none. */
+	/* A page that nested tables have read-only at own_gpa, where no slot
+	 * can be; 0: none. */
 	u64 own_gpa;
-	struct hpa own[HV_OWN_PAGES];
+	struct hpa own;
 };
 
 struct hv_vcpu {

@@ -372,23 +372,21 @@ npt_levels(void)
 	return pgtable_l5_enabled() ? 5 : 4;
 }
 
-/* The backend's own pages. */
+/* The backend's own page. */
 static int
 map_own(struct vm *vm)
 {
 	struct npt_cache cache = { .n = 0 };
 	struct gpa gpa = { hv->caps->own_gpa };
 	void *stale;
-	unsigned i;
-	int err = 0;
+	int err;
 
-	for (i = 0; gpa.v != 0 && i < HV_OWN_PAGES && !err; i++) {
-		err = npt_cache_fill(&cache);
-		if (!err)
-			npt_map(&vm->npt, &cache, gpa, hv->caps->own[i], NPT_4K,
-			    false, &stale);
-		gpa.v += PAGE_SIZE;
-	}
+	if (!gpa.v)
+		return 0;
+	err = npt_cache_fill(&cache);
+	if (!err)
+		npt_map(&vm->npt, &cache, gpa, hv->caps->own, NPT_4K, false,
+		    &stale);
 	npt_cache_drain(&cache);
 	return err;
 }

@@ -192,6 +192,14 @@ replace(struct vm *vm, const struct slot *before, const struct slot *s)
 	return 0;
 }
 
+static bool
+has_own_page(const struct slot *s)
+{
+	u64 own = hv->caps->own_gpa;
+
+	return own && s->gpa <= own && own - s->gpa < s->len;
+}
+
 /* What KVM allows of a slot's changes; the log as it will be. */
 static int
 prepare(struct vm *vm, const struct slot *before, struct slot *s, bool log)
@@ -203,8 +211,7 @@ prepare(struct vm *vm, const struct slot *before, struct slot *s, bool log)
 	if ((!before || before->gpa != s->gpa) &&
 	    overlaps(slots_current(vm), s))
 		return -EEXIST;
-	if (s->gpa + s->len > VM_GPA_END ||
-	    (hv->caps->own_gpa && s->gpa + s->len > hv->caps->own_gpa))
+	if (s->gpa + s->len > VM_GPA_END || has_own_page(s))
 		return -EINVAL;
 	if (!before && slots_current(vm)->n >= VM_SLOTS)
 		return -ENOSPC;

@@ -215,7 +215,7 @@ segs_out(const struct gcpu *c)
 static void
 crs_in(const struct vmx_vcpu *v, struct gcpu *c)
 {
-	if (!v->shadow)
+	if (!v->shadow && !v->identity)
 		c->cr3 = vmx_read(GUEST_CR3);
 	if (v->restricted)
 		return;
@@ -323,17 +323,14 @@ crs_shadow(const struct vmx_vcpu *v, struct crs *r)
 	r->efer |= X86_EFER_NXE;
 }
 
-/* Nested tables, and no paging of the guest's (identity.c): a load of CR3 would
- * load the first level, too. */
+/* Nested tables, and no paging of the guest's (identity.c). */
 static void
-crs_identity(struct vmx_vcpu *v, struct crs *r)
+crs_identity(struct crs *r)
 {
-	r->cr4 &= ~(u64)(X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_SMEP |
-	    X86_CR4_SMAP | X86_CR4_LA57);
-	r->cr4 |= X86_CR4_PAE;
-	vmx_identity_pdptrs(v->pdptr);
-	v->dirty.pdptrs = true;
-	vmx_control(v, &v->primary, CPU_BASED_CR3_LOAD_EXITING, true);
+	r->cr4 &= ~(u64)(X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_PKE |
+	    X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_LA57);
+	r->cr4 |= X86_CR4_PSE;
+	r->cr3 = vmx_caps.own_gpa;
 }
 
 /* Paging is on for the CPU, and long mode only where it is active. */
@@ -346,9 +343,12 @@ crs_restricted(struct vmx_vcpu *v, struct crs *r)
 		crs_shadow(v, r);
 		return;
 	}
-	vmx_control(v, &v->primary, CPU_BASED_CR3_LOAD_EXITING, false);
-	if (!(r->cr0 & X86_CR0_PG))
-		crs_identity(v, r);
+	v->identity = !(r->cr0 & X86_CR0_PG);
+	vmx_control(v, &v->primary,
+	    CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING,
+	    v->identity);
+	if (v->identity)
+		crs_identity(r);
 }
 
 static void

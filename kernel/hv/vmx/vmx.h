@@ -70,6 +70,7 @@ struct vmx_vcpu {
 	bool nmi_window;
 	bool shadow; /* no EPT */
 	bool restricted; /* runs with PE and PG only */
+	bool identity; /* the VMCS's CR3 is identity.c's */
 	u32 blocking; /* STI or MOV SS, as the last exit said */
 	u64 pending_dbg; /* exceptions that MOV SS holds back */
 	/* As they should be; of MOV DR guest_drs and debugger say it. */
@@ -164,7 +165,6 @@ enum hv_exit vmx_enter(struct hv_vcpu *);
 /* identity.c */
 int vmx_identity_init(void);
 void vmx_identity_exit(void);
-void vmx_identity_pdptrs(u64 pdptr[4]);
 
 /* exit.c */
 enum hv_exit vmx_decode_exit(struct vmx_vcpu *, u32 reason);
