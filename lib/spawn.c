@@ -3,16 +3,17 @@
  * Making processes.
  *
  * Invariants
- *  1. Between clone(2) and execveat(2) the child makes only system calls:
- *     it shares nothing with the parent, but locks of other threads may be
- *     held in its copy.
+ *  1. Between clone(2) and execveat(2) the child runs on a stack of its own in the
+ *     parent's memory, as after vfork(2): nothing has to be copied, which takes the
+ *     longer the more the parent has.  The thread that made it stands still
+ *     until then; of others locks may be held.  So the child makes only system
+ *     calls, and writes only to its stack, errno and its struct child.
  *  2. All signals are blocked from before the clone until the child has put
  *     every handler to its default, so that no handler of the parent runs in
  *     the child and writes to what both share.
  *  3. Every descriptor of the parent above SPAWN_FD is close-on-exec in the
  *     child whatever the rest of the program did.
- *  4. The child's last word before the exec is the errno of what failed, on
- *     a pipe that the exec closes.
+ *  4. The child's last word before its end is the errno of what failed.
  */
 #include <linux/close_range.h>
 #include <linux/sched.h>
@@ -25,6 +26,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdalign.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +43,7 @@
 	    CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWUSER)
 /* Above everything that the child puts at fixed numbers. */
 #define FD_ABOVE (SPAWN_FD + 1)
+#define STACK	 16384 /* bytes, of a child before its exec */
 
 static int binary = -1; /* this program, for execveat(2) */
 static int devnull = -1;
@@ -49,8 +53,9 @@ static const char *progname;
 struct child {
 	char **argv;
 	int channel; /* its end */
-	int report; /* write end of the pipe of invariant 4 */
-	int cgroup; /* to go to; -1: none, or it is there */
+	int cgroup; /* the one that it is to be in; -1: none */
+	bool move; /* it has to go there itself */
+	int error; /* invariant 4; 0 after the exec */
 };
 
 /* open(2) with a number that the child can keep while it fills 0 to 3. */
@@ -122,25 +127,52 @@ enter_cgroup(int dir)
 	return fd == -1 || write(fd, "0", 1) != 1 ? -1 : 0;
 }
 
-/* In the child up to the exec; returns only on failure, with errno set. */
-static void
-child_exec(const struct child *ch)
+/* In the child, up to the exec: invariant 1. */
+static int
+child_exec(void *arg)
 {
 	char *const envp[] = { NULL };
+	struct child *ch = arg;
 
 	default_signals();
-	if (ch->cgroup != -1 && enter_cgroup(ch->cgroup) == -1)
-		return;
-	if (setsid() == -1 || chdir("/") == -1)
-		return;
-	umask(077);
-	if (dup2(devnull, 0) == -1 || dup2(devnull, 1) == -1 ||
-	    dup2(ch->channel, SPAWN_FD) == -1)
-		return;
-	if (syscall(SYS_close_range, FD_ABOVE, ~0U, CLOSE_RANGE_CLOEXEC) == -1)
-		return;
-	unblock_signals();
-	syscall(SYS_execveat, binary, "", ch->argv, envp, AT_EMPTY_PATH);
+	if ((!ch->move || enter_cgroup(ch->cgroup) == 0) && setsid() != -1 &&
+	    chdir("/") != -1 && dup2(devnull, 0) != -1 &&
+	    dup2(devnull, 1) != -1 && dup2(ch->channel, SPAWN_FD) != -1 &&
+	    syscall(SYS_close_range, FD_ABOVE, ~0U, CLOSE_RANGE_CLOEXEC) !=
+		-1) {
+		umask(077);
+		unblock_signals();
+		syscall(
+		    SYS_execveat, binary, "", ch->argv, envp, AT_EMPTY_PATH);
+	}
+	ch->error = errno;
+	_exit(127);
+}
+
+/*
+ * clone3(2), which libc does not have: the child finds itself on the stack that the
+ * arguments name, where nobody has called it.
+ */
+static pid_t
+clone3_call(const struct clone_args *args, int (*fn)(void *), void *arg)
+{
+	register void *to __asm__("r12") = arg;
+	register int (*call)(void *) __asm__("r13") = fn;
+	long pid;
+
+	__asm__ volatile(
+	    "syscall\n\t"
+	    "test %%rax, %%rax\n\t"
+	    "jnz 1f\n\t"
+	    "xor %%ebp, %%ebp\n\t"
+	    "mov %%r12, %%rdi\n\t"
+	    "call *%%r13\n\t"
+	    "ud2\n"
+	    "1:"
+	    : "=a"(pid)
+	    : "a"(SYS_clone3), "D"(args), "S"(sizeof(*args)), "r"(to), "r"(call)
+	    : "rcx", "r11", "memory");
+	return (pid_t)pid;
 }
 
 /*
@@ -151,37 +183,25 @@ child_exec(const struct child *ch)
 static pid_t
 clone_into(struct child *ch, int ns)
 {
+	const int flags = ns | CLONE_VM | CLONE_VFORK;
+	alignas(16) uint8_t stack[STACK];
 	const struct clone_args there = {
-		.flags = (unsigned long)ns | CLONE_INTO_CGROUP,
+		.flags = (unsigned)flags | CLONE_INTO_CGROUP,
 		.exit_signal = SIGCHLD,
+		.stack = (uintptr_t)stack,
+		.stack_size = sizeof(stack),
 		.cgroup = (unsigned)ch->cgroup,
 	};
-	unsigned long flags = (unsigned long)ns | SIGCHLD;
 	pid_t pid;
 
 	if (ch->cgroup != -1) {
-		pid = (pid_t)syscall(SYS_clone3, &there, sizeof(there));
-		if (pid == 0)
-			ch->cgroup = -1;
-		if (pid != -1)
+		pid = clone3_call(&there, child_exec, ch);
+		if (pid > 0)
 			return pid;
+		ch->move = true;
 	}
-	return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
-}
-
-/* The errno that the child reported, 0 when the exec closed the pipe. */
-static int
-read_report(int fd)
-{
-	int error = 0;
-	ssize_t n;
-
-	do
-		n = read(fd, &error, sizeof(error));
-	while (n == -1 && errno == EINTR);
-	if (n == -1)
-		return errno;
-	return n == sizeof(error) ? error : 0;
+	pid = clone(child_exec, stack + sizeof(stack), flags | SIGCHLD, ch);
+	return pid == -1 ? -errno : pid;
 }
 
 static void
@@ -193,31 +213,18 @@ reap(pid_t pid)
 
 /* Clone and wait for the exec: pid or -errno. */
 static pid_t
-start(struct child *ch, int ns, int report)
+start(struct child *ch, int ns)
 {
 	sigset_t all, old;
-	ssize_t n;
 	pid_t pid;
-	int error;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	pid = clone_into(ch, ns);
-	if (pid == 0) {
-		child_exec(ch);
-		error = errno;
-		n = write(ch->report, &error, sizeof(error));
-		_exit(n == sizeof(error) ? 127 : 126);
-	}
-	error = errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	fd_close(&ch->report);
-	if (pid == -1)
-		return -error;
-	error = read_report(report);
-	if (error != 0) {
+	if (pid > 0 && ch->error != 0) {
 		reap(pid);
-		return -error;
+		return -ch->error;
 	}
 	return pid;
 }
@@ -231,45 +238,28 @@ spawn_child(const struct spawn *s, int *fd)
 		logarg, NULL };
 	struct child ch = {
 		.argv = (char **)(uintptr_t)argv,
-		.report = -1,
 		.cgroup = s->cgroup,
 	};
-	int pair[2], report[2], above;
+	int pair[2], above;
 	pid_t pid;
 
 	if (binary == -1 || (s->ns & ~NAMESPACES) != 0)
 		return -EINVAL;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
 		return -errno;
-	if (pipe2(report, O_CLOEXEC) == -1) {
-		pid = -errno;
-		goto close_pair;
-	}
-	/* dup2(2) in the child must not meet its own sources. */
-	above = fcntl(report[1], F_DUPFD_CLOEXEC, FD_ABOVE);
-	if (above == -1) {
-		pid = -errno;
-		goto close_report;
-	}
-	close(report[1]);
-	report[1] = -1;
-	ch.report = above;
+	/* dup2(2) in the child must not meet its own source. */
 	above = fcntl(pair[1], F_DUPFD_CLOEXEC, FD_ABOVE);
 	if (above == -1) {
 		pid = -errno;
-		goto close_report;
+		goto out;
 	}
 	close(pair[1]);
 	pair[1] = ch.channel = above;
 
-	pid = start(&ch, s->ns, report[0]);
+	pid = start(&ch, s->ns);
 	if (pid > 0)
 		*fd = fd_take(&pair[0]);
-close_report:
-	fd_close(&report[0]);
-	fd_close(&report[1]);
-	fd_close(&ch.report);
-close_pair:
+out:
 	fd_close(&pair[0]);
 	fd_close(&pair[1]);
 	return pid;
