@@ -43,6 +43,7 @@
 #define PAGE	 PAGES_PAGE
 #define GROUP	 PAGES_GROUP
 #define FAULTS	 16 /* read at once */
+#define FIRST_MS 5 /* of a guest that runs, for its faults alone */
 #define ENDS_MAX 32 /* processes; a power of two: sandbox.h */
 /* The descriptors of all: a run of numbers, the last ones there are. */
 #define FD_BASE (1024 - ENDS_MAX)
@@ -172,9 +173,9 @@ serve_all(struct pager *p, const struct end *end)
 	return e;
 }
 
-/* Waits for faults, or for pager_hurry(), or looks. */
+/* Waits so many ms, -1 for ever, for faults or for pager_hurry(). */
 static int
-look(struct pager *p, bool wait)
+look(struct pager *p, int ms)
 {
 	struct pollfd pfd[ENDS_MAX + 1];
 	uint64_t count;
@@ -184,7 +185,7 @@ look(struct pager *p, bool wait)
 	for (i = 0; i < p->nends; i++)
 		pfd[i] = (struct pollfd){ p->end[i].fd, POLLIN, 0 };
 	pfd[i] = (struct pollfd){ p->wake, POLLIN, 0 };
-	if (poll(pfd, p->nends + 1, wait ? -1 : 0) <= 0)
+	if (poll(pfd, p->nends + 1, ms) <= 0)
 		return 0;
 	if (pfd[i].revents != 0)
 		(void)!read(p->wake, &count, sizeof(count));
@@ -208,6 +209,25 @@ hurried(struct pager *p)
 	return yes;
 }
 
+/*
+ * What is wanted, until pager_hurry() and for a moment after it: a vCPU that wakes up
+ * on the processor where this thread is busy would stay behind it until the
+ * scheduler looks at both.
+ */
+static int
+serve_first(struct pager *p)
+{
+	long long end, left;
+	int e = 0;
+
+	while (e == 0 && !hurried(p))
+		e = look(p, -1);
+	end = fd_now_ms() + FIRST_MS;
+	while (e == 0 && (left = end - fd_now_ms()) > 0)
+		e = look(p, (int)left);
+	return e;
+}
+
 /* All groups, in between whatever is wanted at once. */
 static int
 bring(struct pager *p)
@@ -215,11 +235,11 @@ bring(struct pager *p)
 	uint64_t group = 0;
 	int e;
 
+	if (p->pages.n > 0 && (e = serve_first(p)) != 0)
+		return e;
 	while (group < p->pages.n) {
-		if ((e = look(p, !hurried(p))) != 0)
+		if ((e = look(p, 0)) != 0)
 			return e;
-		if (!hurried(p))
-			continue;
 		pthread_mutex_lock(&p->lock);
 		while (group < p->pages.n && p->due[group] == 0)
 			group++;
