@@ -129,7 +129,7 @@ $(addprefix $(B)/regress/bench/,kvmstats share): $(B)/%: $(B)/%.o
 
 # Run as the only programs of a guest, which has no libraries.
 $(addprefix $(B)/regress/,$(addprefix bench/,guestio guestproc netio) \
-    guest/hostile): $(B)/%: %.c
+    guest/hostile guest/clocks): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(CSTD) $(OPT) $(WARN) -static -pthread -o $@ $<
 

@@ -30,6 +30,7 @@
 #define IDENTITY_GPA (GMEM_HIDDEN + 0x1000)
 #define TSS_GPA	     (GMEM_HIDDEN + 0x2000)
 #define CPUID_MAX    256
+#define TSC_FAR	     (1ULL << 48) /* much more than a second */
 
 static const struct {
 	int cap;
@@ -482,9 +483,14 @@ vmm_clock_go(struct vmm *v)
 	v->stopped = false;
 	/*
 	 * Values written within a second of each other put the TSCs of all
-	 * vCPUs in step, as at their start.  A deadline is set anew for its
-	 * timer to learn of the TSC.
+	 * vCPUs in step, as at their start.  So would the first one be put in
+	 * step with what is there, if the guest stood still for less than a
+	 * second, or was saved in its first one: it is moved far away before.
+	 * A deadline is set anew for its timer to learn of the TSC.
 	 */
+	msr[0].value = v->time[0].tsc + TSC_FAR;
+	if ((r = vmm_vcpu_set_msrs(v, 0, msr, 1)) != 0)
+		return r;
 	for (i = 0; i < v->ncpus; i++) {
 		msr[0].value = v->time[i].tsc;
 		msr[1].value = v->time[i].deadline;

@@ -60,6 +60,41 @@ t_time_stands_still() {
 	vmctl stop -fw one
 }
 
+# The processor's clock and the guest's own stay together, however short each pause
+# is: the guest may go by either.
+t_tsc_stands_still() {
+	local i at=() now=()
+	[[ -s ../bench/extra.cpio ]] || skip "no program of guests"
+	cat "$G/tiny.cpio" ../bench/extra.cpio >"$T/tiny.cpio"
+	vm one "boot \"$G/vmlinuz\"" "initrd \"$T/tiny.cpio\"" \
+	    "cmdline \"$base tiny=shell\"" "cpus $smp" 'memory 128M' | vmd_up
+	start one
+	prints one "/ # " 120
+	key one 'clocks /clocks &'
+	for i in 1 2 3; do
+		key one "sleep 5; echo tiny: clocks$i \$(cat /clocks)."
+		[[ $i != 3 ]] || for _ in {1..10}; do
+			vmctl pause one
+			sleep 0.5
+			vmctl unpause one
+		done
+		prints one "^tiny: clocks$i [0-9]+ [0-9]+ [0-9]+ [0-9]+\." 60
+	done
+	for i in 1 2 3; do
+		read -r _ _ at[i] now[i] < <(value one "clocks$i" | tr -d .)
+	done
+	# ns that the TSC went farther than the guest's time, by the rate of before.
+	i=$(awk -v a="${at[*]}" -v n="${now[*]}" 'BEGIN {
+		split(a, t); split(n, m)
+		rate = (t[2] - t[1]) / (m[2] - m[1])
+		printf "%d", (t[3] - t[2]) / rate - (m[3] - m[2])
+	}')
+	echo "# the TSC went $i ns farther"
+	[[ ${i#-} -lt 1000000000 ]]
+	! printed one "tiny: back"
+	vmctl stop -fw one
+}
+
 # In the middle of what it writes.
 t_nothing_is_lost() {
 	local sum i
