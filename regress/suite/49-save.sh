@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # The state of a VM, to a file and back.
-limit=400
+# $CYCLES: how many, where it is done again and again.
+limit='400+20*CYCLES' # s
 
 # restore [OPTION...] FILE NAME: records the console of its new life.
 restore() {
@@ -67,6 +68,51 @@ t_goes_on() {
 	[[ $(value one up2 | tr -d .) -ge $(value one up1 | tr -d .) ]]
 	printed one "Kernel panic" && return 1
 	vmctl stop -fw one
+}
+
+# As often as $CYCLES says, at random moments, while the guest writes, reads what it
+# wrote before, and looks at its clocks.  How other guests take it: MOMENTS in
+# lib.sh.
+t_random_moments() {
+	local i n=${CYCLES:-5}
+	[[ -s ../bench/extra.cpio ]] || skip "no program of guests"
+	cat "$G/tiny.cpio" ../bench/extra.cpio >"$T/tiny.cpio"
+	vmctl create -s 64M "$T/disk.qcow2"
+	vm one "boot \"$G/vmlinuz\"" "initrd \"$T/tiny.cpio\"" \
+	    "cmdline \"$base tiny=shell\"" 'cpus 2' 'memory 160M' \
+	    "disk \"$T/disk.qcow2\"" | vmd_up
+	start one
+	prints one "/ # " 120
+	key one 'clocks /clocks &'
+	key one 'i=0; touch /bad; while :; do i=$((i+1)); a=$((i%32)); b=$((i*7%32)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; dd if=/d.$a of=/dev/vda bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; [ ! -f /d.$b ] || dd if=/dev/vda bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $b >>/bad; echo $i >/c; mv /c /count; done &'
+	key one 'while [ ! -f /clocks ] || [ ! -f /count ]; do sleep 0.1; done; echo tiny: busy.'
+	prints one "^tiny: busy\." 60
+	for ((i = 1; i <= n; i++)); do
+		sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
+		saved_and_restored one
+		((i % 5 != 0 && i < n)) || {
+			key one "echo tiny: at$i \$(cat /count) of \$(wc -l </bad) \$(cat /clocks)."
+			prints one "^tiny: at$i [0-9]+ of [0-9]+ [0-9]+ [0-9]+ .*\." 60
+		}
+	done
+	echo "# after $n: $(value one "at$n")"
+	[[ $(value one "at$n") =~ ^[0-9]+\ of\ 0\ [0-9]+\ 0\  ]]
+	printed one "tiny: back|Kernel panic|soft lockup|unstable" && return 1
+	vmctl stop -fw one
+	vmctl image check "$T/disk.qcow2"
+}
+
+# A whole system while it starts.
+t_debian_at_random_moments() {
+	local MOMENTS=${CYCLES:-3}
+	debian deb 'memory 512M' 'cpus 2' | vmd_up
+	start deb
+	prints deb "login: " 300
+	((moments > 0))
+	readers_off
+	expect -f debian.exp deb '! dmesg | grep -E "lockup|stall|backwards|I/O error"'
+	vmctl stop deb
+	stopped deb 180
 }
 
 # A guest that fills its serial port is saved in the midst of it: the port goes

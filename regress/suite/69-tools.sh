@@ -52,7 +52,7 @@ t_ipxe_rom() {
 restarted() {
 	types one $'\e'
 	sleep 3
-	[[ $(field one restarts) -ge 1 ]]
+	[[ $(restarts one) -ge 1 ]]
 }
 
 # Its screen has no lines.
@@ -89,7 +89,7 @@ installer() { # ARCHITECTURE
 	prints one "~ #" 30
 	types one $'reboot -f\r'
 	within 60 printed_times 2 one "Linux version"
-	[[ $(field one restarts) = 1 && $(field one problem) = null ]]
+	[[ $(restarts one) = 1 && $(field one problem) = null ]]
 	vmctl stop -fw one
 }
 

@@ -47,7 +47,7 @@ twice() { # LINE...
 	stopped one 30
 	[[ $(grep -ac "tiny: kernel .*$is" "$T/one.console") = 2 ]] ||
 		fail "$(grep -a "tiny: kernel" "$T/one.console")"
-	[[ $(field one restarts) = 1 && $(field one problem) = null ]]
+	[[ $(restarts one) = 1 && $(field one problem) = null ]]
 }
 
 direct() { # FLAVOUR

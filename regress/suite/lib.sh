@@ -29,15 +29,17 @@ not() {
 	if "$@"; then fail "succeeds: $*"; fi
 }
 
-# within SECONDS COMMAND...: until it succeeds.
+# within SECONDS COMMAND...: until it succeeds.  What a guest spent in files ($away)
+# does not count.
 within() {
-	local end=$((SECONDS + $1 * ${slow:-1}))
+	local end=$((SECONDS - away + $1 * ${slow:-1}))
 	shift
 	until "$@"; do
-		((SECONDS < end)) || return 1
+		((SECONDS - away < end)) || return 1
 		sleep 0.2
 	done
 }
+away=0
 
 # as USER COMMAND...
 as() {
@@ -271,9 +273,46 @@ printed() { grep -aEq -- "$2" "$T/$1.console" 2>/dev/null; }
 # printed_times NUMBER NAME PATTERN
 printed_times() { [[ $(grep -aEc -- "$3" "$T/$2.console") = "$1" ]]; }
 
+# What a VM's guests did since it was started, in all its lives.
+restarts() { echo $((lived + $(field "$1" restarts))); }
+lived=0
+
+# $MOMENTS: so many times in each test a guest, while it is to print something, is
+# saved and restored at random moments.
+moments=0
+moment() { # NAME
+	((moments < ${MOMENTS:-0})) || return 0
+	sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
+	((RANDOM % 3 == 0)) && in_state "$1" running || return 0
+	saved_and_restored "$1" || in_state "$1" stopped
+}
+
+# saved_and_restored NAME: fails if it ended just then.
+saved_and_restored() {
+	local name=$1 tty n t0=$SECONDS compress=()
+	n=$(field "$name" restarts)
+	((RANDOM % 4 != 0)) || compress=(-z)
+	rm -f "$T/moment.state"
+	vmctl save "${compress[@]}" "$name" "$T/moment.state" || return
+	tty=$(vmctl restore "$T/moment.state" 2>&1 | tee /dev/stderr |
+	    sed -n 's/.*restored vm [0-9]*, tty \(.*\)/\1/p')
+	[[ -c $tty ]] || fail "$name: was not restored"
+	record "$name" "$tty"
+	lived=$((lived + n))
+	moments=$((moments + 1))
+	away=$((away + SECONDS - t0))
+	say "$name: saved and restored $moments times"
+}
+
+printed_in_time() { # NAME PATTERN
+	printed "$1" "$2" && return
+	moment "$1"
+	printed "$1" "$2"
+}
+
 # prints NAME PATTERN SECONDS: on its console.
 prints() {
-	within "$3" printed "$1" "$2" || {
+	within "$3" printed_in_time "$1" "$2" || {
 		tail -n 15 "$T/$1.console" >&2
 		fail "$1: no '$2' within $3 s"
 	}
