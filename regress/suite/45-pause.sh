@@ -81,7 +81,7 @@ t_tsc_stands_still() {
 		prints one "^tiny: clocks$i [0-9]+ [0-9]+ [0-9]+ [0-9]+\." 60
 	done
 	for i in 1 2 3; do
-		read -r _ _ at[i] now[i] < <(value one "clocks$i" | tr -d .)
+		read -r _ _ "at[i]" "now[i]" < <(value one "clocks$i" | tr -d .)
 	done
 	# ns that the TSC went farther than the guest's time, by the rate of before.
 	i=$(awk -v a="${at[*]}" -v n="${now[*]}" 'BEGIN {
