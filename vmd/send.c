@@ -5,9 +5,10 @@
  * Invariants
  *  1. A page's bit is taken before the page is read: what is written later has
  *     its bit again.
- *  2. A page is read once, into a copy of which the checksum is made.
- *  3. Pages are read by the descriptor, so that holes stay holes; those of the
- *     beginning are not read at all.
+ *  2. What is sent is a copy, of which the checksum is made: the guest writes
+ *     meanwhile.  A page that was zero when it was looked at, and is not sent,
+ *     has its bit again by invariant 1 if it is not zero any more.
+ *  3. Pages that are holes at the beginning are not read at all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,8 +41,7 @@ send_begin(struct send *d, const struct gmem *mem, const char *name)
 	d->round = 1;
 	d->map = calloc(d->words, sizeof(*d->map));
 	d->log = malloc(d->words * sizeof(*d->log));
-	d->piece = malloc(WORD * PAGE);
-	if (d->map == NULL || d->log == NULL || d->piece == NULL) {
+	if (d->map == NULL || d->log == NULL) {
 		send_free(d);
 		return -ENOMEM;
 	}
@@ -58,9 +58,7 @@ send_free(struct send *d)
 	state_free(&d->s);
 	free(d->map);
 	free(d->log);
-	free(d->piece);
 	d->map = d->log = NULL;
-	d->piece = NULL;
 }
 
 static bool
@@ -80,10 +78,8 @@ gpa_of(const struct gmem *mem, uint64_t off)
 }
 
 static void
-section(struct send *d, uint64_t off, uint8_t *p, size_t len)
+section(struct send *d, uint64_t gpa, uint8_t *p, size_t len)
 {
-	uint64_t gpa = gpa_of(d->mem, off);
-
 	if (state_begin(&d->s, "memory", 1) != 0)
 		return;
 	state_number(&d->s, &gpa, UINT64_MAX);
@@ -93,12 +89,12 @@ section(struct send *d, uint64_t off, uint8_t *p, size_t len)
 
 /* In the first round the other side's memory is zero. */
 static void
-run(struct send *d, uint64_t off, uint8_t *p, size_t len)
+run(struct send *d, uint64_t gpa, uint8_t *p, size_t len)
 {
 	size_t from, to;
 
 	if (d->round > 1) {
-		section(d, off, p, len);
+		section(d, gpa, p, len);
 		return;
 	}
 	for (from = 0; from < len; from = to) {
@@ -107,7 +103,7 @@ run(struct send *d, uint64_t off, uint8_t *p, size_t len)
 			continue;
 		while (to < len && !is_zero(p + to))
 			to += PAGE;
-		section(d, off + from, p + from, to - from);
+		section(d, gpa + from, p + from, to - from);
 	}
 }
 
@@ -116,22 +112,21 @@ static void
 one_run(struct send *d, uint64_t *bits)
 {
 	unsigned first = (unsigned)__builtin_ctzll(*bits), n;
-	uint64_t rest = *bits >> first, off;
-	ssize_t got;
+	uint64_t rest = *bits >> first, gpa;
+	uint8_t *p;
 
 	n = rest == UINT64_MAX ? WORD : (unsigned)__builtin_ctzll(~rest);
 	if (n == WORD)
 		*bits = 0;
 	else
 		*bits &= ~(((1ULL << n) - 1) << first);
-	off = (d->word * WORD + first) * PAGE;
-	do
-		got = pread(d->mem->fd, d->piece, n * PAGE, (off_t)off);
-	while (got == -1 && errno == EINTR);
-	if (got != (ssize_t)(n * PAGE))
-		state_fail(&d->s, -EIO, "memory cannot be read");
+	gpa = gpa_of(d->mem, (d->word * WORD + first) * PAGE);
+	p = gmem_range(d->mem, (struct gpa){ gpa }, n * PAGE);
+	if (p == NULL)
+		state_fail(&d->s, -EFAULT, "no memory at %#llx",
+		    (unsigned long long)gpa);
 	else
-		run(d, off, d->piece, n * PAGE);
+		run(d, gpa, p, n * PAGE);
 }
 
 bool
@@ -178,18 +173,18 @@ send_read(struct state *s, const struct gmem *mem, struct mirror_to *disks)
 	for (;;) {
 		while (disks != NULL && state_next(s, "disk"))
 			mirror_read(s, disks);
-		if (state_begin(s, "memory", 1) != 0)
-			return;
 		gpa = 0;
+		if (state_begin_first(s, "memory", 1, sizeof(gpa)) != 0)
+			return;
 		state_number(s, &gpa, UINT64_MAX);
 		if (s->error == 0 && gpa != UINT64_MAX) {
-			len = s->len - s->pos;
+			len = state_left(s);
 			p = gmem_range(mem, (struct gpa){ gpa }, len);
 			if (p == NULL)
 				state_fail(s, -EINVAL, "no memory at %#llx",
 				    (unsigned long long)gpa);
 			else
-				state_bytes(s, p, len);
+				state_into(s, p);
 		}
 		if (state_end(s) != 0 || gpa == UINT64_MAX)
 			return;

@@ -40,7 +40,6 @@ struct send {
 	uint64_t *map; /* pages that are to be sent, in the order of the file */
 	uint64_t *log; /* as long */
 	uint64_t words, word; /* of them; the next one */
-	uint8_t *piece; /* 64 pages */
 	unsigned round; /* 1: the first */
 };
 

@@ -43,24 +43,22 @@ state_fail(struct state *s, int error, const char *fmt, ...)
 		    (unsigned long long)s->off, what);
 }
 
-static void
-put_out(struct state *s, const void *p, size_t len)
+/* Where a section has room behind what is there; NULL: it failed. */
+static uint8_t *
+out_room(struct state *s)
 {
-	size_t room = s->room;
+	size_t room = s->nout + STATE_SECTION_MAX;
 	uint8_t *to;
 
-	while (room - s->nout < len)
-		room += STATE_SECTION_MAX;
 	if (room > s->room) {
 		if ((to = realloc(s->out, room)) == NULL) {
 			state_fail(s, -ENOMEM, "out of memory");
-			return;
+			return NULL;
 		}
 		s->out = to;
 		s->room = room;
 	}
-	memcpy(s->out + s->nout, p, len);
-	s->nout += len;
+	return s->out + s->nout;
 }
 
 static void
@@ -69,10 +67,6 @@ put_all(struct state *s, const void *p, size_t len)
 	const uint8_t *b = p;
 	ssize_t n;
 
-	if (s->fd == -1) {
-		put_out(s, p, len);
-		return;
-	}
 	while (len > 0 && s->error == 0) {
 		n = s->file ? pwrite(s->fd, b, len, (off_t)s->at)
 			    : write(s->fd, b, len);
@@ -128,7 +122,7 @@ start(struct state *s, int fd, bool writing)
 	s->writing = writing;
 	s->file = fd != -1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	snprintf(s->section, sizeof(s->section), "head");
-	if ((s->buf = malloc(STATE_SECTION_MAX)) == NULL)
+	if (fd != -1 && (s->buf = malloc(STATE_SECTION_MAX)) == NULL)
 		state_fail(s, -ENOMEM, "out of memory");
 }
 
@@ -151,12 +145,17 @@ get32(const uint8_t *from)
 int
 state_write_head(struct state *s, int fd, const char *name)
 {
-	uint8_t head[STATE_HEAD] = STATE_MAGIC;
+	uint8_t head[STATE_HEAD] = STATE_MAGIC, *to;
 
 	start(s, fd, true);
 	put32(head + 8, STATE_VERSION);
 	snprintf((char *)head + 16, STATE_HEAD - 16, "%s", name);
-	put_all(s, head, sizeof(head));
+	if (fd != -1) {
+		put_all(s, head, sizeof(head));
+	} else if ((to = out_room(s)) != NULL) {
+		memcpy(to, head, sizeof(head));
+		s->nout = sizeof(head);
+	}
 	s->off = sizeof(head);
 	return s->error;
 }
@@ -190,7 +189,7 @@ state_free(struct state *s)
 {
 	free(s->buf);
 	free(s->out);
-	s->buf = s->out = NULL;
+	s->buf = s->out = s->to = NULL;
 }
 
 /* A name is letters, digits and punctuation, then NULs. */
@@ -237,8 +236,22 @@ state_seek(struct state *s, uint64_t at)
 		s->at = s->off = at;
 }
 
+/* Further bytes of the payload; all of them have the checksum of its head. */
 static void
-read_section(struct state *s, const char *section, uint32_t version)
+get_payload(struct state *s, void *p, size_t len)
+{
+	get_all(s, p, len);
+	if (s->error != 0)
+		return;
+	s->crc = libdeflate_crc32(s->crc, p, len);
+	s->got += len;
+	if (s->got == s->len && s->crc != s->crc_due)
+		state_fail(s, -EINVAL, "wrong checksum");
+}
+
+static void
+read_section(
+    struct state *s, const char *section, uint32_t version, size_t first)
 {
 	const uint8_t *head = s->head;
 	uint64_t len;
@@ -261,32 +274,61 @@ read_section(struct state *s, const char *section, uint32_t version)
 		state_fail(s, -EINVAL, "longer than a section can be");
 		return;
 	}
-	get_all(s, s->buf, (size_t)len);
+	s->len = (size_t)len;
+	s->crc = 0;
+	s->crc_due = get32(head + 20);
+	get_payload(s, s->buf, s->len < first ? s->len : first);
+}
+
+/* A section that is written has its head in front of its payload. */
+static void
+write_section(struct state *s, const char *section, uint32_t version)
+{
+	s->to = s->fd == -1 ? out_room(s) : s->buf;
 	if (s->error != 0)
 		return;
-	if (libdeflate_crc32(0, s->buf, len) != get32(head + 20)) {
-		state_fail(s, -EINVAL, "wrong checksum");
-		return;
-	}
-	s->len = (size_t)len;
+	memset(s->to, 0, SECTION_HEAD);
+	memcpy(s->to, section, strnlen(section, SECTION_NAME));
+	put32(s->to + 16, version);
+	s->len = SECTION_HEAD;
+}
+
+int
+state_begin_first(
+    struct state *s, const char *section, uint32_t version, size_t first)
+{
+	if (s->error != 0)
+		return s->error;
+	snprintf(s->section, sizeof(s->section), "%s", section);
+	s->len = s->pos = s->got = 0;
+	if (s->writing)
+		write_section(s, section, version);
+	else
+		read_section(s, section, version, first);
+	return s->error;
 }
 
 int
 state_begin(struct state *s, const char *section, uint32_t version)
 {
-	if (s->error != 0)
-		return s->error;
-	snprintf(s->section, sizeof(s->section), "%s", section);
-	s->len = s->pos = 0;
-	if (s->writing) {
-		memset(s->buf, 0, SECTION_HEAD);
-		memcpy(s->buf, section, strnlen(section, SECTION_NAME));
-		put32(s->buf + 16, version);
-		s->len = SECTION_HEAD;
-	} else {
-		read_section(s, section, version);
-	}
-	return s->error;
+	return state_begin_first(s, section, version, STATE_SECTION_MAX);
+}
+
+size_t
+state_left(const struct state *s)
+{
+	return s->len - s->got;
+}
+
+void
+state_into(struct state *s, void *p)
+{
+	if (s->error == 0 && s->pos != s->got)
+		state_fail(
+		    s, -EINVAL, "%zu bytes are left over", s->got - s->pos);
+	if (s->error == 0)
+		get_payload(s, p, s->len - s->got);
+	s->pos = s->got;
 }
 
 int
@@ -298,10 +340,13 @@ state_end(struct state *s)
 		return s->error;
 	if (s->writing) {
 		len = (uint32_t)(s->len - SECTION_HEAD);
-		put32(s->buf + 20,
-		    libdeflate_crc32(0, s->buf + SECTION_HEAD, len));
-		put32(s->buf + 24, len);
-		put_all(s, s->buf, s->len);
+		put32(
+		    s->to + 20, libdeflate_crc32(0, s->to + SECTION_HEAD, len));
+		put32(s->to + 24, len);
+		if (s->fd == -1)
+			s->nout += s->len;
+		else
+			put_all(s, s->to, s->len);
 		s->off += s->len;
 	} else if (s->pos != s->len) {
 		state_fail(
@@ -323,11 +368,11 @@ state_bytes(struct state *s, void *p, size_t len)
 			    s->section);
 			return;
 		}
-		memcpy(s->buf + s->len, p, len);
+		memcpy(s->to + s->len, p, len);
 		s->len += len;
 		return;
 	}
-	if (len > s->len - s->pos) {
+	if (len > s->got - s->pos) {
 		state_fail(s, -EINVAL, "shorter than it has to be");
 		return;
 	}

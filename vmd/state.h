@@ -38,8 +38,11 @@ struct state {
 	uint64_t off; /* of the section at hand */
 	uint8_t head[STATE_SECTION_HEAD]; /* of the next one, already read: */
 	bool looked;
-	uint8_t *buf; /* its payload */
+	uint8_t *buf; /* its payload, for the writer of a file with its head */
+	uint8_t *to; /* writing: buf, or what follows in out */
 	size_t len, pos;
+	size_t got; /* reading: so much of len is in buf */
+	uint32_t crc, crc_due;
 	uint8_t *out; /* without a file: what was written so far */
 	size_t nout, room;
 	int error; /* the first one; what follows does nothing */
@@ -83,6 +86,13 @@ void state_free(struct state *);
  * left of it. */
 int state_begin(struct state *, const char *section, uint32_t version);
 int state_end(struct state *);
+/* Reading: of its payload only so many bytes at first.  The rest, which is much, goes
+ * where state_into() says, whatever its checksum is; state_left() is how much
+ * that is. */
+int state_begin_first(
+    struct state *, const char *section, uint32_t version, size_t first);
+size_t state_left(const struct state *);
+void state_into(struct state *, void *p);
 /* Is it this one that comes next?  Reading. */
 bool state_next(struct state *, const char *section);
 /* Between two sections of a file: the next one is at that byte. */

@@ -294,9 +294,9 @@ saved_and_restored() {
 	((RANDOM % 4 != 0)) || compress=(-z)
 	rm -f "$T/moment.state"
 	vmctl save "${compress[@]}" "$name" "$T/moment.state" || return
-	tty=$(vmctl restore "$T/moment.state" 2>&1 | tee /dev/stderr |
-	    sed -n 's/.*restored vm [0-9]*, tty \(.*\)/\1/p')
-	[[ -c $tty ]] || fail "$name: was not restored"
+	vmctl restore "$T/moment.state" 2>"$T/moment.out" || true
+	tty=$(sed -n 's/.*restored vm [0-9]*, tty \(.*\)/\1/p' "$T/moment.out")
+	[[ -c $tty ]] || fail "$name: $(cat "$T/moment.out")"
 	record "$name" "$tty"
 	lived=$((lived + n))
 	moments=$((moments + 1))

@@ -195,6 +195,51 @@ test_other_sections(void **state)
 	close(fd);
 }
 
+/* Much of a section goes where it is to be, from a file and from what has none. */
+static void
+test_into(void **state)
+{
+	static uint8_t much[3000], got[3000];
+	char name[STATE_NAME_MAX + 1];
+	uint64_t number = 5;
+	struct state s;
+	int fd = file(), wrong;
+
+	memset(much, 0x5a, sizeof(much));
+	assert_int_equal(state_write_head(&s, -1, "web"), 0);
+	assert_int_equal(state_begin(&s, "memory", 1), 0);
+	state_number(&s, &number, 9);
+	state_bytes(&s, much, sizeof(much));
+	assert_int_equal(state_end(&s), 0);
+	assert_int_equal(
+	    s.nout, STATE_HEAD + STATE_SECTION_HEAD + 8 + sizeof(much));
+	assert_int_equal(pwrite(fd, s.out, s.nout, 0), s.nout);
+	state_free(&s);
+	for (wrong = 0; wrong < 4; wrong++) {
+		memset(got, 0, sizeof(got));
+		if (wrong == 3) /* in the rest */
+			assert_int_equal(pwrite(fd, "", 1, 1000), 1);
+		assert_int_equal(state_read_head(&s, fd, name), 0);
+		assert_int_equal(state_begin_first(&s, "memory", 1, 8), 0);
+		number = 0;
+		if (wrong != 1)
+			state_number(&s, &number, 9);
+		assert_int_equal(state_left(&s), sizeof(much));
+		if (wrong != 2)
+			state_into(&s, got);
+		assert_int_equal(state_end(&s) == 0, wrong == 0);
+		if (wrong == 0) {
+			assert_int_equal(number, 5);
+			assert_memory_equal(got, much, sizeof(much));
+		} else {
+			assert_non_null(strstr(s.why,
+			    wrong == 3 ? "wrong checksum" : "are left over"));
+		}
+		state_free(&s);
+	}
+	close(fd);
+}
+
 static void
 mark(uint8_t *map, size_t size, const struct state_field *f, size_t n)
 {
@@ -288,6 +333,7 @@ main(void)
 		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_other_sections),
+		cmocka_unit_test(test_into),
 		cmocka_unit_test(test_chips_are_whole),
 		cmocka_unit_test(test_scan_code_set),
 	};
