@@ -77,6 +77,7 @@ enum cpu_group {
 	CPU_DRS = 1 << 3, /* dr6 dr7 (dr0-3 are always here) */
 	CPU_SYSMSRS = 1 << 4, /* star.., sysenter.., kernel_gs_base, pat */
 	CPU_CODE = 1 << 5, /* to read: seg[SEG_CS] and cpl, of SEGS */
+	CPU_CR4 = 1 << 6, /* to read: cr4, of CRS */
 };
 
 struct gcpu;
@@ -121,7 +122,8 @@ cpu_dirty(struct gcpu *c, unsigned groups)
 static inline unsigned
 cpu_groups(unsigned groups)
 {
-	return groups & CPU_SEGS ? groups | CPU_CODE : groups;
+	return groups | (groups & CPU_SEGS ? CPU_CODE : 0) |
+	    (groups & CPU_CRS ? CPU_CR4 : 0);
 }
 
 /* 16, 32 or 64: the size of code that CS and EFER say. Needs CODE|CRS. */

@@ -241,37 +241,51 @@ beyond(const struct cpuid_entry *e, unsigned n, u32 leaf, u32 index)
 }
 
 static void
-set_bit(u32 *reg, unsigned bit, bool on)
+set_bit(u64 *reg, unsigned bit, bool on)
 {
-	*reg = (*reg & ~(u32)CORE_BIT(bit)) | (on ? (u32)CORE_BIT(bit) : 0);
+	*reg = (*reg & ~(u64)CORE_BIT(bit)) | (on ? (u64)CORE_BIT(bit) : 0);
+}
+
+/* Of a leaf that is not there.  "Extended Topology Enumeration": ECX comes back, EDX
+ * is the same for each index. */
+static void
+absent(const struct cpuid_entry *e, unsigned n, u32 leaf, u64 *gpr)
+{
+	const struct cpuid_entry *first = NULL;
+
+	if (leaf == 0xb)
+		first = cpuid_find(e, n, 0xb, 0);
+	gpr[R_RAX] = gpr[R_RBX] = 0;
+	gpr[R_RCX] = first != NULL ? gpr[R_RCX] & 0xff : 0;
+	gpr[R_RDX] = first != NULL ? first->reg[LEAF_EDX] : 0;
 }
 
 void
-cpuid_answer(const struct cpuid_entry *e, unsigned n, const struct gcpu *c,
-    u32 leaf, u32 index, u32 reg[4])
+cpuid_answer(const struct cpuid_entry *e, unsigned n, struct gcpu *c, u64 *gpr)
 {
+	u32 leaf = (u32)gpr[R_RAX], index = (u32)gpr[R_RCX];
 	const struct cpuid_entry *found = cpuid_find(e, n, leaf, index);
 
 	if (found == NULL)
 		found = beyond(e, n, leaf, index);
-	memset(reg, 0, 4 * sizeof(*reg));
 	if (found == NULL) {
-		/* "Extended Topology Enumeration": ECX comes back, EDX is the
-		 * same for each index. */
-		if (leaf == 0xb && (found = cpuid_find(e, n, 0xb, 0)) != NULL) {
-			reg[LEAF_ECX] = index & 0xff;
-			reg[LEAF_EDX] = found->reg[LEAF_EDX];
-		}
+		absent(e, n, leaf, gpr);
 		return;
 	}
-	memcpy(reg, found->reg, sizeof(found->reg));
-	if (found->leaf == 1)
-		set_bit(&reg[LEAF_ECX], 27, (c->cr4 & X86_CR4_OSXSAVE) != 0);
-	else if (found->leaf == 7 && found->index == 0)
-		set_bit(&reg[LEAF_ECX], 4, (c->cr4 & X86_CR4_PKE) != 0);
-	else if (found->leaf == 0xd && found->index == 0 &&
-	    found->reg[LEAF_EAX] != 0)
-		reg[LEAF_EBX] = cpuid_xsave_size(e, n, c->xcr0);
+	gpr[R_RAX] = found->reg[LEAF_EAX];
+	gpr[R_RBX] = found->reg[LEAF_EBX];
+	gpr[R_RCX] = found->reg[LEAF_ECX];
+	gpr[R_RDX] = found->reg[LEAF_EDX];
+	if (found->leaf == 1) {
+		cpu_need(c, CPU_CR4);
+		set_bit(&gpr[R_RCX], 27, (c->cr4 & X86_CR4_OSXSAVE) != 0);
+	} else if (found->leaf == 7 && found->index == 0) {
+		cpu_need(c, CPU_CR4);
+		set_bit(&gpr[R_RCX], 4, (c->cr4 & X86_CR4_PKE) != 0);
+	} else if (found->leaf == 0xd && found->index == 0 &&
+	    found->reg[LEAF_EAX] != 0) {
+		gpr[R_RBX] = cpuid_xsave_size(e, n, c->xcr0);
+	}
 }
 
 /* Machine checks and counters may be enabled even where none come. */

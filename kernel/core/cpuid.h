@@ -87,11 +87,11 @@ bool cpuid_has(const struct cpuid_entry *, unsigned n, u32 leaf, u32 index,
     unsigned reg, unsigned bit);
 
 /*
- * What the instruction answers.  The group CRS is valid: OSXSAVE, OSPKE and
- * the size of the XSAVE area follow the state of the CPU.
+ * The instruction, upon RAX to RDX of gpr[].  OSXSAVE, OSPKE and the size of the
+ * XSAVE area follow the state of the CPU.
  */
-void cpuid_answer(const struct cpuid_entry *, unsigned n, const struct gcpu *,
-    u32 leaf, u32 index, u32 reg[4]);
+void
+cpuid_answer(const struct cpuid_entry *, unsigned n, struct gcpu *, u64 *gpr);
 
 /* Bytes of a standard-format XSAVE area for these components. */
 u32 cpuid_xsave_size(const struct cpuid_entry *, unsigned n, u64 xcr0);

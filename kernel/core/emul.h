@@ -75,7 +75,7 @@ struct emul_ops {
 	 * 16 keeps the upper half. */
 	void (*xmm_get)(struct emul *, unsigned n, void *, unsigned len);
 	void (*xmm_set)(struct emul *, unsigned n, const void *, unsigned len);
-	void (*cpuid)(struct emul *, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+	void (*cpuid)(struct emul *); /* upon its gpr[] */
 	/* FNINIT; FNSTSW, FNSTCW: the word (enum decode_op). */
 	u16 (*x87)(struct emul *, unsigned op);
 	u64 (*tsc)(struct emul *); /* or NULL */

@@ -223,13 +223,7 @@ emul_wbinvd(struct emul *e)
 enum emul_result
 emul_cpuid(struct emul *e)
 {
-	u32 a = (u32)e->gpr[R_RAX], b = 0, c = (u32)e->gpr[R_RCX], d = 0;
-
-	e->ops->cpuid(e, &a, &b, &c, &d);
-	e->gpr[R_RAX] = a;
-	e->gpr[R_RBX] = b;
-	e->gpr[R_RCX] = c;
-	e->gpr[R_RDX] = d;
+	e->ops->cpuid(e);
 	return EMUL_DONE;
 }
 

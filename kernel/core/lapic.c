@@ -161,6 +161,21 @@ lapic_eoi(struct lapic *l)
 }
 
 bool
+lapic_eoi_alone(struct lapic *l)
+{
+	int vec;
+
+	if (highest(l->irr) >= 0)
+		return false;
+	vec = highest(l->isr);
+	if (vec >= 0 && vec_test(l->tmr, (u8)vec))
+		return false;
+	if (vec >= 0)
+		vec_clear(l->isr, (u8)vec);
+	return true;
+}
+
+bool
 lapic_eoi_is_private(const struct lapic *l)
 {
 	int vec = highest(l->isr);
@@ -188,12 +203,6 @@ lapic_lint1_nmi(const struct lapic *l)
 	u32 lint1 = l->lvt[LVT_LINT1];
 
 	return !(lint1 & LVT_MASKED) && (lint1 & LVT_MODE) == LVT_NMI;
-}
-
-u64
-lapic_get_cr8(const struct lapic *l)
-{
-	return (l->tpr >> 4) & 0xf;
 }
 
 void

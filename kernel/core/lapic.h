@@ -108,7 +108,11 @@ int lapic_msr_write(struct lapic *, u32 msr, u64);
  * state that there is.  0 or -EINVAL. */
 int lapic_base_write(struct lapic *, u64, bool x2apic_allowed);
 int lapic_base_restore(struct lapic *, u64);
-u64 lapic_get_cr8(const struct lapic *);
+static inline u64
+lapic_get_cr8(const struct lapic *l)
+{
+	return (l->tpr >> 4) & 0xf;
+}
 void lapic_set_cr8(struct lapic *, u64);
 void lapic_set_tpr(struct lapic *, u8);
 /* In bytes from the lowest: TPR, the class in service, 0, the highest pending
@@ -153,6 +157,9 @@ int lapic_highest_irr(const struct lapic *);
 int lapic_above_priority(const struct lapic *, int irr);
 void lapic_accept(struct lapic *, u8 vector); /* IRR -> ISR */
 void lapic_eoi(struct lapic *);
+/* The same, if nobody else hears of it and no other interrupt waits; false: nothing
+ * was done. */
+bool lapic_eoi_alone(struct lapic *);
 /* One is in service whose EOI does nothing but to take it out of service: user
  * space is not to be told, and no other interrupt waits. */
 bool lapic_eoi_is_private(const struct lapic *);

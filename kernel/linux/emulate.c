@@ -187,16 +187,11 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 }
 
 static void
-get_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+answer_cpuid(struct emul *e)
 {
 	const struct vcpu *v = of(e);
-	u32 r[4];
 
-	cpuid_answer(v->cpuid, v->ncpuid, e->cpu, *eax, *ecx, r);
-	*eax = r[LEAF_EAX];
-	*ebx = r[LEAF_EBX];
-	*ecx = r[LEAF_ECX];
-	*edx = r[LEAF_EDX];
+	cpuid_answer(v->cpuid, v->ncpuid, e->cpu, e->gpr);
 }
 
 static u16
@@ -234,7 +229,7 @@ static const struct emul_ops ops = {
 	.invlpg = invlpg,
 	.xmm_get = xmm_get,
 	.xmm_set = xmm_set,
-	.cpuid = get_cpuid,
+	.cpuid = answer_cpuid,
 	.x87 = x87,
 	.tsc = guest_tsc,
 };

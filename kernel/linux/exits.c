@@ -97,21 +97,19 @@ delivery_error(struct vcpu *v, enum hv_exit why)
 	return NEXT_USER;
 }
 
+void
+exits_answer_cpuid(struct vcpu *v)
+{
+	struct gcpu *c = &v->hv->cpu;
+
+	cpuid_answer(v->cpuid, v->ncpuid, c, c->gpr);
+}
+
 static enum next
 serve_cpuid(struct vcpu *v)
 {
-	struct gcpu *c = vcpu_state(v);
-	u32 r[4];
-
-	if (!exits_skip(v))
-		return NEXT_ENTER;
-	cpu_need(c, CPU_CRS);
-	cpuid_answer(
-	    v->cpuid, v->ncpuid, c, (u32)c->gpr[R_RAX], (u32)c->gpr[R_RCX], r);
-	c->gpr[R_RAX] = r[LEAF_EAX];
-	c->gpr[R_RBX] = r[LEAF_EBX];
-	c->gpr[R_RCX] = r[LEAF_ECX];
-	c->gpr[R_RDX] = r[LEAF_EDX];
+	if (exits_skip(v))
+		exits_answer_cpuid(v);
 	return NEXT_ENTER;
 }
 

@@ -230,6 +230,55 @@ note_entry(struct vcpu *v)
 	compat_rcu_virt_note_context_switch();
 }
 
+/* The end of an interrupt, by x2APIC's register. */
+static bool
+writes_eoi(const struct vcpu *v)
+{
+	return v->vm->apics && (v->lapic.base_msr & LAPIC_BASE_X2) &&
+	    (u32)v->hv->cpu.gpr[R_RCX] == X2APIC_EOI;
+}
+
+static bool
+eoi_alone(struct vcpu *v)
+{
+	const struct gcpu *c = &v->hv->cpu;
+
+	return writes_eoi(v) && (u32)c->gpr[R_RAX] == 0 &&
+	    (u32)c->gpr[R_RDX] == 0 && lapic_eoi_alone(&v->lapic);
+}
+
+/*
+ * Exits that are served where they came, with interrupts off, and the guest goes on:
+ * those that touch nothing but the vCPU.  What came for the host or for the vCPU
+ * meanwhile is an interrupt, invariant 1, that ends the next entry as it begins.
+ */
+static bool
+at_once(struct vcpu *v, enum hv_exit why)
+{
+	struct hv_vcpu *h = v->hv;
+	struct gcpu *c = &h->cpu;
+
+	if ((why != HV_CPUID && why != HV_WRMSR) || h->info.next_rip == 0 ||
+	    h->cut.type != EVENT_NONE || (c->rflags & X86_RFLAGS_TF) ||
+	    c->cr8 != vcpu_cr8(v) || (why == HV_WRMSR && !eoi_alone(v)))
+		return false;
+	WRITE_ONCE(v->exits[why], v->exits[why] + 1);
+	event_exit(&v->event, &h->cut, c->rip);
+	if (why == HV_CPUID)
+		exits_answer_cpuid(v);
+	c->rip = h->info.next_rip;
+	h->intr_shadow = false;
+	return true;
+}
+
+/* Has nothing to be done for it around each entry? */
+static bool
+goes_on(const struct vcpu *v)
+{
+	return !debug_wanted(v) && !v->vm->shadow && !v->pveoi.on &&
+	    v->vapic.addr.v == 0;
+}
+
 /*
  * The interrupt that ended the guest is taken while the time is still the
  * guest's, so that a tick is accounted to it.
@@ -238,6 +287,7 @@ static enum hv_exit
 enter(struct vcpu *v)
 {
 	enum hv_exit why = ENTER_NOT;
+	bool alone = goes_on(v);
 
 	local_irq_disable();
 	WRITE_ONCE(v->in_guest, 1);
@@ -249,7 +299,9 @@ enter(struct vcpu *v)
 	vtime_account_guest_enter();
 	if (!context_tracking_guest_enter())
 		note_entry(v);
-	why = hv->enter(v->hv);
+	do
+		why = hv->enter(v->hv);
+	while (alone && at_once(v, why));
 	context_tracking_guest_exit();
 	if (why == HV_INTR) {
 		WRITE_ONCE(v->in_guest, 0);
@@ -263,15 +315,6 @@ out:
 	return why;
 }
 
-/* The end of an interrupt, while no other waits for it. */
-static bool
-lone_eoi(const struct vcpu *v)
-{
-	return v->vm->apics && (v->lapic.base_msr & LAPIC_BASE_X2) &&
-	    (u32)v->hv->cpu.gpr[R_RCX] == X2APIC_EOI &&
-	    lapic_highest_irr(&v->lapic) < 0;
-}
-
 /*
  * Exits that change nothing that event.c or the LAPIC look at.  Ports and
  * memory, too: what the LAPIC's page or the emulator does asks for attention
@@ -283,7 +326,8 @@ quiet(const struct vcpu *v, enum hv_exit why)
 	return why == HV_CPUID || why == HV_RDMSR || why == HV_INTR ||
 	    why == HV_PAUSE || why == HV_IO || why == HV_NPF ||
 	    (why == HV_EXCEPTION && v->hv->info.vector == X86_PF) ||
-	    (why == HV_WRMSR && lone_eoi(v));
+	    (why == HV_WRMSR && writes_eoi(v) &&
+		lapic_highest_irr(&v->lapic) < 0);
 }
 
 static enum next

@@ -14,6 +14,8 @@ enum next {
 /* exits.c */
 enum next exits_serve(struct vcpu *, enum hv_exit);
 enum next exits_complete(struct vcpu *); /* user space answered: pending */
+/* What CPUID answers, into its registers. */
+void exits_answer_cpuid(struct vcpu *);
 /* The instruction at RIP; false: not one of those that exit. */
 bool exits_measure(struct vcpu *, struct insn *);
 enum next exits_halt(struct vcpu *); /* HLT was carried out */

@@ -175,9 +175,13 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 }
 
 static void
-real_cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+real_cpuid(struct emul *e)
 {
-	asm("cpuid" : "+a"(*eax), "=b"(*ebx), "+c"(*ecx), "=d"(*edx));
+	u64 *g = e->gpr;
+
+	asm("cpuid"
+	    : "=a"(g[R_RAX]), "=b"(g[R_RBX]), "=c"(g[R_RCX]), "=d"(g[R_RDX])
+	    : "a"(g[R_RAX]), "c"(g[R_RCX]));
 }
 
 static u16

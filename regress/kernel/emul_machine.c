@@ -160,12 +160,12 @@ xmm_set(struct emul *e, unsigned n, const void *buf, unsigned len)
 }
 
 static void
-cpuid(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+cpuid(struct emul *e)
 {
-	*eax += 1;
-	*ebx = 0xb;
-	*ecx += 1;
-	*edx = 0xd;
+	e->gpr[R_RAX] = (u32)e->gpr[R_RAX] + 1U;
+	e->gpr[R_RBX] = 0xb;
+	e->gpr[R_RCX] = (u32)e->gpr[R_RCX] + 1U;
+	e->gpr[R_RDX] = 0xd;
 }
 
 /* What each has in it, as its own word. */

@@ -304,12 +304,31 @@ static const struct answer_row answer_rows[] = {
 };
 
 static void
+answer(const struct cpuid_entry *e, unsigned n, struct gcpu *c, u32 leaf,
+    u32 index, u32 reg[4])
+{
+	/* The upper halves do not count, and are cleared. */
+	u64 gpr[CPU_NREGS] = { [R_RAX] = 5ULL << 32 | leaf,
+		[R_RCX] = 5ULL << 32 | index,
+		[R_RBX] = ~0ULL,
+		[R_RDX] = ~0ULL };
+
+	cpuid_answer(e, n, c, gpr);
+	assert_true(
+	    (gpr[R_RAX] | gpr[R_RBX] | gpr[R_RCX] | gpr[R_RDX]) >> 32 == 0);
+	reg[LEAF_EAX] = (u32)gpr[R_RAX];
+	reg[LEAF_EBX] = (u32)gpr[R_RBX];
+	reg[LEAF_ECX] = (u32)gpr[R_RCX];
+	reg[LEAF_EDX] = (u32)gpr[R_RDX];
+}
+
+static void
 test_answer(void **state)
 {
 	struct cpuid_entry e[CPUID_ENTRIES];
 	unsigned n = make(host_amd, ALL_CAPS, AMD_XCR0, e), i;
 	const struct answer_row *r;
-	struct gcpu c = { .cr4 = 0 };
+	struct gcpu c = { .valid = CPU_CR4 };
 	u32 reg[4];
 	size_t k;
 
@@ -321,7 +340,7 @@ test_answer(void **state)
 		r = &answer_rows[k];
 		c.cr4 = r->cr4;
 		c.xcr0 = r->xcr0;
-		cpuid_answer(e, n, &c, r->leaf, r->index, reg);
+		answer(e, n, &c, r->leaf, r->index, reg);
 		CHECK(r, (reg[r->reg] & r->mask) == r->want);
 	}
 }
@@ -337,18 +356,18 @@ test_beyond_intel(void **state)
 		    .flags = CPUID_INDEXED,
 		    .reg = { 1, 2, 0x100, 3 } },
 	};
-	struct gcpu c = { .cr4 = 0 };
+	struct gcpu c = { .valid = CPU_CR4 };
 	u32 reg[4];
 
-	cpuid_answer(e, 2, &c, 0x1234, 0, reg);
+	answer(e, 2, &c, 0x1234, 0, reg);
 	assert_int_equal(reg[LEAF_EBX], 2);
-	cpuid_answer(e, 2, &c, 0x9, 0, reg);
+	answer(e, 2, &c, 0x9, 0, reg);
 	assert_int_equal(reg[LEAF_EBX], 0);
-	cpuid_answer(e, 2, &c, 0x40000000, 0, reg);
+	answer(e, 2, &c, 0x40000000, 0, reg);
 	assert_int_equal(reg[LEAF_EBX], 0);
-	cpuid_answer(e, 2, &c, EXT + 0x1234, 0, reg);
+	answer(e, 2, &c, EXT + 0x1234, 0, reg);
 	assert_int_equal(reg[LEAF_EBX], 0);
-	cpuid_answer(e, 0, &c, 0x1234, 0, reg);
+	answer(e, 0, &c, 0x1234, 0, reg);
 	assert_int_equal(reg[LEAF_EBX], 0);
 }
 

@@ -85,6 +85,8 @@ need(struct gcpu *c, unsigned groups)
 	struct svm_vcpu *v = container_of(c, struct svm_vcpu, hv.cpu);
 	const struct vmcb_save *s = &v->vmcb->s;
 
+	if (groups & CPU_CR4)
+		groups |= CPU_CRS;
 	if (groups & CPU_SEGS)
 		segs_in(c, s);
 	else if (groups & CPU_CODE)

@@ -233,10 +233,6 @@ exit_insn(struct vmx_vcpu *v, u32 reason)
 	v->hv.cut.type = EVENT_NONE;
 	next_rip(v);
 	switch (reason) {
-	case EXIT_REASON_CPUID: /* its answer depends on them */
-		if (!(v->always & CPU_CRS))
-			vmx_crs_in(v);
-		break;
 	case EXIT_REASON_IO_INSTRUCTION:
 		exit_io(v);
 		break;

@@ -225,15 +225,6 @@ crs_in(const struct vmx_vcpu *v, struct gcpu *c)
 		c->efer |= X86_EFER_LMA;
 }
 
-void
-vmx_crs_in(struct vmx_vcpu *v)
-{
-	struct gcpu *c = &v->hv.cpu;
-
-	crs_in(v, c);
-	c->valid |= CPU_CRS;
-}
-
 static void
 sysmsrs_in(struct vmx_vcpu *v)
 {
@@ -600,7 +591,7 @@ vmx_vcpu_new(struct hpa npt_root)
 	v->id = (u64)atomic64_inc_return(&last_id);
 	v->shadow = npt_root.v == 0;
 	v->restricted = v->shadow || !vmx_features.unrestricted;
-	v->always = CPU_REGS | (v->shadow ? CPU_CRS : 0);
+	v->always = CPU_REGS | CPU_CR4 | (v->shadow ? CPU_CRS : 0);
 	choose_controls(v);
 	vmx_exceptions(v, 0);
 	v->hv.tsc_ratio = 1ULL << 32;

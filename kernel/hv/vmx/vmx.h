@@ -155,7 +155,6 @@ void vmx_exceptions(struct vmx_vcpu *, u32 mask); /* and ours */
 /* Of a restricted guest: else it is emulated. */
 bool vmx_enterable(struct gcpu *);
 void vmx_sync(struct vmx_vcpu *); /* struct gcpu to VMCS before an entry */
-void vmx_crs_in(struct vmx_vcpu *); /* at an exit that will need them */
 
 /* enter.c */
 void vmx_load(struct hv_vcpu *);
