@@ -240,12 +240,6 @@ event_wants_iret(const struct event_state *s)
 }
 
 bool
-event_wants_step(const struct event_state *s)
-{
-	return s->nmi == NMI_IRET && s->nmi_pending;
-}
-
-bool
 event_intr_open(const struct event_state *s, const struct event_env *env)
 {
 	return env->iflag && !env->shadow && s->extint < 0 &&

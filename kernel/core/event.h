@@ -87,7 +87,11 @@ void event_iret_done(struct event_state *);
 bool event_wants_intr(const struct event_state *, const struct event_env *);
 bool event_wants_iret(const struct event_state *);
 /* An NMI waits for one IRET to complete: step over it. */
-bool event_wants_step(const struct event_state *);
+static inline bool
+event_wants_step(const struct event_state *s)
+{
+	return s->nmi == NMI_IRET && s->nmi_pending;
+}
 
 /* Would an interrupt be taken now?  For KVM_INTERRUPT and its window. */
 bool event_intr_open(const struct event_state *, const struct event_env *);

@@ -21,7 +21,7 @@ debug_blocks_events(const struct vcpu *v)
 	return (v->debug.control & KVM_GUESTDBG_BLOCKIRQ) != 0;
 }
 
-/* exits.c: RIP was moved past an instruction that the driver carried out. */
+/* RIP was moved past an instruction that the driver carried out (emulate_done). */
 void debug_skipped(struct vcpu *);
 /* KVM_EXIT_DEBUG for such a step; true: run->exit_reason says so. */
 bool debug_report_step(struct vcpu *);

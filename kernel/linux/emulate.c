@@ -248,13 +248,6 @@ emulate_raise(struct vcpu *v, const struct fault *f)
 	    });
 }
 
-void
-emulate_done(struct vcpu *v, bool shadow)
-{
-	v->hv->intr_shadow = shadow;
-	debug_skipped(v);
-}
-
 /* #UD for the guest, and its end when it was the kernel's: KVM's answer. */
 enum next
 emulate_failed(struct vcpu *v)

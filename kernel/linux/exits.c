@@ -171,7 +171,10 @@ tell(struct vcpu *v)
 		v->run->eoi.vector = v->eoi_vector;
 		return NEXT_USER;
 	}
-	return vapic_report(v) ? NEXT_USER : NEXT_ENTER;
+	if (!v->vapic.seen)
+		return NEXT_ENTER;
+	vapic_report(v);
+	return NEXT_USER;
 }
 
 static enum next

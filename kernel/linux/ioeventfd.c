@@ -67,6 +67,29 @@ takes(const struct ioevent *e, u64 val, unsigned len)
 	return e->len == 0 || (e->len == len && (e->any || e->match == val));
 }
 
+/* Of other lengths no descriptor wants a value. */
+static u64
+value(const void *data, unsigned len)
+{
+	u64 val = 0;
+
+	switch (len) {
+	case 1:
+		memcpy(&val, data, 1);
+		break;
+	case 2:
+		memcpy(&val, data, 2);
+		break;
+	case 4:
+		memcpy(&val, data, 4);
+		break;
+	case 8:
+		memcpy(&val, data, 8);
+		break;
+	}
+	return val;
+}
+
 bool
 ioeventfd_write(struct vm *vm, enum ioeventfd_space space, u64 addr,
     const void *data, unsigned len)
@@ -74,12 +97,12 @@ ioeventfd_write(struct vm *vm, enum ioeventfd_space space, u64 addr,
 	const struct ioevents *all;
 	bool taken = false;
 	unsigned i;
-	u64 val = 0;
+	u64 val;
 	int idx;
 
 	if (!ioeventfd_any(vm, space))
 		return false;
-	memcpy(&val, data, min_t(unsigned, len, sizeof(val)));
+	val = value(data, len);
 	idx = srcu_read_lock(&vm->srcu);
 	all = srcu_dereference(vm->events[space], &vm->srcu);
 	for (i = all ? find(all, addr) : 0;

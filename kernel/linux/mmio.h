@@ -6,6 +6,8 @@
  * Accesses that are no RAM, and the instructions that the driver carries out
  * itself.
  */
+#include "../core/x86.h"
+#include "debug.h"
 #include "run.h"
 
 /* mmio.c: a nested fault at an address without a slot. */
@@ -26,7 +28,13 @@ enum emul_result emulate_interrupt(struct vcpu *, u8 vector, unsigned len);
 enum next emulate_task(struct vcpu *); /* HV_TASK */
 /* What follows an instruction that was carried out: no more interrupt shadow,
  * and the trap of a single step. */
-void emulate_done(struct vcpu *, bool shadow);
+static inline void
+emulate_done(struct vcpu *v, bool shadow)
+{
+	v->hv->intr_shadow = shadow;
+	if (v->debug.control || (v->hv->cpu.rflags & X86_RFLAGS_TF))
+		debug_skipped(v);
+}
 void emulate_raise(struct vcpu *, const struct fault *);
 enum next emulate_failed(struct vcpu *);
 

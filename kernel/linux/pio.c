@@ -227,6 +227,7 @@ pio_serve(struct vcpu *v)
 	v->pending.rip = c->rip;
 	v->pending.next_rip = i->next_rip;
 	v->pending.size = i->io.size;
-	return pio_to_user(
-	    v, i->io.port, &c->gpr[R_RAX], i->io.size, 1, !i->io.in);
+	if (!i->io.in) /* of which user space takes so many bytes */
+		*(u32 *)pio_data(v) = (u32)val;
+	return pio_to_user(v, i->io.port, NULL, i->io.size, 1, !i->io.in);
 }

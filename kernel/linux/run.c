@@ -271,12 +271,12 @@ at_once(struct vcpu *v, enum hv_exit why)
 	return true;
 }
 
-/* Has nothing to be done for it around each entry? */
+/* Has nothing to be done for it around each entry?  (Of shadow tables: what changes
+ * them comes with a request.) */
 static bool
 goes_on(const struct vcpu *v)
 {
-	return !debug_wanted(v) && !v->vm->shadow && !v->pveoi.on &&
-	    v->vapic.addr.v == 0;
+	return !v->pveoi.on && v->vapic.addr.v == 0;
 }
 
 /*
@@ -284,10 +284,10 @@ goes_on(const struct vcpu *v)
  * guest's, so that a tick is accounted to it.
  */
 static enum hv_exit
-enter(struct vcpu *v)
+enter(struct vcpu *v, bool debug)
 {
 	enum hv_exit why = ENTER_NOT;
-	bool alone = goes_on(v);
+	bool alone = !debug && goes_on(v);
 
 	local_irq_disable();
 	WRITE_ONCE(v->in_guest, 1);
@@ -323,8 +323,10 @@ out:
 static bool
 quiet(const struct vcpu *v, enum hv_exit why)
 {
-	return why == HV_CPUID || why == HV_RDMSR || why == HV_INTR ||
-	    why == HV_PAUSE || why == HV_IO || why == HV_NPF ||
+	const u32 are = 1U << HV_CPUID | 1U << HV_RDMSR | 1U << HV_INTR |
+	    1U << HV_PAUSE | 1U << HV_IO | 1U << HV_NPF;
+
+	return (are >> why & 1) ||
 	    (why == HV_EXCEPTION && v->hv->info.vector == X86_PF) ||
 	    (why == HV_WRMSR && writes_eoi(v) &&
 		lapic_highest_irr(&v->lapic) < 0);
@@ -347,7 +349,7 @@ once(struct vcpu *v)
 	if (hv->pdptrs && !v->vm->shadow && (h->cpu.dirty & CPU_CRS))
 		state_load_pdptrs(v);
 	preempt_disable();
-	why = enter(v);
+	why = enter(v, debug);
 	preempt_enable();
 	if (v->pveoi.offered)
 		pveoi_take(v);

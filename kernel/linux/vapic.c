@@ -71,14 +71,11 @@ vapic_accessed(struct vcpu *v, bool write)
 	v->vapic.rip = vcpu_state(v)->rip;
 }
 
-bool
+void
 vapic_report(struct vcpu *v)
 {
-	if (!v->vapic.seen)
-		return false;
 	v->vapic.seen = false;
 	v->run->exit_reason = KVM_EXIT_TPR_ACCESS;
 	v->run->tpr_access.rip = v->vapic.rip;
 	v->run->tpr_access.is_write = v->vapic.write;
-	return true;
 }

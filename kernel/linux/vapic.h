@@ -12,8 +12,8 @@
 /* Of vCPUs with such a word: before an entry and after an exit. */
 void vapic_show(struct vcpu *);
 void vapic_take(struct vcpu *);
-/* An access to the TPR; true: it is KVM_EXIT_TPR_ACCESS. */
+/* An access to the TPR, and KVM_EXIT_TPR_ACCESS for what was seen of it. */
 void vapic_accessed(struct vcpu *, bool write);
-bool vapic_report(struct vcpu *);
+void vapic_report(struct vcpu *);
 
 #endif
