@@ -9,7 +9,8 @@
 # KVM; some on both.  FULL=1 (`make test-full') takes a night: every test, on both,
 # in larger sizes, but 90-load's that wants a quiet machine.  TESTS
 # (patterns of FILE/TEST) selects tests of the suite, CYCLES=N among them sets
-# how often 42-many starts and stops a VM.  FLOPPY names the image of OpenBSD
+# how often 42-many starts and stops a VM and the like, MOMENTS=N how often at most
+# a guest of any test is saved and restored amid what it does.  FLOPPY names the image of OpenBSD
 # 2.8/i386's boot floppy for the test of it, which is skipped without.  After
 # BUDGET seconds, if that is set, no further part or test of the suite begins: each
 # that is left out counts as skipped.  Headings say how many seconds have gone.
@@ -159,6 +160,7 @@ on_kvm="05-manual 10-daemon 12-vmmctl 15-confine 21-console 85-deb
 	65-firmware 67-screen 68-efi 69-tools/debian"
 # A night's, so that the others fit into an hour.
 night="34-cloudinit/debian_is_set_up 49-save/goes_on_beside
+	49-save/debian_at_random_moments
 	69-tools/debian_installer_i386 72-boots/direct_* 72-boots/iso_*
 	72-boots/efi_* 80-clients/newer_qemu_login 80-clients/qemu_irqchip
 	80-clients/qemu_686 80-clients/vmd_686_pae 89-send/back_and_forth
@@ -209,6 +211,8 @@ list_night() {
 		on_kvm 42-many CYCLES=500
 		on_kvm 69-tools/ipxe 69-tools/memtest 70-debian 72-boots 80-clients
 		on_kvm 71-install 87-fleet
+		on_kvm 49-save/random_moments CYCLES=100
+		on_vmm 20-boot 65-firmware 66-loaders 69-tools 72-boots MOMENTS=6
 		reboots
 	E
 }
