@@ -88,6 +88,46 @@ signal_msi(int dev)
 	EQ(vm.mem[DATA + 0x101], 0x42);
 }
 
+/* Nothing but instructions that the hypervisor may serve on the spot, without a look
+ * at anything else. */
+GUEST(64, spinner,
+    "mov $0x1b, %ecx\n\trdmsr\n\tor $0xc00, %eax\n\twrmsr\n\t"
+    "mov $0x80f, %ecx\n\tmov $0x1ff, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
+    "mov %ebx, %esi\n\tsti\n\tmovl $1, (0xc010)\n"
+    "1:	mov $1, %eax\n\txor %ecx, %ecx\n\tcpuid\n\t"
+    "mov $0x80b, %ecx\n\txor %eax, %eax\n\txor %edx, %edx\n\twrmsr\n\t"
+    "cmpl %esi, (0xc000)\n\tjb 1b\n\tcli\n\t" END);
+
+/* It is interrupted, and stopped, all the same. */
+static void
+spinning(int dev)
+{
+	struct kvm_msi m = { .address_lo = APIC, .data = 0x41 };
+	struct runner r;
+	struct vcpu v;
+	struct vm vm;
+	unsigned n;
+
+	waiting(&vm, &v, dev, 3);
+	vm_load(&vm, CODE, &spinner);
+	for (n = 0; n < 3; n++) {
+		runner_start(&r, &v);
+		wait_u32(&vm, DATA + 16, 1);
+		usleep(20000);
+		EQ(DO(vm.fd, KVM_SIGNAL_MSI, &m), 1);
+		wait_u32(&vm, DATA, n + 1);
+		if (n == 2)
+			break;
+		usleep(20000);
+		runner_kick(&r);
+		runner_join(&r, 20);
+		EQ(r.error, EINTR);
+	}
+	runner_join(&r, 20);
+	EQ(r.error, 0);
+	EQ(vm.mem[DATA + 0x102], 0x41);
+}
+
 static void
 signal_msi_arguments(int dev)
 {
@@ -340,7 +380,7 @@ irqchip_split(int dev)
 	ERR(vm.fd, KVM_ENABLE_CAP, &split, EINVAL);
 }
 
-TESTS(irq, T(signal_msi), T(signal_msi_arguments), T(priority),
+TESTS(irq, T(signal_msi), T(spinning), T(signal_msi_arguments), T(priority),
     T(routing_arguments), T(irqfd), T(irqfd_signalled_before),
     T(irqfd_arguments), T(irqfd_removed), T(irqfd_resample), T(irqfd_closed),
     T(irqchip_split));
