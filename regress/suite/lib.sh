@@ -289,16 +289,16 @@ moment() { # NAME
 
 # saved_and_restored NAME: fails if it ended just then.
 saved_and_restored() {
-	local name=$1 tty n t0=$SECONDS compress=()
-	n=$(field "$name" restarts)
+	local name=$1 tty t0=$SECONDS compress=()
 	((RANDOM % 4 != 0)) || compress=(-z)
 	rm -f "$T/moment.state"
 	vmctl save "${compress[@]}" "$name" "$T/moment.state" || return
+	in_state "$name" stopped
+	lived=$((lived + $(field "$name" restarts)))
 	vmctl restore "$T/moment.state" 2>"$T/moment.out" || true
 	tty=$(sed -n 's/.*restored vm [0-9]*, tty \(.*\)/\1/p' "$T/moment.out")
 	[[ -c $tty ]] || fail "$name: $(cat "$T/moment.out")"
 	record "$name" "$tty"
-	lived=$((lived + n))
 	moments=$((moments + 1))
 	away=$((away + SECONDS - t0))
 	say "$name: saved and restored $moments times"
