@@ -41,25 +41,25 @@ pio_to_user(struct vcpu *v, u16 port, const void *data, unsigned size,
 	return NEXT_USER;
 }
 
-bool
-pio_device(struct vcpu *v, u16 port, void *data, unsigned len, bool write)
+static __always_inline bool
+device(struct vcpu *v, u16 port, void *data, unsigned len, bool write)
 {
 	if (chipset_any(v->vm) && chipset_port(v->vm, port, data, len, write)) {
 		vcpu_attend(v);
 		return true;
 	}
-	return write &&
-	    (ioeventfd_write(v->vm, IOEVENT_PORT, port, data, len) ||
-		(coalesced_any(v->vm) &&
-		    coalesced_write(v->vm, true, port, data, len)));
+	if (!write)
+		return false;
+	return (ioeventfd_any(v->vm, IOEVENT_PORT) &&
+		   ioeventfd_write(v->vm, IOEVENT_PORT, port, data, len)) ||
+	    (coalesced_any(v->vm) &&
+		coalesced_write(v->vm, true, port, data, len));
 }
 
-/* Is any port of this VM not user space's? */
-static bool
-any_device(const struct vm *vm, bool write)
+bool
+pio_device(struct vcpu *v, u16 port, void *data, unsigned len, bool write)
 {
-	return chipset_any(vm) ||
-	    (write && (ioeventfd_any(vm, IOEVENT_PORT) || coalesced_any(vm)));
+	return device(v, port, data, len, write);
 }
 
 static u64
@@ -215,8 +215,7 @@ pio_serve(struct vcpu *v)
 
 	if (i->io.string)
 		return serve_string(v);
-	if (any_device(v->vm, !i->io.in) &&
-	    pio_device(v, i->io.port, &val, i->io.size, !i->io.in)) {
+	if (device(v, i->io.port, &val, i->io.size, !i->io.in)) {
 		if (i->io.in)
 			set_reg(&c->gpr[R_RAX], i->io.size, val);
 		c->rip = i->next_rip;
