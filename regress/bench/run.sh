@@ -276,7 +276,8 @@ part() {
 	shadow) shadow ;;
 	intel) intel ;;
 	migrate)
-		figures "migration" "pc pc-tls" "migrate 3" -c 2 -m 2560 -t 600
+		figures "migration" "pc pc-tls" "migrate 3" \
+		    -c 2 -m 2560 -t 600 -a "$no_erms"
 		figures "migration, 1e6 instructions" "pc pc-tls" "migrate 1" \
 		    -i -c 1 -m 2560 -t 900 -a "$no_erms"
 		;;

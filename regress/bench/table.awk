@@ -44,6 +44,10 @@ function goal(f, s) {
 		return s == "vhost-on" ? 0.8 : 1.0
 	if (f == "instructions-restore")
 		return -0.3
+	if (f == "migrate-downtime")
+		return -0.5
+	if (f == "migrate-total") # ours is in TLS always
+		return s == "pc-tls" ? -0.8 : 0
 	return 0
 }
 
