@@ -84,7 +84,7 @@ t_random_moments() {
 	start one
 	prints one "/ # " 120
 	key one 'clocks /clocks &'
-	key one 'i=0; touch /bad; while :; do i=$((i+1)); a=$((i%32)); b=$((i*7%32)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; dd if=/d.$a of=/dev/vda bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; [ ! -f /d.$b ] || dd if=/dev/vda bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $b >>/bad; echo $i >/c; mv /c /count; done &'
+	key one "$rewrites"
 	key one 'while [ ! -f /clocks ] || [ ! -f /count ]; do sleep 0.1; done; echo tiny: busy.'
 	prints one "^tiny: busy\." 60
 	for ((i = 1; i <= n; i++)); do

@@ -262,7 +262,7 @@ t_back_and_forth() {
 	lines | tee "$T/lines" | socat -u - TCP-LISTEN:7000,reuseaddr &
 	key mv 'ip addr add 10.78.0.1/24 dev eth0; ip link set eth0 up; ping -c 1 10.78.0.254'
 	key mv '{ nc 10.78.0.254 7000 </dev/null >/lines; echo over >/over; } &'
-	key mv 'i=0; touch /bad; while :; do i=$((i+1)); a=$((i%32)); b=$((i*7%32)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; dd if=/d.$a of=/dev/vda bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; [ ! -f /d.$b ] || dd if=/dev/vda bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $b >>/bad; echo $i >/c; mv /c /count; done &'
+	key mv "$rewrites"
 	key mv 'sleep 5; echo tiny: count0 $(cat /count).'
 	prints mv "tiny: count0 [0-9]+\." 60
 	for ((i = 1; i <= n; i++)); do

@@ -325,6 +325,10 @@ key() {
 	echo "$*" >"$(field "$name" tty)"
 }
 
+# What the tiny guest does without end: it writes to its disk, reads there what it
+# wrote before, and counts in /count; what is not as it was is a line of /bad.
+rewrites='i=0; touch /bad; while :; do i=$((i+1)); a=$((i%32)); b=$((i*7%32)); dd if=/dev/urandom of=/d.$a bs=64k count=8 2>/dev/null; dd if=/d.$a of=/dev/vda bs=512k seek=$a conv=notrunc,fsync 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches; [ ! -f /d.$b ] || dd if=/dev/vda bs=512k skip=$b count=1 2>/dev/null | cmp -s - /d.$b || echo $i $b >>/bad; echo $i >/c; mv /c /count; done &'
+
 # A machine that is not this host, 192.0.2.54, by which (as 192.0.2.53) it has
 # a default route; serves what is in the files, on ports 7001 and on.
 world() {
