@@ -91,7 +91,7 @@ t_tsc_stands_still() {
 	}')
 	echo "# the TSC went $i ns farther"
 	[[ ${i#-} -lt 1000000000 ]]
-	! printed one "tiny: back"
+	not printed one "tiny: back"
 	vmctl stop -fw one
 }
 

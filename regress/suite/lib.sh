@@ -284,7 +284,9 @@ moment() { # NAME
 	((moments < ${MOMENTS:-0})) || return 0
 	sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
 	((RANDOM % 3 == 0)) && in_state "$1" running || return 0
-	saved_and_restored "$1" || in_state "$1" stopped
+	# It may have ended just then, or begun anew.
+	saved_and_restored "$1" || grep -Eq "not running|ended" "$T/moment.out" ||
+		fail "$1: was not saved: $(cat "$T/moment.out")"
 }
 
 # saved_and_restored NAME: fails if it ended just then.
@@ -292,8 +294,9 @@ saved_and_restored() {
 	local name=$1 tty t0=$SECONDS compress=()
 	((RANDOM % 4 != 0)) || compress=(-z)
 	rm -f "$T/moment.state"
-	vmctl save "${compress[@]}" "$name" "$T/moment.state" || return
-	in_state "$name" stopped
+	vmctl save "${compress[@]}" "$name" "$T/moment.state" \
+	    2>"$T/moment.out" || return
+	in_state "$name" stopped || fail "$name: was saved, and is not stopped"
 	lived=$((lived + $(field "$name" restarts)))
 	vmctl restore "$T/moment.state" 2>"$T/moment.out" || true
 	tty=$(sed -n 's/.*restored vm [0-9]*, tty \(.*\)/\1/p' "$T/moment.out")
