@@ -33,21 +33,19 @@ group_name(
 	    name, sizeof(PREFIX_VM) + VM_NAME_MAX, PREFIX_VM "%s", conf->name);
 }
 
-/* One that has processes is one of a VM that is gone: they follow. */
+/* One that is there is that of a VM that is gone. */
 static int
 make_group(const struct cgroups *c, const char *name)
 {
-	char kill[sizeof(PREFIX_VM) + VM_NAME_MAX + sizeof("/cgroup.kill")];
+	int error;
 
 	if (mkdirat(c->dir, name, 0755) == 0)
 		return 0;
 	if (errno != EEXIST)
 		return -errno;
-	if (unlinkat(c->dir, name, AT_REMOVEDIR) == 0)
-		return mkdirat(c->dir, name, 0755) == 0 ? 0 : -errno;
-	snprintf(kill, sizeof(kill), "%s/cgroup.kill", name);
-	cgroup_put(c->dir, kill, "1");
-	return -EBUSY;
+	if ((error = cgroup_remove(c->dir, name, true)) != 0)
+		return error;
+	return mkdirat(c->dir, name, 0755) == 0 ? 0 : -errno;
 }
 
 static int
@@ -251,19 +249,16 @@ bool
 cgroup_end(struct cgroups *c, const struct vmconf *conf)
 {
 	char name[sizeof(PREFIX_VM) + VM_NAME_MAX];
+	int dir, error;
 	bool oom;
-	int dir;
 
 	group_name(conf, name);
 	if (c->dir == -1 || (dir = openat(c->dir, name, DIRECTORY)) == -1)
 		return false;
 	oom = out_of_memory(dir);
-	/* What is still there is none of the VM's processes but of theirs. */
-	if (unlinkat(c->dir, name, AT_REMOVEDIR) == -1) {
-		log_warn("control group %s", name);
-		cgroup_put(dir, "cgroup.kill", "1");
-	}
 	close(dir);
+	if ((error = cgroup_remove(c->dir, name, true)) != 0)
+		log_warnx("control group %s: %s", name, strerror(-error));
 	return oom;
 }
 

@@ -36,7 +36,7 @@
 #define PROCS	    KEEPER "/cgroup.procs"
 #define MADE	    "vmd"
 #define TICK_MS	    10
-#define END_TICKS   100 /* 1 s for the keeper to be gone */
+#define END_TICKS   100 /* 1 s for who is in a group to be gone */
 #define SCOPE_TICKS 1000 /* 10 s for the service manager */
 
 int
@@ -97,6 +97,25 @@ tick(void)
 	const struct timespec ts = { .tv_nsec = TICK_MS * 1000000L };
 
 	nanosleep(&ts, NULL);
+}
+
+int
+cgroup_remove(int dir, const char *name, bool end)
+{
+	char path[sizeof(PREFIX_VM) + VM_NAME_MAX + sizeof("/cgroup.kill")];
+	unsigned i;
+
+	snprintf(path, sizeof(path), "%s/cgroup.kill", name);
+	for (i = 0; unlinkat(dir, name, AT_REMOVEDIR) == -1; i++) {
+		if (errno == ENOENT)
+			break;
+		if (errno != EBUSY || i == END_TICKS)
+			return -errno;
+		if (end)
+			cgroup_put(dir, path, "1");
+		tick();
+	}
+	return 0;
 }
 
 /* Below the mount point; "0::/machine.slice/vmd-guests.scope/keeper". */
@@ -315,29 +334,13 @@ cgroup_keeper(struct cgroups *c, pid_t keeper)
 	cgroup_sweep(c);
 }
 
-/* The keeper takes a moment to end. */
-static int
-remove_keeper(int dir)
-{
-	unsigned i;
-
-	for (i = 0; unlinkat(dir, KEEPER, AT_REMOVEDIR) == -1; i++) {
-		if (errno == ENOENT)
-			break;
-		if (errno != EBUSY || i == END_TICKS)
-			return -1;
-		tick();
-	}
-	return 0;
-}
-
 void
 cgroup_exit(struct cgroups *c)
 {
 	if (c->dir != -1)
 		cgroup_sweep(c);
 	if (c->name[0] != '\0' &&
-	    (remove_keeper(c->dir) == -1 ||
+	    (cgroup_remove(c->dir, KEEPER, false) != 0 ||
 		unlinkat(c->mount, c->name, AT_REMOVEDIR) == -1))
 		log_warn("control group %s", c->name);
 	cgroup_leave(c);

@@ -285,7 +285,8 @@ moment() { # NAME
 	sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
 	((RANDOM % 3 == 0)) && in_state "$1" running || return 0
 	# It may have ended just then, or begun anew.
-	saved_and_restored "$1" || grep -Eq "not running|ended" "$T/moment.out" ||
+	saved_and_restored "$1" || [[ $(<"$T/moment.out") = *"not running"* ||
+	    $(<"$T/moment.out") = *ended* ]] ||
 		fail "$1: was not saved: $(cat "$T/moment.out")"
 }
 

@@ -166,11 +166,20 @@ test_usage(void **state)
 	assert_true(u.cpu_us == CGROUP_UNKNOWN && u.memory == CGROUP_UNKNOWN);
 }
 
-/* Strays are killed; the next start finds their group gone. */
+static void
+killed(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+/* Strays are killed, at the end of a VM and before a start. */
 static void
 test_strays(void **state)
 {
-	int group = -1, status;
+	int group = -1;
 	pid_t pid;
 
 	need_groups();
@@ -178,10 +187,13 @@ test_strays(void **state)
 	pid = process_in(group);
 	fd_close(&group);
 	cgroup_end(&groups, &conf);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	assert_true(exists("vm-web"));
+	assert_false(exists("vm-web"));
+	killed(pid);
 	assert_int_equal(cgroup_begin(&groups, &conf, disk, &group, &why), 0);
+	pid = process_in(group);
+	fd_close(&group);
+	assert_int_equal(cgroup_begin(&groups, &conf, disk, &group, &why), 0);
+	killed(pid);
 	assert_int_not_equal(group, -1);
 	fd_close(&group);
 	cgroup_end(&groups, &conf);
