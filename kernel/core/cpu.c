@@ -93,16 +93,22 @@ cpu_set_cr0(struct gcpu *c, u64 val)
 	return 0;
 }
 
-/* "CR3 Register"; bit 63 asks under PCIDE for no flush and is not kept. */
+/* "CR3 Register" */
+bool
+cpu_cr3_allowed(const struct gcpu *c, u64 *val)
+{
+	if (!(c->efer & X86_EFER_LMA))
+		return true;
+	if (c->cr4 & X86_CR4_PCIDE)
+		*val &= ~CORE_BIT(63);
+	return *val >> c->maxphyaddr == 0;
+}
+
 int
 cpu_set_cr3(struct gcpu *c, u64 val)
 {
-	if (c->efer & X86_EFER_LMA) {
-		if (c->cr4 & X86_CR4_PCIDE)
-			val &= ~CORE_BIT(63);
-		if (val >> c->maxphyaddr)
-			return 1;
-	}
+	if (!cpu_cr3_allowed(c, &val))
+		return 1;
 	c->cr3 = val;
 	cpu_dirty(c, CPU_CRS);
 	return 0;

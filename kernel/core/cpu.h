@@ -134,6 +134,8 @@ unsigned cpu_mode_bits(const struct gcpu *);
  */
 int cpu_set_cr0(struct gcpu *, u64);
 int cpu_set_cr3(struct gcpu *, u64);
+/* May CR3 become it?  Bit 63 asks under PCIDE for no flush, and is taken off. */
+bool cpu_cr3_allowed(const struct gcpu *, u64 *val);
 int cpu_set_cr4(struct gcpu *, u64);
 /* May MOV to CR4 write this?  Needs CRS. */
 bool cpu_cr4_allowed(const struct gcpu *, u64 cr4);

@@ -49,6 +49,7 @@ struct hv_info {
 	u64 error; /* HV_NPF, HV_EXCEPTION: #PF error code and beyond */
 	bool table; /* HV_NPF: met by the walk of the guest's own tables */
 	u64 cr2; /* HV_EXCEPTION #PF */
+	u64 linear; /* HV_INVLPG, with next_rip alone */
 	u8 vector;
 	struct {
 		u16 port;
@@ -57,7 +58,7 @@ struct hv_info {
 	} io;
 	struct {
 		u8 n, reg;
-		bool write, decoded; /* else: emulate */
+		bool write, decoded; /* else nothing of it is known */
 	} cr;
 	u8 insn[15], insn_len; /* 0: fetch from memory */
 	struct {

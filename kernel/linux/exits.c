@@ -202,6 +202,56 @@ exits_complete(struct vcpu *v)
 	return next == NEXT_ENTER ? tell(v) : next;
 }
 
+/* As the hardware says, else as the bytes do; false: those are gone. */
+static bool
+measure_cr(struct vcpu *v, struct insn *in)
+{
+	const struct hv_info *i = &v->hv->info;
+
+	if (!i->cr.decoded || i->next_rip == 0)
+		return exits_measure(v, in);
+	*in = (struct insn){ .what = INSN_MOV_CR,
+		.write = i->cr.write,
+		.n = i->cr.n,
+		.reg = i->cr.reg,
+		.len = (u8)(i->next_rip - vcpu_state(v)->rip) };
+	return true;
+}
+
+static void
+cr_done(struct vcpu *v, const struct insn *in)
+{
+	struct gcpu *c = vcpu_state(v);
+
+	c->rip += in->len;
+	if (cpu_mode_bits(c) != 64)
+		c->rip = (u32)c->rip;
+	emulate_done(v, false);
+}
+
+/*
+ * CR3 of a guest with shadow tables, which is here alone (mmu.c): no backend has to
+ * write it.  Kernels that keep their tables from user space load it, and read it
+ * before, with each system call.
+ */
+static enum next
+serve_cr3(struct vcpu *v, const struct insn *in, u64 mask)
+{
+	struct gcpu *c = vcpu_state(v);
+	u64 val = c->gpr[in->reg] & mask;
+
+	if (!in->write) {
+		c->gpr[in->reg] = c->cr3 & mask;
+	} else if (cpu_cr3_allowed(c, &val)) {
+		c->cr3 = val;
+		mmu_invalidate(v);
+	} else {
+		return gp(v);
+	}
+	cr_done(v, in);
+	return NEXT_ENTER;
+}
+
 /*
  * MOV to CR4, for what OSXSAVE and the valid bits need; to CR0, where the
  * backend has bits of it; to CR8, while an interrupt waits for the TPR to fall.
@@ -211,30 +261,45 @@ static enum next
 serve_cr(struct vcpu *v)
 {
 	struct gcpu *c = vcpu_state(v);
+	u64 mask = ~0ULL, val;
 	struct insn in;
-	u64 val;
 
-	if (!exits_measure(v, &in))
+	if (!measure_cr(v, &in))
 		return v->vm->shadow ? emulate(v, NULL, 0) : NEXT_ENTER;
+	cpu_need(c, CPU_CODE | CPU_CRS);
+	if (cpu_mode_bits(c) != 64)
+		mask = 0xffffffff;
+	if (in.what == INSN_MOV_CR && in.n == 3 && v->vm->shadow)
+		return serve_cr3(v, &in, mask);
 	if (in.what != INSN_MOV_CR || !in.write ||
 	    (in.n != 4 && in.n != 8 && (in.n != 0 || v->vm->shadow)))
 		return emulate(v, NULL, 0);
-	val = c->gpr[in.reg];
-	if (cpu_mode_bits(c) != 64)
-		val = (u32)val;
+	val = c->gpr[in.reg] & mask;
 	if (in.n == 8) {
 		if (val > 15)
 			return gp(v);
-		if (exits_skip(v))
-			vcpu_set_cr8(v, val);
-		return NEXT_ENTER;
-	}
-	if (in.n == 4 ? cpu_set_cr4(c, val) : cpu_set_cr0(c, val))
+		vcpu_set_cr8(v, val);
+	} else if (in.n == 4 ? cpu_set_cr4(c, val) : cpu_set_cr0(c, val)) {
 		return gp(v);
-	mmu_invalidate(v);
+	} else {
+		mmu_invalidate(v);
+		hv->flush_tlb(v->hv);
+	}
+	cr_done(v, &in);
+	return NEXT_ENTER;
+}
+
+/* Of an address that is not canonical it does nothing; more is no harm. */
+static enum next
+serve_invlpg(struct vcpu *v)
+{
+	const struct hv_info *i = &v->hv->info;
+
+	if (i->next_rip == 0)
+		return emulate(v, NULL, 0);
+	mmu_invlpg(v, (struct gva){ i->linear });
 	hv->flush_tlb(v->hv);
-	c->rip += in.len;
-	emulate_done(v, false);
+	exits_skip(v);
 	return NEXT_ENTER;
 }
 
@@ -385,7 +450,7 @@ serve(struct vcpu *v, enum hv_exit why)
 	case HV_EMULATE:
 		return real_serve(v);
 	case HV_INVLPG:
-		return emulate(v, NULL, 0);
+		return serve_invlpg(v);
 	case HV_TASK:
 		return v->hv->info.task.decoded
 		    ? emulate_task(v)

@@ -324,10 +324,11 @@ static bool
 quiet(const struct vcpu *v, enum hv_exit why)
 {
 	const u32 are = 1U << HV_CPUID | 1U << HV_RDMSR | 1U << HV_INTR |
-	    1U << HV_PAUSE | 1U << HV_IO | 1U << HV_NPF;
+	    1U << HV_PAUSE | 1U << HV_IO | 1U << HV_NPF | 1U << HV_INVLPG;
 
 	return (are >> why & 1) ||
 	    (why == HV_EXCEPTION && v->hv->info.vector == X86_PF) ||
+	    (why == HV_CR && v->hv->info.cr.decoded && v->hv->info.cr.n == 3) ||
 	    (why == HV_WRMSR && writes_eoi(v) &&
 		lapic_highest_irr(&v->lapic) < 0);
 }

@@ -29,6 +29,8 @@ GUEST(64, empty, LOOP("nop"));
 GUEST(64, cpuid, LOOP("xor %eax, %eax\n\tcpuid"));
 GUEST(64, vmmcall, LOOP("mov $0x7777, %eax\n\tvmmcall"));
 GUEST(64, eoi, X2APIC "mov $0x80b, %ecx\n\t" LOOP("xor %eax, %eax\n\twrmsr"));
+/* A load, of the value that is there; an exit of shadow paging. */
+GUEST(64, cr3, "mov %cr3, %rbx\n\t" LOOP("mov %rbx, %cr3"));
 GUEST(64, port, LOOP("out %al, $0x60"));
 GUEST(64, mmio, LOOP("mov %eax, (%rsi)"));
 GUEST(64, touch, LOOP("mov %eax, (%rsi)\n\tadd $4096, %rsi"));
@@ -241,6 +243,7 @@ main(int argc, char **argv)
 	inside(dev, "cpuid", &cpuid);
 	inside(dev, "vmmcall", &vmmcall);
 	inside(dev, "eoi", &eoi);
+	inside(dev, "cr3", &cr3);
 	inside(dev, "timer", &timer);
 	outside(dev, "port", &port, KVM_EXIT_IO);
 	outside(dev, "mmio", &mmio, KVM_EXIT_MMIO);

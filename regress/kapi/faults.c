@@ -465,7 +465,127 @@ tlb_flushes(int dev)
 	EQ(r.rcx, 3);
 }
 
+/* From and to registers of all kinds, the stack pointer among them. */
+GUEST(64, cr3_moves,
+    "mov %rsp, %rbp\n\tmov %cr3, %r15\n\tmov %rdx, %rsp\n\t"
+    "mov %rsp, %cr3\n\tmov (%rsi), %rbx\n\tmov %cr3, %rsp\n\t"
+    "mov %rsp, %rcx\n\tmov %r15, %cr3\n\tmov %rbp, %rsp\n\t"
+    "mov (%rsi), %r9\n\t" END);
+GUEST(64, cr3_load, "mov %rdx, %cr3\n\t" END);
+
+/* A second table of the first level, and tables below it for low memory, in
+ * which one page is another one. */
+static void
+moves_of_cr3(int dev)
+{
+	const uint64_t area = FREE + 0x10000;
+	struct kvm_sregs s, before;
+	struct kvm_regs r;
+	uint64_t from, e;
+	struct vcpu v;
+	struct trap t;
+	struct vm vm;
+	unsigned i;
+
+	guest(&vm, &v, dev, LONG64, &cr3_moves);
+	sregs_get(&v, &before);
+	for (from = before.cr3, i = 0; i < 4; i++) {
+		memcpy(vm.mem + area + i * 4096, vm.mem + from, 4096);
+		from = vm_u64(&vm, from) & 0xffffff000;
+		e = (area + (i + 1) * 4096) | 7;
+		if (i < 3)
+			memcpy(vm.mem + area + i * 4096, &e, 8);
+	}
+	e = (FREE + 0x1000) | 7;
+	memcpy(vm.mem + area + 3 * 4096 + FREE / 4096 * 8, &e, 8);
+	memcpy(vm.mem + FREE, &(uint64_t){ 1 }, 8);
+	memcpy(vm.mem + FREE + 0x1000, &(uint64_t){ 2 }, 8);
+	regs_get(&v, &r);
+	r.rsi = FREE;
+	r.rdx = area;
+	regs_set(&v, &r);
+	run_done(&v);
+	regs_get(&v, &r);
+	EQ(r.rbx, 2);
+	EQ(r.rcx, area);
+	EQ(r.r9, 1);
+	sregs_get(&v, &s);
+	EQ(r.r15, before.cr3);
+	EQ(s.cr3, before.cr3);
+	/* A bit that no address has; else the processor decides. */
+	if (!shadows(dev))
+		return;
+	vcpu_mode(&v, LONG64);
+	vm_load(&vm, CODE, &cr3_load);
+	regs_get(&v, &r);
+	r.rdx = area | 1ull << 62;
+	regs_set(&v, &r);
+	run_trap(&v, &t);
+	EQ(t.vector, GP);
+	EQ(t.error, 0);
+	EQ(t.rip, CODE);
+	sregs_get(&v, &s);
+	EQ(s.cr3, before.cr3);
+}
+
+/* 32-bit code has no upper halves: the guest comes to it with them set. */
+GUEST(32, cr3_moves32,
+    "mov %cr3, %ebx\n\tmov %ebx, %cr3\n\tmov (%esi), %ecx\n\t" END);
+
+static void
+moves_of_cr3_32(int dev)
+{
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, PAGED32, &cr3_moves32);
+	memcpy(vm.mem + FREE, &(uint32_t){ 7 }, 4);
+	regs_get(&v, &r);
+	r.rbx = 0xffffffff00000000;
+	r.rsi = FREE;
+	regs_set(&v, &r);
+	run_done(&v);
+	regs_get(&v, &r);
+	sregs_get(&v, &s);
+	EQ((uint32_t)r.rbx, s.cr3);
+	EQ((uint32_t)r.rcx, 7);
+}
+
+/* INVLPG means a linear address, with FS's base. */
+GUEST(64, invlpg_by_fs,
+    "mov (%rsi), %rax\n\tmov %rdx, (%rdi)\n\tinvlpg %fs:4(%rcx)\n\t"
+    "mov (%rsi), %rbx\n\tmov $1, %rax\n\tror $1, %rax\n\t"
+    "invlpg (%rax)\n\t" END);
+
+static void
+flush_by_segment(int dev)
+{
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	struct vcpu v;
+	struct vm vm;
+
+	guest(&vm, &v, dev, LONG64, &invlpg_by_fs);
+	memcpy(vm.mem + FREE, &(uint64_t){ 1 }, 8);
+	memcpy(vm.mem + FREE + 0x1000, &(uint64_t){ 2 }, 8);
+	sregs_get(&v, &s);
+	s.fs.base = FREE - 0x5000;
+	sregs_set(&v, &s);
+	regs_get(&v, &r);
+	r.rsi = FREE;
+	r.rdi = PT + FREE / 4096 * 8;
+	r.rdx = (FREE + 0x1000) | 7;
+	r.rcx = 0x5000;
+	regs_set(&v, &r);
+	run_done(&v);
+	regs_get(&v, &r);
+	EQ(r.rbx, 2);
+}
+
 TESTS(faults, T(page_fault_errors), T(accessed_and_dirty), T(cr0_wp),
     T(smep_and_smap), T(fault_in_delivery), T(fault_in_injection),
     T(delivery_cut_off), T(canonical), T(other_exceptions), T(alignment_check),
-    T(paging_32bit), T(pae_pointers), T(tlb_flushes));
+    T(paging_32bit), T(pae_pointers), T(tlb_flushes), T(moves_of_cr3),
+    T(moves_of_cr3_32), T(flush_by_segment));

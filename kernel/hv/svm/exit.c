@@ -62,6 +62,14 @@ exit_io(struct svm_vcpu *v)
 	return HV_IO;
 }
 
+/* "Next-RIP": of instructions that are intercepted; it is of use where the rest of
+ * them is known. */
+static u64
+next_rip(const struct svm_vcpu *v)
+{
+	return svm_features.nrips ? v->vmcb->c.next_rip : 0;
+}
+
 /* APM "Decode Assists", "MOV CRx/DRx": bit 63 and the register's number. */
 static enum hv_exit
 exit_cr(struct svm_vcpu *v, u64 code)
@@ -73,7 +81,21 @@ exit_cr(struct svm_vcpu *v, u64 code)
 	i->cr.write = (code & 0x10) != 0;
 	i->cr.decoded = svm_features.decode && (x >> 63);
 	i->cr.reg = x & 0xf;
+	if (i->cr.decoded)
+		i->next_rip = next_rip(v);
 	return HV_CR;
+}
+
+/* "Decode Assists", "INVLPG and INVLPGA". */
+static enum hv_exit
+exit_invlpg(struct svm_vcpu *v)
+{
+	struct hv_info *i = &v->hv.info;
+
+	i->linear = v->vmcb->c.exit_info1;
+	if (svm_features.decode)
+		i->next_rip = next_rip(v);
+	return HV_INVLPG;
 }
 
 /*
@@ -145,8 +167,7 @@ exit_iret(struct svm_vcpu *v)
 static enum hv_exit
 exit_insn(struct svm_vcpu *v, u64 code)
 {
-	if (svm_features.nrips)
-		v->hv.info.next_rip = v->vmcb->c.next_rip;
+	v->hv.info.next_rip = next_rip(v);
 	switch (code) {
 	case VMEXIT_CPUID:
 		return HV_CPUID;
@@ -196,7 +217,7 @@ svm_decode_exit(struct svm_vcpu *v)
 	case VMEXIT_IOIO:
 		return exit_io(v);
 	case VMEXIT_INVLPG:
-		return HV_INVLPG;
+		return exit_invlpg(v);
 	case VMEXIT_TASK_SWITCH:
 		v->hv.info.task.decoded = false;
 		return HV_TASK;

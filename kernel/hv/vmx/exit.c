@@ -64,11 +64,18 @@ exit_io(struct vmx_vcpu *v)
 	i->io.rep = (x & 32) != 0;
 }
 
-static enum hv_exit
+/* "Exit Qualification for Control-Register Accesses"; what is neither MOV to nor
+ * from one is CLTS or LMSW. */
+static void
 exit_cr(struct vmx_vcpu *v)
 {
-	v->hv.info.cr.decoded = false;
-	return HV_CR;
+	struct hv_info *i = &v->hv.info;
+	u64 x = vmx_read(EXIT_QUALIFICATION);
+
+	i->cr.n = x & 0xf;
+	i->cr.write = (x & 0x10) == 0;
+	i->cr.decoded = (x & 0x20) == 0;
+	i->cr.reg = x >> 8 & 0xf;
 }
 
 /*
@@ -212,7 +219,9 @@ static const u8 instructions[] = {
 	[EXIT_REASON_INVD] = HV_WBINVD,
 	[EXIT_REASON_RDPMC] = HV_RDPMC,
 	[REASON_RSM] = HV_UD,
+	[EXIT_REASON_INVLPG] = HV_INVLPG,
 	[EXIT_REASON_VMCALL] = HV_HYPERCALL,
+	[EXIT_REASON_CR_ACCESS] = HV_CR,
 	[EXIT_REASON_VMCLEAR... EXIT_REASON_VMON] = HV_UD,
 	[EXIT_REASON_IO_INSTRUCTION] = HV_IO,
 	[EXIT_REASON_MSR_READ] = HV_RDMSR,
@@ -235,6 +244,12 @@ exit_insn(struct vmx_vcpu *v, u32 reason)
 	switch (reason) {
 	case EXIT_REASON_IO_INSTRUCTION:
 		exit_io(v);
+		break;
+	case EXIT_REASON_CR_ACCESS:
+		exit_cr(v);
+		break;
+	case EXIT_REASON_INVLPG: /* "Exit Qualification" */
+		v->hv.info.linear = vmx_read(EXIT_QUALIFICATION);
 		break;
 	}
 	return instructions[reason];
@@ -265,12 +280,8 @@ vmx_decode_exit(struct vmx_vcpu *v, u32 reason)
 		return exit_nmi_window(v);
 	case EXIT_REASON_TASK_SWITCH:
 		return exit_task(v);
-	case EXIT_REASON_CR_ACCESS:
-		return exit_cr(v);
 	case EXIT_REASON_DR_ACCESS:
 		return exit_dr(v);
-	case EXIT_REASON_INVLPG:
-		return HV_INVLPG;
 	case EXIT_REASON_EPT_VIOLATION:
 		return exit_ept(v);
 	case EXIT_REASON_EPT_MISCONFIG:
