@@ -20,6 +20,9 @@
 /* Entries that one access may make, those of 64 bytes of a table of 8 each. */
 #define AROUND 8
 
+/* Entries of a table that are compared one by one. */
+#define SPARSE 4
+
 /* Pages of a range that are looked up one by one. */
 #define FEW 512
 
@@ -249,9 +252,10 @@ leaf_entry(struct hpa hpa, unsigned rights, bool writable)
 }
 
 /*
- * The leaves beside the one at index `at', which have no entry yet: of the same
- * large page, or of entries that are the guest's like that one but for the
- * address.  The CPU has not been there: the A bit is its own to set.
+ * The leaves beside the one at index `at', which have no entry yet, or one without
+ * the right to write that this one has: of the same large page, or of entries that
+ * are the guest's like that one (with its D bit) but for the address.  The CPU has
+ * not been there: the A bit is its own to set.
  */
 static void
 fill_around(struct shadow *s, u32 id, unsigned at, const struct walk_env *env,
@@ -264,7 +268,7 @@ fill_around(struct shadow *s, u32 id, unsigned at, const struct walk_env *env,
 	u8 entry[AROUND * 8];
 	struct gpa gpa;
 	struct hpa hpa;
-	u64 e = 0;
+	u64 e = 0, old;
 
 	if (!direct) {
 		/* What a write was permitted without CR0.WP is no use to others. */
@@ -275,7 +279,9 @@ fill_around(struct shadow *s, u32 id, unsigned at, const struct walk_env *env,
 			return;
 	}
 	for (i = first; i < first + AROUND; i++) {
-		if (shadow_load_entry(&t->entry[i]) & X86_PTE_P)
+		old = shadow_load_entry(&t->entry[i]);
+		if ((old & X86_PTE_P) &&
+		    ((old & X86_PTE_W) || !(rights & WALK_W)))
 			continue;
 		gpa.v = (t->gfn + i) << 12;
 		if (!direct) {
@@ -287,8 +293,9 @@ fill_around(struct shadow *s, u32 id, unsigned at, const struct walk_env *env,
 		if (s->ops->writable_page(s->arg, gpa, &hpa))
 			continue;
 		shadow_set_leaf(s, id, i, e, gpa.v >> 12,
-		    leaf_entry(hpa, rights, !shadow_guarded(s, gpa.v >> 12)) &
-			~(u64)X86_PTE_A);
+		    (leaf_entry(hpa, rights, !shadow_guarded(s, gpa.v >> 12)) &
+			~(u64)X86_PTE_A) |
+			(old & X86_PTE_A));
 	}
 }
 
@@ -360,41 +367,72 @@ changed(struct shadow *s, u32 id, unsigned i, u64 e)
 	t->guest[i] = e;
 }
 
+/* The guest's entry that entry i repeats, as memory has it; page: the guest's
+ * table, when it was read as a whole. */
+static u64
+in_memory(
+    struct shadow *s, const struct shadow_table *t, unsigned i, const u8 *page)
+{
+	unsigned size;
+	struct gpa gpa = shadow_guest_entry(t, i, &size);
+	u64 e = 0;
+
+	if (page != NULL)
+		memcpy(&e, page + (gpa.v & 0xfff), size);
+	else if (s->ops->peek(s->arg, gpa, &e, size))
+		e = 0;
+	return e;
+}
+
 static void
 compare(struct shadow *s, u32 id)
 {
 	struct shadow_table *t = shadow_at(s, id);
-	struct gpa gpa = { t->gfn << 12 };
-	unsigned i, size, n = t->live;
-	bool have = s->ops->peek(s->arg, gpa, s->scratch, 4096) == 0;
+	unsigned i, n = t->live;
+	const u8 *page = NULL;
 	u64 e;
 
+	if (n > SPARSE &&
+	    s->ops->peek(
+		s->arg, (struct gpa){ t->gfn << 12 }, s->scratch, 4096) == 0)
+		page = s->scratch;
 	for (i = 0; n > 0 && i < SHADOW_ENTRIES; i++) {
 		if (!(shadow_load_entry(&t->entry[i]) & X86_PTE_P))
 			continue;
 		n--;
-		gpa = shadow_guest_entry(t, i, &size);
-		e = 0;
-		if (have)
-			memcpy(&e, s->scratch + (gpa.v & 0xfff), size);
+		e = in_memory(s, t, i, page);
 		if (e != t->guest[i])
 			changed(s, id, i, e);
 	}
 }
 
+/*
+ * A table that is empty then is one that the guest has given up, or will make
+ * anew: it goes, and where it has few entries before the guest is hindered to
+ * write to it.
+ */
 static void
 compare_loose(struct shadow *s)
 {
-	u32 id;
+	u32 id, next;
 
 	if (s->loose == 0)
 		return;
-	for (id = s->loose; id != 0; id = shadow_at(s, id)->loose_next)
-		shadow_protect_gfn(s, shadow_at(s, id)->gfn);
+	for (id = s->loose; id != 0; id = next) {
+		next = shadow_at(s, id)->loose_next;
+		if (shadow_at(s, id)->live <= SPARSE)
+			compare(s, id);
+		if (shadow_at(s, id)->live == 0)
+			shadow_zap_table(s, id);
+		else
+			shadow_protect_gfn(s, shadow_at(s, id)->gfn);
+	}
 	shadow_settle(s);
 	while ((id = s->loose) != 0) {
 		shadow_tighten(s, id);
 		compare(s, id);
+		if (shadow_at(s, id)->live == 0)
+			shadow_zap_table(s, id);
 	}
 }
 

@@ -7,6 +7,7 @@
  * or shadow tables where vm->shadow is not NULL.  What the host does to memory
  * goes to either.
  */
+#include "../core/x86.h"
 #include "run.h"
 
 /* The backend is known. */
@@ -29,6 +30,13 @@ void mmu_written(struct vm *, struct gpa, unsigned len);
 
 /* Before each entry with shadow tables: 0 or -ENOMEM. */
 int mmu_prepare(struct vcpu *);
+/* Has that nothing to do? */
+static inline bool
+mmu_prepared(const struct vcpu *v)
+{
+	return !v->mmu.reload && !(v->hv->cpu.dirty & CPU_CRS) &&
+	    (v->mmu.env.efer & X86_EFER_LMA);
+}
 
 /* All of these do nothing without shadow tables. */
 

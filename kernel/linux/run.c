@@ -424,7 +424,8 @@ loop(struct vcpu *v)
 		}
 		if (v->attention || v->debug.stepped)
 			next = before(v);
-		if (next == NEXT_ENTER && v->vm->shadow && mmu_prepare(v))
+		if (next == NEXT_ENTER && v->vm->shadow && !mmu_prepared(v) &&
+		    mmu_prepare(v))
 			return -ENOMEM;
 		if (next == NEXT_ENTER)
 			next = once(v);
