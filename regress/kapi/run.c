@@ -278,6 +278,23 @@ runner_main(void *arg)
 	return NULL;
 }
 
+/*
+ * The emulator of Intel's processors (Bochs 2.7) takes no interrupt of its own while
+ * a guest has interrupts off: a guest that waits for another thread would have the
+ * only CPU for ever.
+ */
+static void
+interruptible(const struct vcpu *v)
+{
+	struct kvm_regs r;
+
+	if (!__builtin_cpu_is("intel"))
+		return;
+	regs_get(v, &r);
+	r.rflags |= RFLAGS_IF;
+	regs_set(v, &r);
+}
+
 void
 runner_start(struct runner *r, struct vcpu *v)
 {
@@ -285,6 +302,7 @@ runner_start(struct runner *r, struct vcpu *v)
 
 	memset(r, 0, sizeof(*r));
 	r->v = v;
+	interruptible(v);
 	sigaction(SIGUSR1, &sa, NULL);
 	if (pthread_create(&r->thread, NULL, runner_main, r) != 0)
 		fail("pthread_create");
