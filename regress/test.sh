@@ -175,6 +175,7 @@ if [[ -n ${FULL:-} ]]; then
 	other="20-boot 30-disk 40-life 45-pause 46-adopt 49-save 70-debian"
 	models="ivybridge lynnfield penryn haswell"
 	boots="$models ryzen"
+	processor=''
 	robust="-r 600"
 	LAB_TIMEOUT=15000
 	fuzz_seconds=600

@@ -134,7 +134,8 @@ struct hv_ops {
 	void (*intercept_exceptions)(struct hv_vcpu *, u32 mask);
 	void (*tsc)(struct hv_vcpu *, u64 offset, u64 ratio);
 	void (*tsc_aux)(struct hv_vcpu *, u32);
-	void (*rdtscp)(struct hv_vcpu *, bool allowed);
+	/* Those that the guest does not have are HV_UD, or #UD without an exit. */
+	void (*allow)(struct hv_vcpu *, bool rdtscp, bool invpcid);
 	void (*spec_ctrl)(struct hv_vcpu *, u64);
 	/* gcpu's DR0-3 are in force at each entry; every access exits. */
 	void (*debugger)(struct hv_vcpu *, bool on);

@@ -110,8 +110,9 @@ derive(struct vcpu *v)
 {
 	cpuid_derive(v->cpuid, v->ncpuid, cpuid_host_cr4(), cpuid_host_xcr0(),
 	    vcpu_state(v));
-	hv->rdtscp(
-	    v->hv, cpuid_has(v->cpuid, v->ncpuid, 0x80000001, 0, LEAF_EDX, 27));
+	hv->allow(v->hv,
+	    cpuid_has(v->cpuid, v->ncpuid, 0x80000001, 0, LEAF_EDX, 27),
+	    cpuid_has(v->cpuid, v->ncpuid, 7, 0, LEAF_EBX, 10));
 	mmu_invalidate(v); /* the width of addresses counts for its tables */
 }
 

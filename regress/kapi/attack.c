@@ -385,6 +385,7 @@ killed_while_running(int dev)
 			struct vm vm;
 
 			guest(&vm, &v, dev, LONG64, &spin);
+			interruptible(&v);
 			run(&v);
 			_exit(1);
 		}

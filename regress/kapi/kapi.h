@@ -204,6 +204,12 @@ void set_cpuid(const struct vcpu *, int dev);
 uint32_t run(struct vcpu *); /* the exit's reason; MARKs are swallowed */
 int run_errno(struct vcpu *); /* 0 or the error of KVM_RUN */
 void run_to(struct vcpu *, uint32_t reason);
+/*
+ * For a guest that runs until another thread does something: the emulator of Intel's
+ * processors (Bochs 2.7) takes no interrupt of its own while a guest has interrupts
+ * off, and nobody else would have the only CPU.
+ */
+void interruptible(const struct vcpu *);
 void run_done(struct vcpu *);
 void run_trap(struct vcpu *, struct trap *);
 void expect_trap(struct vcpu *, unsigned vector);

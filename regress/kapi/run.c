@@ -278,12 +278,7 @@ runner_main(void *arg)
 	return NULL;
 }
 
-/*
- * The emulator of Intel's processors (Bochs 2.7) takes no interrupt of its own while
- * a guest has interrupts off: a guest that waits for another thread would have the
- * only CPU for ever.
- */
-static void
+void
 interruptible(const struct vcpu *v)
 {
 	struct kvm_regs r;

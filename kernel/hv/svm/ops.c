@@ -114,15 +114,20 @@ tsc_aux(struct hv_vcpu *hv, u32 val)
 }
 
 static void
-rdtscp(struct hv_vcpu *hv, bool allowed)
+intercept(u32 *word, u32 bit, bool on)
+{
+	*word = on ? *word | bit : *word & ~bit;
+}
+
+static void
+allow(struct hv_vcpu *hv, bool rdtscp, bool invpcid)
 {
 	struct svm_vcpu *v = to_svm(hv);
-	u32 *word = &v->vmcb->c.intercept[VMCB_MISC2];
+	u32 *intercepts = v->vmcb->c.intercept;
 
-	if (allowed)
-		*word &= ~(u32)VMCB_I_RDTSCP;
-	else
-		*word |= (u32)VMCB_I_RDTSCP;
+	intercept(&intercepts[VMCB_MISC2], (u32)VMCB_I_RDTSCP, !rdtscp);
+	intercept(&intercepts[VMCB_MISC3], (u32)VMCB_I_INVPCID,
+	    !invpcid || v->shadow);
 	svm_changed(v, VMCB_C_INTERCEPTS);
 }
 
@@ -165,7 +170,7 @@ const struct hv_ops svm_ops = {
 	.intercept_exceptions = intercept_exceptions,
 	.tsc = tsc,
 	.tsc_aux = tsc_aux,
-	.rdtscp = rdtscp,
+	.allow = allow,
 	.spec_ctrl = spec_ctrl,
 	.debugger = debugger,
 };

@@ -202,7 +202,7 @@ svm_sync(struct svm_vcpu *v)
 }
 
 /* Each register that decides about paging is ours; a task switch would load
- * CR3, and what INVPCID is for is not offered. */
+ * CR3. */
 static void
 init_shadow(struct vmcb_control *c)
 {
@@ -210,7 +210,6 @@ init_shadow(struct vmcb_control *c)
 	    1U << 0 | 1U << 3 | 1U << 4 | 1U << (16 + 0) | 1U << (16 + 3);
 	c->intercept[VMCB_EXCEPTION] |= 1U << X86_PF;
 	c->intercept[VMCB_MISC1] |= (u32)(VMCB_I_INVLPG | VMCB_I_TASK);
-	c->intercept[VMCB_MISC3] |= (u32)VMCB_I_INVPCID;
 }
 
 static void
@@ -232,6 +231,7 @@ init_control(struct svm_vcpu *v, struct hpa npt_root)
 	    VMCB_I_VMLOAD | VMCB_I_VMSAVE | VMCB_I_STGI | VMCB_I_CLGI |
 	    VMCB_I_SKINIT | VMCB_I_WBINVD | VMCB_I_MONITOR | VMCB_I_MWAIT |
 	    VMCB_I_XSETBV | VMCB_I_RDPRU | VMCB_I_RDTSCP);
+	c->intercept[VMCB_MISC3] = (u32)VMCB_I_INVPCID;
 	if (svm_features.pause_filter) {
 		c->pause_count = PAUSE_COUNT;
 		if (svm_features.pause_thresh)

@@ -77,12 +77,15 @@ tsc_aux(struct hv_vcpu *hv, u32 val)
 }
 
 static void
-rdtscp(struct hv_vcpu *hv, bool allowed)
+allow(struct hv_vcpu *hv, bool rdtscp, bool invpcid)
 {
 	struct vmx_vcpu *v = to_vmx(hv);
 
 	vmx_control(v, &v->secondary, SECONDARY_EXEC_ENABLE_RDTSCP,
-	    allowed && vmx_features.rdtscp);
+	    rdtscp && vmx_features.rdtscp);
+	vmx_control(v, &v->secondary, SECONDARY_EXEC_ENABLE_INVPCID,
+	    invpcid && !v->shadow &&
+		(vmx_features.secondary & SECONDARY_EXEC_ENABLE_INVPCID));
 }
 
 static void
@@ -130,7 +133,7 @@ const struct hv_ops vmx_ops = {
 	.intercept_exceptions = intercept_exceptions,
 	.tsc = tsc,
 	.tsc_aux = tsc_aux,
-	.rdtscp = rdtscp,
+	.allow = allow,
 	.spec_ctrl = spec_ctrl,
 	.debugger = debugger,
 	.pdptrs = pdptrs,

@@ -543,19 +543,20 @@ vmx_exceptions(struct vmx_vcpu *v, u32 mask)
 	v->dirty.controls = true;
 }
 
-/* Of a vCPU with shadow tables each register that decides about paging is ours,
- * and INVPCID is not offered. */
+/* Of a vCPU with shadow tables each register that decides about paging is ours.
+ * CPUID says whether the guest has INVPCID. */
 static void
 choose_controls(struct vmx_vcpu *v)
 {
 	v->primary = vmx_features.primary;
-	v->secondary = vmx_features.secondary;
+	v->secondary =
+	    vmx_features.secondary & ~(u32)SECONDARY_EXEC_ENABLE_INVPCID;
 	if (v->shadow) {
 		v->primary |= CPU_BASED_CR3_LOAD_EXITING |
 		    CPU_BASED_CR3_STORE_EXITING | CPU_BASED_INVLPG_EXITING;
 		v->secondary &= ~(u32)(SECONDARY_EXEC_ENABLE_EPT |
 		    SECONDARY_EXEC_UNRESTRICTED_GUEST |
-		    SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_INVPCID);
+		    SECONDARY_EXEC_ENABLE_VPID);
 	}
 	if (v->secondary & SECONDARY_EXEC_ENABLE_VPID)
 		v->vpid = max(
