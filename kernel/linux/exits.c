@@ -202,7 +202,7 @@ exits_complete(struct vcpu *v)
 	return next == NEXT_ENTER ? tell(v) : next;
 }
 
-/* As the hardware says, else as the bytes do; false: those are gone. */
+/* As the hardware says, else as the bytes do; false: they are CLTS or LMSW, or gone. */
 static bool
 measure_cr(struct vcpu *v, struct insn *in)
 {
@@ -265,7 +265,7 @@ serve_cr(struct vcpu *v)
 	struct insn in;
 
 	if (!measure_cr(v, &in))
-		return v->vm->shadow ? emulate(v, NULL, 0) : NEXT_ENTER;
+		return emulate(v, NULL, 0);
 	cpu_need(c, CPU_CODE | CPU_CRS);
 	if (cpu_mode_bits(c) != 64)
 		mask = 0xffffffff;

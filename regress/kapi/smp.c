@@ -23,8 +23,9 @@ GUEST(64, bsp,
     /* and again from INIT */
     "mov $0x4500, %eax\n\twrmsr\n\tmov $0x4690, %eax\n\twrmsr\n"
     "3:	pause\n\tcmpl $4, (0xc000)\n\tjne 3b\n\t" END);
+/* With interrupts on: see interruptible(). */
 GUEST(16, ap,
-    "mov %cs, %ax\n\tmov %ax, (0xc010)\n\txor %ax, %ax\n\tmov %ax, %ds\n\t"
+    "sti\n\tmov %cs, %ax\n\tmov %ax, (0xc010)\n\txor %ax, %ax\n\tmov %ax, %ds\n\t"
     "mov %dx, (0xc014)\n\tsmsw %ax\n\tmov %ax, (0xc012)\n\t"
     "call 1f\n1:	pop %ax\n\tmov %ax, (0xc016)\n\t"
     "lock incl (0xc000)\n1:	pause\n\tcmpl $2, (0xc000)\n\tje 2f\n\t"

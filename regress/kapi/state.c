@@ -227,9 +227,10 @@ cpuid2(int dev)
 }
 
 GUEST(64, osxsave,
-    "mov $1, %eax\n\tcpuid\n\tmov %ecx, %esi\n\t"
+    "mov $1, %eax\n\tcpuid\n\tmov %ecx, %esi\n\tmov %ecx, %edi\n\t"
+    "bt $26, %ecx\n\tjnc 1f\n\t"
     "mov %cr4, %rax\n\tor $0x40000, %eax\n\tmov %rax, %cr4\n\t"
-    "mov $1, %eax\n\tcpuid\n\tmov %ecx, %edi\n\t" END);
+    "mov $1, %eax\n\tcpuid\n\tmov %ecx, %edi\n1:	" END);
 
 /* Bits that mirror the state of the CPU: OSXSAVE follows CR4. */
 static void

@@ -7,11 +7,14 @@
 
 bochs_modules="ata_piix sr_mod isofs loop squashfs overlay"
 
-# bochs_model NAME: Bochs's name for it.  Of AMD's: turion ends the emulator
-# where a guest has a triple fault (exits/triple_fault: at the guest's UD2, with
-# "exception(): 3rd (13) exception with no resolution", although SHUTDOWN is
-# intercepted), and a guest sees the host's CR2 (regs/system_registers_seen).  Its
-# guests go wrong at an interrupt in long mode, KVM's as well: vmd says "unfit".
+# bochs_model NAME: Bochs's name for it.  Of AMD's: ryzen and turion (without NPT)
+# end the emulator where a guest has a triple fault (exits/triple_fault: at the
+# guest's UD2, with "exception(): 3rd (13) exception with no resolution", although
+# SHUTDOWN is intercepted).  VMRUN does not load CR2 (regs/system_registers_seen);
+# where #PF is intercepted our driver does, for KVM's guests nobody: on turion
+# vmd says "unfit" of /dev/kvm.  An INT n that is injected comes by another vector
+# (events/software_interrupts, events/real_mode), and an error code of a fault in a
+# delivery has P set (faults/fault_in_delivery).
 bochs_model() {
 	case $1 in
 	ivybridge) echo corei7_ivy_bridge_3770k ;;

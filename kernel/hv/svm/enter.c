@@ -282,6 +282,17 @@ run(struct svm_vcpu *v, struct svm_host *h)
 		hw_breakpoint_restore();
 }
 
+/*
+ * VMRUN loads CR2; that of Bochs 2.7 does not.  With shadow tables most page faults
+ * of the guest's are raised by us.
+ */
+static void
+load_cr2(const struct svm_vcpu *v)
+{
+	if (v->shadow && native_read_cr2() != v->vmcb->s.cr2)
+		native_write_cr2(v->vmcb->s.cr2);
+}
+
 enum hv_exit
 svm_enter(struct hv_vcpu *hv)
 {
@@ -302,6 +313,7 @@ svm_enter(struct hv_vcpu *hv)
 	cr4 = b->s.cr4;
 	xstate_in(v, cr4);
 	asm volatile("clgi" ::: "memory");
+	load_cr2(v);
 	run(v, h);
 	asm volatile("stgi" ::: "memory");
 	xstate_out(v, cr4);
