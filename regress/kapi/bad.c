@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <cpuid.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "kapi.h"
@@ -62,8 +63,10 @@ static const unsigned long bad_addresses[] = { 0, 1, 0x7ffffffff000, 1ul << 47,
 static bool
 absent(unsigned long request)
 {
+	unsigned a, b, c, d;
+
 	return (request == KVM_GET_XCRS || request == KVM_SET_XCRS) &&
-	    !__builtin_cpu_supports("xsave");
+	    !(__get_cpuid(1, &a, &b, &c, &d) && (c & bit_XSAVE));
 }
 
 static void
