@@ -166,7 +166,7 @@ night="34-cloudinit/debian_is_set_up 49-save/goes_on_beside
 	80-clients/qemu_686 80-clients/vmd_686_pae 89-send/back_and_forth
 	89-send/own_disks_stay 89-send/slowed_down"
 other="20-boot 40-life/triple_fault 40-life/panic"
-models="ivybridge penryn" boots=''
+models="ivybridge lynnfield penryn" boots=''
 robust="-c 20"
 fuzz_seconds=60
 # Of the KVM API, what depends on the processor.
@@ -174,7 +174,7 @@ processor="regs/ exits/ faults/ events/ mmio/"
 if [[ -n ${FULL:-} ]]; then
 	other="20-boot 30-disk 40-life 45-pause 46-adopt 49-save 70-debian"
 	models="ivybridge lynnfield penryn haswell"
-	boots="$models ryzen"
+	boots="$models ryzen turion"
 	processor=''
 	robust="-r 600"
 	LAB_TIMEOUT=15000
