@@ -204,9 +204,8 @@ paging() {
 	[[ -x $B/vmd/vmd ]] || die "paging: no vmd"
 	for driver in kvm vmm; do
 		say "measuring: page tables on $driver ${LAB:-}"
-		o=(-c 1 -m 2048 -t 600)
+		o=(-i -c 1 -m 2048 -t 600)
 		[[ -z ${LAB:-} ]] || o=(-c 1 -m 1024 -t 2400)
-		[[ -n ${LAB:-} ]] || o+=(-i)
 		[[ $driver = kvm ]] || o+=(-v)
 		regress/lab/run "${opts[@]}" "${o[@]}" \
 		    regress/bench/inside.sh paging | tee -a /dev/stderr |

@@ -530,12 +530,12 @@ moves_of_cr3(int dev)
 
 /* 32-bit code has no upper halves: the guest comes to it with them set. */
 GUEST(32, cr3_moves32,
-    "mov %cr3, %ebx\n\tmov %ebx, %cr3\n\tmov (%esi), %ecx\n\t" END);
+    "mov %ebx, %cr3\n\tmov %cr3, %edx\n\tmov (%esi), %ecx\n\t" END);
 
 static void
 moves_of_cr3_32(int dev)
 {
-	struct kvm_sregs s;
+	struct kvm_sregs s, before;
 	struct kvm_regs r;
 	struct vcpu v;
 	struct vm vm;
@@ -543,13 +543,15 @@ moves_of_cr3_32(int dev)
 	guest(&vm, &v, dev, PAGED32, &cr3_moves32);
 	memcpy(vm.mem + FREE, &(uint32_t){ 7 }, 4);
 	regs_get(&v, &r);
-	r.rbx = 0xffffffff00000000;
+	sregs_get(&v, &before);
+	r.rbx = 0xffffffff00000000 | before.cr3;
 	r.rsi = FREE;
 	regs_set(&v, &r);
 	run_done(&v);
 	regs_get(&v, &r);
 	sregs_get(&v, &s);
-	EQ((uint32_t)r.rbx, s.cr3);
+	EQ(s.cr3, before.cr3);
+	EQ((uint32_t)r.rdx, before.cr3);
 	EQ((uint32_t)r.rcx, 7);
 }
 
