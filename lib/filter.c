@@ -2,7 +2,7 @@
 /*
  * The system call filter: promises become an allow-list, everything else
  * ends the process and is logged by the kernel.  seccomp(2),
- * "SECCOMP_RET_KILL_PROCESS"; seccomp_attr_set(3).
+ * "SECCOMP_RET_KILL_PROCESS".
  *
  * What the list is made for, and what it must not be used with:
  *   - glibc 2.36, libevent 2.1 (epoll, timerfd, eventfd), liburing, pthread.
@@ -14,8 +14,11 @@
  *   - abort(3) dies by SIGSYS instead of SIGABRT.
  */
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -24,7 +27,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
-#include <seccomp.h>
+#include "bpf.h"
 #include "filter.h"
 #include "sandbox.h"
 
@@ -61,12 +64,9 @@ static const struct {
 	{ "inet", P_INET },
 };
 
-/* (argument & mask) == value; mask 0: no condition. */
-struct cond {
-	unsigned arg;
-	uint64_t mask;
-	uint64_t value;
-};
+/* The longest list has a hundred, of six instructions each. */
+#define CALLS_MAX 160
+#define PROG_MAX  1024
 
 #define LOW32 0xffffffffULL
 #define IS(n, v)                \
@@ -100,103 +100,100 @@ struct cond {
 static const struct rule {
 	unsigned promise;
 	int nr;
-	struct cond cond[2];
+	struct bpf_cond cond[BPF_CONDS];
 } rules[] = {
 	/* Descriptors that are there. */
-	{ P_STDIO, SCMP_SYS(read), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(readv), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(write), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(writev), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(close), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_GETFL) } },
-	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFL), NONBLOCK_ONLY(2) } },
-	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_GETFD) } },
-	{ P_STDIO, SCMP_SYS(fcntl), { IS(1, F_SETFD) } },
+	{ P_STDIO, SYS_read, { { 0 } } },
+	{ P_STDIO, SYS_readv, { { 0 } } },
+	{ P_STDIO, SYS_write, { { 0 } } },
+	{ P_STDIO, SYS_writev, { { 0 } } },
+	{ P_STDIO, SYS_close, { { 0 } } },
+	{ P_STDIO, SYS_fcntl, { IS(1, F_GETFL) } },
+	{ P_STDIO, SYS_fcntl, { IS(1, F_SETFL), NONBLOCK_ONLY(2) } },
+	{ P_STDIO, SYS_fcntl, { IS(1, F_GETFD) } },
+	{ P_STDIO, SYS_fcntl, { IS(1, F_SETFD) } },
 	/* Waiting: the event loop's, and pollers with a deadline. */
-	{ P_STDIO, SCMP_SYS(poll), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(ppoll), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(epoll_wait), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(epoll_pwait), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(epoll_pwait2), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(epoll_ctl), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(timerfd_settime), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(timerfd_gettime), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(nanosleep), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(clock_nanosleep), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(restart_syscall), { { 0 } } },
+	{ P_STDIO, SYS_poll, { { 0 } } },
+	{ P_STDIO, SYS_ppoll, { { 0 } } },
+	{ P_STDIO, SYS_epoll_wait, { { 0 } } },
+	{ P_STDIO, SYS_epoll_pwait, { { 0 } } },
+	{ P_STDIO, SYS_epoll_pwait2, { { 0 } } },
+	{ P_STDIO, SYS_epoll_ctl, { { 0 } } },
+	{ P_STDIO, SYS_timerfd_settime, { { 0 } } },
+	{ P_STDIO, SYS_timerfd_gettime, { { 0 } } },
+	{ P_STDIO, SYS_nanosleep, { { 0 } } },
+	{ P_STDIO, SYS_clock_nanosleep, { { 0 } } },
+	{ P_STDIO, SYS_restart_syscall, { { 0 } } },
 	/* Clocks: where the vDSO cannot read the clock source. */
-	{ P_STDIO, SCMP_SYS(clock_gettime), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(clock_getres), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(gettimeofday), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(time), { { 0 } } },
+	{ P_STDIO, SYS_clock_gettime, { { 0 } } },
+	{ P_STDIO, SYS_clock_getres, { { 0 } } },
+	{ P_STDIO, SYS_gettimeofday, { { 0 } } },
+	{ P_STDIO, SYS_time, { { 0 } } },
 	/* Mutexes, and threads that start or end. */
-	{ P_STDIO, SCMP_SYS(futex), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(sched_yield), { { 0 } } },
+	{ P_STDIO, SYS_futex, { { 0 } } },
+	{ P_STDIO, SYS_sched_yield, { { 0 } } },
 	/* A thread that lets others go first, or does so no more. */
-	{ P_STDIO, SCMP_SYS(sched_setscheduler),
-	    { IS(0, 0), IS(1, SCHED_BATCH) } },
-	{ P_STDIO, SCMP_SYS(sched_setscheduler),
-	    { IS(0, 0), IS(1, SCHED_OTHER) } },
-	{ P_STDIO, SCMP_SYS(set_robust_list), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(rseq), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(prctl), { IS(0, PR_SET_NAME) } },
-	{ P_STDIO, SCMP_SYS(gettid), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(getpid), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(exit), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(exit_group), { { 0 } } },
+	{ P_STDIO, SYS_sched_setscheduler, { IS(0, 0), IS(1, SCHED_BATCH) } },
+	{ P_STDIO, SYS_sched_setscheduler, { IS(0, 0), IS(1, SCHED_OTHER) } },
+	{ P_STDIO, SYS_set_robust_list, { { 0 } } },
+	{ P_STDIO, SYS_rseq, { { 0 } } },
+	{ P_STDIO, SYS_prctl, { IS(0, PR_SET_NAME) } },
+	{ P_STDIO, SYS_gettid, { { 0 } } },
+	{ P_STDIO, SYS_getpid, { { 0 } } },
+	{ P_STDIO, SYS_exit, { { 0 } } },
+	{ P_STDIO, SYS_exit_group, { { 0 } } },
 	/* Signals: handlers were set before. */
-	{ P_STDIO, SCMP_SYS(rt_sigreturn), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(rt_sigprocmask), { { 0 } } },
+	{ P_STDIO, SYS_rt_sigreturn, { { 0 } } },
+	{ P_STDIO, SYS_rt_sigprocmask, { { 0 } } },
 	/* malloc(3): memory of its own, never executable. */
-	{ P_STDIO, SCMP_SYS(brk), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(mmap),
+	{ P_STDIO, SYS_brk, { { 0 } } },
+	{ P_STDIO, SYS_mmap,
 	    { WITHOUT(2, PROT_EXEC), WITH(3, MAP_ANONYMOUS) } },
-	{ P_STDIO, SCMP_SYS(mprotect), { WITHOUT(2, PROT_EXEC) } },
-	{ P_STDIO, SCMP_SYS(munmap), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(mremap), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(madvise), { { 0 } } },
-	{ P_STDIO, SCMP_SYS(getrandom), { { 0 } } },
+	{ P_STDIO, SYS_mprotect, { WITHOUT(2, PROT_EXEC) } },
+	{ P_STDIO, SYS_munmap, { { 0 } } },
+	{ P_STDIO, SYS_mremap, { { 0 } } },
+	{ P_STDIO, SYS_madvise, { { 0 } } },
+	{ P_STDIO, SYS_getrandom, { { 0 } } },
 
-	{ P_RECVFD, SCMP_SYS(recvmsg), { { 0 } } },
-	{ P_SENDFD, SCMP_SYS(sendmsg), { { 0 } } },
+	{ P_RECVFD, SYS_recvmsg, { { 0 } } },
+	{ P_SENDFD, SYS_sendmsg, { { 0 } } },
 	/* What is passed on is mostly a copy of what is kept. */
-	{ P_SENDFD, SCMP_SYS(fcntl), { IS(1, F_DUPFD_CLOEXEC) } },
+	{ P_SENDFD, SYS_fcntl, { IS(1, F_DUPFD_CLOEXEC) } },
 
-	{ P_UNIX, SCMP_SYS(accept4), { { 0 } } },
-	{ P_UNIX, SCMP_SYS(getsockopt), { { 0 } } },
-	{ P_UNIX, SCMP_SYS(getpeername), { { 0 } } },
+	{ P_UNIX, SYS_accept4, { { 0 } } },
+	{ P_UNIX, SYS_getsockopt, { { 0 } } },
+	{ P_UNIX, SYS_getpeername, { { 0 } } },
 
-	{ P_INET, SCMP_SYS(accept4), { { 0 } } },
-	{ P_INET, SCMP_SYS(setsockopt),
-	    { IS(1, SOL_SOCKET), IS(2, SO_KEEPALIVE) } },
-	{ P_INET, SCMP_SYS(setsockopt), { IS(1, IPPROTO_TCP) } },
+	{ P_INET, SYS_accept4, { { 0 } } },
+	{ P_INET, SYS_setsockopt, { IS(1, SOL_SOCKET), IS(2, SO_KEEPALIVE) } },
+	{ P_INET, SYS_setsockopt, { IS(1, IPPROTO_TCP) } },
 
-	{ P_DISK, SCMP_SYS(pread64), { { 0 } } },
-	{ P_DISK, SCMP_SYS(preadv), { { 0 } } },
-	{ P_DISK, SCMP_SYS(preadv2), { { 0 } } },
-	{ P_DISK, SCMP_SYS(pwrite64), { { 0 } } },
-	{ P_DISK, SCMP_SYS(pwritev), { { 0 } } },
-	{ P_DISK, SCMP_SYS(pwritev2), { { 0 } } },
+	{ P_DISK, SYS_pread64, { { 0 } } },
+	{ P_DISK, SYS_preadv, { { 0 } } },
+	{ P_DISK, SYS_preadv2, { { 0 } } },
+	{ P_DISK, SYS_pwrite64, { { 0 } } },
+	{ P_DISK, SYS_pwritev, { { 0 } } },
+	{ P_DISK, SYS_pwritev2, { { 0 } } },
 	/* Where it has data; offsets of descriptors are nobody's. */
-	{ P_DISK, SCMP_SYS(lseek), { IS(2, SEEK_DATA) } },
-	{ P_DISK, SCMP_SYS(lseek), { IS(2, SEEK_HOLE) } },
-	{ P_DISK, SCMP_SYS(fsync), { { 0 } } },
-	{ P_DISK, SCMP_SYS(fdatasync), { { 0 } } },
-	{ P_DISK, SCMP_SYS(fallocate), { { 0 } } },
-	{ P_DISK, SCMP_SYS(fstat), { { 0 } } },
-	{ P_DISK, SCMP_SYS(fstatfs), { { 0 } } },
+	{ P_DISK, SYS_lseek, { IS(2, SEEK_DATA) } },
+	{ P_DISK, SYS_lseek, { IS(2, SEEK_HOLE) } },
+	{ P_DISK, SYS_fsync, { { 0 } } },
+	{ P_DISK, SYS_fdatasync, { { 0 } } },
+	{ P_DISK, SYS_fallocate, { { 0 } } },
+	{ P_DISK, SYS_fstat, { { 0 } } },
+	{ P_DISK, SYS_fstatfs, { { 0 } } },
 	/* fstat(3) of glibc 2.33 and newer. */
-	{ P_DISK, SCMP_SYS(newfstatat), { IS(3, AT_EMPTY_PATH) } },
+	{ P_DISK, SYS_newfstatat, { IS(3, AT_EMPTY_PATH) } },
 
 	/* Its temporary file; the name of the system is in a volume's header. */
-	{ P_ARCHIVE, SCMP_SYS(lseek), { { 0 } } },
-	{ P_ARCHIVE, SCMP_SYS(uname), { { 0 } } },
+	{ P_ARCHIVE, SYS_lseek, { { 0 } } },
+	{ P_ARCHIVE, SYS_uname, { { 0 } } },
 
-	{ P_URING, SCMP_SYS(io_uring_enter), { { 0 } } },
+	{ P_URING, SYS_io_uring_enter, { { 0 } } },
 
 	/* A netlink socket that is there; sockets cannot be made. */
-	{ P_NETCFG, SCMP_SYS(sendto), { { 0 } } },
-	{ P_NETCFG, SCMP_SYS(recvmsg), { { 0 } } },
+	{ P_NETCFG, SYS_sendto, { { 0 } } },
+	{ P_NETCFG, SYS_recvmsg, { { 0 } } },
 };
 
 static int
@@ -222,30 +219,31 @@ parse(const char *s, unsigned *promises)
 	}
 }
 
-static int
-allow(scmp_filter_ctx ctx, int nr, const struct cond *cond)
-{
-	struct scmp_arg_cmp cmp[2];
-	unsigned i, n = 0;
+/* The list of calls as it grows. */
+struct list {
+	struct bpf_call call[CALLS_MAX];
+	size_t n; /* may pass CALLS_MAX: then it does not fit */
+};
 
-	for (i = 0; i < 2; i++) {
-		if (cond[i].mask == 0)
-			continue;
-		cmp[n].arg = cond[i].arg;
-		cmp[n].op = SCMP_CMP_MASKED_EQ;
-		cmp[n].datum_a = cond[i].mask;
-		cmp[n].datum_b = cond[i].value;
-		n++;
+static void
+allow(struct list *l, int nr, const struct bpf_cond cond[BPF_CONDS])
+{
+	unsigned i;
+
+	if (l->n < CALLS_MAX) {
+		l->call[l->n].nr = nr;
+		for (i = 0; i < BPF_CONDS; i++)
+			l->call[l->n].cond[i] = cond[i];
 	}
-	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, n, cmp);
+	l->n++;
 }
 
 /* The kernel looks at 32 bits of both: asm/ioctl.h, ioctl(2). */
 static int
-allow_ioctl(scmp_filter_ctx ctx, const struct sandbox_ioctl *row)
+allow_ioctl(struct list *l, const struct sandbox_ioctl *row)
 {
 	unsigned nfds = row->nfds == 0 ? 1 : row->nfds;
-	struct cond cond[2] = {
+	const struct bpf_cond cond[BPF_CONDS] = {
 		{ 0, LOW32 & ~(uint64_t)(nfds - 1), (unsigned)row->fd },
 		{ 1, LOW32, row->request & LOW32 },
 	};
@@ -253,73 +251,68 @@ allow_ioctl(scmp_filter_ctx ctx, const struct sandbox_ioctl *row)
 	if (row->fd < 0 || (nfds & (nfds - 1)) != 0 ||
 	    ((unsigned)row->fd & (nfds - 1)) != 0 || row->request > LOW32)
 		return -EINVAL;
-	return allow(ctx, SCMP_SYS(ioctl), cond);
+	allow(l, SYS_ioctl, cond);
+	return 0;
 }
 
 static int
-set_attributes(scmp_filter_ctx ctx)
-{
-	int error;
-
-	error = seccomp_attr_set(
-	    ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (error == 0)
-		error = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (error == 0)
-		error = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
-	if (error == 0) /* 2: a binary tree over the call numbers */
-		error = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	return error;
-}
-
-static int
-add_rules(scmp_filter_ctx ctx, unsigned promises,
-    const struct sandbox_ioctl *ioctls, size_t nioctls)
+add_rules(struct list *l, unsigned promises, const struct sandbox_ioctl *ioctls,
+    size_t nioctls)
 {
 	/* The kicks of vCPU threads: signals to ourselves only. */
-	const struct cond self[2] = { IS(0, (unsigned)getpid()) };
+	const struct bpf_cond self[BPF_CONDS] = { IS(0, (unsigned)getpid()) };
 	int error = 0;
 	size_t i;
 
-	for (i = 0; error == 0 && i < sizeof(rules) / sizeof(*rules); i++)
+	for (i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		if (rules[i].promise & promises)
-			error = allow(ctx, rules[i].nr, rules[i].cond);
+			allow(l, rules[i].nr, rules[i].cond);
 	for (i = 0; error == 0 && i < nioctls; i++)
-		error = allow_ioctl(ctx, &ioctls[i]);
-	if (error == 0 && (promises & P_VMM))
-		error = allow(ctx, SCMP_SYS(tgkill), self);
-	return error;
+		error = allow_ioctl(l, &ioctls[i]);
+	if (promises & P_VMM)
+		allow(l, SYS_tgkill, self);
+	return error == 0 && l->n > CALLS_MAX ? -E2BIG : error;
+}
+
+/* All threads get it, or none. */
+static int
+load(struct sock_filter *prog, int n)
+{
+	const struct sock_fprog p = { (unsigned short)n, prog };
+	long r;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -errno;
+	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+	    SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG, &p);
+	/* A positive one is a thread that has another filter. */
+	return r == -1 ? -errno : r == 0 ? 0 : -ESRCH;
 }
 
 int
 filter_load(const char *names, const struct sandbox_ioctl *ioctls,
     size_t nioctls, const char **why)
 {
+	struct sock_filter prog[PROG_MAX];
+	struct list l;
 	unsigned promises;
-	scmp_filter_ctx ctx;
-	int error;
+	int n;
 
 	*why = "unknown promise";
-	error = parse(names, &promises);
-	if (error != 0)
-		return error;
+	n = parse(names, &promises);
+	if (n != 0)
+		return n;
 	*why = "ioctls without a promise that has any";
 	if (nioctls > 0 && !(promises & (P_VMM | P_TTY | P_DISK | P_TAP)))
 		return -EINVAL;
-	*why = "libseccomp";
-	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	if (ctx == NULL)
-		return -ENOMEM;
-	error = set_attributes(ctx);
-	if (error != 0)
-		goto release;
 	*why = "rule";
-	error = add_rules(ctx, promises, ioctls, nioctls);
-	if (error != 0)
-		goto release;
+	l.n = 0;
+	n = add_rules(&l, promises, ioctls, nioctls);
+	if (n != 0)
+		return n;
+	n = bpf_compile(l.call, l.n, SYS_ioctl, prog, PROG_MAX);
+	if (n < 0)
+		return n;
 	*why = "load";
-	error = seccomp_load(ctx);
-release:
-	seccomp_release(ctx);
-	return error;
+	return load(prog, n);
 }

@@ -336,8 +336,6 @@ sandbox_seal(
 		errno = -error;
 		fatal("sandbox: seal \"%s\": %s", promises, why);
 	}
-	/* What making the filter took. */
-	malloc_trim(0);
 }
 
 int
