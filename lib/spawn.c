@@ -44,15 +44,19 @@
 /* Above everything that the child puts at fixed numbers. */
 #define FD_ABOVE (SPAWN_FD + 1)
 #define STACK	 16384 /* bytes, of a child before its exec */
+#define SPARES	 4 /* a VM with a disk and an interface has three processes */
 
 static int binary = -1; /* this program, for execveat(2) */
 static int devnull = -1;
 static const char *progname;
+static int spare[SPARES]; /* network namespaces that nobody has yet */
+static unsigned nspare;
 
 /* What the child needs, prepared by the parent. */
 struct child {
 	char **argv;
 	int channel; /* its end */
+	int netns; /* the one that it joins; -1: none */
 	int cgroup; /* the one that it is to be in; -1: none */
 	bool move; /* it has to go there itself */
 	int error; /* invariant 4; 0 after the exec */
@@ -135,7 +139,8 @@ child_exec(void *arg)
 	struct child *ch = arg;
 
 	default_signals();
-	if ((!ch->move || enter_cgroup(ch->cgroup) == 0) && setsid() != -1 &&
+	if ((ch->netns == -1 || setns(ch->netns, CLONE_NEWNET) == 0) &&
+	    (!ch->move || enter_cgroup(ch->cgroup) == 0) && setsid() != -1 &&
 	    chdir("/") != -1 && dup2(devnull, 0) != -1 &&
 	    dup2(devnull, 1) != -1 && dup2(ch->channel, SPAWN_FD) != -1 &&
 	    syscall(SYS_close_range, FD_ABOVE, ~0U, CLOSE_RANGE_CLOEXEC) !=
@@ -204,6 +209,17 @@ clone_into(struct child *ch, int ns)
 	return pid == -1 ? -errno : pid;
 }
 
+/* In a child that has the parent's memory and descriptors, and a network
+ * namespace of its own, of which a descriptor is what stays. */
+static int
+child_netns(void *arg)
+{
+	struct child *ch = arg;
+
+	ch->netns = open_above("/proc/self/ns/net", O_RDONLY);
+	_exit(0);
+}
+
 static void
 reap(pid_t pid)
 {
@@ -229,6 +245,55 @@ start(struct child *ch, int ns)
 	return pid;
 }
 
+/* A descriptor of a new one, or -errno. */
+static int
+make_netns(void)
+{
+	alignas(16) uint8_t stack[STACK];
+	struct child ch = { .netns = -ECHILD };
+	sigset_t all, old;
+	pid_t pid;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid = clone(child_netns, stack + sizeof(stack),
+	    CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWNET | SIGCHLD, &ch);
+	if (pid == -1)
+		ch.netns = -errno;
+	else
+		reap(pid);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return ch.netns;
+}
+
+bool
+spawn_prepare(void)
+{
+	int fd;
+
+	if (nspare == SPARES)
+		return false;
+	fd = make_netns();
+	if (fd < 0) {
+		log_debug("no network namespace ahead: %s", strerror(-fd));
+		return false;
+	}
+	spare[nspare++] = fd;
+	return nspare < SPARES;
+}
+
+/* One that is there already, instead of a new one; -1: there is none, or it would
+ * be of another user namespace. */
+static int
+take_netns(int *ns)
+{
+	if (nspare == 0 ||
+	    (*ns & (CLONE_NEWNET | CLONE_NEWUSER)) != CLONE_NEWNET)
+		return -1;
+	*ns &= ~CLONE_NEWNET;
+	return spare[--nspare];
+}
+
 pid_t
 spawn_child(const struct spawn *s, int *fd)
 {
@@ -238,9 +303,10 @@ spawn_child(const struct spawn *s, int *fd)
 		logarg, NULL };
 	struct child ch = {
 		.argv = (char **)(uintptr_t)argv,
+		.netns = -1,
 		.cgroup = s->cgroup,
 	};
-	int pair[2], above;
+	int pair[2], above, ns = s->ns;
 	pid_t pid;
 
 	if (binary == -1 || (s->ns & ~NAMESPACES) != 0)
@@ -256,7 +322,9 @@ spawn_child(const struct spawn *s, int *fd)
 	close(pair[1]);
 	pair[1] = ch.channel = above;
 
-	pid = start(&ch, s->ns);
+	ch.netns = take_netns(&ns);
+	pid = start(&ch, ns);
+	fd_close(&ch.netns);
 	if (pid > 0)
 		*fd = fd_take(&pair[0]);
 out:

@@ -49,6 +49,13 @@ int spawn_init(const char *progname);
  */
 pid_t spawn_child(const struct spawn *, int *fd);
 
+/*
+ * Makes ahead what takes the kernel longest of a start: one network namespace, which
+ * the next child that is to have one gets.  Some are kept; true: it may be called
+ * for another.  Without, spawn_child() makes it.
+ */
+bool spawn_prepare(void);
+
 /* In the child: true when argv says this is a spawned role; fills the
  * strings (pointing into argv) and sets log and title up. */
 struct spawned {

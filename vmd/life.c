@@ -239,6 +239,7 @@ begin(struct life *l, struct vm *vm, struct start_fds *fds, struct fail *why)
 		limit += REVERT_MS;
 	life_arm(vm, limit);
 	error = start_spawn(l->base, vm, fds, &ops, why);
+	spares_soon(&l->spares);
 	fd_close(&vm->run.group);
 	if (error != 0) {
 		/* What is there already ends like any other failed start. */

@@ -6,6 +6,7 @@
  * The lives of VMs: start, stop, restart, end.  Nothing here blocks: each
  * step is taken by an event, and every wait has a timer.
  */
+#include "spares.h"
 #include "start.h"
 #include "vmreg.h"
 
@@ -57,6 +58,7 @@ struct life {
 	char unfit[256]; /* why the host cannot run VMs, or "" */
 	const char *socket; /* which vmd of this host it is */
 	bool ending; /* the daemon ends: nothing is started any more */
+	struct spares spares;
 	struct netproc *net; /* NULL: no VM has interfaces */
 	struct cgroups *groups; /* NULL: none has a control group */
 };

@@ -133,6 +133,8 @@ init_events(struct parent *p)
 	p->endtimer = event_new(p->base, -1, EV_PERSIST, on_end_tick, p);
 	if (p->endtimer == NULL)
 		fatalx("event_new failed");
+	if (spares_init(&p->life.spares, p->base) != 0)
+		fatalx("evtimer_new failed");
 	p->life.base = p->net.base = p->keep.base = p->base;
 }
 
@@ -180,6 +182,7 @@ cleanup(struct parent *p)
 	for (i = 0; i < sizeof(p->sig) / sizeof(p->sig[0]); i++)
 		event_free(p->sig[i]);
 	event_free(p->endtimer);
+	spares_clear(&p->life.spares);
 	if (p->boot != NULL)
 		event_free(p->boot);
 	event_base_free(p->base);
@@ -279,6 +282,7 @@ parent_run(const struct options *o)
 		log_warn("%s", p.listener.path);
 	remoteproc_configure(&p);
 	log_info("started, %u vms configured", p.reg.n);
+	spares_soon(&p.life.spares);
 	sdnotify("READY=1");
 	reload_boot(&p);
 	event_base_dispatch(p.base);

@@ -283,6 +283,47 @@ test_spawn_namespaces(void **state)
 	assert_int_not_equal(a.ns_net, st.st_ino);
 }
 
+/* Made ahead: each child has one of its own, as long as there are some and
+ * after. */
+static void
+test_spawn_prepared(void **state)
+{
+	struct spawn s = { "answer", "t", "t", CLONE_NEWPID | CLONE_NEWNET,
+		-1 };
+	int before = count_fds(), n, i, k;
+	struct answer a[8];
+	struct stat st;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(stat("/proc/self/ns/net", &st), 0);
+	for (n = 1; spawn_prepare(); n++)
+		;
+	assert_in_range(n, 2, 7);
+	assert_false(spawn_prepare());
+	assert_int_equal(count_fds(), before + n);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	for (i = 0; i <= n; i++) {
+		ask(&s, &a[i]);
+		assert_int_equal(a[i].nfds, 4);
+		assert_int_not_equal(a[i].ns_net, st.st_ino);
+		assert_int_equal(count_fds(), before + (i < n ? n - 1 - i : 0));
+	}
+	/* Of those that were there together none is another's. */
+	for (i = 0; i < n; i++)
+		for (k = 0; k < i; k++)
+			assert_int_not_equal(a[i].ns_net, a[k].ns_net);
+	/* Who wants none gets none. */
+	assert_true(spawn_prepare());
+	s.ns = CLONE_NEWPID;
+	ask(&s, &a[0]);
+	assert_int_equal(a[0].ns_net, st.st_ino);
+	assert_int_equal(count_fds(), before + 1);
+	s.ns |= CLONE_NEWNET;
+	ask(&s, &a[0]);
+	assert_int_equal(count_fds(), before);
+}
+
 static void
 test_spawn_refuses(void **state)
 {
@@ -466,6 +507,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_spawn_clean),
 		cmocka_unit_test(test_spawn_no_standard_fds),
 		cmocka_unit_test(test_spawn_namespaces),
+		cmocka_unit_test(test_spawn_prepared),
 		cmocka_unit_test(test_spawn_refuses),
 		cmocka_unit_test(test_spawn_exec_fails),
 		cmocka_unit_test(test_spawn_cgroup),
