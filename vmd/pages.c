@@ -11,6 +11,7 @@
  *
  * Memory is read by the descriptor, not by the mapping: a hole stays one.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +22,10 @@
 
 #include "pages.h"
 
-#define PAGE  PAGES_PAGE
-#define GROUP PAGES_GROUP
-#define ENTRY 16U
+#define PAGE	PAGES_PAGE
+#define GROUP	PAGES_GROUP
+#define ENTRY	16U
+#define AT_ONCE 64U /* entries */
 /* The guest stands still meanwhile. */
 #define LEVEL 1
 
@@ -194,30 +196,44 @@ write_data(struct state *s, const struct gmem *mem, struct packer *k,
 	}
 }
 
-/* To or from a section. */
-static void
-entry(struct state *s, struct pages_group *g)
-{
-	uint64_t sum = g->sum, len = g->len;
-	uint64_t both = sum | len << 32;
+/* As in a section, and so as numbers are here: little-endian. */
+struct entry {
+	uint64_t mask;
+	uint32_t sum, len;
+};
 
-	state_number(s, &g->mask, UINT64_MAX);
-	state_number(s, &both, UINT64_MAX);
-	g->sum = (uint32_t)both;
-	g->len = (uint32_t)(both >> 32);
+static_assert(sizeof(struct entry) == ENTRY, "no padding");
+
+/* To or from a section: many at once, as a large memory has a million. */
+static void
+entries(struct state *s, struct pages_group *g, size_t n)
+{
+	struct entry e[AT_ONCE] = { { 0 } };
+	size_t i;
+
+	for (i = 0; s->writing && i < n; i++)
+		e[i] = (struct entry){ g[i].mask, g[i].sum, g[i].len };
+	state_bytes(s, e, n * ENTRY);
+	for (i = 0; !s->writing && s->error == 0 && i < n; i++) {
+		g[i].mask = e[i].mask;
+		g[i].sum = e[i].sum;
+		g[i].len = e[i].len;
+	}
 }
 
 static void
 table(struct state *s, struct pages *p)
 {
-	uint64_t i = 0, end;
+	uint64_t i = 0, end, n;
 
 	while (i < p->n) {
 		if (state_begin(s, PAGES_NAME, 3) != 0)
 			return;
 		end = p->n - i < PAGES_SECTION ? p->n : i + PAGES_SECTION;
-		for (; i < end; i++)
-			entry(s, &p->group[i]);
+		for (; i < end; i += n) {
+			n = end - i < AT_ONCE ? end - i : AT_ONCE;
+			entries(s, &p->group[i], n);
+		}
 		if (state_end(s) != 0)
 			return;
 	}
@@ -302,7 +318,8 @@ pages_read(struct state *s, struct pages *p, const struct gmem *mem)
 		if (!good(&p->group[i], group_len(mem, i)))
 			state_fail(s, -EINVAL, "not what %u pages can be: %llu",
 			    PAGES_EACH, (unsigned long long)i);
-		else if (is_frame(&p->group[i]) && unpacker(p) != 0)
+		else if (p->group[i].mask != 0 && is_frame(&p->group[i]) &&
+		    unpacker(p) != 0)
 			state_fail(s, -ENOMEM, "out of memory");
 		p->group[i].at = at;
 		at += p->group[i].len;

@@ -183,17 +183,51 @@ write_msrs(struct vmm *v, unsigned cpu, struct state *s)
 	state_number(s, &none, UINT64_MAX);
 }
 
+/* MSRs of a state, some at once: what they shall be, and what they are. */
+struct batch {
+	uint32_t n;
+	struct kvm_msr_entry want[MSRS_MAX];
+	uint64_t is[MSRS_MAX];
+	bool known[MSRS_MAX];
+};
+
+/* A call ends at the first one that is not there. */
+static void
+read_batch(struct vmm *v, unsigned cpu, struct batch *b)
+{
+	union msrs t;
+	uint32_t at = 0, i;
+	int n;
+
+	memset(b->known, 0, sizeof(b->known));
+	memset(b->is, 0, sizeof(b->is));
+	while (at < b->n) {
+		memset(&t, 0, sizeof(t));
+		t.head.nmsrs = b->n - at;
+		memcpy(t.head.entries, &b->want[at],
+		    t.head.nmsrs * sizeof(b->want[0]));
+		n = vmm_call(v->vcpu_base + (int)cpu, KVM_GET_MSRS, &t);
+		for (i = 0; n > 0 && i < (uint32_t)n && at < b->n; i++, at++) {
+			b->is[at] = t.head.entries[i].data;
+			b->known[at] = true;
+		}
+		at++;
+	}
+}
+
 /*
  * What has that value already need not be writable.  A bit that only tells what
  * the processor is like, which a guest reads as it boots, need not be there:
  * not every hypervisor shows it.
  */
 static bool
-set_msr(struct vmm *v, unsigned cpu, uint32_t index, uint64_t value)
+set_msr(struct vmm *v, unsigned cpu, const struct batch *b, uint32_t i)
 {
-	uint64_t is = 0, less = value & ~TSC_FREQ_SEL;
+	uint32_t index = b->want[i].index;
+	uint64_t value = b->want[i].data;
+	uint64_t is = b->is[i], less = value & ~TSC_FREQ_SEL;
 
-	if (one_msr(v, cpu, KVM_GET_MSRS, index, &is) == 0 && is == value)
+	if (b->known[i] && is == value)
 		return true;
 	if (one_msr(v, cpu, KVM_SET_MSRS, index, &value) == 0 || value == 0)
 		return true;
@@ -202,14 +236,35 @@ set_msr(struct vmm *v, unsigned cpu, uint32_t index, uint64_t value)
 }
 
 static void
+set_batch(struct vmm *v, unsigned cpu, struct batch *b, struct state *s)
+{
+	const struct kvm_msr_entry *e = b->want;
+	uint32_t i;
+
+	read_batch(v, cpu, b);
+	for (i = 0; i < b->n && s->error == 0; i++)
+		if (!set_msr(v, cpu, b, i))
+			state_fail(s, -ENOTSUP,
+			    "vCPU %u: MSR %#x cannot be %#llx here", cpu,
+			    e[i].index, (unsigned long long)e[i].data);
+	b->n = 0;
+}
+
+static void
 read_msrs(struct vmm *v, unsigned cpu, struct state *s)
 {
+	struct batch b;
 	uint64_t index, value;
 
+	memset(&b, 0, sizeof(b));
 	for (;;) {
 		index = value = 0;
 		state_number(s, &index, UINT64_MAX);
-		if (s->error != 0 || index == UINT64_MAX)
+		if (s->error != 0)
+			return;
+		if (index == UINT64_MAX || b.n == MSRS_MAX)
+			set_batch(v, cpu, &b, s);
+		if (index == UINT64_MAX)
 			return;
 		state_number(s, &value, UINT64_MAX);
 		if (s->error != 0)
@@ -219,11 +274,9 @@ read_msrs(struct vmm *v, unsigned cpu, struct state *s)
 			    (unsigned long long)index);
 			return;
 		}
-		if (!set_msr(v, cpu, (uint32_t)index, value))
-			state_fail(s, -ENOTSUP,
-			    "vCPU %u: MSR %#llx cannot be %#llx here", cpu,
-			    (unsigned long long)index,
-			    (unsigned long long)value);
+		b.want[b.n].index = (uint32_t)index;
+		b.want[b.n].data = value;
+		b.n++;
 	}
 }
 
