@@ -13,10 +13,11 @@
  * in common is looked at once.
  *
  * A program is written from its end to its beginning: jumps lead forward only, and
- * so how far is known where they are written.
+ * so how far is known where they are written.  A label is how many instructions
+ * there are from its own one to the end.
  *
  * Invariants
- *  1. Each path ends with a return: no segment runs into what follows.
+ *  1. Each jump leads to a label, and the last instruction is a return.
  *  2. Numbers of x32 are above all on the list, in the last segment, which kills.
  */
 #include <linux/audit.h>
@@ -29,13 +30,16 @@
 
 #define DATA(field) ((uint32_t)offsetof(struct seccomp_data, field))
 #define ARGS	    6
-#define JUMP_MAX    255 /* of a conditional jump */
-#define HALVES	    (2 * BPF_CONDS)
+/* A conditional jump leads over 255; what is written for one of its two labels
+ * may be in the way to the other. */
+#define JUMP_MAX 254
+#define HALVES	 (2 * BPF_CONDS)
 
 /* What is written: the last n of max instructions. */
 struct out {
 	struct sock_filter *prog;
 	size_t n, max; /* n may pass max: then it does not fit */
+	size_t kill, allow; /* labels */
 };
 
 /* Numbers from this one to the next segment's. */
@@ -55,29 +59,30 @@ put(struct out *o, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
 		    (struct sock_filter){ code, jt, jf, k };
 }
 
+/* What follows has the label o->n. */
 static void
 put_load(struct out *o, uint32_t off)
 {
 	put(o, BPF_LD | BPF_W | BPF_ABS, 0, 0, off);
 }
 
-static void
-put_return(struct out *o, uint32_t action)
+/* A label near enough for a conditional jump to that one. */
+static size_t
+near(struct out *o, size_t label)
 {
-	put(o, BPF_RET | BPF_K, 0, 0, action);
+	if (o->n - label <= JUMP_MAX)
+		return label;
+	put(o, BPF_JMP | BPF_JA, 0, 0, (uint32_t)(o->n - label));
+	return o->n;
 }
 
-/* Over so many instructions, if the comparison holds, or if it does not. */
 static void
-put_jump(struct out *o, uint16_t compare, uint32_t k, bool holds, size_t over)
+put_jump(struct out *o, uint16_t compare, uint32_t k, size_t yes, size_t no)
 {
-	if (over > JUMP_MAX) {
-		put(o, BPF_JMP | BPF_JA, 0, 0, (uint32_t)over);
-		holds = !holds;
-		over = 1;
-	}
-	put(o, BPF_JMP | compare | BPF_K, holds ? (uint8_t)over : 0,
-	    holds ? 0 : (uint8_t)over, k);
+	yes = near(o, yes);
+	no = near(o, no);
+	put(o, BPF_JMP | compare | BPF_K, (uint8_t)(o->n - yes),
+	    (uint8_t)(o->n - no), k);
 }
 
 /* A word of an argument. */
@@ -104,27 +109,27 @@ halves(const struct bpf_call *c, struct half half[HALVES])
 	return n;
 }
 
-/* Over what there is since `end', unless it holds. */
 static void
-put_half(struct out *o, const struct half *h, size_t end)
+put_half(struct out *o, const struct half *h, size_t yes, size_t no)
 {
-	put_jump(o, BPF_JEQ, h->value, false, o->n - end);
+	put_jump(o, BPF_JEQ, h->value, yes, no);
 	if (h->mask != UINT32_MAX)
 		put(o, BPF_ALU | BPF_AND | BPF_K, 0, 0, h->mask);
 	put_load(o, h->off);
 }
 
-/* Allows it, or goes on behind it. */
+/* Allows it, or goes on at `no'. */
 static void
-put_call(struct out *o, const struct bpf_call *c)
+put_call(struct out *o, const struct bpf_call *c, size_t no)
 {
 	struct half half[HALVES];
 	unsigned i = halves(c, half);
-	size_t end = o->n;
+	size_t yes = o->allow;
 
-	put_return(o, SECCOMP_RET_ALLOW);
-	while (i-- > 0)
-		put_half(o, &half[i], end);
+	while (i-- > 0) {
+		put_half(o, &half[i], yes, no);
+		yes = o->n;
+	}
 }
 
 /* Two words, of which the second is compared as a whole. */
@@ -144,7 +149,7 @@ alike(const struct bpf_call *c, size_t n)
 
 	if (!is_pair(&c[n - 1], last))
 		return 0;
-	for (k = 1; k < n && k < JUMP_MAX; k++)
+	for (k = 1; k < n; k++)
 		if (!is_pair(&c[n - 1 - k], half) ||
 		    memcmp(&half[0], &last[0], sizeof(half[0])) != 0 ||
 		    half[1].off != last[1].off)
@@ -153,18 +158,18 @@ alike(const struct bpf_call *c, size_t n)
 }
 
 static void
-put_alike(struct out *o, const struct bpf_call *c, size_t n)
+put_alike(struct out *o, const struct bpf_call *c, size_t n, size_t no)
 {
 	struct half half[HALVES];
-	size_t end = o->n, i;
+	size_t i, next = no;
 
-	put_return(o, SECCOMP_RET_ALLOW);
 	for (i = 0; i < n; i++) {
 		halves(&c[n - 1 - i], half);
-		put_jump(o, BPF_JEQ, half[1].value, i > 0, i > 0 ? i : 1);
+		put_jump(o, BPF_JEQ, half[1].value, o->allow, next);
+		next = o->n;
 	}
 	put_load(o, half[1].off);
-	put_half(o, &half[0], end);
+	put_half(o, &half[0], o->n, no);
 }
 
 static bool
@@ -179,25 +184,24 @@ is_free(const struct bpf_call *c, size_t n)
 	return false;
 }
 
-/* Calls of one number.  Of several numbers, they are free. */
-static void
+/* Calls of one number.  Of several numbers, they are free.  A label. */
+static size_t
 put_calls(struct out *o, const struct bpf_call *c, size_t n)
 {
-	size_t k;
+	size_t k, label = o->kill;
 
-	if (n > 0 && is_free(c, n)) {
-		put_return(o, SECCOMP_RET_ALLOW);
-		return;
-	}
-	put_return(o, SECCOMP_RET_KILL_PROCESS);
+	if (n > 0 && is_free(c, n))
+		return o->allow;
 	for (; n > 0; n -= k) {
 		if ((k = alike(c, n)) > 0) {
-			put_alike(o, &c[n - k], k);
+			put_alike(o, &c[n - k], k, label);
 		} else {
 			k = 1;
-			put_call(o, &c[n - 1]);
+			put_call(o, &c[n - 1], label);
 		}
+		label = o->n;
 	}
+	return label;
 }
 
 /* How many are of the first one's number. */
@@ -239,19 +243,18 @@ find_segments(struct segment *g, const struct bpf_call *c, size_t n, int first)
 	return m;
 }
 
-static void
+/* A label. */
+static size_t
 put_tree(struct out *o, const struct segment *g, size_t n)
 {
-	size_t half = n / 2, upper;
+	size_t half = n / 2, upper, lower;
 
-	if (n == 1) {
-		put_calls(o, g->call, g->n);
-		return;
-	}
-	put_tree(o, g + half, n - half);
-	upper = o->n;
-	put_tree(o, g, half);
-	put_jump(o, BPF_JGE, g[half].from, true, o->n - upper);
+	if (n == 1)
+		return put_calls(o, g->call, g->n);
+	upper = put_tree(o, g + half, n - half);
+	lower = put_tree(o, g, half);
+	put_jump(o, BPF_JGE, g[half].from, upper, lower);
+	return o->n;
 }
 
 /* Stable, as the order of those of one number stays; lists are short, and nearly
@@ -282,26 +285,36 @@ good(const struct bpf_call *c)
 	return c->nr >= 0 && c->nr < BPF_NR_MAX;
 }
 
-static void
-put_first(struct out *o, const struct bpf_call *c, size_t n, int first)
+static size_t
+put_first(
+    struct out *o, const struct bpf_call *c, size_t n, int first, size_t rest)
 {
-	size_t i = 0, rest = o->n;
+	size_t i = 0, label;
 
 	while (i < n && c[i].nr != first)
 		i++;
 	if (i == n)
-		return;
-	put_calls(o, &c[i], same(&c[i], n - i));
-	put_jump(o, BPF_JEQ, (uint32_t)first, false, o->n - rest);
+		return rest;
+	label = put_calls(o, &c[i], same(&c[i], n - i));
+	put_jump(o, BPF_JEQ, (uint32_t)first, label, rest);
+	return o->n;
+}
+
+/* What is written next is followed by what has that label. */
+static void
+go_on(struct out *o, size_t label)
+{
+	if (label != o->n)
+		put(o, BPF_JMP | BPF_JA, 0, 0, (uint32_t)(o->n - label));
 }
 
 int
 bpf_compile(struct bpf_call *calls, size_t n, int first,
     struct sock_filter *prog, size_t max)
 {
-	struct out o = { prog, 0, max };
+	struct out o = { prog, 0, max, 0, 0 };
 	struct segment *g;
-	size_t i;
+	size_t i, label;
 
 	for (i = 0; i < n; i++)
 		if (!good(&calls[i]))
@@ -309,12 +322,16 @@ bpf_compile(struct bpf_call *calls, size_t n, int first,
 	if ((g = calloc(2 * n + 1, sizeof(*g))) == NULL)
 		return -ENOMEM;
 	sort(calls, n);
-	put_tree(&o, g, find_segments(g, calls, n, first));
+	put(&o, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS);
+	o.kill = o.n;
+	put(&o, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+	o.allow = o.n;
+	label = put_tree(&o, g, find_segments(g, calls, n, first));
 	free(g);
-	put_first(&o, calls, n, first);
+	label = put_first(&o, calls, n, first, label);
+	go_on(&o, label);
 	put_load(&o, DATA(nr));
-	put_return(&o, SECCOMP_RET_KILL_PROCESS);
-	put_jump(&o, BPF_JEQ, AUDIT_ARCH_X86_64, true, 1);
+	put_jump(&o, BPF_JEQ, AUDIT_ARCH_X86_64, o.n, o.kill);
 	put_load(&o, DATA(arch));
 	if (o.n > max)
 		return -E2BIG;

@@ -300,7 +300,7 @@ test_empty(void **st)
 	run_list(NULL, 0, SYS_ioctl, true);
 }
 
-/* What is looked for first is found by the fifth instruction. */
+/* What is looked for first is found by the fourth instruction. */
 static void
 test_first(void **st)
 {
@@ -312,8 +312,8 @@ test_first(void **st)
 	struct prog p;
 
 	compile(&p, c, 3, SYS_ioctl);
-	assert_int_equal(p.f[4].code, BPF_JMP | BPF_JEQ | BPF_K);
-	assert_int_equal(p.f[4].k, SYS_ioctl);
+	assert_int_equal(p.f[3].code, BPF_JMP | BPF_JEQ | BPF_K);
+	assert_int_equal(p.f[3].k, SYS_ioctl);
 	run_list(c, 3, SYS_ioctl, true);
 	run_list(c, 3, SYS_kill, true);
 }
