@@ -51,6 +51,11 @@ function goal(f, s) {
 	return 0
 }
 
+# What our own figure is to be at most, in its unit; 0: there is no such goal.
+function limit(f) {
+	return f == "instructions-restore-command" ? 1e4 : 0
+}
+
 function judged(r, g,    mark) {
 	if (g == 0)
 		return ""
@@ -65,11 +70,17 @@ function judged(r, g,    mark) {
 	return sprintf("%.1f %s", g < 0 ? -g : g, mark)
 }
 
+function judged_alone(x, most,    mark) {
+	mark = x == "-" ? "?" : x + 0 > most ? "!" : "+"
+	marks[mark]++
+	return sprintf("  goal %.3f G %s", most / 1e6, mark)
+}
+
 function shown(f, x) {
 	if (x == "-")
 		return x
 	if (f ~ /^instructions/)
-		return sprintf("%.3f G", x / 1e6)
+		return sprintf("%.4f G", x / 1e6)
 	if (f ~ /^(own|added)-/)
 		return sprintf("%.3f G", x / 1e9)
 	if (f ~ /_exits$/ || f ~ /^exits-/)
@@ -115,6 +126,8 @@ END {
 			r = ratio(f, other[j])
 			printf " %10s %5s", r, judged(r, goal(f, other[j]))
 		}
+		if (limit(f))
+			printf "%s", judged_alone(figure(f, "vmm"), limit(f))
 		printf "\n"
 	}
 	if (marks["+"] + marks["!"] + marks["?"] > 0)
