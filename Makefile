@@ -229,7 +229,8 @@ module:
 kapi: $(kapi_BIN)
 
 #: lab-test   those tests, of groups TESTS, on our driver on another processor:
-#:            LAB=ivybridge, haswell, lynnfield, penryn, ryzen or turion
+#:            LAB=ivybridge, haswell, lynnfield, penryn, ryzen, turion, qemu or
+#:            qemu-nonpt
 TESTS		= run/ regs/ exits/ faults/ events/ io/ mmio/ priv/
 lab-test: kapi
 	@LAB=$(LAB) B=$(B) regress/kapi/lab -v -m 1024 -t 1800 -- $(TESTS)

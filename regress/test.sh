@@ -303,7 +303,7 @@ api_on_kvm() { counted "KVM API, on KVM" kvm regress/kapi/lab --; }
 api_on_vmm() { counted "KVM API, on our driver" regress/kapi/lab -v --; }
 
 api_on_shadow() {
-	LAB_NESTED=0 counted "KVM API, on our driver, shadow page tables" \
+	LAB=qemu-nonpt counted "KVM API, on our driver, shadow page tables" \
 	    regress/kapi/lab -v --
 }
 

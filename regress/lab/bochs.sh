@@ -27,7 +27,8 @@ bochs_model() {
 	ryzen) echo ryzen ;;
 	turion) echo turion64_tyler ;;
 	*)
-		say "LAB is ivybridge, haswell, lynnfield, penryn, ryzen or turion"
+		say "LAB is ivybridge, haswell, lynnfield, penryn, ryzen, turion, qemu" \
+		    "or qemu-nonpt"
 		return 1
 		;;
 	esac
