@@ -14,10 +14,10 @@ bochs_modules="ata_piix sr_mod isofs loop squashfs overlay"
 # where #PF is intercepted our driver does, for KVM's guests nobody: on turion
 # vmd says "unfit" of /dev/kvm.  An INT n that is injected comes by another vector
 # (events/software_interrupts, events/real_mode), and an error code of a fault in a
-# delivery has P set (faults/fault_in_delivery).  On ryzen DR6 does not tell what
-# was met (debug/), a trap by TF ends the emulator (debug/single_step,
-# events/trap_before_interrupt), io/string_faults misses CR2 and regs/xsave the
-# upper half of a register.  KVM fails in all of these, and in others.
+# delivery has P set (faults/fault_in_delivery).  DR6 does not tell what was met, and
+# a trap by TF ends the emulator (debug/, on ryzen events/trap_before_interrupt).  On
+# ryzen io/string_faults misses CR2 and regs/xsave the upper half of a register.
+# KVM fails in all of these on ryzen, and in others.
 bochs_model() {
 	case $1 in
 	ivybridge) echo corei7_ivy_bridge_3770k ;;
