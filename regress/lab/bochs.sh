@@ -17,7 +17,8 @@ bochs_modules="ata_piix sr_mod isofs loop squashfs overlay"
 # delivery has P set (faults/fault_in_delivery).  DR6 does not tell what was met, and
 # a trap by TF ends the emulator (debug/, on ryzen events/trap_before_interrupt).  On
 # ryzen io/string_faults misses CR2 and regs/xsave the upper half of a register.
-# KVM fails in all of these on ryzen, and in others.
+# KVM fails in all of these on ryzen, and in others.  In priv/level_0 our driver leaves
+# CR0 to the processor: PG without PE is no #GP here, and the emulator ends.
 bochs_model() {
 	case $1 in
 	ivybridge) echo corei7_ivy_bridge_3770k ;;
