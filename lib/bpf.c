@@ -49,7 +49,7 @@ struct segment {
 	size_t n; /* 0: they are killed */
 };
 
-/* In front of what is there. */
+/* In front of what is there; its label is o->n then. */
 static void
 put(struct out *o, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
 {
@@ -59,7 +59,6 @@ put(struct out *o, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
 		    (struct sock_filter){ code, jt, jf, k };
 }
 
-/* What follows has the label o->n. */
 static void
 put_load(struct out *o, uint32_t off)
 {

@@ -183,7 +183,8 @@ write_msrs(struct vmm *v, unsigned cpu, struct state *s)
 	state_number(s, &none, UINT64_MAX);
 }
 
-/* MSRs of a state, some at once: what they shall be, and what they are. */
+/* MSRs of a state, some at once: what they shall be, and what they are before the
+ * first of them is written: two that are one, by two numbers, have one value. */
 struct batch {
 	uint32_t n;
 	struct kvm_msr_entry want[MSRS_MAX];

@@ -48,8 +48,9 @@
 # 48 are in use by files,
 # written to a file in memory and gone on with from there, until it answers on its
 # console, or (-command) until vmctl is done, when it runs, for which 10 ms are
-# asked, of which a wait within KVM_CREATE_VM takes 8 on KVM; at-once is the same without userfaultfd.  status is `vmctl status' of an empty vmd and of one with 200 VMs,
-# from its start to its end, counted in instructions; 20 ms are asked for.  In the
+# asked, of which a wait within KVM_CREATE_VM takes 8 on KVM; at-once is the same
+# without userfaultfd.  status is `vmctl status' of an empty vmd and of one with 200
+# VMs, from its start to its end, counted in instructions; 20 ms are asked for.  In the
 # deterministic lab a second is 1e9 instructions of all parts together: guest,
 # host and device.
 

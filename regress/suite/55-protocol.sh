@@ -88,8 +88,8 @@ descriptors() {
 	local p
 	for p in "$vmd_pid" "$control"; do
 		# Those that the parent makes ahead apart: 42-many's.
-		find "/proc/$p/fd" -mindepth 1 ! -lname 'net:*' -printf '%l\n' | sed 's/[0-9]\+//' |
-		    sort | uniq -c
+		find "/proc/$p/fd" -mindepth 1 ! -lname 'net:*' -printf '%l\n' |
+		    sed 's/[0-9]\+//' | sort | uniq -c
 	done
 }
 
